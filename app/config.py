@@ -1,0 +1,83 @@
+"""Settings: read once, from `TOUCHSTONE_*` variables, then `touchstone.toml`, then the defaults."""
+
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import AliasChoices, Field
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. `touchstone doctor --settings` prints each with its source."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TOUCHSTONE_", toml_file="touchstone.toml", frozen=True, extra="forbid"
+    )
+
+    home: Path = Field(
+        Path("var"), description="Folder of the embedded database, artifacts and secrets."
+    )
+    database_url: str | None = Field(
+        None,
+        validation_alias=AliasChoices("DATABASE_URL", "TOUCHSTONE_DATABASE_URL", "database_url"),
+        description="A PostgreSQL server to use; without it one is started inside the home.",
+    )
+    artifacts: str | None = Field(
+        None, description="URL of the artifact store (file://, s3://); HOME/artifacts without it."
+    )
+    public_url: str | None = Field(
+        None, description="The address people use, e.g. https://labels.example.org."
+    )
+    trusted_proxies: str = Field(
+        "127.0.0.1", description="Addresses whose X-Forwarded-* headers count, comma separated."
+    )
+    session_days: int = Field(14, ge=1, description="A sign-in ends after this many days.")
+    session_idle_hours: int = Field(
+        24, ge=1, description="A sign-in ends after this many hours without a request."
+    )
+    invitation_days: int = Field(7, ge=1, description="Days for which an invitation link works.")
+    max_upload_mb: int = Field(2048, ge=1, description="Largest accepted upload, in MB.")
+    max_import_mb: int = Field(
+        8192, ge=1, description="Most bytes of an import after decompression, in MB."
+    )
+    max_line_mb: int = Field(16, ge=1, description="Longest line of an import, in MB.")
+    max_import_rows: int = Field(5_000_000, ge=1, description="Most rows of one import.")
+    pool_size: int = Field(16, ge=2, description="Database connections of one web process.")
+    log_format: str = Field(
+        "auto", pattern="^(auto|json|text)$", description="json, text, or auto: text on a terminal."
+    )
+    log_level: str = Field("info", description="debug, info, warning or error.")
+    train_device: str = Field(
+        "auto", description="Device of training children: auto, cpu, cuda or cuda:N."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003: no .env file
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @cached_property
+    def home_path(self) -> Path:
+        return self.home.expanduser().resolve()
+
+    @cached_property
+    def artifacts_url(self) -> str:
+        return self.artifacts or (self.home_path / "artifacts").as_uri()
+
+    @cached_property
+    def secrets_path(self) -> Path:
+        return self.home_path / "secrets"
+
+
+settings = Settings()
