@@ -1,4 +1,4 @@
-"""The errors that reach people. One handler (`app.web`) turns them into a page or a problem document."""
+"""The errors that reach people; one handler (`app.web`) makes each a page or a problem document."""
 
 from collections.abc import Sequence
 from typing import Any, TypeVar

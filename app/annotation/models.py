@@ -1,0 +1,74 @@
+"""The judgement: one type for a pair and for a ranking."""
+
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, SmallInteger, func, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from app.db import Base, JsonObject
+from app.tasks.models import Assignment
+
+
+class Annotation(Base):
+    """A weak order over the canonical responses, by a person (assignment) or a source.
+
+    Revisions are appended; `is_current` marks the last one of an assignment. A judgement that
+    comes with the data and has no person behind it names its `source` instead.
+    """
+
+    __tablename__ = "annotation"
+    __table_args__ = (
+        CheckConstraint(
+            "(assignment_id IS NULL) = (source IS NOT NULL)"
+            " AND (user_id IS NULL) = (source IS NOT NULL)",
+            name="person_or_source",
+        ),
+        Index("uq_annotation_revision", "assignment_id", "revision", unique=True),
+        Index(
+            "uq_annotation_current",
+            "assignment_id",
+            unique=True,
+            postgresql_where=text("is_current"),
+        ),
+        Index(
+            "uq_annotation_source",
+            "task_id",
+            "source",
+            unique=True,
+            postgresql_where=text("source IS NOT NULL"),
+        ),
+        Index("uq_annotation_idempotency_key", "user_id", "idempotency_key", unique=True),
+        Index("ix_annotation_project", "project_id", "submitted_at"),
+        Index("ix_annotation_task", "task_id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    project_id: Mapped[UUID] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
+    task_id: Mapped[UUID] = mapped_column(ForeignKey("task.id", ondelete="CASCADE"))
+    assignment_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("assignment.id", ondelete="CASCADE")
+    )
+    user_id: Mapped[UUID | None] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"))
+    source: Mapped[str | None]  # e.g. `dataset:hh-rlhf`; never counted, never in agreement
+    guidelines_version: Mapped[int]
+    revision: Mapped[int] = mapped_column(default=1)
+    is_current: Mapped[bool] = mapped_column(default=True)
+    counted: Mapped[bool]  # False: surplus (late), repeat, gold or a source
+    is_repeat: Mapped[bool] = mapped_column(default=False)
+    gold_passed: Mapped[bool | None]  # None: not a gold task
+    ranks: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger))  # 1 = best, equal = tie
+    strength: Mapped[int | None] = mapped_column(SmallInteger)  # of a pair; None where not asked
+    ratings: Mapped[JsonObject] = mapped_column(default=dict)  # criterion → value per position
+    rationale: Mapped[str | None]
+    flags: Mapped[JsonObject] = mapped_column(default=dict)  # position → flags
+    rewrite: Mapped[str | None]
+    wall_ms: Mapped[int | None]
+    visible_ms: Mapped[int | None]
+    active_ms: Mapped[int | None]
+    idempotency_key: Mapped[str | None]
+    body_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
+    submitted_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    assignment: Mapped[Assignment | None] = relationship(lazy="raise")

@@ -1,0 +1,40 @@
+"""Frozen datasets."""
+
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from sqlalchemy import CheckConstraint, ForeignKey, func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db import Base, JobState, JsonObject, text_enum
+
+
+class Snapshot(Base):
+    """A recipe and the files it froze. Immutable once it has succeeded."""
+
+    __tablename__ = "snapshot"
+    __table_args__ = (
+        CheckConstraint(
+            "(finished_at IS NOT NULL) = (state IN ('succeeded', 'failed', 'cancelled'))",
+            name="finished_when_final",
+        ),
+        CheckConstraint("state <> 'succeeded' OR path IS NOT NULL", name="succeeded_has_files"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    project_id: Mapped[UUID] = mapped_column(
+        ForeignKey("project.id", ondelete="CASCADE"), index=True
+    )
+    name: Mapped[str]
+    recipe: Mapped[JsonObject]
+    state: Mapped[JobState] = mapped_column(text_enum(JobState), default=JobState.QUEUED)
+    attempt: Mapped[int] = mapped_column(default=0)
+    seen_at: Mapped[datetime | None]
+    counts: Mapped[JsonObject] = mapped_column(default=dict)
+    quality: Mapped[JsonObject] = mapped_column(default=dict)
+    files: Mapped[list[JsonObject]] = mapped_column(default=list)  # [{path, bytes, sha256, rows}]
+    path: Mapped[str | None]  # folder inside the artifact store
+    error: Mapped[str | None]
+    created_by: Mapped[UUID | None] = mapped_column(ForeignKey("user.id", ondelete="SET NULL"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    finished_at: Mapped[datetime | None]

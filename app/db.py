@@ -1,0 +1,108 @@
+"""The database: base class, column types, sessions and the clock."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Depends
+from sqlalchemy import DateTime, Engine, Enum, MetaData, Text, Uuid, create_engine, func, select
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+
+from app.config import settings
+
+JsonObject = dict[str, Any]
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: Mapping[Any, Any] = {
+        str: Text(),
+        datetime: DateTime(timezone=True),
+        UUID: Uuid(),
+        JsonObject: JSONB(),
+        list[Any]: JSONB(),
+        list[JsonObject]: JSONB(),
+    }
+
+
+def text_enum(kind: type[StrEnum]) -> Enum:
+    """A StrEnum kept as text with a CHECK, so that a new value is an ordinary migration."""
+    return Enum(
+        kind,
+        native_enum=False,
+        create_constraint=True,
+        length=None,
+        values_callable=lambda members: [member.value for member in members],
+        name=kind.__name__.lower(),
+    )
+
+
+class JobState(StrEnum):
+    """The states of everything that runs in the background (contract §3)."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        return self in {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED}
+
+
+SessionLocal: sessionmaker[Session] = sessionmaker()
+
+
+def connect(url: str, *, pool_size: int | None = None) -> Engine:
+    """Bind all sessions of this process to `url` (`postgresql+psycopg://…`)."""
+    engine = create_engine(
+        url.replace("postgresql://", "postgresql+psycopg://", 1),
+        pool_size=pool_size or settings.pool_size,
+        max_overflow=4,
+        pool_pre_ping=True,
+        connect_args={"options": "-c timezone=UTC", "application_name": "touchstone"},
+    )
+    SessionLocal.configure(bind=engine)
+    return engine
+
+
+def get_session() -> Iterator[Session]:
+    with SessionLocal.begin() as session:
+        yield session
+
+
+# Function scope: COMMIT happens before the reply leaves; FastAPI's default replies first.
+SessionDep = Annotated[Session, Depends(get_session, scope="function")]
+
+
+@contextmanager
+def transaction() -> Iterator[Session]:
+    """A session of its own for code outside a request; commits at the end, rolls back on error."""
+    with SessionLocal.begin() as session:
+        yield session
+
+
+def database_now(session: Session) -> datetime:
+    """The database's clock at the start of the transaction."""
+    return session.scalars(select(func.now())).one()
+
+
+def get_now(session: SessionDep) -> datetime:
+    return database_now(session)
+
+
+# Time that decides something; tests set it with `app.dependency_overrides[get_now]`.
+Now = Annotated[datetime, Depends(get_now)]

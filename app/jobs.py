@@ -1,0 +1,52 @@
+"""The job queue (procrastinate). A job carries the id of a domain row and nothing more."""
+
+from enum import StrEnum
+
+from procrastinate import App, PsycopgConnector
+from procrastinate.exceptions import AlreadyEnqueued
+from sqlalchemy.orm import Session
+
+queue = App(connector=PsycopgConnector(), import_paths=["app.worker"])
+
+
+class Lane(StrEnum):
+    """Queues of the worker: a training never blocks an import."""
+
+    DATA = "data"
+    TRAIN = "train"
+
+
+class JobName(StrEnum):
+    IMPORT = "import"
+    SNAPSHOT = "snapshot"
+    STATISTICS = "statistics"
+    TRAIN = "train"
+    GENERATE = "generate"
+
+
+LANES = {
+    JobName.IMPORT: Lane.DATA,
+    JobName.SNAPSHOT: Lane.DATA,
+    JobName.STATISTICS: Lane.DATA,
+    JobName.TRAIN: Lane.TRAIN,
+    JobName.GENERATE: Lane.TRAIN,
+}
+
+
+def defer(session: Session, job: JobName, *, queueing_lock: str | None = None, **ids: str) -> None:
+    """Queue a job in the caller's transaction: it exists if and only if the row does.
+
+    With `queueing_lock` at most one such job waits at a time; a second call adds nothing.
+    """
+    with session.begin_nested() as savepoint:
+        connection = session.connection().connection.driver_connection
+        deferrer = queue.configure_task(
+            job,
+            connection=connection,
+            queue=LANES[job],
+            queueing_lock=queueing_lock,
+        )
+        try:
+            deferrer.defer(**ids)
+        except AlreadyEnqueued:
+            savepoint.rollback()

@@ -1,0 +1,24 @@
+"""Imports every domain's models, so that Alembic sees the whole schema."""
+
+from app.accounts import models as accounts
+from app.annotation import models as annotation
+from app.corpus import models as corpus
+from app.datasets import models as datasets
+from app.db import Base
+from app.projects import models as projects
+from app.quality import models as quality
+from app.runs import models as runs
+from app.tasks import models as tasks
+
+metadata = Base.metadata
+__all__ = [
+    "accounts",
+    "annotation",
+    "corpus",
+    "datasets",
+    "metadata",
+    "projects",
+    "quality",
+    "runs",
+    "tasks",
+]

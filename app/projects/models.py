@@ -1,0 +1,99 @@
+"""A body of work, who takes part in it, and what annotators are told."""
+
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID, uuid4
+
+from sqlalchemy import CheckConstraint, Float, ForeignKey, Index, SmallInteger, func, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from app.accounts.models import Role, User
+from app.db import Base, JsonObject, text_enum
+
+
+class Project(Base):
+    __tablename__ = "project"
+    __table_args__ = (
+        CheckConstraint("overlap_min BETWEEN 1 AND overlap_max", name="overlap"),
+        CheckConstraint("gold_rate BETWEEN 0 AND 0.5", name="gold_rate"),
+        CheckConstraint("gold_threshold BETWEEN 0 AND 1", name="gold_threshold"),
+        CheckConstraint("strength_levels BETWEEN 0 AND 4", name="strength_levels"),
+        CheckConstraint("lease_minutes >= 1", name="lease_minutes"),
+        Index("uq_project_name", text("lower(name)"), unique=True),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    name: Mapped[str]
+    description: Mapped[str] = mapped_column(default="")
+    criteria: Mapped[list[JsonObject]] = mapped_column(
+        default=list
+    )  # [{key, label, min, max}], each rated per response
+    strength_levels: Mapped[int] = mapped_column(SmallInteger, default=3)
+    allow_ties: Mapped[bool] = mapped_column(default=True)
+    overlap_min: Mapped[int] = mapped_column(SmallInteger, default=1)
+    overlap_max: Mapped[int] = mapped_column(SmallInteger, default=1)
+    overlap_confidence: Mapped[float | None] = mapped_column(Float)
+    gold_rate: Mapped[float] = mapped_column(Float, default=0.1)
+    gold_threshold: Mapped[float] = mapped_column(Float, default=0.7)
+    lease_minutes: Mapped[int] = mapped_column(default=30)
+    guidelines_version: Mapped[int] = mapped_column(default=1)
+    paused_at: Mapped[datetime | None]
+    created_by: Mapped[UUID | None] = mapped_column(ForeignKey("user.id", ondelete="SET NULL"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Guidelines(Base):
+    """A version of what annotators read (Markdown). Append-only."""
+
+    __tablename__ = "guidelines"
+
+    project_id: Mapped[UUID] = mapped_column(
+        ForeignKey("project.id", ondelete="CASCADE"), primary_key=True
+    )
+    version: Mapped[int] = mapped_column(primary_key=True)
+    text: Mapped[str]
+    created_by: Mapped[UUID | None] = mapped_column(ForeignKey("user.id", ondelete="SET NULL"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Standing(StrEnum):
+    """What an annotator's gold answers say of her (design §5)."""
+
+    GOOD = "good"
+    WARNED = "warned"
+    FAILED = "failed"
+
+
+class Membership(Base):
+    """A person's part in a project, with what a claim decides by (design §4.9).
+
+    The row is also the lock that serialises one person's claims in one project.
+    """
+
+    __tablename__ = "membership"
+    __table_args__ = (
+        Index("uq_membership_imported_name", "project_id", "imported_name", unique=True),
+        CheckConstraint("gold_passed BETWEEN 0 AND gold_seen", name="gold_passed"),
+    )
+
+    project_id: Mapped[UUID] = mapped_column(
+        ForeignKey("project.id", ondelete="CASCADE"), primary_key=True
+    )
+    user_id: Mapped[UUID] = mapped_column(
+        ForeignKey("user.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+    role: Mapped[Role] = mapped_column(text_enum(Role))
+    imported_name: Mapped[str | None]  # the name an imported annotator has in the files
+    guidelines_read: Mapped[int] = mapped_column(default=0)  # the version she acknowledged
+    paused_at: Mapped[datetime | None]
+    pause_reason: Mapped[str | None]
+    standing: Mapped[Standing] = mapped_column(text_enum(Standing), default=Standing.GOOD)
+    gold_share: Mapped[float | None] = mapped_column(Float)  # hers instead of the project's rate
+    gold_seen: Mapped[int] = mapped_column(default=0)
+    gold_passed: Mapped[int] = mapped_column(default=0)
+    claimed: Mapped[int] = mapped_column(default=0)  # assignments ever handed to her
+    weight: Mapped[float] = mapped_column(Float, default=1.0)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    user: Mapped[User] = relationship(lazy="raise")
+    project: Mapped[Project] = relationship(lazy="raise")

@@ -1,0 +1,151 @@
+"""Trainings: their life, their curves, the texts they produced and the weights they left."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db import Base, JobState, JsonObject, text_enum
+
+
+class RunKind(StrEnum):
+    SFT = "sft"
+    REWARD = "reward"
+    DPO = "dpo"
+    PPO = "ppo"
+
+
+class Run(Base):
+    """One training. `id` + `attempt` is the lease that every write of a worker must hold."""
+
+    __tablename__ = "run"
+    __table_args__ = (
+        CheckConstraint(
+            "(finished_at IS NOT NULL) = (state IN ('succeeded', 'failed', 'cancelled'))",
+            name="finished_when_final",
+        ),
+        Index("ix_run_project", "project_id", "created_at"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    project_id: Mapped[UUID] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
+    snapshot_id: Mapped[UUID] = mapped_column(ForeignKey("snapshot.id"), index=True)
+    kind: Mapped[RunKind] = mapped_column(text_enum(RunKind))
+    name: Mapped[str]
+    base: Mapped[JsonObject]  # {checkpoint: id} | {model: hub id or path} | {new: size} | {run: id}
+    parent_checkpoint_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("checkpoint.id", use_alter=True)
+    )
+    reward_checkpoint_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("checkpoint.id", use_alter=True)
+    )
+    # A run of a chain waits for the run whose checkpoint it builds on.
+    after_run_id: Mapped[UUID | None] = mapped_column(ForeignKey("run.id"))
+    config: Mapped[JsonObject]
+    state: Mapped[JobState] = mapped_column(text_enum(JobState), default=JobState.QUEUED)
+    attempt: Mapped[int] = mapped_column(default=0)
+    step: Mapped[int] = mapped_column(default=0)
+    total_steps: Mapped[int | None]
+    seen_at: Mapped[datetime | None]
+    cancel_requested_at: Mapped[datetime | None]
+    path: Mapped[str | None]  # run folder in the artifact store
+    metrics: Mapped[JsonObject] = mapped_column(default=dict)  # the last value of each
+    error: Mapped[str | None]
+    created_by: Mapped[UUID | None] = mapped_column(ForeignKey("user.id", ondelete="SET NULL"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class RunEvent(Base):
+    """A change of state, or something worth telling. Append-only."""
+
+    __tablename__ = "run_event"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    run_id: Mapped[UUID] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), index=True)
+    attempt: Mapped[int]
+    at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    kind: Mapped[str]
+    message: Mapped[str] = mapped_column(default="")
+
+
+class Metric(Base):
+    """One logged step: all its metrics under TRL's names."""
+
+    __tablename__ = "metric"
+
+    run_id: Mapped[UUID] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
+    attempt: Mapped[int] = mapped_column(primary_key=True)
+    step: Mapped[int] = mapped_column(primary_key=True)
+    values: Mapped[JsonObject]
+
+
+class Sample(Base):
+    """A text the model produced during the run, for people to read."""
+
+    __tablename__ = "sample"
+    __table_args__ = (Index("ix_sample_run", "run_id", "step"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    run_id: Mapped[UUID] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"))
+    attempt: Mapped[int]
+    step: Mapped[int]
+    values: Mapped[JsonObject]  # {prompt, response, score?, kl?, …}
+
+
+class Checkpoint(Base):
+    """Registered weights: immutable files in the artifact store."""
+
+    __tablename__ = "checkpoint"
+    __table_args__ = (
+        Index("uq_checkpoint_final", "run_id", unique=True, postgresql_where=text("is_final")),
+        Index("ix_checkpoint_project", "project_id", "created_at"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    project_id: Mapped[UUID] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
+    run_id: Mapped[UUID | None] = mapped_column(ForeignKey("run.id"))
+    kind: Mapped[RunKind] = mapped_column(text_enum(RunKind))
+    name: Mapped[str]
+    step: Mapped[int]
+    is_final: Mapped[bool] = mapped_column(default=True)
+    parent_id: Mapped[UUID | None] = mapped_column(ForeignKey("checkpoint.id"))
+    path: Mapped[str]  # folder inside the artifact store
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str]  # over the sorted list of file names and hashes
+    files: Mapped[list[Any]]  # [{path, bytes, sha256}]
+    metrics: Mapped[JsonObject] = mapped_column(default=dict)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Generation(Base):
+    """New responses written by a checkpoint for prompts of the project, then opened as tasks."""
+
+    __tablename__ = "generation"
+    __table_args__ = (
+        CheckConstraint(
+            "(finished_at IS NOT NULL) = (state IN ('succeeded', 'failed', 'cancelled'))",
+            name="finished_when_final",
+        ),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    project_id: Mapped[UUID] = mapped_column(
+        ForeignKey("project.id", ondelete="CASCADE"), index=True
+    )
+    checkpoint_id: Mapped[UUID] = mapped_column(ForeignKey("checkpoint.id"))
+    config: Mapped[JsonObject]  # {n, temperature, top_p, max_new_tokens, seed, max_prompts, …}
+    state: Mapped[JobState] = mapped_column(text_enum(JobState), default=JobState.QUEUED)
+    attempt: Mapped[int] = mapped_column(default=0)
+    seen_at: Mapped[datetime | None]
+    cancel_requested_at: Mapped[datetime | None]
+    done: Mapped[int] = mapped_column(default=0)
+    total: Mapped[int] = mapped_column(default=0)
+    error: Mapped[str | None]
+    created_by: Mapped[UUID | None] = mapped_column(ForeignKey("user.id", ondelete="SET NULL"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    finished_at: Mapped[datetime | None]

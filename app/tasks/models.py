@@ -1,0 +1,185 @@
+"""What is to be judged, what is known to be right, and who holds it now."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import (
+    CheckConstraint,
+    Float,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    SmallInteger,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from app.corpus.models import Prompt, Response
+from app.db import Base, JsonObject, text_enum
+
+
+class TaskKind(StrEnum):
+    ORDINARY = "ordinary"
+    GOLD = "gold"
+    QUALIFICATION = "qualification"
+
+
+class Task(Base):
+    """A prompt with 2–10 responses in canonical order.
+
+    `leased` counts open assignments, `counted` the judgements that count; for ordinary tasks the
+    database itself keeps their sum within `wanted`.
+    """
+
+    __tablename__ = "task"
+    __table_args__ = (
+        UniqueConstraint("project_id", "identity"),
+        CheckConstraint("(kind = 'ordinary') = (wanted IS NOT NULL)", name="wanted_when_ordinary"),
+        CheckConstraint("leased >= 0 AND counted >= 0", name="counters"),
+        CheckConstraint("wanted IS NULL OR leased + counted <= wanted", name="never_too_many"),
+        Index(
+            "ix_task_open",
+            "project_id",
+            text("priority DESC"),
+            "random_key",
+            postgresql_where=text("kind = 'ordinary' AND leased + counted < wanted"),
+        ),
+        Index("ix_task_gold", "project_id", postgresql_where=text("kind = 'gold'")),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    project_id: Mapped[UUID] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
+    prompt_id: Mapped[UUID] = mapped_column(ForeignKey("prompt.id", ondelete="CASCADE"), index=True)
+    identity: Mapped[bytes] = mapped_column(
+        LargeBinary
+    )  # SHA-256 of prompt + set of (text, source)
+    kind: Mapped[TaskKind] = mapped_column(text_enum(TaskKind), default=TaskKind.ORDINARY)
+    priority: Mapped[int] = mapped_column(default=0)
+    random_key: Mapped[float] = mapped_column(Float, server_default=func.random())
+    wanted: Mapped[int | None] = mapped_column(SmallInteger)
+    leased: Mapped[int] = mapped_column(SmallInteger, default=0)
+    counted: Mapped[int] = mapped_column(SmallInteger, default=0)
+    external_id: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    prompt: Mapped[Prompt] = relationship(lazy="raise")
+
+
+class TaskResponse(Base):
+    """The responses of a task; `position` is the canonical order that `ranks` refer to."""
+
+    __tablename__ = "task_response"
+    __table_args__ = (UniqueConstraint("task_id", "response_id"),)
+
+    task_id: Mapped[UUID] = mapped_column(
+        ForeignKey("task.id", ondelete="CASCADE"), primary_key=True
+    )
+    position: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    response_id: Mapped[UUID] = mapped_column(
+        ForeignKey("response.id", ondelete="CASCADE"), index=True
+    )
+
+    response: Mapped[Response] = relationship(lazy="raise")
+
+
+class GoldKey(Base):
+    """What a correct judgement must satisfy, by canonical positions; hidden from annotators."""
+
+    __tablename__ = "gold_key"
+
+    task_id: Mapped[UUID] = mapped_column(
+        ForeignKey("task.id", ondelete="CASCADE"), primary_key=True
+    )
+    prefers: Mapped[list[Any]]  # [[i, j]]: i better than j
+    equal: Mapped[list[Any]] = mapped_column(default=list)  # [[i, j]]: i and j tie
+    ties_allowed: Mapped[bool] = mapped_column(default=False)  # a tie satisfies `prefers` as well
+    explanation: Mapped[str] = mapped_column(default="")
+    suspended_at: Mapped[datetime | None]
+    created_by: Mapped[UUID | None] = mapped_column(ForeignKey("user.id", ondelete="SET NULL"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class AssignmentState(StrEnum):
+    OPEN = "open"
+    SUBMITTED = "submitted"
+    SKIPPED = "skipped"
+    EXPIRED = "expired"
+
+
+class SkipReason(StrEnum):
+    UNSAFE = "unsafe"
+    UNCLEAR = "unclear"
+    LANGUAGE = "language"
+    OUTSIDE_MY_KNOWLEDGE = "outside_my_knowledge"
+    BROKEN = "broken"
+    OTHER = "other"
+
+
+class Assignment(Base):
+    """A task lent to a person.
+
+    Imported judgements have an assignment as well (`display_order` null: nobody saw it here), so
+    that one path leads from a person to what she judged.
+    """
+
+    __tablename__ = "assignment"
+    __table_args__ = (
+        Index(
+            "uq_assignment_task_user",
+            "task_id",
+            "user_id",
+            unique=True,
+            postgresql_where=text("NOT is_repeat"),
+        ),
+        # At most two open per person and project: the one on screen and the prefetched one.
+        Index(
+            "uq_assignment_slot",
+            "project_id",
+            "user_id",
+            "slot",
+            unique=True,
+            postgresql_where=text("state = 'open'"),
+        ),
+        Index(
+            "ix_assignment_expiry",
+            "project_id",
+            "leased_until",
+            postgresql_where=text("state = 'open'"),
+        ),
+        Index("ix_assignment_history", "user_id", "project_id", "finished_at"),
+        CheckConstraint("slot IN (1, 2)", name="slot"),
+        CheckConstraint("(state = 'open') = (finished_at IS NULL)", name="finished_when_not_open"),
+        CheckConstraint(
+            "state <> 'open' OR (leased_until IS NOT NULL AND display_order IS NOT NULL)",
+            name="open_has_a_lease",
+        ),
+        CheckConstraint(
+            "(state = 'skipped') = (skip_reason IS NOT NULL)", name="skipped_with_a_reason"
+        ),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    project_id: Mapped[UUID] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
+    task_id: Mapped[UUID] = mapped_column(ForeignKey("task.id", ondelete="CASCADE"))
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"))
+    state: Mapped[AssignmentState] = mapped_column(
+        text_enum(AssignmentState), default=AssignmentState.OPEN
+    )
+    is_repeat: Mapped[bool] = mapped_column(default=False)  # never counts
+    slot: Mapped[int] = mapped_column(SmallInteger, default=1)
+    display_order: Mapped[list[int] | None] = mapped_column(ARRAY(SmallInteger))
+    leased_until: Mapped[datetime | None]
+    renewals: Mapped[int] = mapped_column(SmallInteger, default=0)
+    skip_reason: Mapped[SkipReason | None] = mapped_column(text_enum(SkipReason))
+    skip_note: Mapped[str | None]
+    draft: Mapped[JsonObject | None]
+    draft_revision: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    finished_at: Mapped[datetime | None]
+
+    task: Mapped[Task] = relationship(lazy="raise")
