@@ -1,0 +1,197 @@
+"""The artifact store: the files of imports, snapshots, runs and checkpoints under one URL.
+
+`settings.artifacts_url` names it (`file://…`, `s3://…`, anything `fsspec` knows). A path in the
+store is relative, with forward slashes, and never leaves the store. What is registered in the
+database is never written again: each attempt of a job has a folder of its own.
+"""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, cast
+from urllib.parse import unquote, urlsplit
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from app.config import settings
+from app.errors import Conflict, Invalid, NotFound
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file of a stored folder: its path inside that folder, size and SHA-256."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def digest(file: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def folder_digest(files: Iterable[StoredFile]) -> str:
+    """One SHA-256 for a folder: over its sorted file names and their hashes."""
+    lines = sorted(f"{file.path}\t{file.sha256}\n" for file in files)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+@contextmanager
+def workspace() -> Iterator[Path]:
+    """An empty folder on this machine, gone at the end.
+
+    Beside a local store it lies inside it, so that `put_folder` is a rename: a folder is in its
+    place whole or not at all.
+    """
+    local = local_path("")
+    parent = None
+    if local is not None:
+        parent = local / ".work"
+        parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=parent, prefix="touchstone-") as folder:
+        yield Path(folder)
+
+
+def put_folder(folder: Path, *, to: str) -> list[StoredFile]:
+    """Store everything inside `folder` as the folder `to`, and say what it was, sorted by path.
+
+    `folder` may be gone afterwards. Raises `Conflict` where `to` exists: nothing is replaced.
+    """
+    files = [
+        StoredFile(path.relative_to(folder).as_posix(), path.stat().st_size, digest(path))
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    ]
+    if exists(to):
+        raise Conflict(f"{to} is already in the artifact store, and what is stored never changes.")
+    local = local_path(to)
+    if local is None:
+        filesystem, root = _store()
+        for file in files:
+            target = f"{root}/{_inside(to)}/{file.path}"
+            filesystem.makedirs(target.rpartition("/")[0], exist_ok=True)
+            filesystem.put_file(str(folder / file.path), target)
+        return sorted(files, key=lambda file: file.path)
+    for file in files:
+        _flush_to_disk(folder / file.path)
+    local.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(folder, local)
+    _flush_to_disk(local.parent)
+    return sorted(files, key=lambda file: file.path)
+
+
+def put_file(file: Path, *, to: str) -> StoredFile:
+    """Store one file as `to`. `file` may be gone afterwards; an existing one is never replaced."""
+    stored = StoredFile(to, file.stat().st_size, digest(file))
+    if exists(to):
+        raise Conflict(f"{to} is already in the artifact store, and what is stored never changes.")
+    local = local_path(to)
+    if local is None:
+        filesystem, root = _store()
+        filesystem.put_file(str(file), f"{root}/{_inside(to)}")
+        return stored
+    _flush_to_disk(file)
+    local.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(file, local)
+    _flush_to_disk(local.parent)
+    return stored
+
+
+def open_file(path: str) -> BinaryIO:
+    """A stored file, to be read as bytes; `NotFound` where it is missing."""
+    filesystem, root = _store()
+    try:
+        return cast("BinaryIO", filesystem.open(f"{root}/{_inside(path)}", "rb"))
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise NotFound(
+            f"The file {path} is missing in the artifact store. Was it moved or deleted by hand?"
+        ) from error
+
+
+def chunks(path: str, *, size: int = 1 << 20) -> Iterator[bytes]:
+    """The bytes of a stored file piece by piece. The file is opened before the first piece."""
+    content = open_file(path)
+
+    def pieces() -> Iterator[bytes]:
+        with content:
+            while piece := content.read(size):
+                yield piece
+
+    return pieces()
+
+
+def exists(path: str) -> bool:
+    filesystem, root = _store()
+    return bool(filesystem.exists(f"{root}/{_inside(path)}"))
+
+
+def remove(path: str) -> None:
+    """Take a file or folder out of the store; nothing happens where there is none."""
+    filesystem, root = _store()
+    target = f"{root}/{_inside(path)}"
+    if filesystem.exists(target):
+        filesystem.rm(target, recursive=True)
+
+
+def local_path(path: str) -> Path | None:
+    """Where `path` lies on this machine's disk, or None for a store that is elsewhere."""
+    filesystem, root = _store()
+    if not isinstance(filesystem, LocalFileSystem):
+        return None
+    return Path(root) / _inside(path) if path else Path(root)
+
+
+@contextmanager
+def local_folder(path: str) -> Iterator[Path]:
+    """A stored folder as one on this machine, to be read only: itself, or a copy for the while."""
+    if not exists(path):
+        raise NotFound(
+            f"The folder {path} is missing in the artifact store. Was it moved or deleted by hand?"
+        )
+    local = local_path(path)
+    if local is not None:
+        yield local
+        return
+    filesystem, root = _store()
+    with workspace() as folder:
+        copy = folder / "copy"
+        filesystem.get(f"{root}/{_inside(path)}", str(copy), recursive=True)
+        yield copy
+
+
+def _store() -> tuple[Any, str]:
+    """The file system and the root of the store in it."""
+    url = settings.artifacts_url
+    if url.startswith("file://"):  # fsspec leaves %20 as it is
+        parts = urlsplit(url)
+        return LocalFileSystem(), str(Path(unquote(parts.netloc + parts.path)).absolute())
+    filesystem, root = fsspec.core.url_to_fs(url)
+    return filesystem, str(root).rstrip("/")
+
+
+def _inside(path: str) -> str:
+    """`path` where it stays inside the store; `Invalid` where it would leave it."""
+    parts = PurePosixPath(path).parts
+    if path.startswith("/") or "\\" in path or "\0" in path or ".." in parts:
+        raise Invalid("A path in the artifact store is relative and never goes up.")
+    return "/".join(parts)
+
+
+def _flush_to_disk(path: Path) -> None:
+    """What the database calls stored must survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
