@@ -19,6 +19,7 @@ class Lane(StrEnum):
 class JobName(StrEnum):
     IMPORT = "import"
     SNAPSHOT = "snapshot"
+    OVERLAP = "overlap"
     STATISTICS = "statistics"
     TRAIN = "train"
     GENERATE = "generate"
@@ -27,6 +28,7 @@ class JobName(StrEnum):
 LANES = {
     JobName.IMPORT: Lane.DATA,
     JobName.SNAPSHOT: Lane.DATA,
+    JobName.OVERLAP: Lane.DATA,
     JobName.STATISTICS: Lane.DATA,
     JobName.TRAIN: Lane.TRAIN,
     JobName.GENERATE: Lane.TRAIN,

@@ -43,7 +43,7 @@ class Project(Base):
 
 
 class Guidelines(Base):
-    """A version of what annotators read (Markdown). Append-only."""
+    """A version of what annotators read and are asked. Append-only."""
 
     __tablename__ = "guidelines"
 
@@ -51,7 +51,10 @@ class Guidelines(Base):
         ForeignKey("project.id", ondelete="CASCADE"), primary_key=True
     )
     version: Mapped[int] = mapped_column(primary_key=True)
-    text: Mapped[str]
+    text: Mapped[str]  # Markdown
+    scale: Mapped[JsonObject] = mapped_column(
+        default=dict
+    )  # {criteria, strength_levels, allow_ties} as they were in this version
     created_by: Mapped[UUID | None] = mapped_column(ForeignKey("user.id", ondelete="SET NULL"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 

@@ -1,0 +1,114 @@
+"""Reads of projects, their members and their guidelines."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import column, func, select, table, tuple_
+from sqlalchemy.orm import Session, contains_eager
+
+from app.accounts.models import Role, User, UserKind
+from app.projects.models import Guidelines, Membership, Project
+
+# Tasks stand right of projects: the list counts them by the table's name, as a string key would.
+TASK = table("task", column("project_id"), column("wanted"), column("counted"))
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Judgements wanted and had on the ordinary tasks of a project."""
+
+    tasks: int = 0
+    wanted: int = 0
+    counted: int = 0
+
+
+def project_for(session: Session, *, user: User, project_id: UUID) -> tuple[Project, Role] | None:
+    """The project and the user's role in it; None where she has no part in it.
+
+    Admins of the installation have every project, as admins.
+    """
+    row = session.execute(
+        select(Project, Membership.role)
+        .outerjoin(
+            Membership, (Membership.project_id == Project.id) & (Membership.user_id == user.id)
+        )
+        .where(Project.id == project_id)
+    ).one_or_none()
+    if row is None:
+        return None
+    project, role = row
+    if user.is_admin:
+        return project, Role.ADMIN
+    return None if role is None else (project, role)
+
+
+def projects_of(
+    session: Session, *, user: User, after: Project | None = None, limit: int | None = None
+) -> list[tuple[Project, Role]]:
+    """The user's projects with her role, newest first; `after` is the last one she has seen."""
+    mine = (Membership.project_id == Project.id) & (Membership.user_id == user.id)
+    projects = select(Project, Membership.role).join(Membership, mine, isouter=user.is_admin)
+    if after is not None:
+        seen = (after.created_at, after.id)
+        projects = projects.where(tuple_(Project.created_at, Project.id) < seen)
+    rows = session.execute(
+        projects.order_by(Project.created_at.desc(), Project.id.desc()).limit(limit)
+    )
+    return [(project, Role.ADMIN if user.is_admin else role) for project, role in rows]
+
+
+def progress_of(session: Session, *, projects: Sequence[Project]) -> dict[UUID, Progress]:
+    """How far each of the projects is; a project without tasks has zeros."""
+    rows = session.execute(
+        select(
+            TASK.c.project_id,
+            func.count(),
+            func.sum(TASK.c.wanted),
+            func.sum(func.least(TASK.c.counted, TASK.c.wanted)),
+        )
+        .where(TASK.c.project_id.in_([project.id for project in projects]))
+        .where(TASK.c.wanted.is_not(None))
+        .group_by(TASK.c.project_id)
+    )
+    progress = {project.id: Progress() for project in projects}
+    for project_id, tasks, wanted, counted in rows:
+        progress[project_id] = Progress(tasks=tasks, wanted=wanted, counted=counted)
+    return progress
+
+
+def members_of(session: Session, *, project: Project) -> Sequence[Membership]:
+    """Everyone with a part in the project, by role and name; `user` is loaded."""
+    return session.scalars(
+        select(Membership)
+        .join(Membership.user)
+        .options(contains_eager(Membership.user))
+        .where(Membership.project_id == project.id)
+        .order_by(User.kind != UserKind.PERSON, Membership.role, func.lower(User.name), User.id)
+    ).all()
+
+
+def member(session: Session, *, project: Project, user_id: UUID) -> Membership | None:
+    """The membership of one person, with `user` loaded."""
+    return session.scalars(
+        select(Membership)
+        .join(Membership.user)
+        .options(contains_eager(Membership.user))
+        .where(Membership.project_id == project.id, Membership.user_id == user_id)
+    ).one_or_none()
+
+
+def guidelines_of(
+    session: Session, *, project: Project, version: int | None = None
+) -> Guidelines | None:
+    """One version of the guidelines, the current one unless another is asked for."""
+    return session.get(Guidelines, (project.id, version or project.guidelines_version))
+
+
+def guidelines_versions(session: Session, *, project: Project) -> Sequence[Guidelines]:
+    """All versions, newest first."""
+    return session.scalars(
+        select(Guidelines)
+        .where(Guidelines.project_id == project.id)
+        .order_by(Guidelines.version.desc())
+    ).all()

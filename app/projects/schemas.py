@@ -1,0 +1,165 @@
+"""What comes in and goes out over HTTP about projects (contract §3)."""
+
+from datetime import datetime
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    EmailStr,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+
+from app.accounts.models import Role
+
+MAX_GUIDELINES = 200_000  # characters
+
+
+def storable(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("remove the NUL character (\\u0000): it cannot be stored")
+    return text
+
+
+Name = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=120),
+    AfterValidator(storable),
+]
+Description = Annotated[str, StringConstraints(max_length=2_000), AfterValidator(storable)]
+Markdown = Annotated[str, StringConstraints(max_length=MAX_GUIDELINES), AfterValidator(storable)]
+Percent = Annotated[float, Field(ge=0, le=1)]
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Criterion(Body):
+    """A scale on which each response is rated, from `min` (worst) to `max` (best)."""
+
+    key: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+    label: Annotated[
+        str,
+        StringConstraints(strip_whitespace=True, min_length=1, max_length=80),
+        AfterValidator(storable),
+    ]
+    min: Annotated[int, Field(ge=-100, le=100)] = 1
+    max: Annotated[int, Field(ge=-100, le=100)] = 5
+
+    @model_validator(mode="after")
+    def _is_a_scale(self) -> Self:
+        if self.min >= self.max:
+            raise ValueError(f"the scale of “{self.key}” needs a min that is below its max")
+        return self
+
+
+class Overlap(Body):
+    """How many people judge a task: from `min` to `max`; equal means exactly that many."""
+
+    min: Annotated[int, Field(ge=1, le=100)] = 1
+    max: Annotated[int | None, Field(ge=1, le=100)] = None
+    confidence: Annotated[float | None, Field(gt=0.5, lt=1)] = None
+
+    @model_validator(mode="after")
+    def _is_a_span(self) -> Self:
+        if self.max is None:
+            self.max = self.min
+        if self.min > self.max:
+            raise ValueError("overlap needs a min that is not above its max")
+        return self
+
+
+def _distinct_keys(criteria: list[Criterion]) -> list[Criterion]:
+    if len({criterion.key for criterion in criteria}) < len(criteria):
+        raise ValueError("each criterion needs a key of its own")
+    return criteria
+
+
+Criteria = Annotated[list[Criterion], Field(max_length=10), AfterValidator(_distinct_keys)]
+
+
+class ProjectBody(Body):
+    """`POST /projects`."""
+
+    name: Name
+    description: Description = ""
+    criteria: Criteria = []
+    strength_levels: Annotated[int, Field(ge=0, le=4)] = 3
+    allow_ties: bool = True
+    overlap: Overlap = Overlap(min=1, max=1)
+    gold_rate: Annotated[float, Field(ge=0, le=0.5)] = 0.1
+    gold_threshold: Percent = 0.7
+    lease_minutes: Annotated[int, Field(ge=1, le=1440)] = 30
+    guidelines: Markdown = ""
+
+
+class ProjectPatch(Body):
+    """`PATCH /projects/{id}`: only what is named changes.
+
+    `guidelines_version` is the version the caller has seen; where it is given and somebody has
+    made a newer one meanwhile, nothing changes and the answer is 409.
+    """
+
+    name: Name | None = None
+    description: Description | None = None
+    criteria: Criteria | None = None
+    strength_levels: Annotated[int | None, Field(ge=0, le=4)] = None
+    allow_ties: bool | None = None
+    overlap: Overlap | None = None
+    gold_rate: Annotated[float | None, Field(ge=0, le=0.5)] = None
+    gold_threshold: Percent | None = None
+    lease_minutes: Annotated[int | None, Field(ge=1, le=1440)] = None
+    guidelines: Markdown | None = None
+    guidelines_version: int | None = None
+    paused: bool | None = None
+
+
+class OverlapOut(BaseModel):
+    min: int
+    max: int
+    confidence: float | None
+
+
+class ProjectOut(BaseModel):
+    id: str
+    name: str
+    description: str
+    criteria: list[dict[str, Any]]
+    strength_levels: int
+    allow_ties: bool
+    overlap: OverlapOut
+    gold_rate: float
+    gold_threshold: float
+    lease_minutes: int
+    guidelines: str
+    guidelines_version: int
+    paused_at: datetime | None
+    created_at: datetime
+    role: Role
+
+
+class ProjectPage(BaseModel):
+    items: list[ProjectOut]
+    next_cursor: str | None
+
+
+class MemberBody(Body):
+    role: Role
+
+
+class MemberOut(BaseModel):
+    user_id: str
+    email: str | None
+    name: str
+    role: Role
+    paused_at: datetime | None
+    created_at: datetime
+
+
+class InvitationForm(Body):
+    email: EmailStr
+    role: Role
