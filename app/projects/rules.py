@@ -1,4 +1,4 @@
-"""What a change of settings means."""
+"""What a change of settings means, and what new guidelines start from."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -19,6 +19,32 @@ SETTINGS = (
     "guidelines",
     "paused",
 )
+
+
+STARTER_GUIDELINES = """\
+## What you do
+
+You see a prompt and two or more responses. Decide which response serves the person who wrote the
+prompt best, and put them in order. Judge what is written, not how long it is.
+
+## What counts, in this order
+
+1. **Safe**: it does not help anybody to harm people.
+2. **True**: what it states is right; where it is unsure, it says so.
+3. **Helpful**: it answers what was asked, completely, in the form that was asked for.
+4. **Clear**: it is easy to read, without padding.
+
+## When it is close
+
+- A small mistake in an answer that helps weighs less than a flawless answer to another question.
+- Two responses are a **tie** only when you could not defend either order.
+- Say in the rationale what decided it; one sentence is enough.
+
+## When you cannot judge
+
+Skip the task and give the reason: you lack the knowledge, the language, or the prompt is unclear.
+Skipping costs you nothing.
+"""
 
 
 def alters_meaning(changed: Collection[str]) -> bool:

@@ -1,0 +1,116 @@
+"""Projects and their members, as JSON."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from pydantic import EmailStr
+from sqlalchemy.orm import Session
+
+from app.accounts.auth import AdminUser, CurrentUser
+from app.accounts.models import Role
+from app.db import Now, SessionDep
+from app.errors import found
+from app.projects import queries, service
+from app.projects.auth import AdminProject, MemberProject, ProjectRole
+from app.projects.models import Membership, Project
+from app.projects.schemas import (
+    MemberBody,
+    MemberOut,
+    OverlapOut,
+    ProjectBody,
+    ProjectOut,
+    ProjectPage,
+    ProjectPatch,
+)
+
+router = APIRouter(tags=["projects"])
+
+
+@router.post("/projects", status_code=201)
+def create_project(session: SessionDep, user: AdminUser, body: ProjectBody) -> ProjectOut:
+    """Create a project; the caller becomes its first admin."""
+    project = service.create(session, by=user, body=body)
+    return project_out(session, project, Role.ADMIN)
+
+
+@router.get("/projects")
+def list_projects(
+    session: SessionDep,
+    user: CurrentUser,
+    cursor: UUID | None = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> ProjectPage:
+    """The caller's projects, newest first."""
+    after = None
+    if cursor is not None:
+        after, _ = found(queries.project_for(session, user=user, project_id=cursor))
+    rows = queries.projects_of(session, user=user, after=after, limit=limit + 1)
+    items = [project_out(session, project, role) for project, role in rows[:limit]]
+    return ProjectPage(items=items, next_cursor=items[-1].id if len(rows) > limit else None)
+
+
+@router.get("/projects/{project_id}")
+def get_project(session: SessionDep, project: MemberProject, role: ProjectRole) -> ProjectOut:
+    return project_out(session, project, role)
+
+
+@router.patch("/projects/{project_id}")
+def change_project(
+    session: SessionDep, project: AdminProject, user: CurrentUser, body: ProjectPatch, now: Now
+) -> ProjectOut:
+    """Change settings; what alters the meaning of judgements makes a new guideline version."""
+    service.update_settings(session, project=project, patch=body, by=user, now=now)
+    return project_out(session, project, Role.ADMIN)
+
+
+@router.get("/projects/{project_id}/members")
+def list_members(session: SessionDep, project: AdminProject) -> list[MemberOut]:
+    return [member_out(member) for member in queries.members_of(session, project=project)]
+
+
+@router.put("/projects/{project_id}/members/{email}")
+def set_member(
+    session: SessionDep, project: AdminProject, user: CurrentUser, email: EmailStr, body: MemberBody
+) -> MemberOut:
+    """Give the person with this address a role in the project."""
+    membership = service.set_member_by_email(
+        session, project=project, email=email, role=body.role, by=user
+    )
+    return member_out(membership)
+
+
+def project_out(session: Session, project: Project, role: Role) -> ProjectOut:
+    guidelines = found(queries.guidelines_of(session, project=project))
+    return ProjectOut(
+        id=str(project.id),
+        name=project.name,
+        description=project.description,
+        criteria=project.criteria,
+        strength_levels=project.strength_levels,
+        allow_ties=project.allow_ties,
+        overlap=OverlapOut(
+            min=project.overlap_min,
+            max=project.overlap_max,
+            confidence=project.overlap_confidence,
+        ),
+        gold_rate=project.gold_rate,
+        gold_threshold=project.gold_threshold,
+        lease_minutes=project.lease_minutes,
+        guidelines=guidelines.text,
+        guidelines_version=project.guidelines_version,
+        paused_at=project.paused_at,
+        created_at=project.created_at,
+        role=role,
+    )
+
+
+def member_out(membership: Membership) -> MemberOut:
+    return MemberOut(
+        user_id=str(membership.user_id),
+        email=membership.user.email,
+        name=membership.user.name,
+        role=membership.role,
+        paused_at=membership.paused_at,
+        created_at=membership.created_at,
+    )
