@@ -18,10 +18,15 @@ from app.projects.models import Project
 
 
 def project_access(
-    session: SessionDep, user: CurrentUser, project_id: UUID
+    request: Request, session: SessionDep, user: CurrentUser, project_id: UUID
 ) -> tuple[Project, Role]:
-    """The project with the caller's role in it; for a stranger it does not exist."""
-    return found(queries.project_for(session, user=user, project_id=project_id))
+    """The project with the caller's role in it; for a stranger it does not exist.
+
+    Pages find both as `request.state.project` and `request.state.role`.
+    """
+    project, role = found(queries.project_for(session, user=user, project_id=project_id))
+    request.state.project, request.state.role = project, role
+    return project, role
 
 
 Access = Annotated[tuple[Project, Role], Depends(project_access)]
