@@ -1,0 +1,78 @@
+"""Who is asking, and what she may do on the installation."""
+
+from datetime import datetime, timedelta
+from typing import Annotated
+
+from fastapi import Depends, Request
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from app.accounts import queries
+from app.accounts.models import ApiToken, LoginSession, User
+from app.config import settings
+from app.db import Now, SessionDep
+from app.errors import Forbidden, Unauthenticated
+from app.web.protection import SAFE_METHODS, SESSION_COOKIE
+
+SEEN_EVERY = timedelta(minutes=5)  # how often "last seen" is written
+
+
+def user_of_cookie(session: Session, cookie: str, *, now: datetime) -> User | None:
+    login = queries.live_session(
+        session, cookie, now=now, idle=timedelta(hours=settings.session_idle_hours)
+    )
+    if login is None:
+        return None
+    if now - login.seen_at > SEEN_EVERY:
+        session.execute(
+            update(LoginSession)
+            .where(LoginSession.token_hash == login.token_hash)
+            .values(seen_at=now)
+        )
+    return login.user
+
+
+def user_of_token(session: Session, request: Request, header: str, *, now: datetime) -> User:
+    scheme, _, key = header.partition(" ")
+    token = queries.live_token(session, key.strip(), now=now) if scheme == "Bearer" else None
+    if token is None:
+        raise Unauthenticated("This API token is unknown, revoked or expired. Create a new one.")
+    if token.scopes and "write" not in token.scopes and request.method not in SAFE_METHODS:
+        raise Forbidden("This API token may only read. Create one with the scope `write`.")
+    if token.last_used_at is None or now - token.last_used_at > SEEN_EVERY:
+        session.execute(update(ApiToken).where(ApiToken.id == token.id).values(last_used_at=now))
+    return token.user
+
+
+def visitor(request: Request, session: SessionDep, now: Now) -> User | None:
+    """Whoever is signed in, or nobody; pages find her as `request.state.user`."""
+    header = request.headers.get("authorization")
+    cookie = request.cookies.get(SESSION_COOKIE)
+    user: User | None = None
+    if header is not None:
+        user = user_of_token(session, request, header, now=now)
+    elif cookie:
+        user = user_of_cookie(session, cookie, now=now)
+    request.state.user = user
+    return user
+
+
+Visitor = Annotated[User | None, Depends(visitor)]
+
+
+def current_user(user: Visitor) -> User:
+    if user is None:
+        raise Unauthenticated("Sign in, or send an API token as `Authorization: Bearer …`.")
+    return user
+
+
+CurrentUser = Annotated[User, Depends(current_user)]
+
+
+def admin_user(user: CurrentUser) -> User:
+    if not user.is_admin:
+        raise Forbidden("Only an admin of this installation may do this.")
+    return user
+
+
+AdminUser = Annotated[User, Depends(admin_user)]

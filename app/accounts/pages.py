@@ -1,0 +1,266 @@
+"""Set-up, invitation, sign-in, sign-out, one's own account, and the people of the installation."""
+
+from datetime import timedelta
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Form, Query, Request
+from starlette.responses import HTMLResponse, RedirectResponse
+
+from app.accounts import queries, service
+from app.accounts.auth import AdminUser, CurrentUser, Visitor
+from app.accounts.models import LinkKind, Role, User
+from app.accounts.schemas import (
+    InvitationForm,
+    NewPersonForm,
+    PasswordForm,
+    SignInForm,
+    TokenForm,
+)
+from app.config import settings
+from app.db import Now, SessionDep
+from app.errors import AppError, Forbidden, TooManyRequests, found
+from app.web import redirect, render, safe_next
+from app.web.protection import LOOPBACK, SESSION_COOKIE
+
+router = APIRouter(include_in_schema=False)
+
+
+def require_safe_transport(request: Request) -> None:
+    """Browsers keep a `__Host-` cookie only over HTTPS or on this machine."""
+    if request.url.scheme != "https" and request.url.hostname not in LOOPBACK:
+        raise Forbidden(
+            "Signing in needs HTTPS here: over plain HTTP your password could be read on the way. "
+            "Put Touchstone behind a proxy with a certificate (README, 'Beyond one machine'), "
+            "or open it on the machine where it runs, at http://127.0.0.1."
+        )
+
+
+def with_cookie(reply: RedirectResponse, token: str) -> RedirectResponse:
+    reply.set_cookie(
+        SESSION_COOKIE,
+        token,
+        max_age=int(timedelta(days=settings.session_days).total_seconds()),
+        path="/",
+        secure=True,
+        httponly=True,
+        samesite="lax",
+    )
+    return reply
+
+
+@router.get("/setup/{key}", name="setup")
+def setup(request: Request, session: SessionDep, now: Now, key: str) -> HTMLResponse:
+    service.open_link(session, key=key, kind=LinkKind.SETUP, now=now)
+    return render(request, "accounts/new_person.html", is_setup=True, email="", name="")
+
+
+@router.post("/setup/{key}")
+def finish_setup(
+    request: Request,
+    session: SessionDep,
+    now: Now,
+    key: str,
+    form: Annotated[NewPersonForm, Form()],
+) -> RedirectResponse:
+    require_safe_transport(request)
+    return join(request, session, now, form, key=key, kind=LinkKind.SETUP)
+
+
+@router.get("/invitation/{key}", name="invitation")
+def invitation(request: Request, session: SessionDep, now: Now, key: str) -> HTMLResponse:
+    link = service.open_link(session, key=key, kind=LinkKind.INVITATION, now=now)
+    return render(
+        request, "accounts/new_person.html", is_setup=False, email=link.email or "", name=""
+    )
+
+
+@router.post("/invitation/{key}")
+def accept_invitation(
+    request: Request,
+    session: SessionDep,
+    now: Now,
+    key: str,
+    form: Annotated[NewPersonForm, Form()],
+) -> RedirectResponse:
+    require_safe_transport(request)
+    return join(request, session, now, form, key=key, kind=LinkKind.INVITATION)
+
+
+def join(
+    request: Request,
+    session: SessionDep,
+    now: Now,
+    form: NewPersonForm,
+    *,
+    key: str,
+    kind: LinkKind,
+) -> RedirectResponse:
+    """Make the person of a link and sign her in."""
+    link = service.open_link(session, key=key, kind=kind, now=now)
+    user = service.use_link(
+        session, link=link, name=form.name, email=form.email, password=form.password, now=now
+    )
+    token = service.open_session(session, user=user, now=now)
+    return with_cookie(redirect(request, "home"), token)
+
+
+@router.get("/sign-in", name="sign_in")
+def sign_in_page(
+    request: Request,
+    session: SessionDep,
+    user: Visitor,
+    next_: Annotated[str, Query(alias="next")] = "/",
+) -> HTMLResponse | RedirectResponse:
+    if user is not None:
+        return RedirectResponse(safe_next(next_), status_code=303)
+    return render(
+        request,
+        "accounts/sign_in.html",
+        next=safe_next(next_),
+        email="",
+        problem=None,
+        needs_setup=not queries.has_admin(session),
+    )
+
+
+@router.post("/sign-in", response_model=None)
+def sign_in(
+    request: Request, session: SessionDep, now: Now, form: Annotated[SignInForm, Form()]
+) -> HTMLResponse | RedirectResponse:
+    require_safe_transport(request)
+    address = request.client.host if request.client else ""
+    try:
+        token = service.sign_in(
+            session, email=form.email, password=form.password, address=address, now=now
+        )
+    except AppError as error:  # answered here, so that the spent try is committed
+        page = render(
+            request,
+            "accounts/sign_in.html",
+            status=error.status,
+            next=safe_next(form.next),
+            email=form.email,
+            problem=error.detail,
+            needs_setup=not queries.has_admin(session),
+        )
+        if isinstance(error, TooManyRequests):
+            page.headers["Retry-After"] = str(error.retry_after)
+        return page
+    return with_cookie(RedirectResponse(safe_next(form.next), status_code=303), token)
+
+
+@router.post("/sign-out", name="sign_out")
+def sign_out(request: Request, session: SessionDep) -> RedirectResponse:
+    service.close_session(session, token=request.cookies.get(SESSION_COOKIE, ""))
+    reply = redirect(request, "sign_in")
+    reply.delete_cookie(SESSION_COOKIE, path="/", secure=True, httponly=True, samesite="lax")
+    reply.headers["Clear-Site-Data"] = '"storage"'
+    return reply
+
+
+@router.get("/account", name="account")
+def account(request: Request, session: SessionDep, user: CurrentUser) -> HTMLResponse:
+    return account_page(request, session, user)
+
+
+def account_page(
+    request: Request, session: SessionDep, user: User, *, new_token: str | None = None
+) -> HTMLResponse:
+    return render(
+        request,
+        "accounts/account.html",
+        tokens=queries.tokens_of(session, user),
+        new_token=new_token,
+    )
+
+
+@router.post("/account/password", name="change_password")
+def change_password(
+    request: Request,
+    session: SessionDep,
+    user: CurrentUser,
+    now: Now,
+    form: Annotated[PasswordForm, Form()],
+) -> RedirectResponse:
+    service.change_password(session, user=user, current=form.current, new=form.new)
+    token = service.open_session(session, user=user, now=now)
+    return with_cookie(redirect(request, "account"), token)
+
+
+@router.post("/account/tokens", name="create_token")
+def create_token(
+    request: Request,
+    session: SessionDep,
+    user: CurrentUser,
+    now: Now,
+    form: Annotated[TokenForm, Form()],
+) -> HTMLResponse:
+    scopes = ["read"] if form.read_only else []
+    token = service.create_token(
+        session, user=user, name=form.name, now=now, days=form.days, scopes=scopes
+    )
+    session.flush()  # the list below shows it
+    return account_page(request, session, user, new_token=token)
+
+
+@router.post("/account/tokens/{token_id}/revoke", name="revoke_token")
+def revoke_token(
+    request: Request, session: SessionDep, user: CurrentUser, now: Now, token_id: UUID
+) -> RedirectResponse:
+    service.revoke_token(session, user=user, token_id=token_id, now=now)
+    return redirect(request, "account")
+
+
+@router.get("/users", name="users")
+def users(request: Request, session: SessionDep, _admin: AdminUser, now: Now) -> HTMLResponse:
+    return users_page(request, session, now)
+
+
+def users_page(
+    request: Request, session: SessionDep, now: Now, *, link: str | None = None, email: str = ""
+) -> HTMLResponse:
+    return render(
+        request,
+        "accounts/users.html",
+        people=queries.people(session),
+        invitations=queries.open_invitations(session, now=now),
+        roles=list(Role),
+        link=link,
+        email=email,
+    )
+
+
+@router.post("/users/invitations", name="invite_user")
+def invite_user(
+    request: Request,
+    session: SessionDep,
+    user: AdminUser,
+    now: Now,
+    form: Annotated[InvitationForm, Form()],
+) -> HTMLResponse:
+    key = service.invite(session, email=form.email, role=form.role, by=user, now=now)
+    session.flush()  # the list below shows it
+    link = public_url(request, str(request.app.url_path_for("invitation", key=key)))
+    return users_page(request, session, now, link=link, email=form.email)
+
+
+def public_url(request: Request, path: str) -> str:
+    """The address of a page as others reach it."""
+    return (settings.public_url or str(request.base_url)).rstrip("/") + path
+
+
+@router.post("/users/{user_id}/disable", name="disable_user")
+def disable_user(
+    request: Request, session: SessionDep, user: AdminUser, now: Now, user_id: UUID
+) -> RedirectResponse:
+    service.disable(session, user=found(session.get(User, user_id)), by=user, now=now)
+    return redirect(request, "users")
+
+
+@router.post("/users/{user_id}/enable", name="enable_user")
+def enable_user(
+    request: Request, session: SessionDep, user: AdminUser, user_id: UUID
+) -> RedirectResponse:
+    service.enable(session, user=found(session.get(User, user_id)), by=user)
+    return redirect(request, "users")

@@ -1,0 +1,107 @@
+"""Reads of people and keys."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, joinedload
+
+from app.accounts.models import (
+    ApiToken,
+    AuditEvent,
+    LinkKind,
+    LoginSession,
+    OneTimeLink,
+    Role,
+    User,
+    UserKind,
+)
+from app.accounts.rules import key_hash
+
+
+def user_by_email(session: Session, email: str) -> User | None:
+    return session.scalar(select(User).where(func.lower(User.email) == email.strip().lower()))
+
+
+def has_admin(session: Session) -> bool:
+    """Whether anybody could run this installation."""
+    admins = select(User.id).where(
+        User.role == Role.ADMIN, User.kind == UserKind.PERSON, User.disabled_at.is_(None)
+    )
+    return session.scalar(admins.limit(1)) is not None
+
+
+def people(session: Session) -> Sequence[User]:
+    return session.scalars(
+        select(User).where(User.kind == UserKind.PERSON).order_by(func.lower(User.name))
+    ).all()
+
+
+def live_session(
+    session: Session, token: str, *, now: datetime, idle: timedelta
+) -> LoginSession | None:
+    """The signed-in session of a cookie, with its user; None once it has ended."""
+    return session.scalar(
+        select(LoginSession)
+        .join(LoginSession.user)
+        .options(joinedload(LoginSession.user))
+        .where(
+            LoginSession.token_hash == key_hash(token),
+            LoginSession.expires_at > now,
+            LoginSession.seen_at > now - idle,
+            User.disabled_at.is_(None),
+        )
+    )
+
+
+def live_token(session: Session, token: str, *, now: datetime) -> ApiToken | None:
+    return session.scalar(
+        select(ApiToken)
+        .join(ApiToken.user)
+        .options(joinedload(ApiToken.user))
+        .where(
+            ApiToken.token_hash == key_hash(token),
+            ApiToken.revoked_at.is_(None),
+            ApiToken.expires_at.is_(None) | (ApiToken.expires_at > now),
+            User.disabled_at.is_(None),
+        )
+    )
+
+
+def tokens_of(session: Session, user: User) -> Sequence[ApiToken]:
+    return session.scalars(
+        select(ApiToken)
+        .where(ApiToken.user_id == user.id, ApiToken.revoked_at.is_(None))
+        .order_by(ApiToken.created_at.desc())
+    ).all()
+
+
+def link_by_key(session: Session, key: str, kind: LinkKind) -> OneTimeLink | None:
+    return session.scalar(
+        select(OneTimeLink).where(OneTimeLink.token_hash == key_hash(key), OneTimeLink.kind == kind)
+    )
+
+
+def open_invitations(
+    session: Session, *, now: datetime, project_id: UUID | None = None
+) -> Sequence[OneTimeLink]:
+    return session.scalars(
+        select(OneTimeLink)
+        .where(
+            OneTimeLink.kind == LinkKind.INVITATION,
+            OneTimeLink.project_id.is_not_distinct_from(project_id),
+            OneTimeLink.used_at.is_(None),
+            OneTimeLink.expires_at > now,
+        )
+        .order_by(OneTimeLink.created_at.desc())
+    ).all()
+
+
+def audit_trail(
+    session: Session, *, project_id: UUID | None = None, limit: int = 100
+) -> Sequence[AuditEvent]:
+    events = select(AuditEvent).order_by(AuditEvent.id.desc()).limit(limit)
+    if project_id is not None:
+        events = events.where(AuditEvent.project_id == project_id)
+    return session.scalars(events).all()

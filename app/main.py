@@ -1,0 +1,99 @@
+"""The web application: routers, middleware, error handlers."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.routing import APIRoute
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from sqlalchemy import text
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse
+from starlette.staticfiles import StaticFiles
+
+from app.accounts import auth as accounts_auth
+from app.accounts import pages as accounts_pages
+from app.accounts.auth import Visitor
+from app.config import settings
+from app.db import SessionDep, connect
+from app.schema import is_at_head
+from app.web import redirect
+from app.web.logs import RequestLog, configure_logs
+from app.web.pages import STATIC
+from app.web.problems import install
+from app.web.protection import SecurityHeaders, protect_writes
+
+PAGES: list[APIRouter] = [
+    accounts_pages.router,
+]
+API: list[APIRouter] = []
+
+upkeep = APIRouter()
+
+
+@upkeep.get("/healthz", tags=["upkeep"])
+def healthz() -> dict[str, str]:
+    """Say that the process answers."""
+    return {"status": "ok"}
+
+
+@upkeep.get("/readyz", tags=["upkeep"], response_model=None)
+def readyz(session: SessionDep) -> JSONResponse:
+    """The database answers, its schema is ours, and the job queue is there."""
+    checks = {
+        "database": session.scalar(text("SELECT 1")) == 1,
+        "migrations": is_at_head(session.connection()),
+        "queue": session.scalar(text("SELECT to_regclass('procrastinate_jobs')")) is not None,
+    }
+    is_ready = all(checks.values())
+    return JSONResponse(
+        {"status": "ready" if is_ready else "not ready", "checks": checks},
+        status_code=200 if is_ready else 503,
+    )
+
+
+@upkeep.get("/metrics", tags=["upkeep"], dependencies=[Depends(accounts_auth.admin_user)])
+def metrics() -> PlainTextResponse:
+    """Figures for Prometheus; for admins (an API token will do)."""
+    return PlainTextResponse(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+@upkeep.get("/", include_in_schema=False, name="home")
+def home(request: Request, user: Visitor) -> RedirectResponse:
+    return redirect(request, "projects" if user else "sign_in")
+
+
+def operation_id(route: APIRoute) -> str:
+    return route.name
+
+
+def create_app(database_url: str | None = None) -> FastAPI:
+    """The application; with `database_url` it connects when it starts."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        engine = connect(database_url) if database_url else None
+        yield
+        if engine is not None:
+            engine.dispose()
+
+    configure_logs(settings)
+    app = FastAPI(
+        title="Touchstone",
+        version="1",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/v1/openapi.json",
+        generate_unique_id_function=operation_id,
+        dependencies=[Depends(protect_writes)],
+    )
+    for router in PAGES:
+        app.include_router(router)
+    for router in API:
+        app.include_router(router, prefix="/api/v1")
+    app.include_router(upkeep)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    install(app)
+    app.add_middleware(SecurityHeaders)
+    app.add_middleware(RequestLog)
+    return app

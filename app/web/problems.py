@@ -1,0 +1,142 @@
+"""Every error becomes a page for people or a problem document (RFC 9457) for programs."""
+
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from starlette.exceptions import HTTPException
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+
+from app.errors import AppError, Conflict, Invalid, TooManyRequests, Unauthenticated
+from app.web.pages import render
+
+log = structlog.get_logger(__name__)
+
+PROBLEM = "application/problem+json"
+
+
+def wants_json(request: Request) -> bool:
+    return request.url.path.startswith("/api/") or "application/json" in request.headers.get(
+        "accept", ""
+    )
+
+
+def problem(
+    request: Request,
+    *,
+    status: int,
+    title: str,
+    detail: str,
+    errors: list[dict[str, Any]] | None = None,
+    headers: dict[str, str] | None = None,
+) -> Response:
+    if wants_json(request):
+        body: dict[str, Any] = {
+            "type": "about:blank",
+            "title": title,
+            "status": status,
+            "detail": detail,
+        }
+        if errors:
+            body["errors"] = errors
+        return JSONResponse(body, status_code=status, media_type=PROBLEM, headers=headers)
+    page: HTMLResponse = render(
+        request, "error.html", status=status, title=title, detail=detail, errors=errors or []
+    )
+    page.headers.update(headers or {})
+    return page
+
+
+def app_error(request: Request, error: AppError) -> Response:
+    if isinstance(error, Unauthenticated) and not wants_json(request) and request.method == "GET":
+        here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return RedirectResponse(f"/sign-in?next={quote(here, safe='')}", status_code=303)
+    headers: dict[str, str] = {}
+    if isinstance(error, Unauthenticated):
+        headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, TooManyRequests):
+        headers["Retry-After"] = str(error.retry_after)
+    return problem(
+        request,
+        status=error.status,
+        title=error.title,
+        detail=error.detail,
+        errors=error.errors,
+        headers=headers,
+    )
+
+
+def invalid_request(request: Request, error: RequestValidationError) -> Response:
+    """What is wrong with which field, in words; the values sent are not repeated."""
+    errors = [
+        {
+            "field": ".".join(str(part) for part in item["loc"][1:]) or str(item["loc"][0]),
+            "message": str(item["msg"]).removeprefix("Value error, "),
+        }
+        for item in error.errors()
+    ]
+    detail = "; ".join(f"{item['field']}: {item['message']}" for item in errors[:5])
+    return problem(request, status=422, title=Invalid.title, detail=detail, errors=errors)
+
+
+def http_error(request: Request, error: HTTPException) -> Response:
+    phrase = HTTPStatus(error.status_code).phrase
+    detail = (
+        "There is nothing at this address."
+        if error.status_code == HTTPStatus.NOT_FOUND
+        else str(error.detail or phrase)
+    )
+    return problem(
+        request,
+        status=error.status_code,
+        title=phrase,
+        detail=detail,
+        headers=dict(error.headers or {}),
+    )
+
+
+def database_error(request: Request, error: DBAPIError) -> Response:
+    if isinstance(error, IntegrityError):
+        log.warning("conflict", error=str(error.orig), path=request.url.path)
+        return problem(
+            request,
+            status=409,
+            title=Conflict.title,
+            detail="Somebody changed this at the same moment. Reload the page and try again.",
+        )
+    log.error("database", error=str(error.orig), path=request.url.path)
+    if isinstance(error, OperationalError) or error.connection_invalidated:
+        return problem(
+            request,
+            status=503,
+            title="The database does not answer",
+            detail="Nothing is lost. Try again in a few seconds.",
+            headers={"Retry-After": "3"},
+        )
+    return unexpected(request, error)
+
+
+def unexpected(request: Request, error: Exception) -> Response:
+    log.error("unexpected error", path=request.url.path, exc_info=error)
+    return problem(
+        request,
+        status=500,
+        title="Something went wrong",
+        detail="This is our mistake, not yours. Nothing was changed; the log has the details.",
+    )
+
+
+def install(app: FastAPI) -> None:
+    handlers: dict[type[Exception], Any] = {
+        AppError: app_error,
+        RequestValidationError: invalid_request,
+        HTTPException: http_error,
+        DBAPIError: database_error,
+        Exception: unexpected,
+    }
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, handler)

@@ -1,0 +1,103 @@
+"""Write protection and security headers.
+
+A browser's write needs an Origin of our own and, once signed in, a token that only our pages know.
+The token is derived from the session cookie, so that checking it costs no query.
+"""
+
+import hashlib
+import hmac
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from fastapi import Depends, Request
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.errors import Forbidden
+
+SESSION_COOKIE = "__Host-session"
+SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+LOOPBACK = {"localhost", "127.0.0.1", "::1", "[::1]", "testserver"}
+
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; "
+    "object-src 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+)
+# Plotly writes style elements, and builds its drawings through innerHTML.
+CHART_POLICY = PAGE_POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'").replace(
+    "; require-trusted-types-for 'script'", ""
+)
+
+
+def form_token_of(request: Request) -> str:
+    """The token that a form of this signed-in browser must carry; empty when nobody is."""
+    cookie = request.cookies.get(SESSION_COOKIE, "")
+    return hmac.new(cookie.encode(), b"form", hashlib.sha256).hexdigest() if cookie else ""
+
+
+def comes_from_here(request: Request) -> bool:
+    """Whether the browser says that one of our own pages sent this."""
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site in {"same-origin", "none"}
+    origin = request.headers.get("origin")
+    if origin is None:  # no browser: it has no cookie to misuse, or sent it on purpose
+        return True
+    parts = urlsplit(origin)
+    return (parts.scheme, parts.netloc) == (request.url.scheme, request.url.netloc)
+
+
+async def protect_writes(request: Request) -> None:
+    """Refuse a write that another site made this browser send."""
+    if request.method in SAFE_METHODS or "authorization" in request.headers:
+        return
+    if not comes_from_here(request):
+        raise Forbidden("This request came from another site, so nothing was changed.")
+    expected = form_token_of(request)
+    if not expected:
+        return
+    given = request.headers.get("x-form-token")
+    is_form = request.headers.get("content-type", "").startswith(
+        ("application/x-www-form-urlencoded", "multipart/form-data")
+    )
+    if given is None and is_form:
+        given = str((await request.form()).get("form_token", ""))
+    if not hmac.compare_digest(expected, given or ""):
+        raise Forbidden(
+            "This page is older than your sign-in, so nothing was changed. "
+            "Reload the page and send it again."
+        )
+
+
+ProtectWrites = Annotated[None, Depends(protect_writes)]
+
+
+class SecurityHeaders:
+    """Puts the headers that every reply must carry on every reply, errors included."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        is_static = scope["path"].startswith("/static/")
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.setdefault("Content-Security-Policy", PAGE_POLICY)
+                headers.setdefault("X-Content-Type-Options", "nosniff")
+                headers.setdefault("Referrer-Policy", "same-origin")
+                headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
+                headers.setdefault("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
+                headers.setdefault(
+                    "Cache-Control", "public, max-age=31536000" if is_static else "no-store"
+                )
+                if scope["scheme"] == "https":
+                    headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers)

@@ -1,0 +1,37 @@
+// On every page: times in the reader's zone, copy boxes, forms that cannot be sent twice.
+
+const sameYear = { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" };
+
+export function localiseTimes(root = document) {
+  for (const element of root.querySelectorAll("time[datetime]")) {
+    const moment = new Date(element.dateTime);
+    const isThisYear = moment.getFullYear() === new Date().getFullYear();
+    element.textContent = moment.toLocaleString(undefined, isThisYear ? sameYear : { ...sameYear, year: "numeric" });
+    element.title = element.dateTime;
+  }
+}
+
+function offerCopy(box) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "btn btn-small";
+  button.textContent = "Copy";
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(box.textContent.trim());
+    button.textContent = "Copied";
+  });
+  box.after(button);
+}
+
+function sendOnce(event) {
+  const form = event.target;
+  if (event.defaultPrevented || form.method !== "post") return;
+  if (form.dataset.sent) event.preventDefault();
+  form.dataset.sent = "yes";
+}
+
+localiseTimes();
+document.querySelectorAll("[data-copy]").forEach(offerCopy);
+document.addEventListener("submit", sendOnce);
+// A page that comes back from the history must be usable again.
+addEventListener("pageshow", () => document.querySelectorAll("form[data-sent]").forEach((form) => delete form.dataset.sent));
