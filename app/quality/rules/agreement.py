@@ -1,0 +1,158 @@
+"""Agreement among people: every figure is a function of sums over what was judged.
+
+Notation of Gwet (2014): n_uc of the n_u judgements of unit u are in category c, of q declared
+categories. Because a figure needs sums only, a bootstrap resample is a weighted sum, and all
+formulas here work on arrays with a leading axis of resamples. Undefined is NaN inside, and a
+`Figure` with a reason outside.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from app.quality.rules.intervals import Floats, Ints
+
+
+class Level(StrEnum):
+    """What the differences between categories mean."""
+
+    NOMINAL = "nominal"
+    ORDINAL = "ordinal"
+    INTERVAL = "interval"
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Sums over units, each with a leading axis of resamples R.
+
+    pairs (R, q, q): Σ_u n_uc (n_uk − [c = k]) / (n_u (n_u − 1)), Gwet's weighting of units;
+    coincidences (R, q, q): the same times n_u, Krippendorff's; shares (R, q): Σ_u n_uc / n_u;
+    units (R,): with a judgement; paired (R,): with two or more;
+    decisive_same, decisive_paired (R,): as the trace of `pairs` and `paired`, without ties.
+    """
+
+    pairs: Floats
+    coincidences: Floats
+    shares: Floats
+    units: Floats
+    paired: Floats
+    decisive_same: Floats
+    decisive_paired: Floats
+
+
+def unit_features(counts: Ints, *, tie: int | None) -> Floats:
+    """What each unit adds to `Sums`, flat: (units, q) → (units, 2q² + q + 4)."""
+    n_units, q = counts.shape
+    number = counts.sum(axis=1)
+    ordered = counts[:, :, None] * (counts[:, None, :] - np.eye(q, dtype=np.int64))
+    share = ordered / np.maximum(number * (number - 1), 1)[:, None, None]
+    decisive = counts if tie is None else np.delete(counts, tie, axis=1)
+    n_decisive = decisive.sum(axis=1)
+    decisive_same = (decisive * (decisive - 1)).sum(axis=1) / np.maximum(
+        n_decisive * (n_decisive - 1), 1
+    )
+    return np.concatenate(
+        [
+            share.reshape(n_units, q * q),
+            (share * number[:, None, None]).reshape(n_units, q * q),
+            counts / np.maximum(number, 1)[:, None],
+            (number >= 1)[:, None],
+            (number >= 2)[:, None],
+            decisive_same[:, None],
+            (n_decisive >= 2)[:, None],
+        ],
+        axis=1,
+    )
+
+
+def as_sums(flat: Floats, *, categories: int) -> Sums:
+    """(R, 2q² + q + 4 or more) → Sums; the inverse of the layout of `unit_features`."""
+    q, square = categories, categories * categories
+    rest = 2 * square + q
+    return Sums(
+        pairs=flat[:, :square].reshape(-1, q, q),
+        coincidences=flat[:, square : 2 * square].reshape(-1, q, q),
+        shares=flat[:, 2 * square : rest],
+        units=flat[:, rest],
+        paired=flat[:, rest + 1],
+        decisive_same=flat[:, rest + 2],
+        decisive_paired=flat[:, rest + 3],
+    )
+
+
+def sums_of(counts: Ints, *, tie: int | None = None) -> Sums:
+    """The sums over all units of a table of counts, R = 1."""
+    flat = unit_features(counts, tie=tie).sum(axis=0, keepdims=True)
+    return as_sums(flat, categories=counts.shape[1])
+
+
+def ratio(above: Floats, below: Floats) -> Floats:
+    """`above / below`, NaN where `below` is not positive."""
+    quotient: Floats = np.full(below.shape, np.nan)
+    np.divide(above, below, out=quotient, where=below > 1e-12)
+    return quotient
+
+
+def percent_agreement(sums: Sums) -> Floats:
+    """Mean over units with two judgements of the share of agreeing pairs of judgements."""
+    return ratio(np.trace(sums.pairs, axis1=1, axis2=2), sums.paired)
+
+
+def percent_agreement_no_ties(sums: Sums) -> Floats:
+    """The same among decisive judgements only, so that chance is one half for a pair."""
+    return ratio(sums.decisive_same, sums.decisive_paired)
+
+
+def distances(marginals: Floats, level: Level, values: Floats | None = None) -> Floats:
+    """Krippendorff's δ²: marginals (R, q) → (R, q, q); categories stand at `values` or 0 … q−1."""
+    n, q = marginals.shape
+    if level is Level.NOMINAL:
+        return np.broadcast_to(1 - np.eye(q), (n, q, q))
+    if level is Level.ORDINAL:  # Σ n_g from c to k, less half the ends = distance of the middles
+        place = np.cumsum(marginals, axis=1) - marginals / 2
+    else:
+        place = np.broadcast_to(np.arange(q) if values is None else values, (n, q))
+    difference: Floats = (place[:, :, None] - place[:, None, :]) ** 2
+    return difference
+
+
+def krippendorff_alpha(sums: Sums, level: Level, values: Floats | None = None) -> Floats:
+    """1 − D_o / D_e from the coincidence matrix: (R,). NaN with no pair or a single value."""
+    marginals = sums.coincidences.sum(axis=2)
+    n = marginals.sum(axis=1)
+    delta = distances(marginals, level, values)
+    observed = (sums.coincidences * delta).sum(axis=(1, 2))
+    expected = np.einsum("rc,rck,rk->r", marginals, delta, marginals)
+    return 1 - (n - 1) * ratio(observed, expected)
+
+
+def weights(categories: int, level: Level) -> Floats:
+    """Credit for a near miss: identity for nominal, 1 − (i−j)²/(q−1)² for ordered categories."""
+    if level is Level.NOMINAL:
+        return np.eye(categories)
+    steps = np.arange(categories)
+    credit: Floats = 1 - (steps[:, None] - steps[None, :]) ** 2 / max(categories - 1, 1) ** 2
+    return credit
+
+
+def gwet_ac(sums: Sums, weight: Floats) -> Floats:
+    """Gwet's AC1 (identity weights) or AC2 (Gwet 2014, ch. 4): (R,). NaN with no pair."""
+    q = len(weight)
+    if q < 2:
+        return np.full(len(sums.units), np.nan)
+    observed = ratio((sums.pairs * weight).sum(axis=(1, 2)), sums.paired)
+    share = sums.shares / np.maximum(sums.units, 1e-12)[:, None]
+    chance = weight.sum() / (q * (q - 1)) * (share * (1 - share)).sum(axis=1)
+    return ratio(observed - chance, 1 - chance)
+
+
+def cohen_kappa(table: Floats, weight: Floats | None = None) -> Floats:
+    """Cohen's kappa of two raters: (R, q, q) tables → (R,). NaN where chance alone agrees fully."""
+    q = table.shape[-1]
+    credit = np.eye(q) if weight is None else weight
+    total = table.sum(axis=(1, 2))
+    rows, columns = table.sum(axis=2), table.sum(axis=1)
+    observed = ratio((table * credit).sum(axis=(1, 2)), total)
+    chance = ratio(np.einsum("rc,ck,rk->r", rows, credit, columns), total**2)
+    return ratio(observed - chance, 1 - chance)

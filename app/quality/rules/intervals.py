@@ -1,0 +1,119 @@
+"""A figure with its interval, and the small numerics behind intervals (no scipy at run time)."""
+
+from dataclasses import dataclass
+from math import ceil, sqrt
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.tasks.rules import beta_cdf
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+FEWEST_TASKS = 10  # below this a bootstrap interval says nothing
+LEVEL = 0.95
+_Z = NormalDist().inv_cdf(0.5 + LEVEL / 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A number with its 95 % interval; where not defined, `value` is None and `reason` says why.
+
+    A defined value may carry a reason as well: why it has no interval.
+    """
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    reason: str | None = None
+
+    @property
+    def is_defined(self) -> bool:
+        return self.value is not None
+
+    def as_json(self) -> dict[str, Any]:
+        """The wire form (contract §3): `{value, low, high, reason?}`, six decimals."""
+        rounded: dict[str, Any] = {
+            name: None if number is None else round(number, 6)
+            for name, number in (("value", self.value), ("low", self.low), ("high", self.high))
+        }
+        return rounded if self.reason is None else {**rounded, "reason": self.reason}
+
+
+def undefined(reason: str) -> Figure:
+    return Figure(None, reason=reason)
+
+
+def wilson(successes: float, n: float) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share (Wilson 1927). `successes` may be fractional; n > 0."""
+    share = successes / n
+    middle = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
+    half = _Z / (1 + _Z**2 / n) * sqrt(max(0.0, share * (1 - share) / n + _Z**2 / (4 * n**2)))
+    return max(0.0, min(middle - half, share)), min(1.0, max(middle + half, share))
+
+
+def share_figure(successes: float, n: float, *, none: str) -> Figure:
+    """`successes / n` with Wilson's interval; with n = 0 not defined, because of `none`."""
+    if n <= 0:
+        return undefined(none)
+    return Figure(successes / n, *wilson(successes, n))
+
+
+def beta_quantile(p: float, a: float, b: float) -> float:
+    """The x with I_x(a, b) = p, by bisection of the distribution function; 0 < p < 1."""
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        if beta_cdf(middle, a, b) < p:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
+
+def beta_figure(a: float, b: float) -> Figure:
+    """Mean and equal-tailed 95 % interval of a Beta(a, b) posterior."""
+    tail = (1 - LEVEL) / 2
+    return Figure(a / (a + b), beta_quantile(tail, a, b), beta_quantile(1 - tail, a, b))
+
+
+def binomial_p_value(successes: int, n: int) -> float:
+    """Exact two-sided test of a share against one half. 1.0 when there is nothing to test."""
+    fewer = min(successes, n - successes)
+    if 2 * fewer >= n:
+        return 1.0
+    if n > 10_000:  # the exact sum has become long; with the correction the two agree to 1e-4
+        return 2 * NormalDist().cdf((2 * fewer + 1 - n) / sqrt(n))
+    return min(1.0, 2 * beta_cdf(0.5, n - fewer, fewer + 1))
+
+
+def bootstrap_figure(value: float, resampled: Floats, *, n_tasks: int) -> Figure:
+    """The value with the percentile interval of its resamples (NaN: not defined in that one)."""
+    if n_tasks < FEWEST_TASKS:
+        return Figure(value, reason=f"No interval: fewer than {FEWEST_TASKS} tasks.")
+    usable = resampled[~np.isnan(resampled)]
+    if len(usable) < len(resampled) / 2:
+        return Figure(value, reason="No interval: not defined in most resamples.")
+    tail = 100 * (1 - LEVEL) / 2
+    low, high = np.percentile(usable, [tail, 100 - tail])
+    left_out = len(resampled) - len(usable)
+    reason = (
+        f"{left_out} of {len(resampled)} resamples left out: not defined." if left_out else None
+    )
+    return Figure(value, float(low), float(high), reason)
+
+
+def median_figure(values: Floats) -> Figure:
+    """Median with the distribution-free 95 % interval from order statistics; at least one value."""
+    ordered = np.sort(values)
+    n = len(ordered)
+    if n < FEWEST_TASKS:
+        return Figure(
+            float(np.median(ordered)), reason=f"No interval: fewer than {FEWEST_TASKS} tasks."
+        )
+    half = _Z * sqrt(n) / 2
+    low, high = max(0, int(n / 2 - half)), min(n - 1, ceil(n / 2 + half))
+    return Figure(float(np.median(ordered)), float(ordered[low]), float(ordered[high]))

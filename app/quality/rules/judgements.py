@@ -1,0 +1,184 @@
+"""Judgements as columns, and the units people can agree on."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.quality.rules.intervals import Floats, Ints
+
+FIRST, TIE, SECOND = range(3)  # classes of an implied pair; in this order they are ordinal as well
+_CELLS = 20_000_000  # numbers held at once by work over (tasks, people, people)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgements:
+    """One row per judgement, sorted by task. N rows; W = most responses of a task.
+
+    task, annotator: codes 0…; ranks (N, W): 1 = best, equal = tie, 0 = no such response;
+    display (N, W): place on screen by canonical position, 0 = leftmost, −1 = nobody saw it here;
+    lengths (N, W): characters of the responses, −1 = no such response; strength (N,): of a pair,
+    NaN = not given; ratings: criterion → (N, W), NaN = not given; seconds (N,): NaN = not known;
+    submitted (N,): seconds since 1970; repeat (N,): a second look by the same person, for
+    self-consistency alone; version (N,): of the guidelines.
+    """
+
+    task: Ints
+    annotator: Ints
+    ranks: NDArray[np.int16]
+    display: NDArray[np.int16]
+    lengths: Ints
+    strength: Floats
+    seconds: Floats
+    submitted: Floats
+    repeat: NDArray[np.bool_]
+    version: Ints
+    ratings: Mapping[str, Floats] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.task)
+
+    @property
+    def sizes(self) -> Ints:
+        """Responses per row."""
+        sizes: Ints = np.count_nonzero(self.ranks, axis=1).astype(np.int64)
+        return sizes
+
+    def where(self, mask: NDArray[np.bool_]) -> "Judgements":
+        """The rows of a mask, still sorted by task."""
+        columns = {
+            column.name: getattr(self, column.name)[mask]
+            for column in fields(self)
+            if column.name != "ratings"
+        }
+        return Judgements(
+            **columns, ratings={key: values[mask] for key, values in self.ratings.items()}
+        )
+
+
+def from_rankings(
+    rankings: Sequence[tuple[int, int, Sequence[int]]],
+    *,
+    strength: Sequence[float | None] | None = None,
+) -> Judgements:
+    """Columns from (task, annotator, ranks) triples; what is not given is unknown."""
+    order = sorted(range(len(rankings)), key=lambda row: rankings[row][0])
+    n, width = len(rankings), max((len(ranks) for _, _, ranks in rankings), default=2)
+    ranks = np.zeros((n, width), np.int16)
+    for row, source in enumerate(order):
+        given = rankings[source][2]
+        ranks[row, : len(given)] = given
+    return Judgements(
+        task=np.array([rankings[row][0] for row in order], np.int64),
+        annotator=np.array([rankings[row][1] for row in order], np.int64),
+        ranks=ranks,
+        display=np.full((n, width), -1, np.int16),
+        lengths=np.full((n, width), -1, np.int64),
+        strength=np.array(
+            [
+                np.nan if strength is None or strength[row] is None else strength[row]
+                for row in order
+            ],
+            np.float64,
+        ),
+        seconds=np.full(n, np.nan),
+        submitted=np.zeros(n),
+        repeat=np.zeros(n, np.bool_),
+        version=np.ones(n, np.int64),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """What was judged, as counts: counts (units, categories), task (units,) sorted."""
+
+    counts: Ints
+    task: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """Tasks with the same number of responses and of judgements: rows (tasks, people)."""
+
+    rows: Ints
+    size: int
+
+
+def panels(judgements: Judgements, *, fewest: int = 2) -> Iterator[Panel]:
+    """All tasks with at least `fewest` judgements, by shape, so that work on them is one array."""
+    _, start, people = np.unique(judgements.task, return_index=True, return_counts=True)
+    sizes = judgements.sizes[start] if len(start) else start
+    for m in np.unique(people[people >= fewest]):
+        for n in np.unique(sizes[people == m]):
+            starts = start[(people == m) & (sizes == n)]
+            step = max(1, _CELLS // int(m * m + m * n * n))
+            for begin in range(0, len(starts), step):
+                chunk = starts[begin : begin + step]
+                yield Panel(rows=chunk[:, None] + np.arange(m), size=int(n))
+
+
+def pair_signs(ranks: NDArray[np.int16], size: int) -> NDArray[np.int8]:
+    """+1 first better, −1 second better, 0 tie: (…, W) → (…, size·(size−1)/2), pairs i < j."""
+    pairs = list(combinations(range(size), 2))
+    first, second = [i for i, _ in pairs], [j for _, j in pairs]
+    signs: NDArray[np.int8] = np.sign(ranks[..., second] - ranks[..., first]).astype(np.int8)
+    return signs
+
+
+def _counts(units: Ints, categories: Ints, *, n_units: int, n_categories: int) -> Ints:
+    flat = np.bincount(units * n_categories + categories, minlength=n_units * n_categories)
+    return flat.reshape(n_units, n_categories).astype(np.int64)
+
+
+def ranking_units(judgements: Judgements) -> Units:
+    """Every implied pair of every task, in three classes: first better, tie, second better."""
+    counts, tasks = [np.zeros((0, 3), np.int64)], [np.zeros(0, np.int64)]
+    sizes = judgements.sizes
+    for size in np.unique(sizes):
+        mine = sizes == size
+        names, local = np.unique(judgements.task[mine], return_inverse=True)
+        ranks = judgements.ranks[mine]
+        for i, j in combinations(range(int(size)), 2):
+            category = TIE - np.sign(ranks[:, j] - ranks[:, i]).astype(np.int64)
+            counts.append(_counts(local, category, n_units=len(names), n_categories=3))
+            tasks.append(names)
+    return _sorted_by_task(np.concatenate(counts), np.concatenate(tasks))
+
+
+def _sorted_by_task(counts: Ints, tasks: Ints) -> Units:
+    order = np.argsort(tasks, kind="stable")
+    return Units(counts=counts[order], task=tasks[order])
+
+
+def signed_strength(judgements: Judgements) -> Floats:
+    """Strength of a pair towards its first response: −levels … levels, tie 0, NaN unknown."""
+    pair = judgements.sizes == 2
+    sign = np.sign(judgements.ranks[:, 1] - judgements.ranks[:, 0]).astype(np.float64)
+    signed = np.where(sign == 0, 0.0, sign * judgements.strength)
+    return np.where(pair, signed, np.nan)
+
+
+def strength_units(judgements: Judgements, *, levels: int) -> Units:
+    """Pairs on the ordinal scale of 2·levels + 1 steps; more than declared counts as strongest."""
+    signed = signed_strength(judgements)
+    given = ~np.isnan(signed)
+    names, local = np.unique(judgements.task[given], return_inverse=True)
+    category = np.clip(signed[given], -levels, levels).astype(np.int64) + levels
+    counts = _counts(local, category, n_units=len(names), n_categories=2 * levels + 1)
+    return Units(counts=counts, task=names)
+
+
+def rating_units(judgements: Judgements, *, criterion: str, low: int, high: int) -> Units:
+    """Every response of every task on one criterion's declared scale, steps of one."""
+    ratings = judgements.ratings[criterion]
+    counts = [np.zeros((0, high - low + 1), np.int64)]
+    tasks = [np.zeros(0, np.int64)]
+    for position in range(ratings.shape[1]):
+        given = ~np.isnan(ratings[:, position])
+        names, local = np.unique(judgements.task[given], return_inverse=True)
+        category = np.clip(np.rint(ratings[given, position]), low, high).astype(np.int64) - low
+        counts.append(_counts(local, category, n_units=len(names), n_categories=high - low + 1))
+        tasks.append(names)
+    return _sorted_by_task(np.concatenate(counts), np.concatenate(tasks))

@@ -1,0 +1,55 @@
+"""Agreement of whole rankings: Kendall's tau-b and W, with ties."""
+
+import numpy as np
+
+from app.quality.rules.agreement import ratio
+from app.quality.rules.intervals import Floats
+from app.quality.rules.judgements import Judgements, pair_signs, panels
+
+
+def tau_b(signs: Floats) -> Floats:
+    """Kendall's tau-b of every two people (Kendall 1945): signs (…, m, pairs) → (…, m, m).
+
+    (C − D) / √((n₀ − n₁)(n₀ − n₂)): over signs of implied pairs, C − D is a scalar product and
+    n₀ − n₁ a squared length. NaN where one side ties everything.
+    """
+    product = signs @ np.swapaxes(signs, -1, -2)
+    untied = np.diagonal(product, axis1=-2, axis2=-1)
+    length = np.sqrt(untied[..., :, None] * untied[..., None, :])
+    return ratio(product, length)
+
+
+def deviations(ranks: Floats) -> Floats:
+    """Mid-ranks less their mean: (…, m, n) → (…, m, n)."""
+    signs: Floats = np.sign(ranks[..., :, None] - ranks[..., None, :]).sum(axis=-1) / 2
+    return signs
+
+
+def kendall_w(ranks: Floats) -> Floats:
+    """Kendall's W of m people over n responses, corrected for ties: (…, m, n) → (…,).
+
+    12 S / (m² (n³ − n) − m Σ (t³ − t)), written with mid-rank deviations d: Σ_i (Σ_r d_ri)² over
+    m Σ_ri d_ri². NaN where everybody ties everything.
+    """
+    d = deviations(ranks)
+    together = (d.sum(axis=-2) ** 2).sum(axis=-1)
+    apart = d.shape[-2] * (d**2).sum(axis=(-2, -1))
+    return ratio(together, apart)
+
+
+def rank_features(judgements: Judgements, *, n_tasks: int) -> Floats:
+    """Per task: mean tau-b of two people, whether defined, W, whether defined: (n_tasks, 4)."""
+    features = np.zeros((n_tasks, 4))
+    for panel in panels(judgements):
+        ranks = judgements.ranks[panel.rows][:, :, : panel.size]
+        tau = tau_b(pair_signs(ranks, panel.size).astype(np.float64))
+        i, j = np.triu_indices(panel.rows.shape[1], k=1)
+        pairs = tau[:, i, j]
+        defined = (~np.isnan(pairs)).sum(axis=1)
+        w = kendall_w(ranks.astype(np.float64))
+        task = judgements.task[panel.rows[:, 0]]
+        features[task, 0] = np.nansum(pairs, axis=1) / np.maximum(defined, 1)
+        features[task, 1] = defined > 0
+        features[task, 2] = np.nan_to_num(w)
+        features[task, 3] = ~np.isnan(w)
+    return features
