@@ -27,7 +27,10 @@ class Run(Base):
             "(finished_at IS NOT NULL) = (state IN ('succeeded', 'failed', 'cancelled'))",
             name="finished_when_final",
         ),
+        CheckConstraint("state <> 'succeeded' OR path IS NOT NULL", name="succeeded_has_files"),
+        CheckConstraint("(saved_step IS NULL) = (saved_path IS NULL)", name="saved_whole"),
         Index("ix_run_project", "project_id", "created_at"),
+        Index("ix_run_unfinished", "state", postgresql_where=text("finished_at IS NULL")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
@@ -42,13 +45,17 @@ class Run(Base):
     reward_checkpoint_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("checkpoint.id", use_alter=True)
     )
-    # A run of a chain waits for the run whose checkpoint it builds on.
-    after_run_id: Mapped[UUID | None] = mapped_column(ForeignKey("run.id"))
+    # A run of a chain waits for these; their checkpoints take their places when they succeed.
+    after_run_id: Mapped[UUID | None] = mapped_column(ForeignKey("run.id"), index=True)
+    reward_run_id: Mapped[UUID | None] = mapped_column(ForeignKey("run.id"))
     config: Mapped[JsonObject]
     state: Mapped[JobState] = mapped_column(text_enum(JobState), default=JobState.QUEUED)
     attempt: Mapped[int] = mapped_column(default=0)
     step: Mapped[int] = mapped_column(default=0)
     total_steps: Mapped[int | None]
+    start_step: Mapped[int] = mapped_column(default=0)  # where the current attempt took over
+    saved_step: Mapped[int | None]  # the last step to resume from, and its folder in the store
+    saved_path: Mapped[str | None]
     seen_at: Mapped[datetime | None]
     cancel_requested_at: Mapped[datetime | None]
     path: Mapped[str | None]  # run folder in the artifact store
@@ -131,6 +138,7 @@ class Generation(Base):
             "(finished_at IS NOT NULL) = (state IN ('succeeded', 'failed', 'cancelled'))",
             name="finished_when_final",
         ),
+        Index("ix_generation_unfinished", "state", postgresql_where=text("finished_at IS NULL")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
@@ -145,7 +153,9 @@ class Generation(Base):
     cancel_requested_at: Mapped[datetime | None]
     done: Mapped[int] = mapped_column(default=0)
     total: Mapped[int] = mapped_column(default=0)
+    tasks_opened: Mapped[int] = mapped_column(default=0)
     error: Mapped[str | None]
     created_by: Mapped[UUID | None] = mapped_column(ForeignKey("user.id", ondelete="SET NULL"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]

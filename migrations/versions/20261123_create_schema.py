@@ -511,6 +511,7 @@ def upgrade() -> None:
         sa.Column("parent_checkpoint_id", sa.Uuid(), nullable=True),
         sa.Column("reward_checkpoint_id", sa.Uuid(), nullable=True),
         sa.Column("after_run_id", sa.Uuid(), nullable=True),
+        sa.Column("reward_run_id", sa.Uuid(), nullable=True),
         sa.Column("config", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column(
             "state",
@@ -530,6 +531,9 @@ def upgrade() -> None:
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("step", sa.Integer(), nullable=False),
         sa.Column("total_steps", sa.Integer(), nullable=True),
+        sa.Column("start_step", sa.Integer(), nullable=False),
+        sa.Column("saved_step", sa.Integer(), nullable=True),
+        sa.Column("saved_path", sa.Text(), nullable=True),
         sa.Column("seen_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("cancel_requested_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("path", sa.Text(), nullable=True),
@@ -547,6 +551,12 @@ def upgrade() -> None:
         sa.CheckConstraint(
             "(finished_at IS NOT NULL) = (state IN ('succeeded', 'failed', 'cancelled'))",
             name=op.f("ck_run_finished_when_final"),
+        ),
+        sa.CheckConstraint(
+            "state <> 'succeeded' OR path IS NOT NULL", name=op.f("ck_run_succeeded_has_files")
+        ),
+        sa.CheckConstraint(
+            "(saved_step IS NULL) = (saved_path IS NULL)", name=op.f("ck_run_saved_whole")
         ),
         sa.ForeignKeyConstraint(["after_run_id"], ["run.id"], name=op.f("fk_run_after_run_id_run")),
         sa.ForeignKeyConstraint(
@@ -571,12 +581,23 @@ def upgrade() -> None:
             use_alter=True,
         ),
         sa.ForeignKeyConstraint(
+            ["reward_run_id"], ["run.id"], name=op.f("fk_run_reward_run_id_run")
+        ),
+        sa.ForeignKeyConstraint(
             ["snapshot_id"], ["snapshot.id"], name=op.f("fk_run_snapshot_id_snapshot")
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_run")),
     )
+    op.create_index(op.f("ix_run_after_run_id"), "run", ["after_run_id"], unique=False)
     op.create_index("ix_run_project", "run", ["project_id", "created_at"], unique=False)
     op.create_index(op.f("ix_run_snapshot_id"), "run", ["snapshot_id"], unique=False)
+    op.create_index(
+        "ix_run_unfinished",
+        "run",
+        ["state"],
+        unique=False,
+        postgresql_where=sa.text("finished_at IS NULL"),
+    )
     op.create_table(
         "checkpoint",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -928,6 +949,7 @@ def upgrade() -> None:
         sa.Column("cancel_requested_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("done", sa.Integer(), nullable=False),
         sa.Column("total", sa.Integer(), nullable=False),
+        sa.Column("tasks_opened", sa.Integer(), nullable=False),
         sa.Column("error", sa.Text(), nullable=True),
         sa.Column("created_by", sa.Uuid(), nullable=True),
         sa.Column(
@@ -936,6 +958,7 @@ def upgrade() -> None:
             server_default=sa.text("now()"),
             nullable=False,
         ),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint(
             "(finished_at IS NOT NULL) = (state IN ('succeeded', 'failed', 'cancelled'))",
@@ -961,6 +984,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_generation")),
     )
     op.create_index(op.f("ix_generation_project_id"), "generation", ["project_id"], unique=False)
+    op.create_index(
+        "ix_generation_unfinished",
+        "generation",
+        ["state"],
+        unique=False,
+        postgresql_where=sa.text("finished_at IS NULL"),
+    )
     op.create_table(
         "gold_key",
         sa.Column("task_id", sa.Uuid(), nullable=False),
@@ -1123,6 +1153,11 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_task_response_response_id"), table_name="task_response")
     op.drop_table("task_response")
     op.drop_table("gold_key")
+    op.drop_index(
+        "ix_generation_unfinished",
+        table_name="generation",
+        postgresql_where=sa.text("finished_at IS NULL"),
+    )
     op.drop_index(op.f("ix_generation_project_id"), table_name="generation")
     op.drop_table("generation")
     op.drop_index(
@@ -1164,8 +1199,12 @@ def downgrade() -> None:
     )
     op.drop_index("ix_checkpoint_project", table_name="checkpoint")
     op.drop_table("checkpoint")
+    op.drop_index(
+        "ix_run_unfinished", table_name="run", postgresql_where=sa.text("finished_at IS NULL")
+    )
     op.drop_index(op.f("ix_run_snapshot_id"), table_name="run")
     op.drop_index("ix_run_project", table_name="run")
+    op.drop_index(op.f("ix_run_after_run_id"), table_name="run")
     op.drop_table("run")
     op.drop_table("prompt")
     op.drop_index(op.f("ix_snapshot_project_id"), table_name="snapshot")
