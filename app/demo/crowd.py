@@ -37,7 +37,7 @@ CROWD = (
     Persona(
         "careful",
         "Simulated: careful",
-        noise=0.09,
+        noise=0.14,
         tie_width=0.05,
         characters_per_second=22,
         rationale_share=0.7,
@@ -45,7 +45,7 @@ CROWD = (
     Persona(
         "even-handed",
         "Simulated: often undecided",
-        noise=0.12,
+        noise=0.18,
         tie_width=0.2,
         characters_per_second=26,
         rationale_share=0.3,
@@ -69,7 +69,7 @@ CROWD = (
     Persona(
         "tired-afternoon",
         "Simulated: tired afternoon",
-        noise=0.1,
+        noise=0.15,
         tie_width=0.05,
         fatigue=0.55,
         characters_per_second=28,
