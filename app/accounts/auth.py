@@ -1,18 +1,33 @@
 """Who is asking, and what she may do on the installation."""
 
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import Annotated, NamedTuple
+from uuid import UUID
 
 from fastapi import Depends, Request
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from app.accounts import queries
-from app.accounts.models import ApiToken, LoginSession, User
+from app.accounts.models import ApiToken, LoginSession, Role, User
 from app.config import settings
 from app.db import Now, SessionDep
 from app.errors import Forbidden, Unauthenticated
 from app.web.protection import SAFE_METHODS, SESSION_COOKIE
+
+
+class Badge(NamedTuple):
+    """What pages show of the signed-in person; good after the session is closed, too."""
+
+    id: UUID
+    name: str
+    email: str
+    role: Role
+
+    @property
+    def is_admin(self) -> bool:
+        return self.role is Role.ADMIN
+
 
 SEEN_EVERY = timedelta(minutes=5)  # how often "last seen" is written
 
@@ -53,7 +68,7 @@ def visitor(request: Request, session: SessionDep, now: Now) -> User | None:
         user = user_of_token(session, request, header, now=now)
     elif cookie:
         user = user_of_cookie(session, cookie, now=now)
-    request.state.user = user
+    request.state.user = user and Badge(user.id, user.name, user.email or "", user.role)
     return user
 
 

@@ -105,7 +105,7 @@ def join(
     return with_cookie(redirect(request, "home"), token)
 
 
-@router.get("/sign-in", name="sign_in")
+@router.get("/sign-in", name="sign_in", response_model=None)
 def sign_in_page(
     request: Request,
     session: SessionDep,

@@ -1,0 +1,287 @@
+"""A real PostgreSQL for the whole run; each test sees a database that forgets what it did."""
+
+import os
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import Connection, Engine, create_engine, make_url, text
+from sqlalchemy.orm import Session
+from starlette.testclient import TestClient
+
+from app.accounts import service as accounts
+from app.accounts.models import User
+from app.config import settings
+from app.db import SessionLocal, connect, database_now, get_now
+from app.main import create_app
+from app.projects.models import Project
+from app.schema import migrate
+from app.web.protection import SESSION_COOKIE
+from tests.people import People, make_noise, make_people
+
+
+@pytest.fixture(scope="session", autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home of its own for this run: no test touches the developer's data."""
+    folder = tmp_path_factory.mktemp("home")
+    folder.chmod(0o755)
+    object.__setattr__(settings, "home", folder)  # the settings are frozen for everybody else
+    for name in ("home_path", "artifacts_url", "secrets_path"):
+        settings.__dict__.pop(name, None)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def server_url(home: Path) -> Iterator[str]:
+    """A PostgreSQL server of this run; `TOUCHSTONE_TEST_SERVER` names another one to use."""
+    given = os.environ.get("TOUCHSTONE_TEST_SERVER")
+    if given:
+        yield given
+        return
+    from app.postgres import running
+
+    with running(home) as url:
+        yield url
+
+
+def psycopg_url(url: str, database: str | None = None) -> str:
+    parsed = make_url(url).set(drivername="postgresql+psycopg")
+    if database:
+        parsed = parsed.set(database=database)
+    return parsed.render_as_string(hide_password=False)
+
+
+@contextmanager
+def maintenance(server_url: str) -> Iterator[Connection]:
+    engine = create_engine(psycopg_url(server_url), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
+
+
+@contextmanager
+def fresh_database(server_url: str, template: str | None = None) -> Iterator[str]:
+    """A database for as long as the block lasts; a copy of `template` takes 0.1 s."""
+    name = f"test_{uuid4().hex[:12]}"
+    with maintenance(server_url) as connection:
+        copy = f' TEMPLATE "{template}"' if template else ""
+        connection.execute(text(f'CREATE DATABASE "{name}"{copy}'))
+    try:
+        yield name
+    finally:
+        with maintenance(server_url) as connection:
+            connection.execute(text(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
+
+
+@pytest.fixture(scope="session")
+def template(server_url: str) -> Iterator[str]:
+    """The name of a migrated, empty database that nothing is connected to."""
+    with fresh_database(server_url) as name:
+        engine = create_engine(psycopg_url(server_url, name))
+        migrate(engine)
+        engine.dispose()
+        yield name
+
+
+@pytest.fixture(scope="session")
+def engine(server_url: str, template: str) -> Iterator[Engine]:
+    with fresh_database(server_url, template) as name:
+        engine = create_engine(
+            psycopg_url(server_url, name), connect_args={"options": "-c timezone=UTC"}
+        )
+        yield engine
+        engine.dispose()
+
+
+@pytest.fixture
+def connection(engine: Engine) -> Iterator[Connection]:
+    """One connection in one transaction that is rolled back; commits are savepoint releases."""
+    with engine.connect() as connection:
+        outer = connection.begin()
+        SessionLocal.configure(bind=connection, join_transaction_mode="create_savepoint")
+        yield connection
+        outer.rollback()
+        SessionLocal.configure(bind=None, join_transaction_mode="conditional_savepoint")
+
+
+@pytest.fixture
+def session(connection: Connection) -> Iterator[Session]:  # noqa: ARG001
+    """What a test looks at the database with, and makes its rows in."""
+    with SessionLocal() as session:
+        make_noise(session)
+        session.commit()
+        yield session
+
+
+@pytest.fixture
+def people(session: Session) -> People:
+    made = make_people(session)
+    session.commit()
+    return made
+
+
+@pytest.fixture
+def ana(people: People) -> User:
+    return people.ana
+
+
+@pytest.fixture
+def rui(people: People) -> User:
+    return people.rui
+
+
+@pytest.fixture
+def ada(people: People) -> User:
+    return people.ada
+
+
+@pytest.fixture
+def vic(people: People) -> User:
+    return people.vic
+
+
+@pytest.fixture
+def sam(people: People) -> User:
+    return people.sam
+
+
+@pytest.fixture
+def project(people: People) -> Project:
+    return people.project
+
+
+class Clock:
+    """The database's clock as the application sees it through `Now`."""
+
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+
+    def advance(self, **amount: float) -> datetime:
+        self.now += timedelta(**amount)
+        return self.now
+
+
+@pytest.fixture(scope="session")
+def app() -> FastAPI:
+    return create_app()
+
+
+@pytest.fixture
+def clock(session: Session, app: FastAPI) -> Iterator[Clock]:
+    clock = Clock(database_now(session))
+    app.dependency_overrides[get_now] = lambda: clock.now
+    yield clock
+    del app.dependency_overrides[get_now]
+
+
+@pytest.fixture
+def client(app: FastAPI, session: Session) -> TestClient:  # noqa: ARG001
+    """Nobody's browser."""
+    return TestClient(app, base_url="https://testserver", follow_redirects=False)
+
+
+@pytest.fixture
+def sign_in(app: FastAPI, session: Session) -> Callable[[User], TestClient]:
+    """The signed-in browser of a person, whose pages know the form token."""
+
+    def browser_of(user: User) -> TestClient:
+        token = accounts.open_session(session, user=user, now=database_now(session))
+        session.commit()
+        client = TestClient(app, base_url="https://testserver", follow_redirects=False)
+        client.cookies.set(SESSION_COOKIE, token)
+        page = client.get("/account").text
+        client.headers["X-Form-Token"] = page.split('name="form-token" content="')[1].split('"')[0]
+        return client
+
+    return browser_of
+
+
+@pytest.fixture
+def api(app: FastAPI, session: Session) -> Callable[[User], TestClient]:
+    """A program with an API token of a person."""
+
+    def program_of(user: User) -> TestClient:
+        key = accounts.create_token(session, user=user, name="test", now=database_now(session))
+        session.commit()
+        return TestClient(
+            app,
+            base_url="https://testserver",
+            headers={"Authorization": f"Bearer {key}"},
+            follow_redirects=False,
+        )
+
+    return program_of
+
+
+@pytest.fixture
+def concurrency_engine(server_url: str, template: str) -> Iterator[Engine]:
+    """A database of its own with real, separate connections."""
+    with fresh_database(server_url, template) as name:
+        engine = connect(psycopg_url(server_url, name), pool_size=40)
+        yield engine
+        engine.dispose()
+        SessionLocal.configure(bind=None)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def live_server(concurrency_engine: Engine) -> Iterator[str]:  # noqa: ARG001
+    """The application behind a real port, over a database of its own; answers its address."""
+    import uvicorn
+
+    port = free_port()
+    server = uvicorn.Server(
+        uvicorn.Config(create_app(), host="127.0.0.1", port=port, log_level="warning", ws="none")
+    )
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 20
+    while not server.started:
+        assert time.monotonic() < deadline, "the server did not start"
+        time.sleep(0.02)
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join(timeout=10)
+
+
+def chromium_path() -> str | None:
+    for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
+        if path := shutil.which(name):
+            return path
+    return None
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[object]:
+    """Chromium, driven by Playwright."""
+    from playwright.sync_api import sync_playwright
+
+    path = chromium_path()
+    if path is None:
+        pytest.fail("No Chromium here. Install it (Debian: apt-get install chromium), then rerun.")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=path,
+            args=[
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-background-networking",
+                "--no-first-run",
+            ],
+        )
+        yield browser
+        browser.close()

@@ -1,0 +1,164 @@
+"""Rows for tests, as plain functions: only what a test does not care about is filled in."""
+
+import os
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.accounts.models import Role, User, UserKind
+from app.accounts.service import hash_password
+from app.annotation.models import Annotation
+from app.corpus.models import Prompt, Response
+from app.db import database_now
+from app.projects.models import Guidelines, Membership, Project
+from app.tasks.models import Assignment, AssignmentState, GoldKey, Task, TaskKind, TaskResponse
+
+PASSWORD = "a long enough passphrase"
+
+
+@cache
+def password_hash() -> str:
+    return hash_password(PASSWORD)
+
+
+def make_user(
+    session: Session,
+    name: str,
+    *,
+    role: Role = Role.ANNOTATOR,
+    kind: UserKind = UserKind.PERSON,
+) -> User:
+    user = User(
+        name=name,
+        kind=kind,
+        role=role,
+        email=f"{name.lower().replace(' ', '.')}@example.org" if kind is UserKind.PERSON else None,
+        password_hash=password_hash() if kind is UserKind.PERSON else None,
+    )
+    session.add(user)
+    session.flush()
+    return user
+
+
+def make_project(session: Session, name: str, *, by: User, **settings: Any) -> Project:
+    project = Project(name=name, created_by=by.id, **({"gold_rate": 0.0} | settings))
+    session.add(project)
+    session.flush()
+    session.add(Guidelines(project_id=project.id, version=1, text="Prefer the better one."))
+    session.flush()
+    return project
+
+
+def make_member(session: Session, project: Project, user: User, role: Role, **fields: Any) -> None:
+    session.add(
+        Membership(
+            project_id=project.id,
+            user_id=user.id,
+            role=role,
+            **({"guidelines_read": project.guidelines_version} | fields),
+        )
+    )
+    session.flush()
+
+
+def make_prompt(session: Session, project: Project, text: str, **fields: Any) -> Prompt:
+    prompt = Prompt(
+        project_id=project.id,
+        content_hash=os.urandom(32),
+        messages=[{"role": "user", "content": text}],
+        **fields,
+    )
+    session.add(prompt)
+    session.flush()
+    return prompt
+
+
+def make_task(
+    session: Session,
+    project: Project,
+    *,
+    prompt: str | Prompt = "How do I boil an egg?",
+    responses: Sequence[str] = ("Eight minutes in boiling water.", "Eggs are eggs."),
+    sources: Sequence[str | None] | None = None,
+    wanted: int = 1,
+    prefers: Sequence[Sequence[int]] | None = None,
+    **fields: Any,
+) -> Task:
+    """An ordinary task, or gold when `prefers` is given."""
+    if isinstance(prompt, str):
+        prompt = make_prompt(session, project, prompt)
+    is_gold = prefers is not None
+    task = Task(
+        project_id=project.id,
+        prompt_id=prompt.id,
+        identity=os.urandom(32),
+        kind=TaskKind.GOLD if is_gold else TaskKind.ORDINARY,
+        wanted=None if is_gold else wanted,
+        **fields,
+    )
+    session.add(task)
+    session.flush()
+    for position, text in enumerate(responses):
+        response = Response(
+            prompt_id=prompt.id,
+            content_hash=os.urandom(32),
+            text=text,
+            source=sources[position] if sources else f"model-{position}",
+        )
+        session.add(response)
+        session.flush()
+        session.add(TaskResponse(task_id=task.id, position=position, response_id=response.id))
+    if prefers is not None:
+        session.add(GoldKey(task_id=task.id, prefers=[list(pair) for pair in prefers]))
+    session.flush()
+    return task
+
+
+def make_annotation(
+    session: Session,
+    task: Task,
+    user: User,
+    *,
+    ranks: Sequence[int],
+    display_order: Sequence[int] | None = None,
+    is_repeat: bool = False,
+    submitted_at: datetime | None = None,
+    **fields: Any,
+) -> Annotation:
+    """A submitted judgement with its assignment; counted when the task is an ordinary one."""
+    now = submitted_at or database_now(session)
+    counted = task.kind is TaskKind.ORDINARY and not is_repeat
+    assignment = Assignment(
+        project_id=task.project_id,
+        task_id=task.id,
+        user_id=user.id,
+        state=AssignmentState.SUBMITTED,
+        is_repeat=is_repeat,
+        display_order=list(display_order or range(len(ranks))),
+        leased_until=now + timedelta(minutes=30),
+        created_at=now - timedelta(seconds=40),
+        finished_at=now,
+    )
+    session.add(assignment)
+    session.flush()
+    annotation = Annotation(
+        project_id=task.project_id,
+        task_id=task.id,
+        assignment_id=assignment.id,
+        user_id=user.id,
+        guidelines_version=1,
+        counted=counted,
+        is_repeat=is_repeat,
+        ranks=list(ranks),
+        submitted_at=now,
+        **({"wall_ms": 40_000} | fields),
+    )
+    session.add(annotation)
+    if counted:
+        task.counted += 1
+        task.wanted = max(task.wanted or 0, task.counted)
+    session.flush()
+    return annotation
