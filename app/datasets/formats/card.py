@@ -1,0 +1,213 @@
+"""The dataset card: YAML that `datasets.load_dataset` reads, and what a person should know."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from app.datasets.formats.columns import features
+from app.datasets.formats.files import WrittenFile
+from app.datasets.rules.counts import REASONS
+from app.datasets.rules.rows import ConfigName
+from app.datasets.schemas import Margin, Method, Recipe, Ties
+
+DESCRIPTIONS = {
+    ConfigName.PREFERENCE: "explicit prompt, chosen and rejected response, as TRL reads them",
+    ConfigName.HH_RLHF: "the same comparisons as transcripts with Human and Assistant turns",
+    ConfigName.RANKING: "all responses of a task with their ranks (1 = best, equal = tie)",
+    ConfigName.UNPAIRED: "single responses with a label: better or worse in all its comparisons",
+    ConfigName.RATINGS: "mean ratings of each response by criterion",
+    ConfigName.SFT: "conversations to imitate: what people rewrote, else the top response",
+    ConfigName.PROMPTS: "prompts alone, for PPO and generation",
+}
+_INTRODUCTION = """\
+Judgements of model responses, frozen by Touchstone. `manifest.json` holds the recipe, all counts,
+the SHA-256 of every file and the judgements behind each prompt."""
+_SPLIT = """\
+The split hashes the first user turn (NFKC, case folded, white space collapsed): a conversation and
+its continuations are always on one side. Rows are sorted by their ids, which are SHA-256 hashes of
+the content."""
+_EVEN_VOTE = "An even vote is\nunresolved and never a preference."
+_COLUMNS = """\
+`p` is (wins + half the ties) / votes of the chosen response, `agreement` the share of the
+judgements that say what the consensus says, `weight` one over the comparisons taken from the task.
+Labels that came with the data decide only where no person judged."""
+_METHODS = {
+    Method.MAJORITY: "the majority of the decisive judgements",
+    Method.DAWID_SKENE: "the likeliest answer given how reliable each annotator is"
+    " (Dawid and Skene 1979); `p` is its posterior",
+    Method.ADJUDICATED_FIRST: "a reviewer's adjudication where there is one, else the majority",
+}
+_FIGURES = {
+    "percent_agreement": "pairs of judgements that say the same (with ties)",
+    "percent_agreement_no_ties": "the same, decisive judgements only",
+    "krippendorff_alpha": "Krippendorff's alpha of implied pairs (nominal)",
+}
+
+
+def card(
+    *,
+    recipe: Recipe,
+    counts: Mapping[str, Any],
+    quality: Mapping[str, Any],
+    files: Sequence[WrittenFile],
+    criteria: Sequence[str],
+) -> str:
+    """The text of README.md. It holds nothing that differs between equal datasets."""
+    configs = list(dict.fromkeys(file.config for file in files))
+    parts = [
+        "---",
+        *yaml_lines(_metadata(files, configs, criteria)),
+        "---",
+        "",
+        "# Preference dataset",
+        "",
+        _INTRODUCTION,
+        "",
+        *_table(counts, configs),
+        "",
+        *_making(recipe),
+        "",
+        *_left_out(counts),
+        "",
+        *_agreement(quality),
+    ]
+    return "\n".join(parts).rstrip("\n") + "\n"
+
+
+def _metadata(
+    files: Sequence[WrittenFile], configs: Sequence[ConfigName], criteria: Sequence[str]
+) -> dict[str, Any]:
+    largest = max((file.rows for file in files), default=0)
+    return {
+        "pretty_name": "Preference dataset",
+        "task_categories": ["text-generation"],
+        "tags": ["preference", "human-feedback", "rlhf", "dpo"],
+        "size_categories": [_size(largest)],
+        "configs": [
+            {
+                "config_name": config.value,
+                **({"default": True} if config is configs[0] else {}),
+                "data_files": [
+                    {"split": file.split.value, "path": file.path}
+                    for file in files
+                    if file.config is config
+                ],
+            }
+            for config in configs
+        ],
+        "dataset_info": [
+            {"config_name": config.value, "features": features(config, criteria=criteria)}
+            for config in configs
+        ],
+    }
+
+
+def _size(rows: int) -> str:
+    for limit, name in (
+        (1_000, "n<1K"),
+        (10_000, "1K<n<10K"),
+        (100_000, "10K<n<100K"),
+        (1_000_000, "100K<n<1M"),
+    ):
+        if rows < limit:
+            return name
+    return "1M<n<10M"
+
+
+def _table(counts: Mapping[str, Any], configs: Sequence[ConfigName]) -> list[str]:
+    lines = ["| config | what a row is | train | test |", "|---|---|---:|---:|"]
+    for config in configs:
+        rows = counts["rows"][config.value]
+        lines.append(
+            f"| `{config.value}` | {DESCRIPTIONS[config]} | {rows['train']:,} | {rows['test']:,} |"
+        )
+    return [
+        *lines,
+        "",
+        _SPLIT,
+    ]
+
+
+def _making(recipe: Recipe) -> list[str]:
+    ties = (
+        "Ties are kept in `ranking`; they are never a preference."
+        if recipe.ties is Ties.KEEP
+        else "Ties are dropped: a ranking with equal responses is written as several without."
+    )
+    margin = (
+        "`margin` is the mean signed strength over the levels of the scale."
+        if recipe.margin is Margin.STRENGTH
+        else "`margin` is 0."
+    )
+    return [
+        "## How it was made",
+        "",
+        f"Several judgements of a task become one by {_METHODS[recipe.consensus]}. {_EVEN_VOTE}",
+        f"Pairs taken from a ranking: {recipe.pairs.value}. {ties} {margin}",
+        "",
+        _COLUMNS,
+    ]
+
+
+def _left_out(counts: Mapping[str, Any]) -> list[str]:
+    lines = ["## What was left out", ""]
+    for kind in ("judgements", "tasks", "comparisons"):
+        lines += [
+            f"- {number:,} {kind} {REASONS[reason]}"
+            for reason, number in counts[kind]["excluded"].items()
+        ]
+    for config, reasons in counts["refused"].items():
+        lines += [
+            f"- {number:,} rows of `{config}`, because {REASONS[reason]}"
+            for reason, number in reasons.items()
+        ]
+    lines.append("- Gold and qualification questions, and every judgement of one.")
+    return lines
+
+
+def _agreement(quality: Mapping[str, Any]) -> list[str]:
+    lines = [
+        "## Who judged, and how well they agree",
+        "",
+        (
+            f"{quality['n_annotations']:,} judgements by {quality['n_annotators']:,} people on"
+            f" {quality['n_tasks']:,} tasks, before tasks were left out for too little agreement."
+        ),
+        "",
+        "| figure | value | 95 % interval |",
+        "|---|---:|---|",
+    ]
+    for name, meaning in _FIGURES.items():
+        figure = quality[name]
+        if figure["value"] is None:
+            lines.append(f"| {meaning} | not defined | {figure['reason']} |")
+        else:
+            has_interval = figure["low"] is not None
+            interval = f"{figure['low']:.3f} – {figure['high']:.3f}" if has_interval else "none"
+            lines.append(f"| {meaning} | {figure['value']:.3f} | {interval} |")
+    return lines
+
+
+def yaml_lines(value: Any, indent: int = 0) -> list[str]:
+    """Block YAML of dicts, lists and scalars. Strings are quoted as JSON, which YAML reads."""
+    blank = " " * indent
+    if isinstance(value, Mapping):
+        lines = []
+        for key, inner in value.items():
+            if isinstance(inner, Mapping | list) and inner:
+                lines += [f"{blank}{key}:", *yaml_lines(inner, indent + 2)]
+            else:
+                lines.append(f"{blank}{key}: {_scalar(inner)}")
+        return lines
+    lines = []
+    for item in value:
+        if isinstance(item, Mapping | list) and item:
+            first, *rest = yaml_lines(item, indent + 2)
+            lines += [f"{blank}- {first.lstrip()}", *rest]
+        else:
+            lines.append(f"{blank}- {_scalar(item)}")
+    return lines
+
+
+def _scalar(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

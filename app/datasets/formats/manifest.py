@@ -1,0 +1,74 @@
+"""The manifest: recipe, counts, quality, hashes, and at its end the lineage."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from app.datasets.formats.files import WrittenFile
+from app.datasets.rules.identity import canonical_json, sha256
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class JudgementOrigin:
+    """Where one judgement came from. annotator: a pseudonym, or the name of a source."""
+
+    annotation_id: str
+    annotator: str
+    guidelines_version: int
+
+
+class LineageFile:
+    """The judgements behind each prompt, kept on disk until the manifest is written.
+
+    One line per prompt: a dataset of a million judgements has a lineage of 70 MB.
+    """
+
+    def __init__(self, file: IO[str]) -> None:
+        self.file = file
+        self.is_empty = True
+
+    def add(self, prompt_id: str, origins: Sequence[JudgementOrigin]) -> None:
+        entries = [
+            [origin.annotation_id, origin.annotator, origin.guidelines_version]
+            for origin in sorted(origins, key=lambda origin: origin.annotation_id)
+        ]
+        separator = "\n" if self.is_empty else ",\n"
+        self.file.write(f'{separator}"{prompt_id}":{canonical_json(entries)}')
+        self.is_empty = False
+
+    def lines(self) -> Iterator[str]:
+        self.file.seek(0)
+        yield from self.file
+
+
+@contextmanager
+def lineage_file(path: Path) -> Iterator[LineageFile]:
+    with path.open("w+", encoding="utf-8", newline="\n") as file:
+        yield LineageFile(file)
+    path.unlink()
+
+
+def identity(files: Sequence[WrittenFile], *, recipe: Mapping[str, Any]) -> str:
+    """What the dataset is, whatever its files are compressed with: SHA-256 of rows and recipe."""
+    contents = [f"{file.config}/{file.split} {file.content_sha256}" for file in files]
+    return sha256(canonical_json(recipe), *sorted(contents))
+
+
+def write_manifest(
+    path: Path, *, body: Mapping[str, Any], about: Mapping[str, Any], lineage: LineageFile
+) -> None:
+    """`body`, then the lineage: `about` and [annotation, annotator, guidelines version] by prompt.
+
+    Everything in `body` is the same for equal datasets; what is not stands in the lineage.
+    """
+    head = json.dumps({**body, "lineage": about}, ensure_ascii=False, indent=1, allow_nan=False)
+    opening = head.removesuffix("\n }\n}")  # of the lineage and of the whole
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(f'{opening},\n  "annotations": {{')
+        file.writelines(lineage.lines())
+        file.write("\n  }\n }\n}\n")

@@ -1,0 +1,102 @@
+"""What was taken into a snapshot and what was not, each with a reason in words."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.datasets.rules.identity import Split
+from app.datasets.rules.rows import ConfigName, PromptRows
+from app.datasets.rules.transcripts import REFUSAL_TEXTS
+
+REASONS = {
+    # of judgements
+    "failed_gold": "by people who fail gold questions",
+    "excluded_annotator": "by people the recipe leaves out",
+    "guidelines_version": "made under another version of the guidelines",
+    "before_since": "from before the recipe's first moment",
+    "after_until": "from after the recipe's last moment",
+    "repeat": "silent repeats: they measure a person, not a response",
+    "surplus": "handed in late, after the task had all it wanted",
+    "person_judged": "labels that came with the data, where people judged as well",
+    # of tasks
+    "no_judgements": "without any judgement that counts",
+    "too_few_judgements": "with fewer judgements than the recipe asks for",
+    "low_agreement": "with less agreement than the recipe asks for",
+    "unresolved": "unresolved: as many judgements one way as the other",
+    "tie": "ties: nobody prefers a response",
+    # of comparisons
+    "identical_texts": "between two responses with the same text",
+    "duplicate": "that repeat another comparison of the same texts",
+    "contradiction": "contradicted by another task with the same texts",
+    "max_pairs_per_prompt": "beyond the most that one prompt may give",
+    # of rows in a format
+    **{str(refusal): text for refusal, text in REFUSAL_TEXTS.items()},
+}
+
+
+@dataclass(slots=True)
+class Counts:
+    """The counters of one snapshot, filled while it is built."""
+
+    prompts: int = 0
+    gold_tasks: int = 0
+    tasks_read: int = 0
+    tasks_included: int = 0
+    tasks_cyclic: int = 0
+    tasks_excluded: Counter[str] = field(default_factory=Counter)
+    judgements_read: int = 0
+    judgements_included: int = 0
+    judgements_of_sources: int = 0
+    judgements_excluded: Counter[str] = field(default_factory=Counter)
+    comparisons_excluded: Counter[str] = field(default_factory=Counter)
+    rows: Counter[tuple[ConfigName, Split]] = field(default_factory=Counter)
+    refused: Counter[tuple[ConfigName, str]] = field(default_factory=Counter)
+
+    def add_rows(self, made: PromptRows, split: Split) -> None:
+        for config, rows in made.rows.items():
+            self.rows[config, split] += len(rows)
+        for refusal in made.refused:
+            self.refused[refusal.config, refusal.reason.value] += 1
+        self.comparisons_excluded.update(made.dropped)
+
+    def number(self, config: ConfigName) -> int:
+        return sum(self.rows[config, split] for split in Split)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "prompts": self.prompts,
+            "tasks": {
+                "read": self.tasks_read,
+                "included": self.tasks_included,
+                "excluded": _sorted(self.tasks_excluded),
+                "cyclic": self.tasks_cyclic,
+                "gold_left_out": self.gold_tasks,
+            },
+            "judgements": {
+                "read": self.judgements_read,
+                "included": self.judgements_included,
+                "of_sources": self.judgements_of_sources,
+                "excluded": _sorted(self.judgements_excluded),
+            },
+            "comparisons": {
+                "included": self.number(ConfigName.PREFERENCE),
+                "excluded": _sorted(self.comparisons_excluded),
+            },
+            "rows": {
+                config.value: {split.value: self.rows[config, split] for split in Split}
+                for config in ConfigName
+                if self.number(config)
+            },
+            "refused": {
+                config.value: _sorted(
+                    {reason: n for (of, reason), n in self.refused.items() if of is config}
+                )
+                for config in ConfigName
+                if any(of is config for of, _ in self.refused)
+            },
+        }
+
+
+def _sorted(numbers: Mapping[str, int]) -> dict[str, int]:
+    return {reason: numbers[reason] for reason in sorted(numbers) if numbers[reason]}

@@ -1,0 +1,315 @@
+"""The rows of every config, from all settled tasks of one prompt."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from math import fsum
+from typing import Any
+
+from app.datasets.rules.comparisons import (
+    Comparison,
+    Ranks,
+    Settled,
+    rank_groups,
+    strict_rankings,
+)
+from app.datasets.rules.identity import drawn_first
+from app.datasets.rules.transcripts import Refusal, refusal, transcript
+
+Row = dict[str, Any]
+Messages = list[dict[str, str]]
+
+
+class ConfigName(StrEnum):
+    """The configs of a dataset folder, the one that `load_dataset` should take first."""
+
+    PREFERENCE = "preference"
+    HH_RLHF = "hh-rlhf"
+    RANKING = "ranking"
+    UNPAIRED = "unpaired"
+    RATINGS = "ratings"
+    SFT = "sft"
+    PROMPTS = "prompts"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A response: its id is the SHA-256 of (prompt, text, source)."""
+
+    id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRows:
+    """What one task gives: everything in the order of response ids.
+
+    settled: None where its consensus is not wanted; comparisons: pairs taken from it;
+    ratings: criterion → mean per response, None where nobody rated it; raters: people who did.
+    """
+
+    responses: Sequence[Candidate]
+    n_annotators: int
+    settled: Settled | None = None
+    comparisons: Sequence[Comparison] = ()
+    ratings: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
+    raters: Sequence[int] = ()
+    rewrites: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedRow:
+    """A comparison that a format cannot hold."""
+
+    config: ConfigName
+    prompt_id: str
+    chosen_id: str
+    rejected_id: str
+    reason: Refusal
+
+
+@dataclass(slots=True)
+class PromptRows:
+    """The rows of one prompt by config, each list sorted; and what did not become one."""
+
+    rows: dict[ConfigName, list[Row]]
+    refused: list[RefusedRow]
+    dropped: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    chosen: Candidate
+    rejected: Candidate
+    comparison: Comparison
+    task: int
+
+    @property
+    def texts(self) -> frozenset[str]:
+        return frozenset((self.chosen.text, self.rejected.text))
+
+    @property
+    def ids(self) -> tuple[str, str]:
+        return self.chosen.id, self.rejected.id
+
+
+def prompt_rows(
+    *,
+    prompt_id: str,
+    messages: Messages,
+    tasks: Sequence[TaskRows],
+    keep_ties: bool,
+    strength_levels: int | None,
+    max_pairs: int | None,
+    seed: int,
+) -> PromptRows:
+    """All rows of a prompt. `messages` begins with the system prompt where there is one.
+
+    strength_levels: of the margin, None for margins of 0; max_pairs: most comparisons of the
+    prompt, drawn by content, None for all.
+    """
+    dropped: dict[str, int] = {}
+    tasks = sorted(tasks, key=lambda task: [response.id for response in task.responses])
+    pairs = _distinct(_pairs(tasks), dropped)
+    if max_pairs is not None and len(pairs) > max_pairs:
+        dropped["max_pairs_per_prompt"] = len(pairs) - max_pairs
+        pairs = sorted(pairs, key=lambda pair: drawn_first(pair.ids, seed=seed))[:max_pairs]
+    pairs.sort(key=lambda pair: pair.ids)
+    transcripts, refused = _transcripts(prompt_id, messages, pairs)
+    rankings = [row for task in tasks for row in _rankings(task, keep_ties=keep_ties)]
+    rows = {
+        ConfigName.PREFERENCE: _preferences(prompt_id, messages, pairs, strength_levels),
+        ConfigName.HH_RLHF: transcripts,
+        ConfigName.RANKING: [
+            {"prompt": messages, **row, "prompt_id": prompt_id, "response_ids": ids}
+            for ids, row in sorted(rankings, key=lambda item: item[0])
+        ],
+        ConfigName.UNPAIRED: list(_unpaired(messages, pairs)),
+        ConfigName.RATINGS: list(_ratings(messages, tasks)),
+        ConfigName.SFT: [
+            {"messages": [*messages, *_reply(text)]} for text in sorted(_best_texts(tasks))
+        ],
+        ConfigName.PROMPTS: [{"prompt": messages}],
+    }
+    return PromptRows(rows=rows, refused=refused, dropped=dropped)
+
+
+def _reply(text: str) -> Messages:
+    return [{"role": "assistant", "content": text}]
+
+
+def _pairs(tasks: Sequence[TaskRows]) -> Iterator[_Pair]:
+    for number, task in enumerate(tasks):
+        for comparison in task.comparisons:
+            yield _Pair(
+                chosen=task.responses[comparison.chosen],
+                rejected=task.responses[comparison.rejected],
+                comparison=comparison,
+                task=number,
+            )
+
+
+def _distinct(pairs: Iterable[_Pair], dropped: dict[str, int]) -> list[_Pair]:
+    """Each pair of texts once: the one with most votes; where as many say the opposite, none."""
+    same: dict[frozenset[str], list[_Pair]] = {}
+    for pair in pairs:
+        if pair.chosen.text == pair.rejected.text:
+            dropped["identical_texts"] = dropped.get("identical_texts", 0) + 1
+        else:
+            same.setdefault(pair.texts, []).append(pair)
+    kept = []
+    for rivals in same.values():
+        most = max(rival.comparison.votes for rival in rivals)
+        best = [rival for rival in rivals if rival.comparison.votes == most]
+        if len({rival.chosen.text for rival in best}) == 1:
+            kept.append(min(best, key=lambda rival: (-rival.comparison.p, rival.ids)))
+            surplus = len(rivals) - 1
+            reason = "duplicate"
+        else:
+            surplus = len(rivals)
+            reason = "contradiction"
+        if surplus:
+            dropped[reason] = dropped.get(reason, 0) + surplus
+    return kept
+
+
+def _preferences(
+    prompt_id: str, messages: Messages, pairs: Sequence[_Pair], strength_levels: int | None
+) -> list[Row]:
+    taken: dict[int, int] = {}
+    for pair in pairs:
+        taken[pair.task] = taken.get(pair.task, 0) + 1
+    return [
+        {
+            "prompt": messages,
+            "chosen": _reply(pair.chosen.text),
+            "rejected": _reply(pair.rejected.text),
+            "margin": _margin(pair.comparison.strength, strength_levels),
+            "weight": 1 / taken[pair.task],
+            "p": pair.comparison.p,
+            "strength": pair.comparison.strength,
+            "agreement": pair.comparison.agreement,
+            "n_annotators": pair.comparison.votes,
+            "prompt_id": prompt_id,
+            "chosen_id": pair.chosen.id,
+            "rejected_id": pair.rejected.id,
+        }
+        for pair in pairs
+    ]
+
+
+def _margin(strength: float | None, levels: int | None) -> float:
+    return strength / levels if levels and strength is not None else 0.0
+
+
+def _transcripts(
+    prompt_id: str, messages: Messages, pairs: Sequence[_Pair]
+) -> tuple[list[Row], list[RefusedRow]]:
+    rows, refused = [], []
+    of_prompt = refusal(messages)
+    beginning = "" if of_prompt else transcript(messages)
+    for pair in pairs:
+        chosen, rejected = _reply(pair.chosen.text), _reply(pair.rejected.text)
+        reason = of_prompt or refusal(chosen) or refusal(rejected)
+        if reason is None:
+            rows.append(
+                {
+                    "chosen": beginning + transcript(chosen),
+                    "rejected": beginning + transcript(rejected),
+                }
+            )
+        else:
+            refused.append(RefusedRow(ConfigName.HH_RLHF, prompt_id, *pair.ids, reason))
+    return rows, refused
+
+
+def _rankings(task: TaskRows, *, keep_ties: bool) -> Iterator[tuple[list[str], Row]]:
+    """(response ids, row). Without ties a ranking becomes as many strict ones as it needs."""
+    if task.settled is None:
+        return
+    ranks: Ranks = task.settled.ranks
+    everyone = tuple(range(len(ranks)))
+    if keep_ties or len(set(ranks)) == len(ranks):
+        chosen_sets = [everyone]
+    else:
+        chosen_sets = [tuple(sorted(strict)) for strict in strict_rankings(ranks)]
+    for numbers in chosen_sets:
+        present = sorted({ranks[number] for number in numbers})
+        own = ranks if numbers == everyone else [present.index(ranks[n]) + 1 for n in numbers]
+        yield (
+            [task.responses[number].id for number in numbers],
+            {
+                "responses": [_reply(task.responses[number].text) for number in numbers],
+                "ranks": list(own),
+                "weight": 1 / len(chosen_sets),
+                "agreement": task.settled.agreement,
+                "n_annotators": task.n_annotators,
+            },
+        )
+
+
+def _unpaired(messages: Messages, pairs: Sequence[_Pair]) -> Iterator[Row]:
+    """Each response once, where all its comparisons agree on whether it is the better one."""
+    labels: dict[str, set[bool]] = {}
+    for pair in pairs:
+        labels.setdefault(pair.chosen.text, set()).add(True)
+        labels.setdefault(pair.rejected.text, set()).add(False)
+    for text in sorted(labels):
+        if len(labels[text]) == 1:
+            yield {"prompt": messages, "completion": _reply(text), "label": True in labels[text]}
+
+
+def _ratings(messages: Messages, tasks: Sequence[TaskRows]) -> Iterator[Row]:
+    found = []
+    for task in tasks:
+        for number, response in enumerate(task.responses):
+            means = {key: values[number] for key, values in task.ratings.items()}
+            if any(mean is not None for mean in means.values()):
+                found.append((response, means, task.raters[number]))
+    found.sort(key=lambda item: (item[0].id, -item[2], str(item[1])))
+    for response, means, raters in found:
+        yield {
+            "prompt": messages,
+            "response": _reply(response.text),
+            "ratings": means,
+            "n_annotators": raters,
+        }
+
+
+def _best_texts(tasks: Sequence[TaskRows]) -> set[str]:
+    """What people wrote themselves, else the response that no other equals."""
+    texts: set[str] = set()
+    for task in tasks:
+        if task.rewrites:
+            texts.update(task.rewrites)
+        elif task.settled is not None:
+            best = rank_groups(task.settled.ranks)[0]
+            if len(best) == 1:
+                texts.add(task.responses[best[0]].text)
+    return texts
+
+
+def mean_ratings(
+    ratings: Sequence[Mapping[str, Sequence[float | None]]], *, criteria: Sequence[str], size: int
+) -> tuple[dict[str, list[float | None]], list[int]]:
+    """(criterion → mean per response, people who rated each response) of one task."""
+    means: dict[str, list[float | None]] = {}
+    for key in criteria:
+        columns = [
+            [value for judgement in ratings if (value := _at(judgement, key, number)) is not None]
+            for number in range(size)
+        ]
+        means[key] = [fsum(values) / len(values) if values else None for values in columns]
+    raters = [
+        sum(
+            any(_at(judgement, key, number) is not None for key in criteria)
+            for judgement in ratings
+        )
+        for number in range(size)
+    ]
+    return means, raters
+
+
+def _at(judgement: Mapping[str, Sequence[float | None]], key: str, number: int) -> float | None:
+    values = judgement.get(key)
+    return values[number] if values is not None and number < len(values) else None
