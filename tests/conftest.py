@@ -114,7 +114,7 @@ def connection(engine: Engine) -> Iterator[Connection]:
 
 
 @pytest.fixture
-def session(connection: Connection) -> Iterator[Session]:  # noqa: ARG001
+def session(connection: Connection) -> Iterator[Session]:
     """What a test looks at the database with, and makes its rows in."""
     with SessionLocal() as session:
         make_noise(session)
@@ -184,7 +184,7 @@ def clock(session: Session, app: FastAPI) -> Iterator[Clock]:
 
 
 @pytest.fixture
-def client(app: FastAPI, session: Session) -> TestClient:  # noqa: ARG001
+def client(app: FastAPI, session: Session) -> TestClient:
     """Nobody's browser."""
     return TestClient(app, base_url="https://testserver", follow_redirects=False)
 
@@ -194,7 +194,8 @@ def sign_in(app: FastAPI, session: Session) -> Callable[[User], TestClient]:
     """The signed-in browser of a person, whose pages know the form token."""
 
     def browser_of(user: User) -> TestClient:
-        token = accounts.open_session(session, user=user, now=database_now(session))
+        now = app.dependency_overrides.get(get_now, lambda: database_now(session))()
+        token = accounts.open_session(session, user=user, now=now)
         session.commit()
         client = TestClient(app, base_url="https://testserver", follow_redirects=False)
         client.cookies.set(SESSION_COOKIE, token)
@@ -239,7 +240,7 @@ def free_port() -> int:
 
 
 @pytest.fixture
-def live_server(concurrency_engine: Engine) -> Iterator[str]:  # noqa: ARG001
+def live_server(concurrency_engine: Engine) -> Iterator[str]:
     """The application behind a real port, over a database of its own; answers its address."""
     import uvicorn
 

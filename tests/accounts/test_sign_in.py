@@ -1,13 +1,24 @@
 """Ana signs in, stays signed in, and leaves."""
 
+from datetime import timedelta
+
+from sqlalchemy import func, select
+
+from app.accounts import service
+from app.accounts.models import LoginSession
+from app.accounts.rules import key_hash
+from app.config import settings
 from app.web.protection import SESSION_COOKIE
 from tests.factories import PASSWORD
 
 
+def enter(client, email, password=PASSWORD, next_="/account"):
+    return client.post("/sign-in", data={"email": email, "password": password, "next": next_})
+
+
 def test_the_right_password_opens_a_session_with_a_host_cookie(client, ana):
-    reply = client.post(
-        "/sign-in", data={"email": ana.email, "password": PASSWORD, "next": "/account"}
-    )
+    reply = enter(client, ana.email)
+
     assert reply.status_code == 303
     assert reply.headers["location"] == "/account"
     cookie = reply.headers["set-cookie"]
@@ -15,3 +26,123 @@ def test_the_right_password_opens_a_session_with_a_host_cookie(client, ana):
     for part in ("Secure", "HttpOnly", "SameSite=lax", "Path=/"):
         assert part in cookie
     assert client.get("/account").status_code == 200
+
+
+def test_the_address_may_be_typed_in_any_case(client, ana):
+    assert enter(client, ana.email.upper()).status_code == 303
+
+
+def test_a_wrong_password_and_an_unknown_address_read_alike(client, ana):
+    wrong = enter(client, ana.email, "not my password")
+    unknown = enter(client, "nobody@example.org")
+
+    assert (wrong.status_code, unknown.status_code) == (401, 401)
+    sentence = "This address and password do not belong together."
+    assert sentence in wrong.text
+    assert sentence in unknown.text
+    assert ana.email in wrong.text  # she need not type it again
+
+
+def test_the_database_holds_no_usable_key(client, session, ana):
+    enter(client, ana.email)
+
+    cookie = client.cookies[SESSION_COOKIE]
+    row = session.scalars(select(LoginSession)).one()
+    assert row.token_hash == key_hash(cookie)
+    assert cookie.encode() not in row.token_hash
+    assert ana.password_hash.startswith("$argon2id$")
+
+
+def test_too_many_tries_are_slowed_down_but_not_locked_out(client, ana, clock):
+    for _ in range(10):
+        assert enter(client, ana.email, "guess").status_code == 401
+    refused = enter(client, ana.email)  # even the right one
+    assert refused.status_code == 429
+    assert int(refused.headers["retry-after"]) <= 30
+
+    clock.advance(seconds=31)
+    assert enter(client, ana.email).status_code == 303
+
+
+def test_a_session_ends_when_it_is_idle_and_when_it_is_old(sign_in, ana, clock):
+    browser = sign_in(ana)
+    clock.advance(hours=settings.session_idle_hours - 1)
+    assert browser.get("/account").status_code == 200  # seen: the idle time starts again
+    clock.advance(hours=settings.session_idle_hours - 1)
+    assert browser.get("/account").status_code == 200
+    clock.advance(hours=settings.session_idle_hours + 1)
+    reply = browser.get("/account")
+    assert reply.status_code == 303
+    assert reply.headers["location"] == "/sign-in?next=%2Faccount"
+
+    fresh = sign_in(ana)
+    clock.advance(hours=1)
+    for _ in range(settings.session_days + 1):
+        clock.advance(hours=23)
+        last = fresh.get("/account").status_code
+    assert last == 303
+
+
+def test_signing_out_ends_the_session_for_every_copy_of_the_cookie(sign_in, ana, session):
+    browser = sign_in(ana)
+    cookie = browser.cookies[SESSION_COOKIE]
+
+    assert browser.post("/sign-out").status_code == 303
+    browser.cookies.set(SESSION_COOKIE, cookie)
+    assert browser.get("/account").status_code == 303
+    assert session.scalar(select(func.count()).select_from(LoginSession)) == 0
+
+
+def test_a_disabled_person_is_out_at_once(sign_in, client, ana, ada):
+    browser = sign_in(ana)
+
+    assert sign_in(ada).post(f"/users/{ana.id}/disable").status_code == 303
+
+    assert browser.get("/account").status_code == 303
+    refused = client.post("/sign-in", data={"email": ana.email, "password": PASSWORD})
+    assert refused.status_code == 403
+    assert "disabled" in refused.text
+
+
+def test_over_plain_http_from_elsewhere_signing_in_is_refused_with_the_reason(app, ana):
+    from starlette.testclient import TestClient
+
+    far = TestClient(app, base_url="http://labels.example.org", follow_redirects=False)
+    reply = enter(far, ana.email)
+
+    assert reply.status_code == 403
+    assert "HTTPS" in reply.text
+    assert "set-cookie" not in reply.headers
+
+
+def test_after_signing_in_nobody_is_led_elsewhere(client, ana):
+    for target in (
+        "//evil.example",
+        "/\\evil.example",
+        "https:evil.example",
+        "javascript:alert(1)",
+    ):
+        assert enter(client, ana.email, next_=target).headers["location"] == "/"
+        client.cookies.clear()
+
+
+def test_changing_the_password_ends_all_other_sessions(sign_in, ana):
+    here, elsewhere = sign_in(ana), sign_in(ana)
+
+    reply = here.post(
+        "/account/password", data={"current": PASSWORD, "new": "an even longer passphrase"}
+    )
+
+    assert reply.status_code == 303
+    assert elsewhere.get("/account").status_code == 303
+    assert here.get("/account").status_code == 200
+
+
+def test_an_invitation_link_expires_with_a_sentence(client, session, ada, clock):
+    key = service.invite(session, email="new@example.org", role=ada.role, by=ada, now=clock.now)
+    session.commit()
+    assert client.get(f"/invitation/{key}").status_code == 200
+    clock.now += timedelta(days=settings.invitation_days, seconds=1)
+    reply = client.get(f"/invitation/{key}")
+    assert reply.status_code == 409
+    assert "has expired. Ask whoever invited you" in reply.text

@@ -1,0 +1,85 @@
+"""Another site can make a browser send something; it cannot make us do it."""
+
+import pytest
+
+from app.config import settings
+from app.web.protection import PAGE_POLICY
+
+TOKEN_FORM = {"name": "script", "days": "1"}
+
+
+def test_a_write_needs_the_token_of_our_own_page(sign_in, ana):
+    browser = sign_in(ana)
+    token = browser.headers.pop("X-Form-Token")
+
+    refused = browser.post("/account/tokens", data=TOKEN_FORM)
+    assert refused.status_code == 403
+    assert "Reload the page" in refused.text
+    assert browser.post("/account/tokens", data=TOKEN_FORM | {"form_token": "x"}).status_code == 403
+    with_field = browser.post("/account/tokens", data=TOKEN_FORM | {"form_token": token})
+    assert with_field.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+def test_a_write_from_another_origin_is_refused_even_with_the_token(sign_in, ana, headers):
+    reply = sign_in(ana).post("/account/tokens", data=TOKEN_FORM, headers=headers)
+    assert reply.status_code == 403
+    assert "another site" in reply.text
+
+
+def test_the_token_of_one_person_is_no_good_for_another(sign_in, ana, rui):
+    hers, his = sign_in(ana), sign_in(rui)
+    hers.headers["X-Form-Token"] = his.headers["X-Form-Token"]
+    assert hers.post("/account/tokens", data=TOKEN_FORM).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "path", ["/sign-in", "/nowhere", "/api/v1/nowhere", "/healthz", "/static/app.css", "/static/x"]
+)
+def test_every_reply_carries_the_security_headers(client, path):
+    headers = client.get(path).headers
+    assert headers["content-security-policy"] == PAGE_POLICY
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "same-origin"
+    assert headers["strict-transport-security"] == "max-age=31536000"
+    assert "script-src 'self'" in PAGE_POLICY
+    assert "unsafe" not in PAGE_POLICY
+
+
+def test_signed_in_pages_are_not_kept_by_caches(sign_in, ana):
+    assert sign_in(ana).get("/account").headers["cache-control"] == "no-store"
+
+
+def test_errors_are_pages_for_people_and_problem_documents_for_programs(client):
+    page = client.get("/nowhere")
+    assert page.status_code == 404
+    assert page.headers["content-type"].startswith("text/html")
+    document = client.get("/api/v1/nowhere")
+    assert document.headers["content-type"] == "application/problem+json"
+    assert set(document.json()) == {"type", "title", "status", "detail"}
+
+
+def test_health_needs_nobody_and_readiness_looks_at_the_database(client, session):
+    assert client.get("/healthz").json() == {"status": "ok"}
+    ready = client.get("/readyz")
+    assert ready.status_code == 200
+    assert ready.json()["checks"] == {"database": True, "migrations": True, "queue": True}
+
+
+def test_metrics_are_for_admins(client, api, ada, ana):
+    assert client.get("/metrics", headers={"accept": "application/json"}).status_code == 401
+    assert api(ana).get("/metrics").status_code == 403
+    assert "touchstone_requests_total" in api(ada).get("/metrics").text
+
+
+def test_settings_are_frozen():
+    with pytest.raises(Exception, match="frozen"):
+        settings.session_days = 1
