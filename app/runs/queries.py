@@ -1,0 +1,235 @@
+"""Reads of runs, their curves and texts, and of checkpoints."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import Session
+
+from app.datasets.models import Snapshot
+from app.db import JobState, JsonObject
+from app.projects.models import Project
+from app.runs import rules
+from app.runs.models import Checkpoint, Generation, Metric, Run, RunEvent, Sample
+
+
+def runs_of(
+    session: Session, *, project: Project, after: Run | None = None, limit: int | None = None
+) -> Sequence[Run]:
+    """The runs of a project, newest first; `after` is the last one already seen."""
+    runs = select(Run).where(Run.project_id == project.id)
+    if after is not None:
+        runs = runs.where(
+            or_(
+                Run.created_at < after.created_at,
+                (Run.created_at == after.created_at) & (Run.id < after.id),
+            )
+        )
+    return session.scalars(runs.order_by(Run.created_at.desc(), Run.id.desc()).limit(limit)).all()
+
+
+def run_in(session: Session, *, project_id: UUID, run_id: UUID) -> Run | None:
+    return session.scalar(select(Run).where(Run.id == run_id, Run.project_id == project_id))
+
+
+def events_of(session: Session, *, run: Run) -> Sequence[RunEvent]:
+    return session.scalars(
+        select(RunEvent).where(RunEvent.run_id == run.id).order_by(RunEvent.id)
+    ).all()
+
+
+def metrics_of(
+    session: Session, *, run: Run, after_step: int = -1, limit: int | None = None
+) -> list[JsonObject]:
+    """Logged steps in order: `{step, …}`.
+
+    A step that several attempts made counts once, as the last of them made it; what an earlier
+    attempt made beyond the step from which the present one took over is forgotten.
+    """
+    rows = session.execute(
+        select(Metric.step, Metric.values)
+        .where(
+            Metric.run_id == run.id,
+            Metric.step > after_step,
+            or_(Metric.attempt == run.attempt, Metric.step <= run.start_step),
+        )
+        .distinct(Metric.step)
+        .order_by(Metric.step, Metric.attempt.desc())
+        .limit(limit)
+    ).all()
+    return [{"step": row.step, **row.values} for row in rows]
+
+
+def samples_of(
+    session: Session, *, run: Run, after_step: int = -1, limit: int = 500
+) -> list[JsonObject]:
+    """Texts the model wrote during the run, the last step first."""
+    rows = session.scalars(
+        select(Sample)
+        .where(
+            Sample.run_id == run.id,
+            Sample.step > after_step,
+            or_(Sample.attempt == run.attempt, Sample.step <= run.start_step),
+        )
+        .order_by(Sample.step.desc(), Sample.id)
+        .limit(limit)
+    ).all()
+    return [{"step": sample.step, **sample.values} for sample in rows]
+
+
+# -- chains -----------------------------------------------------------------------------------
+
+
+def waits(run: Run) -> bool:
+    """Whether the run still waits for a checkpoint of another run."""
+    for_base = run.after_run_id is not None and run.parent_checkpoint_id is None
+    for_reward = run.reward_run_id is not None and run.reward_checkpoint_id is None
+    return for_base or for_reward
+
+
+def awaited(session: Session, *, run: Run) -> Sequence[Run]:
+    """The runs whose checkpoints it waits for and has not got yet."""
+    wanted = []
+    if run.after_run_id is not None and run.parent_checkpoint_id is None:
+        wanted.append(run.after_run_id)
+    if run.reward_run_id is not None and run.reward_checkpoint_id is None:
+        wanted.append(run.reward_run_id)
+    return session.scalars(select(Run).where(Run.id.in_(wanted)).order_by(Run.created_at)).all()
+
+
+def blocker(session: Session, *, run: Run) -> Run | None:
+    """A run that it waits for and that ended without a checkpoint."""
+    return next(
+        (
+            other
+            for other in awaited(session, run=run)
+            if other.state in {JobState.FAILED, JobState.CANCELLED}
+        ),
+        None,
+    )
+
+
+def is_from_scratch(session: Session, *, run: Run) -> bool:
+    """Whether the line of models that leads to this run began with a new one."""
+    seen: set[UUID] = set()
+    current: Run | None = run
+    while current is not None and current.id not in seen:
+        seen.add(current.id)
+        if "new" in current.base:
+            return True
+        before = current.after_run_id
+        if before is None and current.parent_checkpoint_id is not None:
+            before = session.scalar(
+                select(Checkpoint.run_id).where(Checkpoint.id == current.parent_checkpoint_id)
+            )
+        current = session.get(Run, before) if before else None
+    return False
+
+
+# -- snapshots and checkpoints ----------------------------------------------------------------
+
+
+def training_rows(snapshot: Snapshot) -> dict[str, int]:
+    """Rows of the training split of each config that the snapshot holds."""
+    rows = {}
+    for file in snapshot.files:
+        config, _, name = str(file["path"]).partition("/")
+        if name.startswith("train."):
+            rows[config] = int(file.get("rows") or 0)
+    return rows
+
+
+def usable_snapshots(session: Session, *, project: Project) -> Sequence[Snapshot]:
+    return session.scalars(
+        select(Snapshot)
+        .where(Snapshot.project_id == project.id, Snapshot.state == JobState.SUCCEEDED)
+        .order_by(Snapshot.created_at.desc())
+    ).all()
+
+
+def snapshot_in(session: Session, *, project_id: UUID, snapshot_id: UUID) -> Snapshot | None:
+    return session.scalar(
+        select(Snapshot).where(Snapshot.id == snapshot_id, Snapshot.project_id == project_id)
+    )
+
+
+def checkpoint_in(session: Session, *, project_id: UUID, checkpoint_id: UUID) -> Checkpoint | None:
+    return session.scalar(
+        select(Checkpoint).where(
+            Checkpoint.id == checkpoint_id, Checkpoint.project_id == project_id
+        )
+    )
+
+
+def final_checkpoint(session: Session, *, run: Run) -> Checkpoint | None:
+    return session.scalar(
+        select(Checkpoint).where(Checkpoint.run_id == run.id, Checkpoint.is_final)
+    )
+
+
+def final_checkpoints(session: Session, *, runs: Sequence[Run]) -> dict[UUID, UUID]:
+    """The final checkpoint of each run that has one."""
+    rows = session.execute(
+        select(Checkpoint.run_id, Checkpoint.id).where(
+            Checkpoint.run_id.in_([run.id for run in runs]), Checkpoint.is_final
+        )
+    ).all()
+    return {row.run_id: row.id for row in rows if row.run_id}
+
+
+def checkpoints_of(
+    session: Session, *, project: Project, kinds: Sequence[str] | None = None
+) -> Sequence[Checkpoint]:
+    """The checkpoints of a project, newest first."""
+    checkpoints = select(Checkpoint).where(Checkpoint.project_id == project.id)
+    if kinds is not None:
+        checkpoints = checkpoints.where(Checkpoint.kind.in_(kinds))
+    return session.scalars(checkpoints.order_by(Checkpoint.created_at.desc())).all()
+
+
+def writers_of(session: Session, *, project: Project) -> Sequence[Checkpoint]:
+    """The checkpoints that can write responses."""
+    return checkpoints_of(session, project=project, kinds=sorted(rules.WRITERS))
+
+
+def runs_from(session: Session, *, checkpoint: Checkpoint) -> Sequence[Run]:
+    """What was trained further from this checkpoint, or with it as the reward."""
+    return session.scalars(
+        select(Run)
+        .where(
+            or_(
+                Run.parent_checkpoint_id == checkpoint.id,
+                Run.reward_checkpoint_id == checkpoint.id,
+            )
+        )
+        .order_by(Run.created_at)
+    ).all()
+
+
+# -- generations ------------------------------------------------------------------------------
+
+
+def generation_in(session: Session, *, project_id: UUID, generation_id: UUID) -> Generation | None:
+    return session.scalar(
+        select(Generation).where(
+            Generation.id == generation_id, Generation.project_id == project_id
+        )
+    )
+
+
+def generations_of(
+    session: Session, *, project: Project, checkpoint: Checkpoint | None = None
+) -> Sequence[Generation]:
+    generations = select(Generation).where(Generation.project_id == project.id)
+    if checkpoint is not None:
+        generations = generations.where(Generation.checkpoint_id == checkpoint.id)
+    return session.scalars(generations.order_by(Generation.created_at.desc()).limit(50)).all()
+
+
+def unfinished(session: Session, *, project: Project) -> int:
+    """Runs of the project that wait or run."""
+    return session.scalars(
+        select(func.count())
+        .select_from(Run)
+        .where(Run.project_id == project.id, Run.finished_at.is_(None))
+    ).one()

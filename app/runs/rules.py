@@ -1,0 +1,195 @@
+"""Rules of runs: how a run may change, what it may build on, how long it takes, why it failed.
+
+States and kinds are their plain words here; `app.db.JobState` and `RunKind` compare equal to them.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from app.errors import Conflict, Invalid
+from app.run_config import DpoConfig, PpoConfig, RunConfig
+
+# From each state to those it may become. A lost or stopped attempt goes back to the queue.
+MOVES: dict[str, frozenset[str]] = {
+    "queued": frozenset({"running", "cancelled", "failed"}),
+    "running": frozenset({"queued", "succeeded", "failed", "cancelled"}),
+    "failed": frozenset({"queued"}),
+    "cancelled": frozenset({"queued"}),
+    "succeeded": frozenset(),
+}
+
+NAMES = {"sft": "SFT", "reward": "Reward model", "dpo": "DPO", "ppo": "PPO"}
+ABOUT = {
+    "sft": "Supervised fine-tuning: the model learns to write like the best responses.",
+    "reward": "A reward model learns to give the score that people's judgements imply.",
+    "dpo": "Direct preference optimisation: the model learns to prefer what people preferred.",
+    "ppo": "The model writes, the reward model scores, and the model moves towards high scores.",
+}
+WRITERS = frozenset({"sft", "dpo", "ppo"})  # kinds whose checkpoint writes text
+
+# What each kind reads from a dataset folder, best first (contract §5).
+READS: dict[str, tuple[str, ...]] = {
+    "sft": ("sft",),
+    "reward": ("ranking", "preference"),
+    "dpo": ("preference",),
+    "kto": ("unpaired",),
+    "ppo": ("prompts",),
+}
+WHY_MISSING = {
+    "sft": "It is made of rewrites and best responses: judge some tasks first.",
+    "ranking": "It is made of judged tasks: judge some first.",
+    "preference": "It is made of judged pairs with a clear winner: judge some tasks first.",
+    "unpaired": "It is made of judged responses: judge some tasks first.",
+    "prompts": "It is made of the project's prompts: import some first.",
+}
+
+LOST_LIMIT = 3  # a run whose worker died so often in a row is not tried again by itself
+
+
+def can_move(state: str, to: str) -> bool:
+    return to in MOVES[state]
+
+
+def is_writer(kind: str) -> bool:
+    """Whether a checkpoint of this kind writes text (a reward model only scores it)."""
+    return kind in WRITERS
+
+
+def check_base_kind(kind: str, base_kind: str) -> None:
+    """`Invalid` unless a run of `kind` may start from a checkpoint of `base_kind`."""
+    if kind == "reward" or is_writer(base_kind):
+        return
+    raise Invalid(
+        f"{NAMES[kind]} trains a model that writes, but this checkpoint is a reward model, which "
+        "only scores. Choose a checkpoint of SFT, DPO or PPO as the base."
+    )
+
+
+def check_reward(kind: str, *, has_reward: bool) -> None:
+    """PPO needs a reward model, nothing else has a use for one."""
+    if kind == "ppo" and not has_reward:
+        raise Invalid("PPO needs a reward model: train one and name it as reward_checkpoint_id.")
+    if kind != "ppo" and has_reward:
+        raise Invalid(f"Only PPO uses a reward model. Leave it out for {NAMES[kind]}.")
+
+
+def dataset_config(kind: str, config: RunConfig, *, available: Iterable[str]) -> str:
+    """The folder of the snapshot that the run reads; `Invalid` where there is none that fits."""
+    there = sorted(set(available))
+    purpose = "kto" if isinstance(config, DpoConfig) and config.loss_type == "kto" else kind
+    wanted = (config.dataset_config,) if config.dataset_config else READS[purpose]
+    for name in wanted:
+        if name in there:
+            return name
+    has = f"It has {', '.join(there)}." if there else "It has no rows at all."
+    raise Invalid(
+        f"{NAMES[kind]} reads the {' or '.join(wanted)} data of a snapshot, and this one has none. "
+        f"{has} {WHY_MISSING.get(wanted[-1], '')}".strip()
+    )
+
+
+def estimated_steps(config: RunConfig, *, rows: int) -> int:
+    """Updates that a run will make over `rows` training rows on one process."""
+    if config.max_steps > 0:
+        return config.max_steps
+    batch = config.per_device_train_batch_size * config.gradient_accumulation_steps
+    if isinstance(config, PpoConfig) and config.total_episodes:
+        return math.ceil(config.total_episodes / batch)
+    return max(1, math.ceil(math.ceil(rows / batch) * config.num_train_epochs))
+
+
+def save_every(total_steps: int) -> int:
+    """Steps between checkpoints where nobody chose: about ten per run, so little is ever lost."""
+    return max(5, math.ceil(total_steps / 10))
+
+
+def seconds_left(
+    *, step: int, start_step: int, total_steps: int | None, started_at: datetime, now: datetime
+) -> float | None:
+    """Time to go at the pace of this attempt; None before there is a pace."""
+    if not total_steps or step <= start_step:
+        return None
+    pace = (now - started_at).total_seconds() / (step - start_step)
+    return max(0.0, pace * (total_steps - step))
+
+
+def in_words(seconds: float) -> str:
+    """A length of time as people say it."""
+    if seconds < 90:
+        return f"{math.ceil(seconds)} s"
+    if seconds < 90 * 60:
+        return f"{round(seconds / 60)} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def storable(value: Any) -> Any:
+    """A JSON value as PostgreSQL can hold it: NaN and ∞ become null, NUL a mark."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, str):
+        return value.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+    if isinstance(value, Mapping):
+        return {str(key): storable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [storable(item) for item in value]
+    return value
+
+
+def changed_settings(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that are not at their default, in the order they are declared."""
+    return {name: value for name, value in config.items() if value != _as_json(defaults.get(name))}
+
+
+def _as_json(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+# -- how a child ended ------------------------------------------------------------------------
+
+OUT_OF_MEMORY = (
+    "Lower max_tokens_per_forward or per_device_train_batch_size, or train an adapter (lora_r)."
+)
+REMEDIES = {
+    2: "Correct it and start the run again.",
+    3: f"There was not enough memory. {OUT_OF_MEMORY}",
+    4: "The loss stopped being a number. Lower learning_rate, or check the data for odd rows.",
+}
+
+
+def failure(exit_code: int, last_words: Sequence[str]) -> str:
+    """One sentence or two on why a training child ended, and what to do.
+
+    `last_words` are the last lines it wrote to its standard error.
+    """
+    said = next((line.strip() for line in reversed(last_words) if line.strip()), "")
+    said = said.removeprefix("Error: ").removeprefix("error: ")
+    if exit_code in REMEDIES:
+        return _sentences(said, "" if exit_code == 2 and said else REMEDIES[exit_code])
+    if exit_code in {-9, 137}:
+        return (
+            "The training process was killed by the system, most often because memory ran out. "
+            + OUT_OF_MEMORY
+        )
+    if exit_code < 0:
+        return f"The training process was ended by signal {-exit_code}. Resume the run to go on."
+    return _sentences(
+        f"The training process ended unexpectedly (exit code {exit_code})",
+        f"It said: {said}" if said else "",
+        "The log below has the details",
+    )
+
+
+def _sentences(*parts: str) -> str:
+    ended = (part if part[-1] in ".!?…" else f"{part}." for part in parts if part)
+    return " ".join(ended)
+
+
+def must_be_final(state: str) -> None:
+    """`Conflict` with the reason unless a run in this state can be resumed."""
+    if can_move(state, "queued") and state != "running":
+        return
+    if state == "succeeded":
+        raise Conflict("This run has succeeded; there is nothing to resume.")
+    raise Conflict(f"This run is {state} already.")

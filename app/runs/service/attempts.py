@@ -1,0 +1,306 @@
+"""What a worker writes about the attempt it holds.
+
+Every write is guarded by id, attempt and state: where another attempt has the run, `LeaseLost` is
+raised and nothing is written.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from app.artifacts import StoredFile, folder_digest
+from app.db import JobState, JsonObject
+from app.errors import LeaseLost
+from app.jobs import JobName, defer
+from app.runs import rules
+from app.runs.models import Checkpoint, Metric, Run, RunEvent, Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to write about a run (or a generation): its id and the attempt that holds it."""
+
+    id: UUID
+    attempt: int
+
+
+def start(session: Session, *, run_id: UUID) -> Lease | None:
+    """Take a queued run as a new attempt; None where there is nothing to take (any more)."""
+    row = session.execute(
+        update(Run)
+        .where(Run.id == run_id, Run.state == JobState.QUEUED, ~_waits())
+        .values(
+            state=JobState.RUNNING,
+            attempt=Run.attempt + 1,
+            start_step=func.coalesce(Run.saved_step, 0),
+            step=func.coalesce(Run.saved_step, 0),
+            seen_at=func.now(),
+            started_at=func.now(),
+            error=None,
+        )
+        .returning(Run.attempt, Run.start_step)
+    ).one_or_none()
+    if row is None:
+        return None
+    lease = Lease(run_id, row.attempt)
+    note(session, lease, "started", f"From step {row.start_step}." if row.start_step else "")
+    return lease
+
+
+def hold(session: Session, *, lease: Lease, **values: Any) -> bool:
+    """Say that the attempt lives, with new `values`; True when somebody asked to cancel it."""
+    row = session.execute(
+        _held(lease).values(seen_at=func.now(), **values).returning(Run.cancel_requested_at)
+    ).one_or_none()
+    if row is None:
+        raise LeaseLost(lease)
+    return row.cancel_requested_at is not None
+
+
+def record(
+    session: Session,
+    *,
+    lease: Lease,
+    metrics: Sequence[Mapping[str, Any]] = (),
+    samples: Sequence[Mapping[str, Any]] = (),
+) -> bool:
+    """Relay logged steps and sample texts; True when somebody asked to cancel the run.
+
+    Lines of one step are merged; each metric's last value is kept on the run.
+    """
+    steps: dict[int, JsonObject] = {}
+    latest: JsonObject = {}
+    for line in metrics:
+        values = rules.storable({key: value for key, value in line.items() if key != "step"})
+        steps.setdefault(int(line["step"]), {}).update(values)
+        latest.update(values)
+    values = {"metrics": Run.metrics.op("||")(latest), "step": max(steps)} if steps else {}
+    asked = hold(session, lease=lease, **values)
+    if steps:
+        statement = insert(Metric)
+        session.execute(
+            statement.on_conflict_do_update(
+                index_elements=[Metric.run_id, Metric.attempt, Metric.step],
+                set_={"values": Metric.values.op("||")(statement.excluded["values"])},
+            ),
+            [
+                {"run_id": lease.id, "attempt": lease.attempt, "step": step, "values": values}
+                for step, values in steps.items()
+            ],
+        )
+    for line in samples:
+        values = rules.storable({key: value for key, value in line.items() if key != "step"})
+        session.add(
+            Sample(run_id=lease.id, attempt=lease.attempt, step=int(line["step"]), values=values)
+        )
+    return asked
+
+
+def keep_base(session: Session, *, lease: Lease, path: str) -> None:
+    """Register the model that was made for this run, so that each attempt starts from the same."""
+    hold(session, lease=lease, base=Run.base.op("||")({"path": path}))
+
+
+def save(session: Session, *, lease: Lease, step: int, path: str) -> str | None:
+    """Register a checkpoint to resume from; the path of the one it replaces."""
+    before = session.scalar(select(Run.saved_path).where(Run.id == lease.id))
+    hold(session, lease=lease, saved_step=step, saved_path=path)
+    note(session, lease, "saved", f"Step {step} can be resumed from.")
+    return before
+
+
+def succeed(
+    session: Session,
+    *,
+    lease: Lease,
+    path: str,
+    files: Sequence[StoredFile],
+    result: Mapping[str, Any],
+) -> Checkpoint:
+    """End the attempt and register its model, both or neither.
+
+    `path` is the run folder in the store, `files` the model's, relative to `path`/model.
+    """
+    metrics = rules.storable(result.get("metrics") or {})
+    steps = int(result.get("steps") or 0)
+    _close(
+        session,
+        lease,
+        JobState.SUCCEEDED,
+        path=path,
+        step=steps,
+        total_steps=steps,
+        metrics=Run.metrics.op("||")(metrics),
+        saved_step=None,
+        saved_path=None,
+    )
+    run = session.get_one(Run, lease.id, populate_existing=True)
+    checkpoint = Checkpoint(
+        id=uuid4(),
+        project_id=run.project_id,
+        run_id=run.id,
+        kind=run.kind,
+        name=run.name,
+        step=steps,
+        parent_id=run.parent_checkpoint_id,
+        path=f"{path}/model",
+        bytes=sum(file.bytes for file in files),
+        sha256=folder_digest(files),
+        files=[file.as_json() for file in files],
+        metrics=run.metrics,
+    )
+    session.add(checkpoint)
+    session.flush()  # the runs that waited point to it
+    note(session, lease, "succeeded", "")
+    _wake(session, run=run, checkpoint=checkpoint)
+    return checkpoint
+
+
+def fail(
+    session: Session, *, lease: Lease, error: str, path: str | None = None, log: str = ""
+) -> None:
+    """End the attempt with a sentence for people; `log` is the tail of what the child wrote."""
+    error, log = rules.storable(error), rules.storable(log)
+    _close(session, lease, JobState.FAILED, error=error, path=func.coalesce(path, Run.path))
+    if log:
+        note(session, lease, "log", log)
+    note(session, lease, "failed", error)
+    fail_waiting(session, run_id=lease.id)
+
+
+def cancelled(session: Session, *, lease: Lease, path: str | None = None) -> None:
+    """End the attempt as somebody asked for."""
+    _close(session, lease, JobState.CANCELLED, path=func.coalesce(path, Run.path))
+    note(session, lease, "cancelled", "")
+    fail_waiting(session, run_id=lease.id)
+
+
+def release(session: Session, *, lease: Lease, reason: str) -> None:
+    """Put the run back into the queue, because its worker stops."""
+    freed = session.scalar(
+        _held(lease).values(state=JobState.QUEUED, seen_at=func.now()).returning(Run.id)
+    )
+    if freed is None:
+        raise LeaseLost(lease)
+    note(session, lease, "queued", reason)
+    defer(session, JobName.TRAIN, run_id=str(lease.id))
+
+
+def requeue_lost(session: Session, *, silent_for: timedelta) -> int:
+    """Take runs from workers that have not been heard of; the number of them.
+
+    Those somebody wanted to cancel are cancelled, and those that lost their worker again and again
+    fail. The old worker, should it wake up, finds that its attempt holds nothing any more.
+    """
+    silent = session.scalars(
+        select(Run)
+        .where(Run.state == JobState.RUNNING, Run.seen_at < func.now() - silent_for)
+        .with_for_update(skip_locked=True)
+    ).all()
+    for run in silent:
+        lease = Lease(run.id, run.attempt)
+        note(session, lease, "lost", "The worker was not heard of any more.")
+        if run.cancel_requested_at is not None:
+            cancelled(session, lease=lease)
+        elif _losses(session, run_id=run.id) >= rules.LOST_LIMIT:
+            fail(
+                session,
+                lease=lease,
+                error=f"The worker was lost {rules.LOST_LIMIT} times in a row, so the run is not "
+                "tried again by itself. Look at the worker's log (memory?), then resume the run.",
+            )
+        else:
+            release(session, lease=lease, reason="Another worker goes on with it.")
+    return len(silent)
+
+
+# -- shared with launching --------------------------------------------------------------------
+
+
+def note(session: Session, lease: Lease, kind: str, message: str) -> None:
+    session.add(RunEvent(run_id=lease.id, attempt=lease.attempt, kind=kind, message=message))
+
+
+def fail_waiting(session: Session, *, run_id: UUID) -> None:
+    """Runs that wait for a checkpoint which will not come fail, and those that wait for them."""
+    name = session.scalar(select(Run.name).where(Run.id == run_id))
+    error = f"It builds on “{name}”, which has not succeeded. Resume that run; this one follows."
+    rows = session.execute(
+        update(Run)
+        .where(
+            or_(Run.after_run_id == run_id, Run.reward_run_id == run_id),
+            Run.state == JobState.QUEUED,
+        )
+        .values(state=JobState.FAILED, finished_at=func.now(), error=error)
+        .returning(Run.id, Run.attempt)
+    ).all()
+    for row in rows:
+        note(session, Lease(row.id, row.attempt), "failed", error)
+        fail_waiting(session, run_id=row.id)
+
+
+def _waits() -> Any:
+    """Whether a run still waits for a checkpoint of another run."""
+    return or_(
+        Run.after_run_id.is_not(None) & Run.parent_checkpoint_id.is_(None),
+        Run.reward_run_id.is_not(None) & Run.reward_checkpoint_id.is_(None),
+    )
+
+
+def _wake(session: Session, *, run: Run, checkpoint: Checkpoint) -> None:
+    """Hand the checkpoint to the runs that wait for it; queue those that wait for nothing else.
+
+    The updates lock the rows, so that of two runs that end at once the later sees the earlier.
+    """
+    for waits_for, place in (
+        (Run.after_run_id, Run.parent_checkpoint_id),
+        (Run.reward_run_id, Run.reward_checkpoint_id),
+    ):
+        session.execute(update(Run).where(waits_for == run.id).values({place: checkpoint.id}))
+    ready = session.scalars(
+        select(Run.id)
+        .where(
+            or_(Run.after_run_id == run.id, Run.reward_run_id == run.id),
+            Run.state == JobState.QUEUED,
+            ~_waits(),
+        )
+        .order_by(Run.created_at, Run.id)
+    ).all()
+    for waiting in ready:
+        defer(session, JobName.TRAIN, run_id=str(waiting))
+
+
+def _held(lease: Lease) -> Any:
+    return update(Run).where(
+        Run.id == lease.id, Run.attempt == lease.attempt, Run.state == JobState.RUNNING
+    )
+
+
+def _close(session: Session, lease: Lease, state: JobState, **values: Any) -> None:
+    closed = session.scalar(
+        _held(lease)
+        .values(state=state, finished_at=func.now(), seen_at=func.now(), **values)
+        .returning(Run.id)
+    )
+    if closed is None:
+        raise LeaseLost(lease)
+
+
+def _losses(session: Session, *, run_id: UUID) -> int:
+    """How often the run lost its worker since a person last started it or a step was saved."""
+    fresh = (
+        select(func.coalesce(func.max(RunEvent.id), 0))
+        .where(RunEvent.run_id == run_id, RunEvent.kind.in_(["launched", "resumed", "saved"]))
+        .scalar_subquery()
+    )
+    return session.scalars(
+        select(func.count())
+        .select_from(RunEvent)
+        .where(RunEvent.run_id == run_id, RunEvent.kind == "lost", RunEvent.id > fresh)
+    ).one()
