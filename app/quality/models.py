@@ -1,13 +1,14 @@
 """What a reviewer settled, and the cached figures of a project."""
 
 from datetime import datetime
+from enum import StrEnum
 from uuid import UUID, uuid4
 
 from sqlalchemy import ForeignKey, Index, SmallInteger, func
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db import Base, JsonObject
+from app.db import Base, JsonObject, text_enum
 
 
 class Adjudication(Base):
@@ -24,14 +25,30 @@ class Adjudication(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
+class Part(StrEnum):
+    """What is computed and kept together: the overview, or one breakdown of agreement."""
+
+    OVERVIEW = "overview"
+    ANNOTATOR_PAIR = "annotator_pair"
+    GROUP = "group"
+    WEEK = "week"
+    SOURCE = "source"
+    GUIDELINES_VERSION = "guidelines_version"
+
+
 class QualitySummary(Base):
-    """The figures of a project as of `computed_at`, refreshed by a job."""
+    """Figures of a project as of `computed_at`.
+
+    `fingerprint` says what they were computed from: where it differs from that of the data, the
+    figures are stale.
+    """
 
     __tablename__ = "quality_summary"
 
     project_id: Mapped[UUID] = mapped_column(
         ForeignKey("project.id", ondelete="CASCADE"), primary_key=True
     )
+    part: Mapped[Part] = mapped_column(text_enum(Part), primary_key=True)
     computed_at: Mapped[datetime]
-    n_annotations: Mapped[int]
+    fingerprint: Mapped[str]
     figures: Mapped[JsonObject]

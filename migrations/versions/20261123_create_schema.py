@@ -382,8 +382,24 @@ def upgrade() -> None:
     op.create_table(
         "quality_summary",
         sa.Column("project_id", sa.Uuid(), nullable=False),
+        sa.Column(
+            "part",
+            sa.Enum(
+                "overview",
+                "annotator_pair",
+                "group",
+                "week",
+                "source",
+                "guidelines_version",
+                name="part",
+                native_enum=False,
+                create_constraint=True,
+                length=None,
+            ),
+            nullable=False,
+        ),
         sa.Column("computed_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("n_annotations", sa.Integer(), nullable=False),
+        sa.Column("fingerprint", sa.Text(), nullable=False),
         sa.Column("figures", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.ForeignKeyConstraint(
             ["project_id"],
@@ -391,7 +407,7 @@ def upgrade() -> None:
             name=op.f("fk_quality_summary_project_id_project"),
             ondelete="CASCADE",
         ),
-        sa.PrimaryKeyConstraint("project_id", name=op.f("pk_quality_summary")),
+        sa.PrimaryKeyConstraint("project_id", "part", name=op.f("pk_quality_summary")),
     )
     op.create_table(
         "snapshot",
