@@ -124,7 +124,8 @@ def krippendorff_alpha(sums: Sums, level: Level, values: Floats | None = None) -
     delta = distances(marginals, level, values)
     observed = (sums.coincidences * delta).sum(axis=(1, 2))
     expected = np.einsum("rc,rck,rk->r", marginals, delta, marginals)
-    return 1 - (n - 1) * ratio(observed, expected)
+    alpha: Floats = 1 - (n - 1) * ratio(observed, expected)
+    return alpha
 
 
 def weights(categories: int, level: Level) -> Floats:

@@ -157,7 +157,7 @@ def tie_shares(judgements: Judgements) -> Floats:
 
 def annotator_health(judgements: Judgements, *, n_annotators: int) -> list[Health]:
     """One row per annotator code 0 … n_annotators − 1."""
-    once = judgements.where(~judgements.repeat)
+    once = judgements.once()
     who = once.annotator
     peers = tally(who, peer_shares(once), n_annotators=n_annotators)
     again = tally(*repeat_shares(judgements), n_annotators=n_annotators)
@@ -221,7 +221,7 @@ class Matrix:
 
 def agreement_matrix(judgements: Judgements, *, n_annotators: int) -> Matrix:
     """Who agrees with whom; repeats are left out, the diagonal is zero."""
-    once = judgements.where(~judgements.repeat)
+    once = judgements.once()
     cells = n_annotators * n_annotators
     same, decisive_same = np.zeros(cells), np.zeros(cells)
     tasks, decisive = np.zeros(cells, np.int64), np.zeros(cells, np.int64)
@@ -249,7 +249,7 @@ def agreement_matrix(judgements: Judgements, *, n_annotators: int) -> Matrix:
 
 def task_disagreement(judgements: Judgements) -> tuple[Ints, Floats]:
     """(task, share of pairs of people and implied pairs that differ) of every shared task."""
-    once = judgements.where(~judgements.repeat)
+    once = judgements.once()
     tasks, disagreement = [np.zeros(0, np.int64)], [np.zeros(0)]
     for panel in panels(once):
         signs = pair_signs(once.ranks[panel.rows], panel.size)

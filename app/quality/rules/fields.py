@@ -69,7 +69,7 @@ def ranking_agreement(
     judgements: Judgements, *, rng: np.random.Generator, resamples: int = RESAMPLES
 ) -> FieldAgreement:
     """Who is better: the implied pairs in three classes, nominal; intervals over tasks."""
-    judgements = judgements.where(~judgements.repeat)
+    judgements = judgements.once()
     return _agreement(
         judgements,
         ranking_units(judgements),
@@ -85,7 +85,7 @@ def strength_agreement(
     judgements: Judgements, *, levels: int, rng: np.random.Generator, resamples: int = RESAMPLES
 ) -> FieldAgreement:
     """How much better: −levels … levels towards the first response, ordinal."""
-    judgements = judgements.where(~judgements.repeat)
+    judgements = judgements.once()
     judgements = judgements.where(~np.isnan(signed_strength(judgements)))
     return _agreement(
         judgements,
@@ -107,7 +107,7 @@ def rating_agreement(
     resamples: int = RESAMPLES,
 ) -> FieldAgreement:
     """One criterion: every response a unit, ordinal."""
-    judgements = judgements.where(~judgements.repeat)
+    judgements = judgements.once()
     rated = np.isfinite(judgements.ratings[criterion]).any(axis=1)
     judgements = judgements.where(np.asarray(rated))
     return _agreement(

@@ -87,7 +87,7 @@ def binomial_p_value(successes: int, n: int) -> float:
         return 1.0
     if n > 10_000:  # the exact sum has become long; with the correction the two agree to 1e-4
         return 2 * NormalDist().cdf((2 * fewer + 1 - n) / sqrt(n))
-    return min(1.0, 2 * beta_cdf(0.5, n - fewer, fewer + 1))
+    return min(1.0, 2 * float(beta_cdf(0.5, n - fewer, fewer + 1)))
 
 
 def bootstrap_figure(value: float, resampled: Floats, *, n_tasks: int) -> Figure:

@@ -19,10 +19,10 @@ class Judgements:
 
     task, annotator: codes 0…; ranks (N, W): 1 = best, equal = tie, 0 = no such response;
     display (N, W): place on screen by canonical position, 0 = leftmost, −1 = nobody saw it here;
-    lengths (N, W): characters of the responses, −1 = no such response; strength (N,): of a pair,
-    NaN = not given; ratings: criterion → (N, W), NaN = not given; seconds (N,): NaN = not known;
-    submitted (N,): seconds since 1970; repeat (N,): a second look by the same person, for
-    self-consistency alone; version (N,): of the guidelines.
+    lengths (N, W): of the responses, only their order matters, −1 = no such response;
+    strength (N,): of a pair, NaN = not given; ratings: criterion → (N, W), NaN = not given;
+    seconds (N,): NaN = not known; submitted (N,): seconds since 1970; repeat (N,): a second look
+    by the same person, for self-consistency alone; version (N,): of the guidelines.
     """
 
     task: Ints
@@ -46,16 +46,20 @@ class Judgements:
         sizes: Ints = np.count_nonzero(self.ranks, axis=1).astype(np.int64)
         return sizes
 
-    def where(self, mask: NDArray[np.bool_]) -> "Judgements":
-        """The rows of a mask, still sorted by task."""
+    def where(self, rows: NDArray[np.bool_] | Ints) -> "Judgements":
+        """The rows of a mask, or of ascending numbers: still sorted by task."""
         columns = {
-            column.name: getattr(self, column.name)[mask]
+            column.name: getattr(self, column.name)[rows]
             for column in fields(self)
             if column.name != "ratings"
         }
         return Judgements(
-            **columns, ratings={key: values[mask] for key, values in self.ratings.items()}
+            **columns, ratings={key: values[rows] for key, values in self.ratings.items()}
         )
+
+    def once(self) -> "Judgements":
+        """Without repeats."""
+        return self.where(~self.repeat) if self.repeat.any() else self
 
 
 def from_rankings(

@@ -1,0 +1,236 @@
+"""Reads for quality: a project's judgements as columns, and what is known of people and tasks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Double,
+    Integer,
+    Select,
+    SQLColumnExpression,
+    Subquery,
+    cast,
+    extract,
+    func,
+    select,
+)
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.orm import Session
+
+from app.annotation.models import Annotation
+from app.corpus.models import Prompt, Response
+from app.projects.models import Project
+from app.quality.rules.intervals import Ints
+from app.quality.rules.judgements import Judgements
+from app.tasks.models import Assignment, Task, TaskKind, TaskResponse
+
+_BITS = 4  # of a rank or place inside a packed number: a task has at most ten responses
+_UUID = np.dtype([("high", ">u8"), ("low", ">u8")])
+_HEADER, _TRAILER = 19, 2  # bytes around the rows of a binary COPY
+
+Column = tuple[str, Any, SQLColumnExpression[Any]]  # name, numpy type, expression
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """All judgements of a project that figures are made of, with the names behind the codes.
+
+    tasks (T, 2), annotators (A, 2): ids by code, as 64-bit halves; sources (N,): a hash of the
+    prompt's source by row, 0 = none.
+    """
+
+    judgements: Judgements
+    tasks: NDArray[np.uint64]
+    annotators: NDArray[np.uint64]
+    sources: Ints
+
+    def task_id(self, code: int) -> UUID:
+        return _as_uuid(self.tasks[code])
+
+    def annotator_ids(self) -> list[UUID]:
+        return [_as_uuid(halves) for halves in self.annotators]
+
+
+def crowd_of(session: Session, *, project: Project) -> Crowd:
+    """People's current judgements of ordinary tasks that count, and repeats, in one statement.
+
+    Sources, surplus, gold and superseded revisions are left out. The rows come as a binary COPY
+    of columns of fixed width, which numpy reads as it is.
+    """
+    width = _widest_task(session, project=project)
+    criteria = [str(criterion["key"]) for criterion in project.criteria]
+    lengths = _length_order(project)
+    columns = _columns(width, criteria, lengths)
+    chosen: Any = [expression.label(name) for name, _, expression in columns]
+    statement = (
+        select(*chosen)
+        .select_from(Annotation)
+        .join(Task, Task.id == Annotation.task_id)
+        .join(Prompt, Prompt.id == Task.prompt_id)
+        .join(Assignment, Assignment.id == Annotation.assignment_id)
+        .join(lengths, lengths.c.task_id == Task.id)
+        .where(
+            Annotation.project_id == project.id,
+            Annotation.is_current,
+            Annotation.source.is_(None),
+            Annotation.counted | Annotation.is_repeat,
+            Task.kind == TaskKind.ORDINARY,
+        )
+    )
+    fields: list[Any] = [("columns", ">i2")]
+    for name, kind, _ in columns:
+        fields += [(f"bytes_of_{name}", ">i4"), (name, kind)]
+    rows = np.frombuffer(_copy(session, statement), dtype=fields)
+    return _crowd(rows, width=width, criteria=criteria)
+
+
+def _columns(width: int, criteria: Sequence[str], lengths: Subquery) -> list[Column]:
+    """Every column of `crowd_of`; none is ever null."""
+    milliseconds = func.coalesce(
+        Annotation.active_ms, Annotation.visible_ms, Annotation.wall_ms, -1
+    )
+    columns: list[Column] = [
+        ("task", _UUID, Annotation.task_id),
+        ("annotator", _UUID, Annotation.user_id),
+        ("ranks", ">i8", _packed(Annotation.ranks, width)),
+        ("order", ">i8", _packed(Assignment.display_order, width, plus=1)),
+        ("lengths", ">i8", lengths.c.packed),
+        ("strength", ">i4", cast(func.coalesce(Annotation.strength, -1), Integer)),
+        ("milliseconds", ">i4", cast(milliseconds, Integer)),
+        ("submitted", ">f8", cast(extract("epoch", Annotation.submitted_at), Double)),
+        ("repeat", ">i4", cast(Annotation.is_repeat, Integer)),
+        ("version", ">i4", Annotation.guidelines_version),
+        ("source", ">i8", source_hash()),
+    ]
+    for number, key in enumerate(criteria):
+        given = Annotation.ratings[key]
+        for place in range(width):
+            value = func.coalesce(given[place].astext, given[str(place)].astext, "NaN")
+            columns.append((f"rating_{number}_{place}", ">f8", cast(value, Double)))
+    return columns
+
+
+def _packed(array: Any, width: int, *, plus: int = 0) -> ColumnElement[int]:
+    """The first `width` elements of a small array in one number, four bits each; absent is 0."""
+    packed: Any = cast(0, BigInteger)
+    for place in range(width):
+        element = cast(func.coalesce(array[place + 1] + plus, 0), BigInteger)
+        packed = packed + element.bitwise_lshift(_BITS * place)
+    return cast(packed, BigInteger)
+
+
+def _length_order(project: Project) -> Subquery:
+    """Per task, the rank of each response by length (1 = shortest), packed as above.
+
+    Bytes, not characters: the size of a stored text is known without reading it.
+    """
+    place = func.dense_rank().over(
+        partition_by=TaskResponse.task_id, order_by=func.octet_length(Response.text)
+    )
+    ranked = (
+        select(TaskResponse.task_id, TaskResponse.position, place.label("place"))
+        .join(Response, Response.id == TaskResponse.response_id)
+        .join(Task, Task.id == TaskResponse.task_id)
+        .where(Task.project_id == project.id)
+        .subquery()
+    )
+    shift = cast(ranked.c.position * _BITS, Integer)
+    packed = func.bit_or(cast(ranked.c.place, BigInteger).bitwise_lshift(shift))
+    return select(ranked.c.task_id, packed.label("packed")).group_by(ranked.c.task_id).subquery()
+
+
+def source_hash() -> ColumnElement[int]:
+    """The prompt's source as a number, 0 where it has none."""
+    return func.coalesce(func.hashtextextended(Prompt.source, 0), 0)
+
+
+def _widest_task(session: Session, *, project: Project) -> int:
+    widest = (
+        select(func.max(TaskResponse.position))
+        .join(Task, Task.id == TaskResponse.task_id)
+        .where(Task.project_id == project.id)
+    )
+    return max(2, 1 + (session.scalar(widest) or 0))
+
+
+def _copy(session: Session, statement: Select[Any]) -> bytes:
+    """The rows of a statement in PostgreSQL's binary format, without header and trailer."""
+    compiled = statement.compile(
+        dialect=postgresql.psycopg.dialect(),  # type: ignore[no-untyped-call]
+        compile_kwargs={"literal_binds": True},
+    )
+    connection: Any = session.connection().connection.driver_connection
+    with (
+        connection.cursor() as cursor,
+        cursor.copy(f"COPY ({compiled}) TO STDOUT (FORMAT BINARY)") as copy,
+    ):
+        return b"".join(copy)[_HEADER:-_TRAILER]
+
+
+def _crowd(rows: NDArray[Any], *, width: int, criteria: Sequence[str]) -> Crowd:
+    """Sorted columns with codes in place of ids."""
+    task, tasks = _codes(rows["task"])
+    order = np.argsort(task, kind="stable")
+    rows, task = rows[order], task[order]
+    annotator, annotators = _codes(rows["annotator"])
+    ranks = _unpacked(rows["ranks"], width)
+    strength = rows["strength"].astype(np.float64)
+    milliseconds = rows["milliseconds"].astype(np.float64)
+    lengths = _unpacked(rows["lengths"], width).astype(np.int64)
+    judgements = Judgements(
+        task=task,
+        annotator=annotator,
+        ranks=ranks,
+        display=_places(_unpacked(rows["order"], width)),
+        lengths=np.where(lengths > 0, lengths, -1),
+        strength=np.where(strength < 0, np.nan, strength),
+        seconds=np.where(milliseconds < 0, np.nan, milliseconds / 1000),
+        submitted=rows["submitted"].astype(np.float64),
+        repeat=rows["repeat"] != 0,
+        version=rows["version"].astype(np.int64),
+        ratings={
+            key: np.stack(
+                [rows[f"rating_{number}_{place}"].astype(np.float64) for place in range(width)],
+                axis=1,
+            )
+            for number, key in enumerate(criteria)
+        },
+    )
+    return Crowd(judgements, tasks, annotators, rows["source"].astype(np.int64))
+
+
+def _codes(ids: NDArray[Any]) -> tuple[Ints, NDArray[np.uint64]]:
+    """(code of each row, (codes, 2) halves of each id); codes follow the order of the ids."""
+    high, low = ids["high"].astype(np.uint64), ids["low"].astype(np.uint64)
+    order = np.lexsort((low, high))
+    high, low = high[order], low[order]
+    is_new = np.ones(len(order), np.bool_)
+    is_new[1:] = (high[1:] != high[:-1]) | (low[1:] != low[:-1])
+    code = np.empty(len(order), np.int64)
+    code[order] = np.cumsum(is_new) - 1
+    return code, np.stack([high[is_new], low[is_new]], axis=1)
+
+
+def _as_uuid(halves: NDArray[np.uint64]) -> UUID:
+    return UUID(int=(int(halves[0]) << 64) | int(halves[1]))
+
+
+def _unpacked(packed: NDArray[Any], width: int) -> NDArray[np.int16]:
+    """The inverse of `_packed`: (N,) → (N, width)."""
+    shifts = np.arange(width) * _BITS
+    values = (packed.astype(np.int64)[:, None] >> shifts) & (2**_BITS - 1)
+    return np.asarray(values, np.int16)
+
+
+def _places(order: NDArray[np.int16]) -> NDArray[np.int16]:
+    """Position + 1 by place on screen, 0 unknown → place by position, −1 unknown."""
+    places = np.full(order.shape, -1, np.int16)
+    row, place = np.nonzero(order)
+    places[row, order[row, place] - 1] = place
+    return places

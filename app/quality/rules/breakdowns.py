@@ -1,0 +1,134 @@
+"""Agreement by week, source, guidelines, group and pair of people."""
+
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from app.quality.rules.agreement import cohen_kappa
+from app.quality.rules.bootstrap import Profiles
+from app.quality.rules.fields import FieldAgreement
+from app.quality.rules.intervals import Figure, Ints, bootstrap_figure, undefined
+from app.quality.rules.judgements import TIE, Judgements, pair_signs
+
+SMALLEST_GROUP = 5  # people: fewer could be recognised
+MOST_PAIRED_PEOPLE = 60  # whose pairs are broken down: the busiest ones
+_DAY, _WEEK = 86_400, 7 * 86_400
+_FIRST_MONDAY = 4 * _DAY  # 1970-01-05
+
+Fields = Mapping[str, FieldAgreement]
+Compute = Callable[[Judgements], Fields]
+Key = TypeVar("Key", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True)
+class Slice(Generic[Key]):
+    """The figures of one part of the judgements."""
+
+    key: Key
+    fields: Fields
+
+
+def week_of(submitted: float) -> str:
+    """The ISO week (UTC) of seconds since 1970, such as `2026-W47`."""
+    year, week, _ = datetime.fromtimestamp(submitted, UTC).isocalendar()
+    return f"{year}-W{week:02}"
+
+
+def task_weeks(judgements: Judgements) -> Ints:
+    """Per row, the number of the week in which its task got its latest judgement.
+
+    By task, so that two judgements of one task never fall into two weeks and out of the count.
+    """
+    _, start, task = np.unique(judgements.task, return_index=True, return_inverse=True)
+    if not len(start):
+        return np.zeros(0, np.int64)
+    latest = np.maximum.reduceat(judgements.submitted, start)
+    return np.floor((latest - _FIRST_MONDAY) / _WEEK).astype(np.int64)[task]
+
+
+def by_week(judgements: Judgements, compute: Compute, *, most: int) -> list[Slice[str]]:
+    """The latest `most` weeks that have judgements, oldest first."""
+    weeks = task_weeks(judgements)
+    return [
+        Slice(
+            week_of(float(week) * _WEEK + _FIRST_MONDAY), compute(judgements.where(weeks == week))
+        )
+        for week in np.unique(weeks)[-most:]
+    ]
+
+
+def by_key(judgements: Judgements, keys: Ints, compute: Compute, *, most: int) -> list[Slice[int]]:
+    """The `most` commonest keys of the rows, the commonest first."""
+    names, number = np.unique(keys, return_counts=True)
+    chosen = names[np.argsort(-number, kind="stable")][:most]
+    return [Slice(int(key), compute(judgements.where(keys == key))) for key in chosen]
+
+
+def by_group(
+    judgements: Judgements, groups: Mapping[str, frozenset[int]], compute: Compute
+) -> list[Slice[str]]:
+    """Groups of annotator codes in which at least SMALLEST_GROUP people have judged."""
+    active = frozenset(np.unique(judgements.annotator).tolist())
+    return [
+        Slice(name, compute(judgements.where(np.isin(judgements.annotator, list(codes & active)))))
+        for name, codes in sorted(groups.items())
+        if len(codes & active) >= SMALLEST_GROUP
+    ]
+
+
+def by_pair(judgements: Judgements, compute: Compute) -> Iterator[Slice[tuple[int, int]]]:
+    """Every two of the busiest people who share a task, with those tasks alone."""
+    judgements = judgements.once()
+    names, number = np.unique(judgements.annotator, return_counts=True)
+    busiest = np.sort(names[np.argsort(-number, kind="stable")][:MOST_PAIRED_PEOPLE])
+    rows = {int(name): np.flatnonzero(judgements.annotator == name) for name in busiest}
+    for place, one in enumerate(rows):
+        for other in list(rows)[place + 1 :]:
+            _, mine, hers = np.intersect1d(
+                judgements.task[rows[one]],
+                judgements.task[rows[other]],
+                assume_unique=True,
+                return_indices=True,
+            )
+            if len(mine):
+                both = np.sort(np.concatenate([rows[one][mine], rows[other][hers]]))
+                yield Slice((one, other), compute(judgements.where(both)))
+
+
+def pair_kappa(
+    judgements: Judgements, pair: tuple[int, int], *, rng: np.random.Generator, resamples: int
+) -> Figure:
+    """Cohen's kappa of two people over the implied pairs of the tasks both have judged."""
+    tables = []
+    for size in np.unique(judgements.sizes):
+        mine = judgements.where(judgements.sizes == size)
+        signs = pair_signs(mine.ranks, int(size)).astype(np.int64)
+        one, other = (np.flatnonzero(mine.annotator == code) for code in pair)
+        _, left, right = np.intersect1d(
+            mine.task[one], mine.task[other], assume_unique=True, return_indices=True
+        )
+        cell = 3 * (TIE - signs[one[left]]) + TIE - signs[other[right]]
+        tables.append((cell[:, :, None] == np.arange(9)).sum(axis=1).astype(np.float64))
+    table = np.concatenate(tables) if tables else np.zeros((0, 9))
+    if not len(table):
+        return undefined("They share no task.")
+    distinct, number = np.unique(table, axis=0, return_counts=True)
+    profiles = Profiles(sums=distinct, tasks=number.astype(np.int64))
+    value = cohen_kappa(profiles.total().reshape(-1, 3, 3))[0]
+    if np.isnan(value):
+        return undefined("Both gave one and the same answer everywhere.")
+    resampled = cohen_kappa(profiles.resampled(rng, resamples).reshape(-1, 3, 3))
+    return bootstrap_figure(float(value), resampled, n_tasks=len(table))
+
+
+def per_day(judgements: Judgements, *, until: date, days: int) -> list[tuple[date, int]]:
+    """Judgements on each of the last days (UTC), days without any included."""
+    first = until - timedelta(days=days - 1)
+    ordinal = date(1970, 1, 1).toordinal() + np.floor(judgements.submitted / _DAY).astype(np.int64)
+    place = ordinal - first.toordinal()
+    inside = place[(place >= 0) & (place < days) & ~judgements.repeat]
+    number = np.bincount(inside, minlength=days)
+    return [(first + timedelta(days=day), int(number[day])) for day in range(days)]
