@@ -48,8 +48,8 @@ def dawid_skene(
             [np.bincount(item, log_votes[:, k], minlength=n_items) for k in range(3)], axis=1
         )
         log_joint -= log_joint.max(axis=1, keepdims=True)
-        likelihood = np.exp(log_joint)
-        updated = likelihood / likelihood.sum(axis=1, keepdims=True)
+        updated: Floats = np.exp(log_joint)
+        updated /= updated.sum(axis=1, keepdims=True)
         change = float(np.abs(updated - posterior).max(initial=0.0))
         posterior = updated
         if change < _CLOSE:
@@ -61,7 +61,8 @@ def _shares(item: Ints, vote: Ints, n_items: int) -> Floats:
     """Where EM begins: the share of the votes for each class, a little smoothed."""
     counts = np.stack([np.bincount(item[vote == k], minlength=n_items) for k in range(3)], axis=1)
     smoothed: Floats = counts + 0.1
-    return smoothed / smoothed.sum(axis=1, keepdims=True)
+    smoothed /= smoothed.sum(axis=1, keepdims=True)
+    return smoothed
 
 
 def _maximise(
