@@ -80,8 +80,9 @@ def connect(url: str, *, pool_size: int | None = None) -> Engine:
 
 
 def get_session() -> Iterator[Session]:
-    with SessionLocal.begin() as session:
+    with SessionLocal() as session:
         yield session
+        session.commit()
 
 
 # Function scope: COMMIT happens before the reply leaves; FastAPI's default replies first.
@@ -91,8 +92,18 @@ SessionDep = Annotated[Session, Depends(get_session, scope="function")]
 @contextmanager
 def transaction() -> Iterator[Session]:
     """A session of its own for code outside a request; commits at the end, rolls back on error."""
-    with SessionLocal.begin() as session:
+    with SessionLocal() as session:
         yield session
+        session.commit()
+
+
+def commit_halfway(session: Session) -> None:
+    """Commit what stands so far and go on in a new transaction.
+
+    For the rare unit of work whose second half waits for other people's transactions: it must
+    not hold the rows of its first half meanwhile, or two of them wait for each other.
+    """
+    session.commit()
 
 
 def database_now(session: Session) -> datetime:

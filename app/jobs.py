@@ -35,7 +35,14 @@ LANES = {
 }
 
 
-def defer(session: Session, job: JobName, *, queueing_lock: str | None = None, **ids: str) -> None:
+def defer(
+    session: Session,
+    job: JobName,
+    *,
+    queueing_lock: str | None = None,
+    delay_seconds: int = 0,
+    **ids: str,
+) -> None:
     """Queue a job in the caller's transaction: it exists if and only if the row does.
 
     With `queueing_lock` at most one such job waits at a time; a second call adds nothing.
@@ -47,6 +54,7 @@ def defer(session: Session, job: JobName, *, queueing_lock: str | None = None, *
             connection=connection,
             queue=LANES[job],
             queueing_lock=queueing_lock,
+            schedule_in={"seconds": delay_seconds} if delay_seconds else None,
         )
         try:
             deferrer.defer(**ids)

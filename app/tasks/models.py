@@ -49,7 +49,7 @@ class Task(Base):
             "random_key",
             postgresql_where=text("kind = 'ordinary' AND leased + counted < wanted"),
         ),
-        Index("ix_task_gold", "project_id", postgresql_where=text("kind = 'gold'")),
+        Index("ix_task_gold", "project_id", "random_key", postgresql_where=text("kind = 'gold'")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
@@ -172,6 +172,7 @@ class Assignment(Base):
     )
     is_repeat: Mapped[bool] = mapped_column(default=False)  # never counts
     slot: Mapped[int] = mapped_column(SmallInteger, default=1)
+    ordinal: Mapped[int] = mapped_column(default=0)  # her first, second … task in this project
     display_order: Mapped[list[int] | None] = mapped_column(ARRAY(SmallInteger))
     leased_until: Mapped[datetime | None]
     renewals: Mapped[int] = mapped_column(SmallInteger, default=0)

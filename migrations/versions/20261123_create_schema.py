@@ -800,7 +800,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_task_gold",
         "task",
-        ["project_id"],
+        ["project_id", "random_key"],
         unique=False,
         postgresql_where=sa.text("kind = 'gold'"),
     )
@@ -856,6 +856,7 @@ def upgrade() -> None:
         ),
         sa.Column("is_repeat", sa.Boolean(), nullable=False),
         sa.Column("slot", sa.SmallInteger(), nullable=False),
+        sa.Column("ordinal", sa.Integer(), nullable=False),
         sa.Column("display_order", postgresql.ARRAY(sa.SmallInteger()), nullable=True),
         sa.Column("leased_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("renewals", sa.SmallInteger(), nullable=False),
