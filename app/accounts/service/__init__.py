@@ -1,0 +1,42 @@
+"""Writes of people and keys."""
+
+from app.accounts.service.audit_log import audit, event_hash
+from app.accounts.service.joining import (
+    create_user,
+    disable,
+    enable,
+    imported_user,
+    invite,
+    open_link,
+    setup_link,
+    use_link,
+)
+from app.accounts.service.keys import (
+    change_password,
+    close_session,
+    create_token,
+    open_session,
+    revoke_token,
+    sign_in,
+)
+from app.accounts.service.passwords import hash_password
+
+__all__ = [
+    "audit",
+    "change_password",
+    "close_session",
+    "create_token",
+    "create_user",
+    "disable",
+    "enable",
+    "event_hash",
+    "hash_password",
+    "imported_user",
+    "invite",
+    "open_link",
+    "open_session",
+    "revoke_token",
+    "setup_link",
+    "sign_in",
+    "use_link",
+]
