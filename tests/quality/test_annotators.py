@@ -137,7 +137,7 @@ def test_the_left_of_a_ranking_is_what_most_pairs_say():
 
 def test_the_matrix_holds_every_two_people_both_ways():
     judgements = habits(5, 80)
-    matrix = agreement_matrix(judgements, n_annotators=4)
+    matrix = agreement_matrix(judgements, people=np.arange(4))
     ranks = judgements.ranks.reshape(80, 4, 2)
     for i, j in [(ANA, RUI), (RUI, TOM), (IDA, ANA)]:
         same = (ranks[:, i] == ranks[:, j]).all(axis=1).sum()
@@ -150,7 +150,7 @@ def test_the_matrix_separates_ties_from_decisions():
     judgements = from_rankings(
         [(0, ANA, [1, 2, 2]), (0, RUI, [1, 2, 3])]  # two pairs agree, one is tied by Ana alone
     )
-    matrix = agreement_matrix(judgements, n_annotators=2)
+    matrix = agreement_matrix(judgements, people=np.arange(2))
     assert matrix.same[ANA, RUI] == pytest.approx(2 / 3)
     assert (matrix.decisive_same[ANA, RUI], matrix.decisive[ANA, RUI]) == (2, 2)
 

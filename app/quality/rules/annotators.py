@@ -207,7 +207,7 @@ def _shared_rows(judgements: Judgements) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """Agreement of every two annotators, all arrays (annotators, annotators) and symmetric.
+    """Agreement of every two people, all arrays (people, people) and symmetric.
 
     same: sum over shared tasks of the share of implied pairs in the same class; tasks: how many;
     decisive_same, decisive: among implied pairs where neither ties.
@@ -219,9 +219,11 @@ class Matrix:
     decisive: Ints
 
 
-def agreement_matrix(judgements: Judgements, *, n_annotators: int) -> Matrix:
-    """Who agrees with whom; repeats are left out, the diagonal is zero."""
+def agreement_matrix(judgements: Judgements, *, people: Ints) -> Matrix:
+    """Who agrees with whom among `people` (codes); repeats are left out, the diagonal is zero."""
     once = judgements.once()
+    once = once.where(np.isin(once.annotator, people))
+    n_annotators = len(people)
     cells = n_annotators * n_annotators
     same, decisive_same = np.zeros(cells), np.zeros(cells)
     tasks, decisive = np.zeros(cells, np.int64), np.zeros(cells, np.int64)
@@ -231,7 +233,7 @@ def agreement_matrix(judgements: Judgements, *, n_annotators: int) -> Matrix:
         both = untied @ np.swapaxes(untied, 1, 2)
         equal = (both + signs @ np.swapaxes(signs, 1, 2)) / 2
         ties = (1 - untied) @ np.swapaxes(1 - untied, 1, 2)
-        who = once.annotator[panel.rows]
+        who = np.searchsorted(people, once.annotator[panel.rows])
         i, j = np.triu_indices(panel.rows.shape[1], k=1)
         cell = (who[:, i] * n_annotators + who[:, j]).ravel()
         share = (equal + ties)[:, i, j].ravel() / signs.shape[2]

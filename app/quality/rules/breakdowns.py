@@ -3,6 +3,7 @@
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import combinations
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -79,49 +80,43 @@ def by_group(
     ]
 
 
-def by_pair(judgements: Judgements, compute: Compute) -> Iterator[Slice[tuple[int, int]]]:
-    """Every two of the busiest people who share a task, with those tasks alone."""
+def pairs_of_people(judgements: Judgements) -> Iterator[tuple[tuple[int, int], Judgements]]:
+    """Every two of the busiest people who share a task, with their judgements of those tasks."""
     judgements = judgements.once()
     names, number = np.unique(judgements.annotator, return_counts=True)
     busiest = np.sort(names[np.argsort(-number, kind="stable")][:MOST_PAIRED_PEOPLE])
     rows = {int(name): np.flatnonzero(judgements.annotator == name) for name in busiest}
-    for place, one in enumerate(rows):
-        for other in list(rows)[place + 1 :]:
-            _, mine, hers = np.intersect1d(
-                judgements.task[rows[one]],
-                judgements.task[rows[other]],
-                assume_unique=True,
-                return_indices=True,
-            )
-            if len(mine):
-                both = np.sort(np.concatenate([rows[one][mine], rows[other][hers]]))
-                yield Slice((one, other), compute(judgements.where(both)))
+    for one, other in combinations(rows, 2):
+        _, mine, hers = np.intersect1d(
+            judgements.task[rows[one]],
+            judgements.task[rows[other]],
+            assume_unique=True,
+            return_indices=True,
+        )
+        if len(mine):
+            both = np.sort(np.concatenate([rows[one][mine], rows[other][hers]]))
+            yield (one, other), judgements.where(both)
 
 
 def pair_kappa(
-    judgements: Judgements, pair: tuple[int, int], *, rng: np.random.Generator, resamples: int
+    judgements: Judgements, one: int, *, rng: np.random.Generator, resamples: int
 ) -> Figure:
-    """Cohen's kappa of two people over the implied pairs of the tasks both have judged."""
-    tables = []
-    for size in np.unique(judgements.sizes):
-        mine = judgements.where(judgements.sizes == size)
-        signs = pair_signs(mine.ranks, int(size)).astype(np.int64)
-        one, other = (np.flatnonzero(mine.annotator == code) for code in pair)
-        _, left, right = np.intersect1d(
-            mine.task[one], mine.task[other], assume_unique=True, return_indices=True
-        )
-        cell = 3 * (TIE - signs[one[left]]) + TIE - signs[other[right]]
-        tables.append((cell[:, :, None] == np.arange(9)).sum(axis=1).astype(np.float64))
-    table = np.concatenate(tables) if tables else np.zeros((0, 9))
-    if not len(table):
-        return undefined("They share no task.")
-    distinct, number = np.unique(table, axis=0, return_counts=True)
-    profiles = Profiles(sums=distinct, tasks=number.astype(np.int64))
+    """Cohen's kappa of two people over implied pairs; two judgements per task, one is `one`'s."""
+    sizes = judgements.sizes
+    tables = [np.zeros((0, 9), np.int64)]
+    for size in np.unique(sizes):
+        mine = judgements.where(sizes == size)
+        classes = TIE - pair_signs(mine.ranks, int(size)).astype(np.int64)
+        is_one = mine.annotator == one
+        cell = 3 * classes[is_one] + classes[~is_one]
+        tables.append((cell[:, :, None] == np.arange(9)).sum(axis=1))
+    distinct, number = np.unique(np.concatenate(tables), axis=0, return_counts=True)
+    profiles = Profiles(sums=distinct.astype(np.float64), tasks=number.astype(np.int64))
     value = cohen_kappa(profiles.total().reshape(-1, 3, 3))[0]
     if np.isnan(value):
         return undefined("Both gave one and the same answer everywhere.")
     resampled = cohen_kappa(profiles.resampled(rng, resamples).reshape(-1, 3, 3))
-    return bootstrap_figure(float(value), resampled, n_tasks=len(table))
+    return bootstrap_figure(float(value), resampled, n_tasks=len(sizes) // 2)
 
 
 def per_day(judgements: Judgements, *, until: date, days: int) -> list[tuple[date, int]]:

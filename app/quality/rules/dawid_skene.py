@@ -44,7 +44,8 @@ def dawid_skene(
     for _ in range(_STEPS):
         decisive, sees_tie, tie_share = _maximise(item, annotator, vote, posterior, n_annotators)
         log_votes = _log_likelihoods(annotator, vote, decisive, sees_tie)
-        log_joint = np.log([(1 - tie_share) / 2, tie_share, (1 - tie_share) / 2]) + np.stack(
+        prior = np.array([(1 - tie_share) / 2, tie_share, (1 - tie_share) / 2])
+        log_joint: Floats = np.log(prior) + np.stack(
             [np.bincount(item, log_votes[:, k], minlength=n_items) for k in range(3)], axis=1
         )
         log_joint -= log_joint.max(axis=1, keepdims=True)

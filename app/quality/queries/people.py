@@ -1,0 +1,115 @@
+"""The people of a project as quality sees them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import Session
+
+from app.accounts.models import Role, User, UserKind
+from app.annotation.models import Annotation
+from app.projects.models import Membership, Project, Standing
+from app.tasks.models import GoldKey
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A member with what a claim decides by."""
+
+    user_id: UUID
+    name: str
+    kind: UserKind
+    role: Role
+    standing: Standing
+    gold_seen: int
+    gold_passed: int
+    paused_at: datetime | None
+    pause_reason: str | None
+    weight: float
+
+
+def people_of(session: Session, *, project: Project) -> list[Person]:
+    """Members by name; who only looks or reviews and never judged is found out by the caller."""
+    rows = session.execute(
+        select(
+            User.id.label("user_id"),
+            User.name,
+            User.kind,
+            Membership.role,
+            Membership.standing,
+            Membership.gold_seen,
+            Membership.gold_passed,
+            Membership.paused_at,
+            Membership.pause_reason,
+            Membership.weight,
+        )
+        .join(User, User.id == Membership.user_id)
+        .where(Membership.project_id == project.id)
+        .order_by(func.lower(User.name), User.id)
+    )
+    return [Person(**row._mapping) for row in rows]  # noqa: SLF001 – public, despite its name
+
+
+def gold_scores(session: Session, *, project: Project) -> dict[UUID, tuple[int, int]]:
+    """(seen, passed) per person, from her current answers to gold that is not suspended."""
+    rows = session.execute(
+        select(
+            Annotation.user_id,
+            func.count(),
+            func.count().filter(Annotation.gold_passed.is_(True)),
+        )
+        .join(GoldKey, GoldKey.task_id == Annotation.task_id)
+        .where(
+            Annotation.project_id == project.id,
+            Annotation.is_current,
+            ~Annotation.is_repeat,
+            Annotation.gold_passed.is_not(None),
+            GoldKey.suspended_at.is_(None),
+        )
+        .group_by(Annotation.user_id)
+    )
+    return {user_id: (seen, passed) for user_id, seen, passed in rows if user_id}
+
+
+def last_submitted(session: Session, *, project: Project) -> dict[UUID, datetime]:
+    """When each person handed in her latest judgement."""
+    rows = session.execute(
+        select(Annotation.user_id, func.max(Annotation.submitted_at))
+        .where(Annotation.project_id == project.id, Annotation.user_id.is_not(None))
+        .group_by(Annotation.user_id)
+    )
+    return {user_id: moment for user_id, moment in rows if user_id}
+
+
+@dataclass(frozen=True, slots=True)
+class DisputedGold:
+    task_id: UUID
+    judged: int
+    failed: int
+    suspended_at: datetime | None
+
+
+def gold_answers(session: Session, *, project: Project) -> list[DisputedGold]:
+    """How people in good standing answered each gold task; what was suspended comes first."""
+    good = Membership.standing == Standing.GOOD
+    failed = func.count().filter(Annotation.gold_passed.is_(False))
+    rows = session.execute(
+        select(GoldKey.task_id, func.count(), failed, GoldKey.suspended_at)
+        .join(Annotation, Annotation.task_id == GoldKey.task_id)
+        .join(
+            Membership,
+            (Membership.project_id == Annotation.project_id)
+            & (Membership.user_id == Annotation.user_id),
+        )
+        .where(
+            Annotation.project_id == project.id,
+            Annotation.is_current,
+            ~Annotation.is_repeat,
+            Annotation.gold_passed.is_not(None),
+            or_(good, GoldKey.suspended_at.is_not(None)),
+        )
+        .group_by(GoldKey.task_id, GoldKey.suspended_at)
+        .order_by(GoldKey.suspended_at.nulls_last(), failed.desc(), GoldKey.task_id)
+    )
+    return [DisputedGold(*row) for row in rows]

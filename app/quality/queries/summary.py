@@ -1,0 +1,80 @@
+"""What is kept of a project's figures, and whether it still holds."""
+
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.accounts.models import User
+from app.annotation.models import Annotation
+from app.corpus.models import Prompt
+from app.projects.models import Membership, Project
+from app.quality.models import Part, QualitySummary
+from app.quality.queries.crowd import source_hash
+from app.tasks.models import Task, TaskKind
+
+
+def kept(session: Session, *, project: Project, part: Part) -> QualitySummary | None:
+    return session.get(QualitySummary, (project.id, part))
+
+
+def n_annotations(session: Session, *, project: Project) -> int:
+    """Rows, revisions and repeats included: it grows with everything that is handed in."""
+    return session.scalars(
+        select(func.count()).select_from(Annotation).where(Annotation.project_id == project.id)
+    ).one()
+
+
+def fingerprint(session: Session, *, project: Project) -> tuple[int, str]:
+    """(annotations, a digest of what figures depend on): judgements, kinds of tasks, the scale."""
+    annotations = n_annotations(session, project=project)
+    ordinary, gold = session.execute(
+        select(
+            func.count().filter(Task.kind == TaskKind.ORDINARY),
+            func.count().filter(Task.kind == TaskKind.GOLD),
+        ).where(Task.project_id == project.id)
+    ).one()
+    scale = (project.strength_levels, project.criteria)
+    digest = sha256(repr((annotations, ordinary, gold, scale)).encode()).hexdigest()
+    return annotations, digest
+
+
+def sources_of(session: Session, *, project: Project) -> dict[int, str]:
+    """The prompts' sources by their hash."""
+    rows = session.execute(
+        select(source_hash(), Prompt.source)
+        .where(Prompt.project_id == project.id, Prompt.source.is_not(None))
+        .distinct()
+    )
+    return {number: str(source) for number, source in rows}
+
+
+def groups_of(session: Session, *, project: Project) -> dict[str, set[Any]]:
+    """Self-described groups of the project's people: `attribute: value` → ids of users."""
+    groups: dict[str, set[Any]] = {}
+    for user_id, preferences in session.execute(
+        select(User.id, User.preferences)
+        .join(Membership, Membership.user_id == User.id)
+        .where(Membership.project_id == project.id)
+    ):
+        for attribute, value in (preferences.get("demographics") or {}).items():
+            groups.setdefault(f"{attribute}: {value}", set()).add(user_id)
+    return groups
+
+
+def stale_projects(session: Session) -> list[Project]:
+    """Projects with judgements newer than their kept overview, or with none kept."""
+    newest = (
+        select(func.max(Annotation.submitted_at))
+        .where(Annotation.project_id == Project.id)
+        .scalar_subquery()
+    )
+    kept_at = (
+        select(QualitySummary.computed_at)
+        .where(QualitySummary.project_id == Project.id, QualitySummary.part == Part.OVERVIEW)
+        .scalar_subquery()
+    )
+    epoch = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+    return list(session.scalars(select(Project).where(newest > func.coalesce(kept_at, epoch))))
