@@ -1,0 +1,8 @@
+"""The background worker: one thin file per kind of job.
+
+The queue imports this package to know all jobs, so every file that defines one is named here.
+"""
+
+from app.worker import training
+
+__all__ = ["training"]

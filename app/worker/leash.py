@@ -1,0 +1,43 @@
+"""Runs a command for exactly as long as the process that started this one lives.
+
+    python leash.py COMMAND …
+
+The starter holds the other end of standard input and never writes: when it dies, however it dies,
+the pipe ends and the whole process group is stopped. A script of its own that imports nothing of
+Touchstone, so that it starts in a few milliseconds.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+GRACE = 30.0  # seconds between the request to stop and the end
+NICENESS = 5  # training gives way to the pages of the same machine
+
+
+def end_with_starter(child: "subprocess.Popen[bytes]") -> None:
+    sys.stdin.buffer.read()
+    os.killpg(0, signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.wait(GRACE)
+    os.killpg(0, signal.SIGKILL)
+
+
+def main() -> int:
+    # A handler rather than SIG_IGN, which the child would inherit: the group gets the signal, the
+    # child acts on it, and this process waits for its exit code.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    with contextlib.suppress(OSError):
+        os.nice(NICENESS)
+    child = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
+    threading.Thread(target=end_with_starter, args=[child], daemon=True).start()
+    code = child.wait()
+    return code if code >= 0 else 128 - code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""The worker process: two lanes, so that a training never blocks an import."""
+
+import asyncio
+import signal
+import threading
+from datetime import timedelta
+
+import structlog
+from procrastinate import App, PsycopgConnector
+from procrastinate.worker import Worker
+
+from app.db import connect
+from app.jobs import Lane, queue
+from app.worker.lease import STALLED, take_over
+
+log = structlog.get_logger(__name__)
+
+AT_ONCE = {Lane.DATA: 2, Lane.TRAIN: 1}
+HEARTBEAT = 5.0  # seconds
+POOL = 8  # connections for the jobs; the queue has its own
+
+
+def run(database_url: str, *, stalled: timedelta = STALLED) -> None:
+    """Work off the queue until SIGTERM or Ctrl-C; then put unfinished trainings back into it.
+
+    `stalled` is the silence after which another worker's jobs are taken over.
+    """
+    engine = connect(database_url, pool_size=POOL)
+    try:
+        asyncio.run(_serve(database_url, stalled=stalled))
+    finally:
+        engine.dispose()
+
+
+async def _serve(database_url: str, *, stalled: timedelta) -> None:
+    queue.perform_import_paths()  # type: ignore[no-untyped-call]
+    # An app of its own: jobs defer through `queue`, synchronously, in their own transactions.
+    conninfo = database_url.replace("postgresql+psycopg://", "postgresql://", 1)
+    own = App(connector=PsycopgConnector(conninfo=conninfo, min_size=2, max_size=6))
+    own.tasks = queue.tasks
+    stopping = threading.Event()  # jobs look at it, from their threads
+    async with own.open_async():
+        workers = [_lane(own, lane, stalled=stalled, stopping=stopping) for lane in AT_ONCE]
+        caretaker = asyncio.create_task(_take_over_again_and_again(stalled))
+        told = asyncio.create_task(_signalled())
+        lanes = [asyncio.create_task(worker.run()) for worker in workers]  # type: ignore[no-untyped-call]
+        log.info("worker ready", lanes={lane.value: n for lane, n in AT_ONCE.items()})
+        # A lane that ends by itself (the database went away) ends the other one, too.
+        await asyncio.wait([told, *lanes], return_when=asyncio.FIRST_COMPLETED)
+        stopping.set()
+        for worker in workers:
+            worker.stop()  # type: ignore[no-untyped-call]
+        ends = await asyncio.gather(*lanes, return_exceptions=True)
+        caretaker.cancel()
+        told.cancel()
+    log.info("worker stopped")
+    for end in ends:
+        if isinstance(end, BaseException):
+            raise end
+
+
+def _lane(own: App, lane: Lane, *, stalled: timedelta, stopping: threading.Event) -> Worker:
+    return Worker(
+        own,
+        queues=[lane.value],
+        name=lane.value,
+        concurrency=AT_ONCE[lane],
+        fetch_job_polling_interval=2.0,
+        install_signal_handlers=False,
+        update_heartbeat_interval=min(HEARTBEAT, stalled.total_seconds() / 4),
+        stalled_worker_timeout=stalled.total_seconds(),
+        delete_jobs="successful",
+        additional_context={"stopping": stopping},
+    )
+
+
+async def _signalled() -> None:
+    """Wait for SIGTERM or Ctrl-C."""
+    came = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, came.set)
+    await came.wait()
+
+
+async def _take_over_again_and_again(stalled: timedelta) -> None:
+    while True:
+        try:
+            await asyncio.to_thread(take_over, silent_for=stalled)
+        except Exception as error:  # noqa: BLE001 - the next round tries again
+            log.warning("could not look for lost workers", error=str(error))
+        await asyncio.sleep(stalled.total_seconds() / 4)
