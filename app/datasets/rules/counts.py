@@ -19,6 +19,7 @@ REASONS = {
     "repeat": "silent repeats: they measure a person, not a response",
     "surplus": "handed in late, after the task had all it wanted",
     "person_judged": "labels that came with the data, where people judged as well",
+    "task_left_out": "on tasks that were left out",
     # of tasks
     "no_judgements": "without any judgement that counts",
     "too_few_judgements": "with fewer judgements than the recipe asks for",

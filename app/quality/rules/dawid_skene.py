@@ -45,9 +45,8 @@ def dawid_skene(
         decisive, sees_tie, tie_share = _maximise(item, annotator, vote, posterior, n_annotators)
         log_votes = _log_likelihoods(annotator, vote, decisive, sees_tie)
         prior = np.array([(1 - tie_share) / 2, tie_share, (1 - tie_share) / 2])
-        log_joint: Floats = np.log(prior) + np.stack(
-            [np.bincount(item, log_votes[:, k], minlength=n_items) for k in range(3)], axis=1
-        )
+        said = [np.bincount(item, log_votes[:, k], minlength=n_items) for k in range(3)]
+        log_joint: Floats = (np.log(prior) + np.array(said).T).astype(np.float64)
         log_joint -= log_joint.max(axis=1, keepdims=True)
         updated: Floats = np.exp(log_joint)
         updated /= updated.sum(axis=1, keepdims=True)
@@ -61,9 +60,9 @@ def dawid_skene(
 def _shares(item: Ints, vote: Ints, n_items: int) -> Floats:
     """Where EM begins: the share of the votes for each class, a little smoothed."""
     counts = np.stack([np.bincount(item[vote == k], minlength=n_items) for k in range(3)], axis=1)
-    smoothed: Floats = counts + 0.1
-    smoothed /= smoothed.sum(axis=1, keepdims=True)
-    return smoothed
+    smoothed = counts.astype(np.float64) + 0.1
+    shares: Floats = smoothed / smoothed.sum(axis=1, keepdims=True)
+    return shares
 
 
 def _maximise(

@@ -1,0 +1,95 @@
+"""How well the people behind a snapshot agree, whatever order their judgements come in."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+
+from app.datasets.rules.comparisons import Vote
+from app.quality.rules import agreement as formulas
+from app.quality.rules.bootstrap import MOST_PROFILES, Profiles
+from app.quality.rules.consensus import pair_votes
+from app.quality.rules.fields import NOTHING, NOTHING_DECISIVE, NOTHING_SHARED, ONE_VALUE
+from app.quality.rules.intervals import Figure, Floats, bootstrap_figure, undefined
+from app.quality.rules.judgements import TIE
+
+Profile = tuple[tuple[int, int, int], ...]  # per implied pair: votes for first, tie, second
+
+_REASONS = {
+    "percent_agreement": NOTHING_SHARED,
+    "percent_agreement_no_ties": NOTHING_DECISIVE,
+    "krippendorff_alpha": ONE_VALUE,
+}
+_SEED = 20_240_229  # any number, always the same: equal datasets have equal intervals
+
+
+class AgreementTally:
+    """Counts tasks by what was voted on them; tasks with equal votes are one profile."""
+
+    def __init__(self) -> None:
+        self.profiles: Counter[Profile] = Counter()
+        self.people: Counter[UUID] = Counter()
+
+    def add(self, votes: Sequence[Vote], people: Sequence[UUID]) -> None:
+        """One task: `votes` in the order of response ids, one for each of `people`."""
+        if len(votes) > 0:
+            counted = pair_votes([vote.ranks for vote in votes])
+            profile = tuple((pair.first, pair.tie, pair.second) for pair in counted.values())
+            self.profiles[profile] += 1
+            self.people.update(people)
+
+    def figures(self) -> dict[str, Any]:
+        """As stored with the snapshot: numbers, and figures with an interval or a reason."""
+        return {
+            "n_tasks": sum(self.profiles.values()),
+            "n_annotations": sum(self.people.values()),
+            "n_annotators": len(self.people),
+            "annotations_per_annotator": _spread(sorted(self.people.values())),
+            **{name: figure.as_json() for name, figure in self._agreement().items()},
+        }
+
+    def _agreement(self) -> dict[str, Figure]:
+        shared = {
+            profile: number for profile, number in self.profiles.items() if sum(profile[0]) >= 2
+        }
+        if not shared:
+            reason = NOTHING_SHARED if self.profiles else NOTHING
+            return dict.fromkeys(_REASONS, undefined(reason))
+        names = sorted(shared)
+        units = np.array([unit for name in names for unit in name], np.int64)
+        starts = np.cumsum([0, *(len(name) for name in names[:-1])])
+        sums = np.add.reduceat(formulas.unit_features(units, tie=TIE), starts, axis=0)
+        tasks = np.array([shared[name] for name in names], np.int64)
+        return _with_intervals(Profiles(sums=sums, tasks=tasks))
+
+
+def _with_intervals(profiles: Profiles) -> dict[str, Figure]:
+    values = _values(profiles.total())
+    if len(profiles.tasks) > MOST_PROFILES:
+        resampled = dict.fromkeys(values, np.full(1, np.nan))
+    else:
+        resampled = _values(profiles.resampled(np.random.default_rng(_SEED)))
+    n_tasks = int(profiles.tasks.sum())
+    return {
+        name: undefined(_REASONS[name])
+        if np.isnan(value[0])
+        else bootstrap_figure(float(value[0]), resampled[name], n_tasks=n_tasks)
+        for name, value in values.items()
+    }
+
+
+def _values(flat: Floats) -> dict[str, Floats]:
+    sums = formulas.as_sums(flat, categories=3)
+    return {
+        "percent_agreement": formulas.percent_agreement(sums),
+        "percent_agreement_no_ties": formulas.percent_agreement_no_ties(sums),
+        "krippendorff_alpha": formulas.krippendorff_alpha(sums, formulas.Level.NOMINAL),
+    }
+
+
+def _spread(numbers: Sequence[int]) -> dict[str, int] | None:
+    if not numbers:
+        return None
+    return {"min": numbers[0], "median": numbers[len(numbers) // 2], "max": numbers[-1]}

@@ -1,0 +1,114 @@
+"""What was judged, and which judgements a recipe takes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from app.datasets.rules.comparisons import Ranks, Vote
+from app.datasets.rules.rows import Candidate, Messages
+
+Ratings = dict[str, list[float | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A current annotation of an ordinary task, by a person (`user_id`) or a source."""
+
+    id: UUID
+    user_id: UUID | None
+    source: str | None
+    guidelines_version: int
+    counted: bool
+    is_repeat: bool
+    submitted_at: datetime
+    vote: Vote
+    ratings: Ratings = field(default_factory=dict)
+    rewrite: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedTask:
+    """An ordinary task, everything in it in the order of response ids."""
+
+    id: UUID
+    responses: Sequence[Candidate]
+    judgements: Sequence[Judgement]
+    adjudicated: Ranks | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedPrompt:
+    """A prompt with its tasks. messages: the system prompt first, where there is one."""
+
+    id: str
+    messages: Messages
+    tasks: Sequence[JudgedTask]
+    gold_tasks: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Which judgements a recipe takes."""
+
+    failed_gold: frozenset[UUID] = frozenset()
+    excluded: frozenset[UUID] = frozenset()
+    guidelines_version: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def refuses(self, judgement: Judgement) -> str | None:
+        """Why a judgement is left out (a key of `counts.REASONS`), or None when it is taken."""
+        if judgement.is_repeat:
+            return "repeat"
+        if judgement.user_id is not None and not judgement.counted:
+            return "surplus"
+        if judgement.user_id in self.excluded:
+            return "excluded_annotator"
+        if judgement.user_id in self.failed_gold:
+            return "failed_gold"
+        if self.guidelines_version not in {None, judgement.guidelines_version}:
+            return "guidelines_version"
+        if self.since is not None and judgement.submitted_at < self.since:
+            return "before_since"
+        if self.until is not None and judgement.submitted_at >= self.until:
+            return "after_until"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The judgements of one task that a recipe takes, and why it leaves the others."""
+
+    judgements: Sequence[Judgement]
+    reasons: Sequence[str]
+
+    @property
+    def votes(self) -> list[Vote]:
+        return [judgement.vote for judgement in self.judgements]
+
+    @property
+    def by_people(self) -> bool:
+        return any(judgement.user_id is not None for judgement in self.judgements)
+
+
+def admit(task: JudgedTask, admission: Admission) -> Admitted:
+    """People first: what came with the data decides only where no person judged."""
+    taken, reasons = [], []
+    for judgement in task.judgements:
+        reason = admission.refuses(judgement)
+        if reason is None:
+            taken.append(judgement)
+        else:
+            reasons.append(reason)
+    people = [judgement for judgement in taken if judgement.user_id is not None]
+    if people:
+        reasons += ["person_judged"] * (len(taken) - len(people))
+        taken = people
+    return Admitted(taken, reasons)
+
+
+def in_id_order(values: Sequence[Any], order: Sequence[int]) -> list[Any]:
+    """`values` by stored position → by the order of response ids; ranks stay what they are."""
+    return [values[position] for position in order]

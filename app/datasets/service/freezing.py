@@ -1,0 +1,223 @@
+"""Freezing: everything a recipe takes from a project, as the files of a dataset folder."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from app.artifacts import digest
+from app.datasets import queries
+from app.datasets.formats.card import card
+from app.datasets.formats.files import WrittenFile, data_files
+from app.datasets.formats.manifest import (
+    FORMAT_VERSION,
+    JudgementOrigin,
+    identity,
+    lineage_file,
+    write_manifest,
+)
+from app.datasets.rules.counts import REASONS
+from app.datasets.rules.judged import Judgement
+from app.datasets.rules.rows import RefusedRow
+from app.datasets.schemas import Method, Recipe
+from app.datasets.service.assembling import Assembly, Plan, dawid_skene_posteriors, plan
+from app.db import JsonObject, database_now
+from app.errors import Invalid
+from app.projects.models import Project
+
+MOST_REFUSED = 1_000  # rows listed one by one in the manifest; all are counted
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """What a folder holds. rows: by path of a data file."""
+
+    counts: JsonObject
+    quality: JsonObject
+    rows: Mapping[str, int]
+    identity: str
+
+
+def freeze(
+    session: Session,
+    *,
+    project: Project,
+    recipe: Recipe,
+    folder: Path,
+    beat: Callable[[], None] = lambda: None,
+) -> Frozen:
+    """Write the dataset folder of a recipe, as the project is at this moment.
+
+    `session` should be one that sees a single moment (`queries.see_one_moment`). `beat` is called
+    again and again and may raise to stop. `Invalid` where the recipe takes nothing at all.
+    """
+    made = with_posteriors(
+        session, project=project, plan=plan(session, project=project, recipe=recipe), beat=beat
+    )
+    assembly = Assembly(made)
+    refused: list[RefusedRow] = []
+    names = _Names(project)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (
+        lineage_file(folder / ".lineage") as lineage,
+        data_files(folder, file_format=recipe.format, criteria=made.criteria) as files,
+    ):
+        for prompt in queries.judged_prompts(session, project=project):
+            beat()
+            assembled = assembly.add(prompt)
+            if assembled is None:
+                continue
+            for config, rows in assembled.made.rows.items():
+                for row in rows:
+                    files.add(config, assembled.split, row)
+            refused += assembled.made.refused[: MOST_REFUSED - len(refused)]
+            if assembled.judgements:
+                lineage.add(prompt.id, [names.origin(each) for each in assembled.judgements])
+        written = files.close()
+        counts, quality = assembly.counts.as_json(), assembly.tally.figures()
+        if not written:
+            raise Invalid(_nothing(counts))
+        readme = card(
+            recipe=recipe, counts=counts, quality=quality, files=written, criteria=made.criteria
+        )
+        (folder / "README.md").write_text(readme, encoding="utf-8", newline="\n")
+        public = _public(recipe)
+        body = {
+            "format_version": FORMAT_VERSION,
+            "identity": identity(written, recipe=public),
+            "recipe": public,
+            "counts": counts,
+            "quality": quality,
+            "refused": [asdict(row) for row in refused],
+            "files": [_entry(folder, file) for file in written] + [_entry(folder, "README.md")],
+        }
+        about = _about(session, project, names)
+        write_manifest(folder / "manifest.json", body=body, about=about, lineage=lineage)
+    return Frozen(
+        counts=counts,
+        quality=quality,
+        rows={file.path: file.rows for file in written},
+        identity=str(body["identity"]),
+    )
+
+
+def with_posteriors(
+    session: Session,
+    *,
+    project: Project,
+    plan: Plan,
+    limit: int | None = None,
+    beat: Callable[[], None] = lambda: None,
+) -> Plan:
+    """The plan with what Dawid–Skene says, where the recipe asks for it: one more reading."""
+    if plan.recipe.consensus is not Method.DAWID_SKENE:
+        return plan
+    prompts = queries.judged_prompts(session, project=project, limit=limit)
+    return Plan(
+        recipe=plan.recipe,
+        admission=plan.admission,
+        criteria=plan.criteria,
+        strength_levels=plan.strength_levels,
+        posteriors=dawid_skene_posteriors(prompts, plan.admission, beat=beat),
+    )
+
+
+class _Names:
+    """People under pseudonyms that hold inside a project and say nothing outside it."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.people: dict[UUID, str] = {}
+        self.sources: set[str] = set()
+        self.versions: set[int] = set()
+
+    def origin(self, judgement: Judgement) -> JudgementOrigin:
+        self.versions.add(judgement.guidelines_version)
+        return JudgementOrigin(
+            annotation_id=str(judgement.id),
+            annotator=self._annotator(judgement),
+            guidelines_version=judgement.guidelines_version,
+        )
+
+    def _annotator(self, judgement: Judgement) -> str:
+        if judgement.user_id is None:
+            source = judgement.source or "unknown"
+            self.sources.add(source)
+            return source
+        if judgement.user_id not in self.people:
+            secret = sha256(self.project.id.bytes + judgement.user_id.bytes).hexdigest()
+            self.people[judgement.user_id] = f"annotator-{secret[:12]}"
+        return self.people[judgement.user_id]
+
+
+def _about(session: Session, project: Project, names: _Names) -> JsonObject:
+    """The part of the lineage that comes before the judgements."""
+    moment: datetime = database_now(session)
+    return {
+        "created_at": moment.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "project": {"id": str(project.id), "name": project.name},
+        "guidelines": [
+            {
+                "version": guidelines.version,
+                "sha256": sha256(guidelines.text.encode()).hexdigest(),
+                "text": guidelines.text,
+            }
+            for guidelines in reversed(queries.guidelines_versions(session, project=project))
+            if guidelines.version in names.versions
+        ],
+        "annotators": sorted(names.people.values()),
+        "sources": sorted(names.sources),
+        "annotation_fields": ["id", "annotator", "guidelines_version"],
+    }
+
+
+def _public(recipe: Recipe) -> JsonObject:
+    """The recipe as it may leave the house: how many people it leaves out, not who they are."""
+    public = recipe.as_json()
+    public["exclude_annotators"] = [
+        f"(person {number})" for number, _ in enumerate(recipe.exclude_annotators, 1)
+    ]
+    return public
+
+
+def _entry(folder: Path, file: WrittenFile | str) -> JsonObject:
+    path = file if isinstance(file, str) else file.path
+    entry: dict[str, Any] = {
+        "path": path,
+        "bytes": (folder / path).stat().st_size,
+        "sha256": digest(folder / path),
+    }
+    if isinstance(file, WrittenFile):
+        entry |= {
+            "rows": file.rows,
+            "config": file.config.value,
+            "split": file.split.value,
+            "content_sha256": file.content_sha256,
+        }
+    return entry
+
+
+def _nothing(counts: JsonObject) -> str:
+    """Why there is no row at all, and what to change."""
+    if not counts["prompts"]:
+        return (
+            "There is nothing to freeze: this project has no prompts besides gold questions."
+            " Import some first."
+        )
+    if not counts["tasks"]["read"]:
+        return (
+            "No row came out of this recipe: the project has no tasks. Import responses to its"
+            " prompts, or generate some."
+        )
+    left_out = "; ".join(
+        f"{number:,} {REASONS[reason]}" for reason, number in counts["tasks"]["excluded"].items()
+    )
+    return (
+        f"No row came out of this recipe. Of {counts['tasks']['read']:,} tasks it leaves out:"
+        f" {left_out or 'none, but no config it asks for has rows'}. Loosen it, or judge more."
+    )

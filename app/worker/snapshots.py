@@ -1,0 +1,145 @@
+"""The job that freezes a snapshot, and the same without a worker."""
+
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from uuid import UUID
+
+import structlog
+from procrastinate import JobContext
+
+from app import artifacts
+from app.datasets import service as datasets
+from app.datasets.models import Snapshot
+from app.datasets.queries import see_one_moment
+from app.datasets.schemas import Recipe
+from app.datasets.service import Lease
+from app.db import transaction
+from app.errors import AppError, Conflict, Invalid, LeaseLost, found
+from app.jobs import JobName, queue
+from app.projects.models import Project
+from app.worker.lease import Pulse, Stop
+
+log = structlog.get_logger(__name__)
+
+Beat = Callable[[], None]
+
+
+class _Stopped(Exception):
+    """The worker ends: the snapshot goes back into the queue."""
+
+
+@queue.task(name=JobName.SNAPSHOT, pass_context=True)
+def snapshot(context: JobContext, *, snapshot_id: str) -> None:
+    """Freeze one snapshot; a worker that is told to stop puts it back into the queue."""
+    with transaction() as session:
+        lease = datasets.start(session, snapshot_id=UUID(snapshot_id))
+    if lease is None:
+        return
+    stopping = context.additional_context.get("stopping") or threading.Event()
+    pulse = Pulse(lambda session: datasets.hold(session, lease=lease), stopping=stopping)
+
+    def beat() -> None:
+        if pulse.stop is Stop.LOST:
+            raise LeaseLost(lease)
+        if pulse.stop is not None:
+            raise _Stopped
+
+    try:
+        with pulse:
+            build(lease, beat=beat)
+    except LeaseLost:
+        log.warning("lost the snapshot to another attempt", snapshot_id=snapshot_id)
+    except _Stopped:
+        with transaction() as session:
+            datasets.give_back(session, lease=lease)
+
+
+def build(lease: Lease, *, beat: Beat = lambda: None) -> None:
+    """Write the files of an attempt, store and register them; a failure leaves its sentence."""
+    try:
+        _build(lease, beat=beat)
+    except (LeaseLost, _Stopped):
+        raise
+    except AppError as error:
+        _fail(lease, error.detail)
+    except OSError as error:
+        log.exception("snapshot failed", snapshot_id=str(lease.id))
+        _fail(
+            lease,
+            f"The files could not be written: {error.strerror or error}. Check the free space and"
+            " the rights of the artifact store, then try again.",
+        )
+    except Exception:
+        _fail(lease, "This is our mistake, and the log of the worker has the details. Try again.")
+        raise
+
+
+def _build(lease: Lease, *, beat: Beat) -> None:
+    path = datasets.attempt_folder(lease)
+    with artifacts.workspace() as workspace:
+        folder = workspace / "snapshot"
+        with transaction() as session:
+            see_one_moment(session)
+            asked = session.get_one(Snapshot, lease.id)
+            frozen = datasets.freeze(
+                session,
+                project=session.get_one(Project, asked.project_id),
+                recipe=Recipe.model_validate(asked.recipe),
+                folder=folder,
+                beat=beat,
+            )
+        beat()
+        files = artifacts.put_folder(folder, to=path)
+    try:
+        with transaction() as session:
+            datasets.succeed(session, lease=lease, path=path, files=files, frozen=frozen)
+    except BaseException:
+        artifacts.remove(path)  # nobody registered it, and no other attempt uses this folder
+        raise
+
+
+def _fail(lease: Lease, error: str) -> None:
+    with transaction() as session:
+        datasets.fail(session, lease=lease, error=error)
+
+
+def freeze_now(
+    *,
+    project_id: UUID,
+    recipe: Recipe,
+    name: str | None = None,
+    output: Path | None = None,
+    beat: Beat = lambda: None,
+) -> Snapshot:
+    """Freeze a snapshot in this process, for `touchstone snapshot PROJECT [--recipe] [--output]`.
+
+    The snapshot is registered like any other; with `output`, a folder that does not exist or is
+    empty, its files are copied there as well. Raises `Conflict` where `output` is not empty, and
+    `Invalid` with the sentence of a snapshot that failed. `beat` is called once per prompt.
+    """
+    if output is not None and output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise Conflict(f"{output} is not empty. Name a new folder: nothing is overwritten.")
+    with transaction() as session:
+        project = found(session.get(Project, project_id))
+        asked = datasets.request(session, project=project, recipe=recipe, name=name, queued=False)
+        lease = datasets.start(session, snapshot_id=asked.id)
+        assert lease is not None
+    try:
+        build(lease, beat=beat)
+    except BaseException:
+        with transaction() as session:
+            made = session.get_one(Snapshot, lease.id)
+            if not made.state.is_final:
+                datasets.fail(session, lease=lease, error="It was interrupted. Freeze it again.")
+        raise
+    with transaction() as session:
+        made = session.get_one(Snapshot, lease.id)
+        session.expunge(made)
+    if made.path is None:
+        raise Invalid(made.error or "The snapshot could not be frozen.")
+    if output is not None:
+        with artifacts.local_folder(made.path) as folder:
+            shutil.copytree(folder, output, dirs_exist_ok=True)
+    return made
