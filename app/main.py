@@ -15,6 +15,8 @@ from app.accounts import pages as accounts_pages
 from app.accounts.auth import Visitor
 from app.config import settings
 from app.db import SessionDep, connect
+from app.quality import api as quality_api
+from app.runs import api as runs_api
 from app.schema import is_at_head
 from app.web import redirect
 from app.web.logs import RequestLog, configure_logs
@@ -25,7 +27,9 @@ from app.web.protection import SecurityHeaders, protect_writes
 PAGES: list[APIRouter] = [
     accounts_pages.router,
 ]
-API: list[APIRouter] = []
+API: list[APIRouter] = [
+    quality_api.router,
+]
 
 upkeep = APIRouter()
 

@@ -141,6 +141,11 @@ class CheckpointOut(BaseModel):
     created_at: datetime
 
 
+class CheckpointPage(BaseModel):
+    items: list[CheckpointOut]
+    next_cursor: str | None
+
+
 class GenerationBody(Body):
     """`POST /projects/{id}/generations`: `n` new responses to each prompt, opened as tasks.
 

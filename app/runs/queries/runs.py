@@ -1,6 +1,7 @@
 """Reads of runs, their curves and texts, and of checkpoints."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import func, or_, select
@@ -233,3 +234,16 @@ def unfinished(session: Session, *, project: Project) -> int:
         .select_from(Run)
         .where(Run.project_id == project.id, Run.finished_at.is_(None))
     ).one()
+
+
+def time_left(run: Run, *, now: datetime) -> float | None:
+    """Seconds to go at the pace of the present attempt; None where there is no telling."""
+    if run.state is not JobState.RUNNING or run.started_at is None:
+        return None
+    return rules.seconds_left(
+        step=run.step,
+        start_step=run.start_step,
+        total_steps=run.total_steps,
+        started_at=run.started_at,
+        now=now,
+    )
