@@ -42,6 +42,12 @@ class Annotation(Base):
         Index("uq_annotation_idempotency_key", "user_id", "idempotency_key", unique=True),
         Index("ix_annotation_project", "project_id", "submitted_at"),
         Index("ix_annotation_task", "task_id"),
+        Index(
+            "ix_annotation_gold",
+            "project_id",
+            "user_id",
+            postgresql_where=text("gold_passed IS NOT NULL"),
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)

@@ -1,56 +1,129 @@
-"""Rules of tasks: what gold answers say of a person (design §5)."""
+"""Gold, the schedule that mixes it in, display order and leases: pure rules."""
 
-from dataclasses import dataclass
-from math import exp, lgamma, log, log1p
+import math
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from random import Random
 from typing import Literal
 
-PRIOR = (4.0, 1.5)  # Beta prior of an annotator's accuracy
-WARN_AT, PAUSE_AT = 0.80, 0.95  # of P(accuracy < threshold)
-FEWEST_GOLD = 5  # before anybody is paused
+Pair = tuple[int, int]
+Verdict = Literal["good", "warned", "failed"]
+
+PRIOR = (4.0, 1.5)  # Beta prior of an annotator's accuracy on gold
+WARN_ABOVE, FAIL_ABOVE = 0.80, 0.95  # P(accuracy < threshold)
+FEWEST_GOLD = 5  # nobody fails on less
+
+DENSE_CLAIMS = 25  # gold is denser among a person's first tasks …
+DENSE_FACTOR = 4  # … by this factor
+LARGEST_SHARE = 0.5
+
+MAX_RENEWALS = 20  # WCAG 2.2.1 asks for at least ten
 
 
-@dataclass(frozen=True, slots=True)
-class GoldStanding:
-    """Whether a person is in good standing, and how likely she is below the threshold."""
-
-    standing: Literal["good", "warned", "failed"]
-    p_below: float
+def is_expired(leased_until: datetime, *, now: datetime) -> bool:
+    return leased_until <= now
 
 
-def gold_standing(*, seen: int, passed: int, threshold: float) -> GoldStanding:
-    """Good, warned or failed from `passed` of `seen` gold questions (statistics.md §6)."""
-    p_below = beta_cdf(threshold, PRIOR[0] + passed, PRIOR[1] + seen - passed)
-    if p_below > PAUSE_AT and seen >= FEWEST_GOLD:
-        return GoldStanding("failed", p_below)
-    return GoldStanding("warned" if p_below > WARN_AT else "good", p_below)
+def shuffled(size: int, *, rng: Random) -> list[int]:
+    """A display order: the canonical position of the response at each place of the screen."""
+    return rng.sample(range(size), size)
+
+
+def gold_chance(claimed: int, *, rate: float, share: float | None = None) -> float:
+    """Probability that the next task is gold, for somebody who was handed `claimed` so far.
+
+    Every claim is a draw of its own, so that the past tells nothing about the next one. `share`
+    is the person's own rate where she has one.
+    """
+    own = rate if share is None else share
+    return min(LARGEST_SHARE, own * DENSE_FACTOR if claimed < DENSE_CLAIMS else own)
+
+
+def raised_share(rate: float) -> float:
+    """The gold share of somebody whose gold answers are in doubt."""
+    return min(LARGEST_SHARE, max(2 * rate, 0.2))
+
+
+def is_consistent(
+    size: int, *, prefers: Iterable[Sequence[int]], equal: Iterable[Sequence[int]] = ()
+) -> bool:
+    """Whether some weak order of `size` responses satisfies the key: no cycle of preferences.
+
+    Responses that must tie are one node; a preference inside a node is a cycle as well.
+    """
+    node = list(range(size))
+
+    def root(i: int) -> int:
+        while node[i] != i:
+            i = node[i]
+        return i
+
+    for i, j in equal:
+        node[root(i)] = root(j)
+    worse: dict[int, set[int]] = {i: set() for i in range(size)}
+    for i, j in prefers:
+        worse[root(i)].add(root(j))
+    above = {i: sum(i in below for below in worse.values()) for i in worse}
+    free = [i for i, count in above.items() if count == 0]
+    settled = 0
+    while free:
+        settled += 1
+        for j in worse[free.pop()]:
+            above[j] -= 1
+            if above[j] == 0:
+                free.append(j)
+    return settled == size
+
+
+def satisfies(
+    ranks: Sequence[int],
+    *,
+    prefers: Iterable[Sequence[int]],
+    equal: Iterable[Sequence[int]] = (),
+    ties_allowed: bool = False,
+) -> bool:
+    """Whether a judgement agrees with a gold key; responses it does not name are free."""
+    return all(
+        ranks[i] < ranks[j] or (ties_allowed and ranks[i] == ranks[j]) for i, j in prefers
+    ) and all(ranks[i] == ranks[j] for i, j in equal)
+
+
+def standing(*, seen: int, passed: int, threshold: float) -> Verdict:
+    """What `passed` of `seen` gold answers say: Beta posterior of accuracy under `PRIOR`."""
+    a, b = PRIOR[0] + passed, PRIOR[1] + seen - passed
+    p_below = beta_cdf(threshold, a, b)
+    if seen >= FEWEST_GOLD and p_below > FAIL_ABOVE:
+        return "failed"
+    return "warned" if p_below > WARN_ABOVE else "good"
 
 
 def beta_cdf(x: float, a: float, b: float) -> float:
-    """I_x(a, b), the regularised incomplete beta function; a, b > 0.
-
-    Lentz's continued fraction (Press et al., Numerical Recipes, §6.4).
-    """
-    if x <= 0:
-        return 0.0
-    if x >= 1:
-        return 1.0
-    if x > (a + 1) / (a + b + 2):  # the fraction converges fast on the other side
+    """Regularised incomplete beta function I_x(a, b): the distribution function of Beta(a, b)."""
+    if x <= 0 or x >= 1:
+        return 0.0 if x <= 0 else 1.0
+    if x > (a + 1) / (a + b + 2):  # the fraction converges fast below the mean only
         return 1 - beta_cdf(1 - x, b, a)
-    front = exp(a * log(x) + b * log1p(-x) + lgamma(a + b) - lgamma(a) - lgamma(b)) / a
-    return front * _beta_fraction(x, a, b)
+    log_front = (
+        math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
+    )
+    return math.exp(log_front) * _beta_fraction(x, a, b) / a
 
 
 def _beta_fraction(x: float, a: float, b: float) -> float:
-    tiny = 1e-300
-    c, d = 1.0, 1 / ((1 - (a + b) * x / (a + 1)) or tiny)
-    fraction = d
-    for m in range(1, 10_000):
+    """The continued fraction of I_x(a, b) by Lentz's method (DLMF 8.17.22)."""
+    c, d = 1.0, 1 / _nonzero(1 - (a + b) * x / (a + 1))
+    value = d
+    for m in range(1, 500):
         even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
         odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
-        for step in (even, odd):
-            d = 1 / ((1 + step * d) or tiny)
-            c = (1 + step / c) or tiny
-            fraction *= d * c
-        if abs(d * c - 1) < 1e-15:
+        for numerator in (even, odd):
+            d = 1 / _nonzero(1 + numerator * d)
+            c = _nonzero(1 + numerator / c)
+            value *= c * d
+        if abs(c * d - 1) < 1e-15:
             break
-    return fraction
+    return value
+
+
+def _nonzero(value: float) -> float:
+    return value if abs(value) > 1e-300 else 1e-300

@@ -1112,6 +1112,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_annotation")),
     )
     op.create_index(
+        "ix_annotation_gold",
+        "annotation",
+        ["project_id", "user_id"],
+        unique=False,
+        postgresql_where=sa.text("gold_passed IS NOT NULL"),
+    )
+    op.create_index(
         "ix_annotation_project", "annotation", ["project_id", "submitted_at"], unique=False
     )
     op.create_index("ix_annotation_task", "annotation", ["task_id"], unique=False)
@@ -1166,6 +1173,11 @@ def downgrade() -> None:
     )
     op.drop_index("ix_annotation_task", table_name="annotation")
     op.drop_index("ix_annotation_project", table_name="annotation")
+    op.drop_index(
+        "ix_annotation_gold",
+        table_name="annotation",
+        postgresql_where=sa.text("gold_passed IS NOT NULL"),
+    )
     op.drop_table("annotation")
     op.drop_index(op.f("ix_task_response_response_id"), table_name="task_response")
     op.drop_table("task_response")

@@ -1,0 +1,187 @@
+"""Reads of tasks, their responses, and what people hold."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Label, Select, exists, func, literal_column, select
+from sqlalchemy.orm import Session, aliased
+
+from app.accounts.models import User
+from app.corpus.models import Prompt, Response
+from app.projects.models import Membership, Project
+from app.tasks.models import Assignment, AssignmentState, GoldKey, Task, TaskResponse
+from app.tasks.schemas import Gold
+
+# Written out, not bound: the planner must recognise the partial indexes in prepared statements.
+IS_ORDINARY: ColumnElement[bool] = literal_column("task.kind = 'ordinary'")
+IS_WANTED: ColumnElement[bool] = literal_column(
+    "task.kind = 'ordinary' AND task.leased + task.counted < task.wanted"
+)
+IS_GOLD: ColumnElement[bool] = literal_column("task.kind = 'gold'")
+IS_OPEN: ColumnElement[bool] = literal_column("assignment.state = 'open'")
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What is shown of a task; `texts` in canonical order."""
+
+    messages: list[Any]
+    system: str | None
+    language: str | None
+    texts: Sequence[str]
+
+
+class Nothing(StrEnum):
+    """Why somebody gets no task."""
+
+    PROJECT_PAUSED = "project_paused"
+    PAUSED = "paused"
+    NO_TASKS = "no_tasks"
+    FINISHED = "finished"
+    NONE_FOR_YOU = "none_for_you"
+
+
+def contents(session: Session, *, task_id: UUID) -> Contents:
+    rows = session.execute(
+        select(Response.text, Prompt.messages, Prompt.system, Prompt.language)
+        .join(TaskResponse, TaskResponse.response_id == Response.id)
+        .join(Prompt, Prompt.id == Response.prompt_id)
+        .where(TaskResponse.task_id == task_id)
+        .order_by(TaskResponse.position)
+    ).all()
+    first = rows[0]
+    return Contents(first.messages, first.system, first.language, [row.text for row in rows])
+
+
+def responses_of(session: Session, *, task_ids: Collection[UUID]) -> dict[UUID, list[UUID]]:
+    """The response ids of each task in canonical order."""
+    rows = session.execute(
+        select(TaskResponse.task_id, TaskResponse.response_id)
+        .where(TaskResponse.task_id.in_(task_ids))
+        .order_by(TaskResponse.task_id, TaskResponse.position)
+    )
+    found: dict[UUID, list[UUID]] = {}
+    for task_id, response_id in rows:
+        found.setdefault(task_id, []).append(response_id)
+    return found
+
+
+def gold_in_force(session: Session, *, task_id: UUID) -> Gold | None:
+    """The gold key that judgements of the task are scored by."""
+    key = session.scalar(
+        select(GoldKey).where(GoldKey.task_id == task_id, GoldKey.suspended_at.is_(None)),
+        execution_options={"populate_existing": True},
+    )
+    if key is None:
+        return None
+    return Gold(
+        prefers=key.prefers,
+        equal=key.equal,
+        ties_allowed=key.ties_allowed,
+        explanation=key.explanation,
+    )
+
+
+def project_and_task(session: Session, *, task_id: UUID) -> tuple[Project, Task] | None:
+    row = session.execute(
+        select(Project, Task).join(Task, Task.project_id == Project.id).where(Task.id == task_id)
+    ).one_or_none()
+    return None if row is None else (row[0], row[1])
+
+
+def open_assignments(session: Session, *, project: Project, user: User) -> Sequence[Assignment]:
+    """What she holds, expired or not, in the order in which she got it: at most two."""
+    return session.scalars(
+        select(Assignment)
+        .where(Assignment.project_id == project.id, Assignment.user_id == user.id, IS_OPEN)
+        .order_by(Assignment.ordinal)
+    ).all()
+
+
+def is_hers(user: User) -> ColumnElement[bool]:
+    """Whether she has judged, skipped or holds the task; one whose lease ran out is free again."""
+    hers = aliased(Assignment)
+    return exists().where(
+        hers.task_id == Task.id, hers.user_id == user.id, hers.state != AssignmentState.EXPIRED
+    )
+
+
+def priorities(*, project: Project, below: int | None = None) -> Select[int]:
+    """The highest priority that has a wanted task, under a bound if one is given."""
+    wanted = select(Task.priority).where(Task.project_id == project.id, IS_WANTED)
+    if below is not None:
+        wanted = wanted.where(Task.priority < below)
+    return wanted.order_by(Task.priority.desc()).limit(1)
+
+
+def wanted_task(
+    *, project: Project, user: User, priority: int | None, keys: ColumnElement[bool]
+) -> Select[UUID, int]:
+    """A task that is wanted and new to her: of one priority (the highest by default), `keys`.
+
+    An ordered scan of the partial index `ix_task_open`: what it costs depends on how many of the
+    tasks from there on she has judged, not on how many there are.
+    """
+    level = priorities(project=project).scalar_subquery() if priority is None else priority
+    return (
+        select(Task.id, size_of_task())
+        .where(
+            Task.project_id == project.id, IS_WANTED, Task.priority == level, keys, ~is_hers(user)
+        )
+        .order_by(Task.random_key)
+        .limit(1)
+    )
+
+
+def gold_task(*, project: Project, user: User, keys: ColumnElement[bool]) -> Select[UUID, int]:
+    """A gold task in force that she has never had, not even for a moment."""
+    hers = aliased(Assignment)
+    had = exists().where(hers.task_id == Task.id, hers.user_id == user.id)
+    in_force = exists().where(GoldKey.task_id == Task.id, GoldKey.suspended_at.is_(None))
+    return (
+        select(Task.id, size_of_task())
+        .where(Task.project_id == project.id, IS_GOLD, in_force, keys, ~had)
+        .order_by(Task.random_key)
+        .limit(1)
+    )
+
+
+def size_of_task() -> Label[int]:
+    """The number of its responses."""
+    return (
+        select(func.count())
+        .where(TaskResponse.task_id == Task.id)
+        .correlate(Task)
+        .scalar_subquery()
+        .label("size")
+    )
+
+
+def why_nothing(session: Session, *, project: Project, user: User) -> Nothing:
+    """The reason to show to somebody who gets no task."""
+    if project.paused_at is not None:
+        return Nothing.PROJECT_PAUSED
+    membership = session.get(Membership, (project.id, user.id))
+    if membership is not None and membership.paused_at is not None:
+        return Nothing.PAUSED
+    has_tasks = select(Task.id).where(Task.project_id == project.id, IS_ORDINARY).limit(1)
+    if session.scalar(has_tasks) is None:
+        return Nothing.NO_TASKS
+    is_wanted = select(Task.id).where(Task.project_id == project.id, IS_WANTED).limit(1)
+    return Nothing.FINISHED if session.scalar(is_wanted) is None else Nothing.NONE_FOR_YOU
+
+
+def submitted_since(session: Session, *, project: Project, user: User, since: datetime) -> int:
+    """How many tasks she has handed in from a moment on."""
+    return session.scalars(
+        select(func.count()).where(
+            Assignment.user_id == user.id,
+            Assignment.project_id == project.id,
+            Assignment.finished_at >= since,
+            Assignment.state == AssignmentState.SUBMITTED,
+        )
+    ).one()

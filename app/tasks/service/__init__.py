@@ -1,0 +1,21 @@
+"""Writes of tasks and assignments: open, claim, renew, give back, skip, complete; gold keys."""
+
+from app.tasks.service.claiming import claim, free_expired, lock_member
+from app.tasks.service.finishing import complete, release, renew, skip
+from app.tasks.service.gold import set_gold, unset_gold
+from app.tasks.service.opening import open_tasks, require_rankable, set_overlap
+
+__all__ = [
+    "claim",
+    "complete",
+    "free_expired",
+    "lock_member",
+    "open_tasks",
+    "release",
+    "renew",
+    "require_rankable",
+    "set_gold",
+    "set_overlap",
+    "skip",
+    "unset_gold",
+]

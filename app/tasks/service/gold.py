@@ -1,0 +1,117 @@
+"""Gold keys: a task becomes gold and ordinary again."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from app.accounts.models import User
+from app.errors import Invalid
+from app.projects.models import Project
+from app.tasks import rules
+from app.tasks.models import Assignment, AssignmentState, GoldKey, Task, TaskKind
+from app.tasks.schemas import Gold
+
+
+def require_consistent(gold: Gold, *, size: int) -> None:
+    """`Invalid` unless some ranking of `size` responses satisfies the key."""
+    named = [place for pair in (*gold.prefers, *gold.equal) for place in pair]
+    if not named:
+        raise Invalid("A gold key needs at least one pair: in `prefers`, or in `equal`.")
+    if any(not 0 <= place < size for place in named):
+        raise Invalid("The gold key names a response that the task does not have.")
+    if not rules.is_consistent(size, prefers=gold.prefers, equal=gold.equal):
+        raise Invalid(
+            "No ranking can satisfy this gold key: its preferences run in a circle. "
+            "Take one of them away."
+        )
+
+
+def set_gold(session: Session, *, task: Task, gold: Gold, size: int, by: User | None) -> None:
+    """Make the task gold, or change its key. Leases go on; they hold no place any more."""
+    require_consistent(gold, size=size)
+    lock(session, task=task)
+    session.execute(
+        update(Task)
+        .where(Task.id == task.id)
+        .values(kind=TaskKind.GOLD, wanted=None, leased=0, counted=0)
+    )
+    put_keys(session, keys=[(task.id, gold)], by=by, replaces=True)
+    session.refresh(task)
+
+
+def unset_gold(session: Session, *, task: Task, project: Project) -> bool:
+    """Make a gold task ordinary again; False when it was not gold.
+
+    People's judgements count from now on, and more of them than the project asks for raise the
+    wanted number.
+    """
+    lock(session, task=task)
+    if task.kind is not TaskKind.GOLD:
+        return False
+    session.execute(delete(GoldKey).where(GoldKey.task_id == task.id))
+    states = dict(
+        session.execute(
+            select(Assignment.state, func.count())
+            .where(Assignment.task_id == task.id, ~Assignment.is_repeat)
+            .group_by(Assignment.state)
+        ).all()
+    )
+    leased, counted = (
+        states.get(AssignmentState.OPEN, 0),
+        states.get(AssignmentState.SUBMITTED, 0),
+    )
+    session.execute(
+        update(Task)
+        .where(Task.id == task.id)
+        .values(
+            kind=TaskKind.ORDINARY,
+            leased=leased,
+            counted=counted,
+            wanted=max(project.overlap_min, leased + counted),
+        )
+    )
+    session.refresh(task)
+    return True
+
+
+def lock(session: Session, *, task: Task) -> None:
+    """Hold the task's row, with what it says now."""
+    session.refresh(task, with_for_update={"key_share": True})
+
+
+def put_keys(
+    session: Session,
+    *,
+    keys: Sequence[tuple[UUID, Gold]],
+    by: User | None,
+    replaces: bool = False,
+) -> None:
+    """Store gold keys of tasks; an existing one stays unless `replaces`."""
+    if not keys:
+        return
+    statement = insert(GoldKey).values(
+        [
+            {
+                "task_id": task_id,
+                "prefers": [list(pair) for pair in gold.prefers],
+                "equal": [list(pair) for pair in gold.equal],
+                "ties_allowed": gold.ties_allowed,
+                "explanation": gold.explanation,
+                "created_by": by.id if by else None,
+            }
+            for task_id, gold in keys
+        ]
+    )
+    if not replaces:
+        session.execute(statement.on_conflict_do_nothing())
+        return
+    changed = ("prefers", "equal", "ties_allowed", "explanation", "created_by")
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=[GoldKey.task_id],
+            set_={key: statement.excluded[key] for key in changed} | {"suspended_at": None},
+        )
+    )

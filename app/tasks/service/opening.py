@@ -1,0 +1,179 @@
+"""Opening tasks for prompts and responses, and how many judgements they want."""
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from uuid import UUID, uuid4
+
+from sqlalchemy import exists, func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.orm import Session
+
+from app.accounts.models import User
+from app.errors import Invalid
+from app.projects.models import Project
+from app.tasks import queries
+from app.tasks.models import Assignment, Task, TaskKind, TaskResponse
+from app.tasks.schemas import Gold, NewTask, OpenedTask
+from app.tasks.service.gold import put_keys, require_consistent
+
+FEWEST, MOST = 2, 10  # responses of a task
+OPENING_LOCK = 7_204_003  # with the project: two imports of one project do not wait in a circle
+
+
+def identity(response_ids: Sequence[UUID]) -> bytes:
+    """What a task is: a set of responses, which belong to one prompt of one project."""
+    return hashlib.sha256(b"".join(sorted(each.bytes for each in response_ids))).digest()
+
+
+def require_rankable(task: NewTask) -> None:
+    size = len(task.response_ids)
+    if not FEWEST <= size <= MOST:
+        raise Invalid(f"A task needs {FEWEST} to {MOST} responses to rank; this one has {size}.")
+    if len(set(task.response_ids)) < size:
+        raise Invalid("The same response stands twice in this task.")
+    if task.gold is not None:
+        require_consistent(task.gold, size=size)
+
+
+def open_tasks(
+    session: Session, *, project: Project, tasks: Sequence[NewTask], by: User | None = None
+) -> list[OpenedTask]:
+    """A task for each line, new or found again; answers in the order given.
+
+    Lines with the same responses are one task, in the order of the first. A gold key makes a new
+    task gold, or an old one that nobody has had; what people judged already stays as it is.
+    """
+    for task in tasks:
+        require_rankable(task)
+    session.execute(
+        select(func.pg_advisory_xact_lock(OPENING_LOCK, func.hashtext(str(project.id))))
+    )
+    lines = [(identity(task.response_ids), task) for task in tasks]
+    first: dict[bytes, NewTask] = {}
+    golden: dict[bytes, NewTask] = {}  # the first line of each that brings a key
+    for key, task in lines:
+        first.setdefault(key, task)
+        if task.gold is not None:
+            golden.setdefault(key, task)
+    new = _insert(session, project=project, tasks=first, golden=golden.keys())
+    old = _find(session, project=project, keys=first.keys() - new.keys())
+    ids = new | {key: task.id for key, task in old.items()}
+    orders = queries.responses_of(session, task_ids=[task.id for task in old.values()])
+    orders |= {new[key]: list(first[key].response_ids) for key in new}
+    turned = _turn_untouched(session, task_ids=[ids[key] for key in golden if key in old])
+    gold = {ids[key] for key in golden if key in new} | turned
+    put_keys(
+        session,
+        keys=[
+            (ids[key], _in_order(task, orders[ids[key]]))
+            for key, task in golden.items()
+            if ids[key] in gold
+        ],
+        by=by,
+    )
+    gold |= {task.id for task in old.values() if task.kind is TaskKind.GOLD}
+    return [
+        OpenedTask(
+            task_id=ids[key],
+            positions=[orders[ids[key]].index(each) for each in task.response_ids],
+            is_new=key in new and first[key] is task,
+            is_gold=ids[key] in gold,
+        )
+        for key, task in lines
+    ]
+
+
+def _insert(
+    session: Session,
+    *,
+    project: Project,
+    tasks: Mapping[bytes, NewTask],
+    golden: Collection[bytes],
+) -> dict[bytes, UUID]:
+    """Insert those that are not there yet, with their responses; answers their ids."""
+    if not tasks:
+        return {}
+    rows = [
+        {
+            "id": uuid4(),
+            "project_id": project.id,
+            "prompt_id": task.prompt_id,
+            "identity": key,
+            "kind": TaskKind.GOLD if key in golden else TaskKind.ORDINARY,
+            "wanted": None if key in golden else project.overlap_min,
+            "priority": task.priority,
+            "external_id": task.external_id,
+        }
+        for key, task in tasks.items()
+    ]
+    inserted = session.execute(
+        upsert(Task).on_conflict_do_nothing().returning(Task.identity, Task.id), rows
+    )
+    new = {row.identity: row.id for row in inserted}
+    links = [
+        {"task_id": task_id, "position": position, "response_id": response_id}
+        for key, task_id in new.items()
+        for position, response_id in enumerate(tasks[key].response_ids)
+    ]
+    if links:
+        session.execute(insert(TaskResponse), links)
+    return new
+
+
+def _find(session: Session, *, project: Project, keys: Collection[bytes]) -> dict[bytes, Task]:
+    if not keys:
+        return {}
+    tasks = session.scalars(
+        select(Task).where(Task.project_id == project.id, Task.identity.in_(keys))
+    )
+    return {task.identity: task for task in tasks}
+
+
+def _turn_untouched(session: Session, *, task_ids: Sequence[UUID]) -> set[UUID]:
+    """Make those ordinary tasks gold that nobody has had."""
+    if not task_ids:
+        return set()
+    was_had = exists().where(Assignment.task_id == Task.id)
+    turned = session.scalars(
+        update(Task)
+        .where(
+            Task.id.in_(task_ids),
+            Task.kind == TaskKind.ORDINARY,
+            Task.leased + Task.counted == 0,
+            ~was_had,
+        )
+        .values(kind=TaskKind.GOLD, wanted=None)
+        .returning(Task.id)
+    )
+    return set(turned)
+
+
+def _in_order(task: NewTask, order: Sequence[UUID]) -> Gold:
+    """The key of a line in the canonical order of its task."""
+    assert task.gold is not None
+    places = [order.index(each) for each in task.response_ids]
+    return Gold(
+        prefers=[(places[i], places[j]) for i, j in task.gold.prefers],
+        equal=[(places[i], places[j]) for i, j in task.gold.equal],
+        ties_allowed=task.gold.ties_allowed,
+        explanation=task.gold.explanation,
+    )
+
+
+def set_overlap(session: Session, *, project: Project, limit: int = 1000) -> bool:
+    """Bring the wanted numbers of up to `limit` tasks in line with the project; True when done.
+
+    What is leased or counted already stays wanted. Batches in transactions of their own keep
+    claims going meanwhile.
+    """
+    target = func.greatest(project.overlap_min, Task.leased + Task.counted)
+    batch = (
+        select(Task.id)
+        .where(Task.project_id == project.id, queries.IS_ORDINARY, Task.wanted != target)
+        .limit(limit)
+        .with_for_update(key_share=True)
+    )
+    changed = session.scalars(
+        update(Task).where(Task.id.in_(batch)).values(wanted=target).returning(Task.id)
+    ).all()
+    return len(changed) < limit
