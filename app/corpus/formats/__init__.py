@@ -1,0 +1,28 @@
+"""Files of other programs, read line by line: what kind they are, and what each line says."""
+
+from app.corpus.formats.lines import Limits
+from app.corpus.formats.reading import FORMATS, Read, checked_format, read_file
+from app.corpus.formats.rows import (
+    BadFile,
+    BadLine,
+    ImportedAnnotation,
+    ImportedGold,
+    ImportedResponse,
+    ImportedTask,
+    Message,
+)
+
+__all__ = [
+    "FORMATS",
+    "BadFile",
+    "BadLine",
+    "ImportedAnnotation",
+    "ImportedGold",
+    "ImportedResponse",
+    "ImportedTask",
+    "Limits",
+    "Message",
+    "Read",
+    "checked_format",
+    "read_file",
+]

@@ -1,0 +1,256 @@
+"""Bytes to numbered lines, and lines to objects, in bounded memory whatever the file holds."""
+
+import csv
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO, Any, NoReturn
+
+from app.corpus.formats.rows import BadFile, BadLine
+from app.corpus.formats.values import check_json, kind
+
+GZIP_MAGIC = b"\x1f\x8b"
+OTHER_MAGIC = {
+    b"PK\x03\x04": "a zip archive; unpack it and upload the file inside",
+    b"PK\x05\x06": "a zip archive, and an empty one",
+    b"BZh": "compressed with bzip2; use gzip, or no compression",
+    b"\xfd7zXZ": "compressed with xz; use gzip, or no compression",
+    b"\x28\xb5\x2f\xfd": "compressed with zstd; use gzip, or no compression",
+    b"\x37\x7a\xbc\xaf": "a 7-zip archive; unpack it and upload the file inside",
+    b"\xff\xfe": "UTF-16 text; save it as UTF-8",
+    b"\xfe\xff": "UTF-16 text; save it as UTF-8",
+    b"%PDF": "a PDF document",
+}
+DAMAGED = (
+    "The gzip file is damaged or ends too early, after line {line}. Compress and upload it again."
+)
+BOM = b"\xef\xbb\xbf"
+PIECE = 1 << 20
+SKIP_FACTOR = 16  # an overlong line is skipped up to so many times the longest allowed one
+CSV_AS_JSON = {"responses", "annotations", "gold", "sampling", "meta"}
+CSV_NUMBERS = {"margin", "score_chosen", "score_rejected"}
+CSV_MESSAGES = {"prompt", "messages", "chosen", "rejected"}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a file may hold at most; bytes are counted after decompression."""
+
+    file_bytes: int
+    line_bytes: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A row of the file, or why it is none. Lines count from 1, rows of Parquet likewise."""
+
+    number: int
+    row: dict[str, Any] | None = None
+    problem: str | None = None
+
+
+def unpacked(stream: IO[bytes]) -> IO[bytes]:
+    """The stream behind gzip, if there is any; `BadFile` for what is no text at all."""
+    head = stream.read(512)
+    stream.seek(0)
+    if not head:
+        raise BadFile("The file is empty.")
+    for magic, what in OTHER_MAGIC.items():
+        if head.startswith(magic):
+            raise BadFile(f"This is {what}. Import takes JSON lines, CSV or Parquet.")
+    if head.startswith(GZIP_MAGIC):
+        return io.BufferedReader(gzip.GzipFile(fileobj=stream), PIECE)
+    return stream
+
+
+def peeked(stream: IO[bytes]) -> bytes:
+    """The first bytes of an unpacked stream, which is at its beginning again afterwards."""
+    try:
+        head = stream.read(4096)
+        stream.seek(0)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise BadFile(DAMAGED.format(line=0)) from error
+    return head
+
+
+def raw_lines(stream: IO[bytes], limits: Limits) -> Iterator[tuple[int, bytes | None]]:
+    """Numbered lines without their ends; None for one that is too long.
+
+    Raises `BadFile` where a limit of the file is passed or its compression is broken.
+    """
+    number, total = 0, 0
+    while True:
+        try:
+            line = stream.readline(limits.line_bytes + 1)
+            size = len(line)
+            is_too_long = size > limits.line_bytes and not line.endswith(b"\n")
+            if is_too_long:
+                size += _skip_rest(stream, limits, line=number + 1)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise BadFile(DAMAGED.format(line=number), line=number + 1) from error
+        if not line:
+            return
+        number, total = number + 1, total + size
+        if number > limits.rows:
+            raise BadFile(
+                f"The file has more than {limits.rows:,} lines. Split it, or raise "
+                "TOUCHSTONE_MAX_IMPORT_ROWS.",
+                line=number,
+            )
+        if total > limits.file_bytes:
+            raise BadFile(
+                f"The file unpacks to more than {limits.file_bytes // 10**6:,} MB. Split it, or "
+                "raise TOUCHSTONE_MAX_IMPORT_MB.",
+                line=number,
+            )
+        if number == 1:
+            line = line.removeprefix(BOM)
+            if b"\0" in line[:4096]:
+                raise BadFile(
+                    "This is a binary file, not text. Import takes JSON lines, CSV or Parquet."
+                )
+        yield number, None if is_too_long else line.rstrip(b"\r\n")
+
+
+def _skip_rest(stream: IO[bytes], limits: Limits, *, line: int) -> int:
+    """Read to the end of an overlong line without keeping it; gives up where there is none."""
+    skipped = 0
+    while piece := stream.readline(PIECE):
+        skipped += len(piece)
+        if piece.endswith(b"\n"):
+            break
+        if skipped > SKIP_FACTOR * limits.line_bytes:
+            raise BadFile(
+                f"{too_long(line, limits)} It did not even end within "
+                f"{SKIP_FACTOR * limits.line_bytes // 10**6:,} MB, so reading stopped there.",
+                line=line,
+            )
+    return skipped
+
+
+def too_long(line: int, limits: Limits) -> str:
+    return (
+        f"Line {line} is longer than {limits.line_bytes // 10**6:,} MB. Each row must be one line; "
+        "shorten it, or raise TOUCHSTONE_MAX_LINE_MB."
+    )
+
+
+def json_lines(stream: IO[bytes], limits: Limits) -> Iterator[Line]:
+    """Rows of a JSON-lines file; blank lines are passed over."""
+    for number, line in raw_lines(stream, limits):
+        if line is None:
+            yield Line(number, problem=too_long(number, limits))
+        elif line and not line.isspace():
+            try:
+                yield Line(number, row=parsed(line))
+            except BadLine as error:
+                yield Line(number, problem=str(error))
+
+
+def parsed(line: bytes | str) -> dict[str, Any]:
+    """One JSON object that the database can keep."""
+    try:
+        value = json.loads(line, parse_constant=_refuse_constant)
+    except UnicodeDecodeError as error:
+        raise BadLine(
+            f"This is not UTF-8 (byte {error.start + 1} of the line); save the file as UTF-8."
+        ) from error
+    except json.JSONDecodeError as error:
+        raise BadLine(_not_json(line, error)) from error
+    except RecursionError as error:
+        raise BadLine("This is nested far too deep; flatten it.") from error
+    except BadLine:
+        raise
+    except ValueError as error:  # a number of more than 4,300 digits
+        raise BadLine("This has a number that is too long to read; write it as a text.") from error
+    if not isinstance(value, dict):
+        raise BadLine(
+            f"Each line must be one JSON object {{…}}, and this one is {kind(value)}. A list is "
+            "turned into lines by “jq -c '.[]'”."
+        )
+    check_json(value)
+    return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise BadLine(f"{name} is no JSON value; use a number or null.")
+
+
+def _not_json(line: bytes | str, error: json.JSONDecodeError) -> str:
+    if error.pos >= len(line.strip()) - 1:
+        return "The JSON object is cut off before its end; is the line complete?"
+    return f"This is not JSON: {error.msg} at character {error.pos + 1}."
+
+
+def csv_lines(stream: IO[bytes], limits: Limits) -> Iterator[Line]:
+    """Rows of a CSV file with a header; a row may span lines, and has the number of its last."""
+    csv.field_size_limit(limits.line_bytes)
+    reader = csv.reader(_decoded(stream, limits), strict=True)
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        if len(set(header)) < len(header):
+            raise BadFile("The CSV header names a column twice.", line=1)
+        for cells in reader:
+            if cells:
+                yield _csv_line(reader.line_num, header, cells)
+    except csv.Error as error:
+        raise BadFile(
+            f"The CSV is broken at line {reader.line_num}: {error}. Check its quotation marks.",
+            line=reader.line_num,
+        ) from error
+
+
+def _decoded(stream: IO[bytes], limits: Limits) -> Iterator[str]:
+    for number, line in raw_lines(stream, limits):
+        if line is None:
+            raise BadFile(too_long(number, limits), line=number)
+        try:
+            yield line.decode() + "\n"
+        except UnicodeDecodeError as error:
+            raise BadFile(
+                f"Line {number} is not UTF-8 (byte {error.start + 1}); save the file as UTF-8.",
+                line=number,
+            ) from error
+
+
+def _csv_line(number: int, header: list[str], cells: list[str]) -> Line:
+    if len(cells) != len(header):
+        return Line(
+            number,
+            problem=f"This row has {len(cells)} cells and the header {len(header)}. Put texts "
+            "with commas or line breaks in quotation marks.",
+        )
+    try:
+        row = {
+            name: _cell(name, cell)
+            for name, cell in zip(header, cells, strict=True)
+            if name and cell != ""
+        }
+        check_json(row)
+    except BadLine as error:
+        return Line(number, problem=str(error))
+    return Line(number, row=row)
+
+
+def _cell(name: str, cell: str) -> Any:
+    """A cell by its column: structured columns hold JSON, a conversation may."""
+    is_json = name in CSV_AS_JSON or (name in CSV_MESSAGES and cell.startswith("[{"))
+    if name == "tags":
+        if not cell.startswith("["):
+            return [tag.strip() for tag in cell.split(",")]
+        is_json = True
+    if name in CSV_NUMBERS:
+        try:
+            return float(cell)
+        except ValueError:
+            raise BadLine(f"“{name}” must be a number, not {cell[:40]!r}.") from None
+    if not is_json:
+        return cell
+    try:
+        return json.loads(cell, parse_constant=_refuse_constant)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise BadLine(f"The cell of “{name}” must hold JSON: {error}.") from error

@@ -1,0 +1,204 @@
+r"""Pairs as other projects publish them.
+
+`hh-rlhf` (Bai et al. 2022): two transcripts, turns opened by `\n\nHuman:` and `\n\nAssistant:`.
+`trl`: a prompt (explicit, or the common beginning), `chosen` and `rejected` as texts or messages.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from app.corpus.formats.rows import (
+    BadLine,
+    ImportedAnnotation,
+    ImportedResponse,
+    ImportedTask,
+    Message,
+)
+from app.corpus.formats.values import (
+    check_responses,
+    further_keys,
+    identifier_of,
+    kind,
+    messages_of,
+    opened,
+    prompt_of,
+    reply,
+    tags_of,
+    text_of,
+)
+
+TURN = re.compile(r"\n\n(Human|Assistant):")
+ROLE = {"Human": "user", "Assistant": "assistant"}
+PAIR_KEYS = frozenset({"id", "chosen", "rejected", "source", "tags", "language"})
+TRL_KEYS = PAIR_KEYS | {"prompt", "system", "score_chosen", "score_rejected"}
+
+
+def is_transcript(text: Any) -> bool:
+    return isinstance(text, str) and text.startswith("\n\nHuman:")
+
+
+def parse_hh(row: Mapping[str, Any]) -> ImportedTask:
+    """A line of `hh-rlhf`, split at the longest common prefix that ends a turn."""
+    chosen, rejected = (_turns(row.get(key), key=key) for key in ("chosen", "rejected"))
+    prompt, tails = _split(chosen, rejected)
+    messages, system = opened(prompt, system=None)
+    return _pair(
+        row,
+        messages=messages,
+        system=system,
+        responses=[reply(tail) for tail in tails],
+        judge="dataset:hh-rlhf",
+        meta=further_keys(row, PAIR_KEYS),
+    )
+
+
+def _turns(text: Any, *, key: str) -> list[Message]:
+    if not isinstance(text, str):
+        raise BadLine(f"“{key}” must be a transcript, which is a text, not {kind(text)}.")
+    opening, *parts = TURN.split(text)
+    if opening.strip() or not parts:
+        raise BadLine(
+            f"“{key}” does not begin with a turn: every turn opens with a blank line and "
+            "“Human:” or “Assistant:”."
+        )
+    return [
+        # One blank belongs to the marker, the rest to the text.
+        {"role": ROLE[speaker], "content": words.removeprefix(" ")}
+        for speaker, words in zip(parts[::2], parts[1::2], strict=True)
+    ]
+
+
+def _split(
+    chosen: list[Message], rejected: list[Message]
+) -> tuple[list[Message], tuple[list[Message], list[Message]]]:
+    """The turns both have in common, up to the last one of the user; what follows on each side."""
+    if chosen == rejected:
+        raise BadLine("“chosen” and “rejected” are the same, so there is nothing to choose.")
+    common = 0
+    while common < min(len(chosen), len(rejected)) and chosen[common] == rejected[common]:
+        common += 1
+    while common and chosen[common - 1]["role"] != "user":
+        common -= 1
+    if not common:
+        raise BadLine(
+            "“chosen” and “rejected” do not begin with the same message of the user, so there is "
+            "no common prompt."
+        )
+    tails = chosen[common:], rejected[common:]
+    if not all(tails):
+        raise BadLine("“chosen” and “rejected” must both go on after the prompt they share.")
+    return chosen[:common], tails
+
+
+def parse_trl(row: Mapping[str, Any]) -> ImportedTask:
+    """A line of TRL's preference format."""
+    chosen, rejected, prompt = row.get("chosen"), row.get("rejected"), row.get("prompt")
+    system = text_of(row, "system")
+    if isinstance(chosen, list) and isinstance(rejected, list):
+        messages, system, tails = _from_messages(chosen, rejected, prompt, system=system)
+        texts = [(tail[0]["content"], tail) for tail in tails if tail]
+        if len(texts) < 2:
+            raise BadLine("“chosen” and “rejected” must both go on after the prompt they share.")
+        replies = [reply(tail) for tail in tails]
+    elif isinstance(chosen, str) and isinstance(rejected, str):
+        messages, system, replies = _from_texts(chosen, rejected, prompt, system=system)
+    else:
+        raise BadLine(
+            "“chosen” and “rejected” must both be texts or both be lists of messages; they are "
+            f"{kind(chosen)} and {kind(rejected)}."
+        )
+    scored = [
+        _with_score(response, row.get(key), key=key)
+        for response, key in zip(replies, ("score_chosen", "score_rejected"), strict=True)
+    ]
+    _number(row.get("margin"), key="margin")
+    return _pair(
+        row,
+        messages=messages,
+        system=system,
+        responses=scored,
+        judge="dataset:trl",
+        meta=further_keys(row, TRL_KEYS),
+    )
+
+
+def _from_messages(
+    chosen: list[Any], rejected: list[Any], prompt: Any, *, system: str | None
+) -> tuple[list[Message], str | None, tuple[list[Message], list[Message]]]:
+    sides = messages_of(chosen, where="“chosen”"), messages_of(rejected, where="“rejected”")
+    if prompt is None:
+        shared, tails = _split(*sides)
+        return (*opened(shared, system=system), tails)
+    messages, system = prompt_of(prompt, system=system)
+    whole = [*([{"role": "system", "content": system}] if system else []), *messages]
+    first, second = (_without_prompt(side, messages, whole) for side in sides)
+    return messages, system, (first, second)
+
+
+def _without_prompt(
+    side: list[Message], messages: list[Message], whole: list[Message]
+) -> list[Message]:
+    """Some data sets repeat the prompt at the head of both sides."""
+    for head in (whole, messages):
+        if side[: len(head)] == head:
+            return side[len(head) :]
+    return side
+
+
+def _from_texts(
+    chosen: str, rejected: str, prompt: Any, *, system: str | None
+) -> tuple[list[Message], str | None, list[ImportedResponse]]:
+    if prompt is not None:
+        messages, system = prompt_of(prompt, system=system)
+        return messages, system, [ImportedResponse(chosen), ImportedResponse(rejected)]
+    shared = os.path.commonprefix([chosen, rejected])  # noqa: RUF071  # characters are meant
+    at = _last_blank(shared)
+    if not shared[:at].strip():
+        raise BadLine(
+            "“chosen” and “rejected” do not begin with the same words, so there is no prompt. "
+            "Add it as “prompt”."
+        )
+    messages, system = prompt_of(chosen[:at], system=system)
+    return messages, system, [ImportedResponse(chosen[at:]), ImportedResponse(rejected[at:])]
+
+
+def _last_blank(text: str) -> int:
+    """Where the last word of `text` begins, with the blanks before it; 0 when there is none."""
+    return len(text[: max(text.rfind(blank) for blank in " \n\t") + 1].rstrip())
+
+
+def _with_score(response: ImportedResponse, score: Any, *, key: str) -> ImportedResponse:
+    if _number(score, key=key) is None:
+        return response
+    return ImportedResponse(response.text, meta={**response.meta, "score": score})
+
+
+def _number(value: Any, *, key: str) -> float | None:
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+        return value
+    raise BadLine(f"“{key}” must be a number, not {kind(value)}.")
+
+
+def _pair(
+    row: Mapping[str, Any],
+    *,
+    messages: list[Message],
+    system: str | None,
+    responses: list[ImportedResponse],
+    judge: str,
+    meta: dict[str, Any],
+) -> ImportedTask:
+    check_responses(responses)
+    return ImportedTask(
+        messages=messages,
+        system=system,
+        responses=responses,
+        annotations=[ImportedAnnotation(ranks=[1, 2], source=judge)],
+        external_id=identifier_of(row, "id"),
+        source=text_of(row, "source"),
+        tags=tags_of(row),
+        language=text_of(row, "language"),
+        meta=meta,
+    )

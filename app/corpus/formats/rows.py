@@ -1,0 +1,68 @@
+"""What one line of a file says, in one shape for all formats."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from app.db import JsonObject
+
+Message = dict[str, str]
+
+
+class BadLine(ValueError):
+    """Why a line is refused and what to change: a sentence for whoever made the file."""
+
+
+class BadFile(ValueError):
+    """Why reading cannot go on; `line` is where it stopped, if lines were read at all."""
+
+    def __init__(self, message: str, *, line: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedResponse:
+    """A candidate reply. One of several turns has them as `meta["messages"]` too."""
+
+    text: str
+    source: str | None = None
+    sampling: JsonObject | None = None
+    meta: JsonObject = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedAnnotation:
+    """A judgement in the order of the line's responses, by a person (`annotator`) or a `source`."""
+
+    ranks: list[int]
+    annotator: str | None = None
+    source: str | None = None
+    strength: int | None = None
+    rationale: str | None = None
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedGold:
+    """A known answer by indices into the line's responses."""
+
+    prefers: list[list[int]]
+    equal: list[list[int]]
+    ties_allowed: bool
+    explanation: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedTask:
+    """A prompt with no response (to be filled) or 2–10, and what is known about their order."""
+
+    messages: list[Message]
+    system: str | None = None
+    responses: list[ImportedResponse] = field(default_factory=list)
+    gold: ImportedGold | None = None
+    annotations: list[ImportedAnnotation] = field(default_factory=list)
+    external_id: str | None = None
+    source: str | None = None
+    tags: list[str] = field(default_factory=list)
+    language: str | None = None
+    meta: JsonObject = field(default_factory=dict)

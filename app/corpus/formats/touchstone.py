@@ -1,0 +1,185 @@
+"""The formats of this house: `touchstone` (tasks with all that is known) and `prompts`."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from app.corpus.formats.rows import (
+    BadLine,
+    ImportedAnnotation,
+    ImportedGold,
+    ImportedResponse,
+    ImportedTask,
+)
+from app.corpus.formats.values import (
+    check_responses,
+    further_keys,
+    identifier_of,
+    kind,
+    messages_of,
+    prompt_of,
+    reply,
+    tags_of,
+    text_of,
+)
+from app.corpus.rules import weak_order
+
+SOURCES = ("dataset:", "model:")  # names that are origins, not people
+MAX_NAME = 200
+MAX_STRENGTH = 4
+ABOUT = frozenset({"id", "prompt", "system", "source", "tags", "language"})
+TASK_KEYS = ABOUT | {"responses", "gold", "annotations"}
+
+
+def parse_task(row: Mapping[str, Any]) -> ImportedTask:
+    """A line of `touchstone`."""
+    messages, system = prompt_of(row.get("prompt"), system=text_of(row, "system"))
+    listed = row.get("responses")
+    if not isinstance(listed, list):
+        raise BadLine(f"“responses” must be a list of 2 to 10 responses, not {kind(listed)}.")
+    responses = [_response(item, number=number) for number, item in enumerate(listed, 1)]
+    check_responses(responses)
+    return ImportedTask(
+        messages=messages,
+        system=system,
+        responses=responses,
+        gold=_gold(row.get("gold"), responses=len(responses)),
+        annotations=_annotations(row.get("annotations"), responses=len(responses)),
+        meta=further_keys(row, TASK_KEYS),
+        **_about(row),
+    )
+
+
+def parse_prompt(row: Mapping[str, Any]) -> ImportedTask:
+    """A line of `prompts`: to be filled with responses later."""
+    key = "messages" if "prompt" not in row and "messages" in row else "prompt"
+    messages, system = prompt_of(row.get(key), system=text_of(row, "system"))
+    return ImportedTask(
+        messages=messages, system=system, meta=further_keys(row, ABOUT | {key}), **_about(row)
+    )
+
+
+def _about(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "external_id": identifier_of(row, "id"),
+        "source": text_of(row, "source"),
+        "tags": tags_of(row),
+        "language": text_of(row, "language"),
+    }
+
+
+def _response(item: Any, *, number: int) -> ImportedResponse:
+    if isinstance(item, str):
+        return ImportedResponse(text=item)
+    if isinstance(item, list):
+        return reply(messages_of(item, where=f"response {number}"))
+    if not isinstance(item, dict):
+        raise BadLine(
+            f"Response {number} must be a text or an object {{text, source}}, not {kind(item)}."
+        )
+    text, source, sampling = item.get("text"), item.get("source"), item.get("sampling")
+    if not isinstance(text, str):
+        raise BadLine(f"Response {number} needs a “text” that is a text, not {kind(text)}.")
+    if source is not None and not isinstance(source, str):
+        raise BadLine(f"The source of response {number} must be a text, not {kind(source)}.")
+    if sampling is not None and not isinstance(sampling, dict):
+        raise BadLine(f"“sampling” of response {number} must be an object, not {kind(sampling)}.")
+    meta = further_keys(item, frozenset({"text", "source", "sampling"}))
+    return ImportedResponse(text=text, source=source, sampling=sampling, meta=meta)
+
+
+def _gold(value: Any, *, responses: int) -> ImportedGold | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise BadLine(f"“gold” must be an object {{prefers: [[0, 1]]}}, not {kind(value)}.")
+    prefers = _pairs(value.get("prefers"), name="prefers", responses=responses)
+    equal = _pairs(value.get("equal"), name="equal", responses=responses)
+    if not prefers and not equal:
+        raise BadLine("“gold” names no pair; give “prefers”, for example [[0, 1]].")
+    ties_allowed = value.get("ties_allowed") or False
+    if not isinstance(ties_allowed, bool):
+        raise BadLine("“ties_allowed” of “gold” must be true or false.")
+    return ImportedGold(prefers, equal, ties_allowed, text_of(value, "explanation") or "")
+
+
+def _pairs(value: Any, *, name: str, responses: int) -> list[list[int]]:
+    pairs = value if value is not None else []
+    if not isinstance(pairs, list):
+        raise BadLine(f"“{name}” of “gold” must be a list of pairs, not {kind(pairs)}.")
+    for pair in pairs:
+        is_pair = isinstance(pair, list) and len(pair) == 2 and pair[0] != pair[1]
+        if not is_pair or any(type(n) is not int or not 0 <= n < responses for n in pair):
+            raise BadLine(
+                f"“{name}” of “gold” has {pair!r}; each pair needs two different numbers from 0 "
+                f"to {responses - 1}, which count the responses from 0."
+            )
+    return pairs
+
+
+def _annotations(value: Any, *, responses: int) -> list[ImportedAnnotation]:
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise BadLine(f"“annotations” must be a list, not {kind(value)}.")
+    return [
+        _annotation(item, where=f"annotation {number}", responses=responses)
+        for number, item in enumerate(value, 1)
+    ]
+
+
+def _annotation(item: Any, *, where: str, responses: int) -> ImportedAnnotation:
+    if not isinstance(item, dict):
+        raise BadLine(f"{where} must be an object {{annotator, ranks}}, not {kind(item)}.")
+    name = identifier_of(item, "annotator")
+    name = " ".join(name.split()) if name else None
+    if not name:
+        raise BadLine(f"{where} needs an “annotator”: a name, or a source such as dataset:mine.")
+    if len(name) > MAX_NAME:
+        raise BadLine(f"{where} has an annotator's name of more than {MAX_NAME} characters.")
+    is_source = name.startswith(SOURCES)
+    ranks = ranks_of(item.get("ranks"), where=where, responses=responses)
+    return ImportedAnnotation(
+        ranks=ranks,
+        annotator=None if is_source else name,
+        source=name if is_source else None,
+        strength=_strength(item.get("strength"), ranks=ranks, where=where),
+        rationale=text_of(item, "rationale"),
+        created_at=_moment(item.get("created_at"), where=where),
+    )
+
+
+def ranks_of(value: Any, *, where: str, responses: int) -> list[int]:
+    """The rank of each response, with gaps after ties; any numbers in the right order will do."""
+    if not isinstance(value, list) or len(value) != responses:
+        raise BadLine(
+            f"{where} needs “ranks” with one number per response ({responses}), 1 for the best."
+        )
+    if any(type(rank) not in {int, float} or rank != int(rank) or rank < 0 for rank in value):
+        raise BadLine(f"{where} has ranks {value!r}; use whole numbers, 1 for the best.")
+    return weak_order([int(rank) for rank in value])
+
+
+def _strength(value: Any, *, ranks: list[int], where: str) -> int | None:
+    is_tie = len(set(ranks)) == 1
+    if value is None or (is_tie and value == 0):
+        return None
+    if len(ranks) != 2:
+        raise BadLine(f"{where} has a strength, which only two responses can have; remove it.")
+    if type(value) not in {int, float} or value not in range(1, MAX_STRENGTH + 1):
+        raise BadLine(f"{where} has the strength {value!r}; use a whole number from 1 to 4.")
+    if is_tie:
+        raise BadLine(f"{where} is a tie and has a strength of {value}; only one can be meant.")
+    return int(value)
+
+
+def _moment(value: Any, *, where: str) -> datetime | None:
+    if value is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise BadLine(
+            f"{where} has “created_at” {value!r}; write a time like 2026-05-19T13:11:45Z."
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,66 @@
+"""What other domains hand in to fill the corpus, and what goes out over HTTP."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from app.db import JobState, JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class NewPrompt:
+    """A conversation to keep; `messages` ends with the user's turn."""
+
+    messages: Sequence[dict[str, str]]
+    system: str | None = None
+    source: str | None = None
+    tags: Sequence[str] = ()
+    language: str | None = None
+    external_id: str | None = None
+    meta: JsonObject = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class NewResponse:
+    """A candidate reply to a stored prompt."""
+
+    prompt_id: UUID
+    prompt_hash: bytes
+    text: str
+    source: str | None = None
+    checkpoint_id: UUID | None = None
+    sampling: JsonObject | None = None
+    meta: JsonObject = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Where a new prompt or response ended: its row, which may have been there already."""
+
+    id: UUID
+    content_hash: bytes
+    is_new: bool
+
+
+class LineError(BaseModel):
+    line: int
+    message: str
+
+
+class ImportOut(BaseModel):
+    id: str
+    project_id: str
+    filename: str
+    format: str
+    state: JobState
+    rows_read: int
+    rows_imported: int
+    rows_skipped: int
+    rows_rejected: int
+    errors: list[LineError]
+    error: str | None
+    created_at: datetime
+    finished_at: datetime | None

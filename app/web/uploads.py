@@ -1,0 +1,75 @@
+"""A file that somebody sends, staged on disk while the request lasts."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+from fastapi import Depends, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
+
+from app.artifacts import workspace
+from app.config import settings
+from app.errors import Invalid, TooLarge
+
+PIECE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """Where the file lies until the reply has left, and the name its sender gave it, if any."""
+
+    path: Path
+    filename: str
+
+
+async def staged_upload(request: Request) -> AsyncIterator[Upload]:
+    """The raw body, or the part `file` of a multipart form; `TooLarge` past the limit.
+
+    Declare it after the dependency that authorises: nothing is read before the caller may write.
+    """
+    _check_length(request)
+    with workspace() as folder:
+        path = folder / "upload"
+        with path.open("wb") as target:
+            if request.headers.get("content-type", "").startswith("multipart/form-data"):
+                filename = await _copy_part(request, target)
+            else:
+                filename = await _copy_body(request, target)
+        yield Upload(path, filename)
+
+
+StagedUpload = Annotated[Upload, Depends(staged_upload)]
+
+
+async def _copy_part(request: Request, target: BinaryIO) -> str:
+    part = (await request.form()).get("file")
+    if not isinstance(part, UploadFile) or not part.filename:
+        raise Invalid("Choose a file first; in a multipart form it is the part “file”.")
+    while piece := await part.read(PIECE):
+        await run_in_threadpool(target.write, piece)
+    return part.filename
+
+
+async def _copy_body(request: Request, target: BinaryIO) -> str:
+    size = 0
+    async for piece in request.stream():
+        size += len(piece)
+        if size > settings.max_upload_mb * 10**6:
+            raise too_large()
+        await run_in_threadpool(target.write, piece)
+    return ""
+
+
+def _check_length(request: Request) -> None:
+    length = request.headers.get("content-length", "0")
+    if length.isdecimal() and int(length) > settings.max_upload_mb * 10**6:
+        raise too_large()
+
+
+def too_large() -> TooLarge:
+    return TooLarge(
+        f"The file is larger than {settings.max_upload_mb:,} MB. Compress it with gzip, split it, "
+        "or raise TOUCHSTONE_MAX_UPLOAD_MB."
+    )
