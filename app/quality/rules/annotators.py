@@ -67,6 +67,24 @@ class Health:
         }
 
 
+def nothing_known() -> dict[str, Any]:
+    """The wire form of the figures of somebody who has judged nothing that counts."""
+    nothing = undefined(NO_JUDGEMENTS)
+    no_bias = Bias(nothing, 0, None)
+    return Health(
+        annotator=-1,
+        n_annotations=0,
+        n_shared=0,
+        n_repeats=0,
+        peer_agreement=nothing,
+        self_consistency=nothing,
+        position_bias=no_bias,
+        length_bias=no_bias,
+        tie_share=nothing,
+        seconds_per_task=nothing,
+    ).as_json()
+
+
 @dataclass(frozen=True, slots=True)
 class Tally:
     """Per annotator: a sum of shares and how many went into it, both (annotators,)."""

@@ -1,0 +1,27 @@
+"""Who may review a task: load it and authorise in one step."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Request
+
+from app.accounts.auth import CurrentUser
+from app.accounts.models import Role
+from app.db import SessionDep
+from app.errors import found
+from app.projects.auth import project_access, require
+from app.quality.queries import review as queries
+from app.tasks.models import Task
+
+
+def reviewable_task(
+    request: Request, session: SessionDep, user: CurrentUser, task_id: UUID
+) -> Task:
+    """The task with its prompt, for a reviewer of its project; for a stranger it does not exist."""
+    task = found(queries.task_with_prompt(session, task_id=task_id))
+    _, role = project_access(request, session, user, task.project_id)
+    require(role, Role.REVIEWER, Role.ADMIN)
+    return task
+
+
+ReviewableTask = Annotated[Task, Depends(reviewable_task)]

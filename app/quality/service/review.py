@@ -1,0 +1,130 @@
+"""What reviewers settle, and gold that is withdrawn from scoring."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from app.accounts.models import User
+from app.accounts.service import audit
+from app.errors import Invalid
+from app.projects.models import Membership, Project, Standing
+from app.quality.models import Adjudication
+from app.quality.queries import people as queries
+from app.quality.queries.review import adjudications_of, responses_of
+from app.quality.rules import review as rules
+from app.tasks.models import GoldKey, Task, TaskKind
+from app.tasks.rules import standing
+
+LONGEST_REASON = 4_000
+
+
+def adjudicate_ranking(
+    session: Session, *, task: Task, ranking: Sequence[Sequence[str]], reason: str, by: User
+) -> Adjudication:
+    """As `adjudicate`, from groups of labels (A, B… in canonical order) or ids of responses."""
+    names: dict[str, int] = {}
+    for position, response in enumerate(responses_of(session, task=task)):
+        names |= {rules.label(position): position, str(response.id): position}
+    return adjudicate(
+        session, task=task, ranks=rules.ranks_of(ranking, names=names), reason=reason, by=by
+    )
+
+
+def adjudicate(
+    session: Session, *, task: Task, ranks: Sequence[int], reason: str, by: User
+) -> Adjudication:
+    """Settle a task: the newest adjudication holds, older ones stay on record.
+
+    The same again by the same reviewer adds nothing.
+    """
+    if task.kind is not TaskKind.ORDINARY:
+        raise Invalid("This is a gold task: its answer is its key. Change the key instead.")
+    if not reason.strip():
+        raise Invalid("Say why, in a sentence: it is what annotators and later reviewers learn by.")
+    if len(reason) > LONGEST_REASON:
+        raise Invalid(f"The reason is longer than {LONGEST_REASON:,} characters.")
+    earlier = adjudications_of(session, task=task)
+    if earlier and _says_the_same(earlier[0][0], ranks, reason, by):
+        return earlier[0][0]
+    adjudication = Adjudication(
+        task_id=task.id,
+        user_id=by.id,
+        ranks=list(ranks),
+        reason=reason.strip(),
+        # Not the start of the transaction: of two adjudications the later one holds.
+        created_at=func.clock_timestamp(),
+    )
+    session.add(adjudication)
+    audit(
+        session,
+        user=by,
+        action="task.adjudicate",
+        target=str(task.id),
+        project_id=task.project_id,
+        ranks=list(ranks),
+    )
+    session.flush()  # its id and time are part of the answer
+    return adjudication
+
+
+def _says_the_same(earlier: Adjudication, ranks: Sequence[int], reason: str, by: User) -> bool:
+    said = (list(earlier.ranks), earlier.reason, earlier.user_id)
+    return said == (list(ranks), reason.strip(), by.id)
+
+
+def suspend_disputed_gold(session: Session, *, project: Project, now: datetime) -> list[UUID]:
+    """Take gold that many good annotators fail out of scoring until a reviewer has looked at it.
+
+    Answers the tasks suspended now; everybody's score is corrected when there are any.
+    """
+    suspended = []
+    for gold in queries.gold_answers(session, project=project):
+        if not rules.is_disputed(judged=gold.judged, failed=gold.failed):
+            continue
+        changed = session.scalar(
+            update(GoldKey)
+            .where(GoldKey.task_id == gold.task_id, GoldKey.suspended_at.is_(None))
+            .values(suspended_at=now)
+            .returning(GoldKey.task_id)
+        )
+        if changed is not None:
+            suspended.append(changed)
+            audit(
+                session,
+                user=None,
+                action="gold.suspend",
+                target=str(changed),
+                project_id=project.id,
+                judged=gold.judged,
+                failed=gold.failed,
+            )
+    if suspended:
+        rescore(session, project=project)
+    return suspended
+
+
+def rescore(session: Session, *, project: Project) -> None:
+    """Count everybody's gold answers anew, suspended gold left out.
+
+    A standing that has become better is restored; a pause is an admin's to lift.
+    """
+    members = session.scalars(
+        select(Membership)
+        .where(Membership.project_id == project.id)
+        .order_by(Membership.user_id)
+        # A submission adds to these counts: it waits, or we count what it wrote.
+        .with_for_update()
+    ).all()
+    scores = queries.gold_scores(session, project=project)
+    for member in members:
+        seen, passed = scores.get(member.user_id, (0, 0))
+        if (member.gold_seen, member.gold_passed) == (seen, passed):
+            continue
+        member.gold_seen, member.gold_passed = seen, passed
+        verdict = standing(seen=seen, passed=passed, threshold=project.gold_threshold)
+        member.standing = Standing(verdict)
+        if member.standing is Standing.GOOD:
+            member.gold_share = None

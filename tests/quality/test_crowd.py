@@ -1,0 +1,98 @@
+"""Which judgements count, and that the columns say what the rows say."""
+
+from datetime import UTC, datetime
+
+import numpy as np
+from sqlalchemy.orm import Session
+
+from app.accounts.models import UserKind
+from app.annotation.models import Annotation
+from app.projects.models import Project
+from app.quality.queries.crowd import crowd_of
+from tests.factories import make_annotation, make_prompt, make_task, make_user
+from tests.people import People
+
+
+def test_columns_hold_what_was_judged(session: Session, people: People):
+    project = people.project
+    project.criteria = [{"key": "helpful", "label": "Helpful", "min": 1, "max": 5}]
+    task = make_task(session, project, responses=["long enough", "tiny", "middling"], wanted=2)
+    make_annotation(
+        session,
+        task,
+        people.ana,
+        ranks=[1, 3, 2],
+        display_order=[2, 0, 1],
+        ratings={"helpful": [5, 1, 3]},
+        strength=None,
+        active_ms=12_500,
+        submitted_at=datetime(2026, 3, 1, tzinfo=UTC),
+    )
+    session.flush()
+    crowd = crowd_of(session, project=project)
+    found = crowd.judgements
+    assert len(found) == 1
+    assert crowd.task_id(0) == task.id
+    assert crowd.annotator_ids() == [people.ana.id]
+    assert found.ranks.tolist() == [[1, 3, 2]]
+    assert found.display.tolist() == [[1, 2, 0]]  # the third response stood first
+    assert np.argsort(found.lengths[0]).tolist() == [1, 2, 0]
+    assert found.ratings["helpful"].tolist() == [[5, 1, 3]]
+    assert np.isnan(found.strength).all()
+    assert found.seconds.tolist() == [12.5]
+    assert found.submitted[0] == datetime(2026, 3, 1, tzinfo=UTC).timestamp()
+
+
+def test_only_peoples_counted_current_judgements_of_ordinary_tasks_are_there(
+    session: Session, people: People
+):
+    project = people.project
+    task = make_task(session, project, wanted=3)
+    make_annotation(session, task, people.ana, ranks=[1, 2])
+    make_annotation(session, task, people.ana, ranks=[2, 1], is_repeat=True)
+    late = make_annotation(session, task, people.rui, ranks=[2, 1])
+    late.counted = False
+    old = make_annotation(session, task, people.ada, ranks=[2, 1])
+    old.is_current = False
+    gold = make_task(session, project, prefers=[[0, 1]])
+    make_annotation(session, gold, people.ana, ranks=[1, 2], gold_passed=True)
+    session.add(
+        Annotation(
+            project_id=project.id,
+            task_id=task.id,
+            source="dataset:hh-rlhf",
+            guidelines_version=1,
+            counted=False,
+            ranks=[2, 1],
+        )
+    )
+    session.flush()
+    found = crowd_of(session, project=project).judgements
+    assert found.ranks.tolist() == [[1, 2], [2, 1]]
+    assert sorted(found.repeat.tolist()) == [False, True]
+
+
+def test_imported_and_simulated_people_are_people(session: Session, project: Project):
+    task = make_task(session, project, wanted=2)
+    for name, kind in (("Kim", UserKind.IMPORTED), ("Robo", UserKind.SIMULATED)):
+        make_annotation(session, task, make_user(session, name, kind=kind), ranks=[1, 2])
+    assert len(crowd_of(session, project=project).judgements) == 2
+
+
+def test_a_project_without_judgements_is_empty(session: Session, project: Project):
+    crowd = crowd_of(session, project=project)
+    assert len(crowd.judgements) == 0
+    assert crowd.annotator_ids() == []
+
+
+def test_rows_are_sorted_by_task_and_sources_told_apart(session: Session, people: People):
+    for number in range(6):
+        prompt = make_prompt(session, people.project, f"{number}", source=f"source {number % 2}")
+        task = make_task(session, people.project, prompt=prompt, wanted=2)
+        for user in (people.ana, people.rui):
+            make_annotation(session, task, user, ranks=[1, 2])
+    session.flush()
+    crowd = crowd_of(session, project=people.project)
+    assert (np.diff(crowd.judgements.task) >= 0).all()
+    assert len(np.unique(crowd.sources)) == 2
+    assert len(crowd.tasks) == 6
