@@ -15,6 +15,7 @@ from app.accounts import pages as accounts_pages
 from app.accounts.auth import Visitor
 from app.config import settings
 from app.db import SessionDep, connect
+from app.projects import api as projects_api
 from app.quality import api as quality_api
 from app.runs import api as runs_api
 from app.schema import is_at_head
@@ -28,7 +29,9 @@ PAGES: list[APIRouter] = [
     accounts_pages.router,
 ]
 API: list[APIRouter] = [
+    projects_api.router,
     quality_api.router,
+    runs_api.router,
 ]
 
 upkeep = APIRouter()
