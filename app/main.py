@@ -21,7 +21,7 @@ from app.runs import api as runs_api
 from app.schema import is_at_head
 from app.web import redirect
 from app.web.logs import RequestLog, configure_logs
-from app.web.pages import STATIC
+from app.web.pages import STATIC, plotly_folder
 from app.web.problems import install
 from app.web.protection import SecurityHeaders, protect_writes
 
@@ -99,6 +99,7 @@ def create_app(database_url: str | None = None) -> FastAPI:
     for router in API:
         app.include_router(router, prefix="/api/v1")
     app.include_router(upkeep)
+    app.mount("/static/plotly", StaticFiles(directory=plotly_folder()), name="plotly")
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     install(app)
     app.add_middleware(SecurityHeaders)

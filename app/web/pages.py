@@ -3,6 +3,8 @@
 import hashlib
 from datetime import UTC, datetime
 from functools import cache
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -62,6 +64,19 @@ def static_url(name: str) -> str:
     return f"/static/{name}?v={content_hash(path, path.stat().st_mtime)}"
 
 
+@cache
+def plotly_folder() -> Path:
+    """Where the installed wheel keeps plotly.min.js; found without importing the package."""
+    spec = find_spec("plotly")
+    assert spec is not None
+    return Path(next(iter(spec.submodule_search_locations or []))) / "package_data"
+
+
+def plotly_url() -> str:
+    """The chart library, served from its own wheel."""
+    return f"/static/plotly/plotly.min.js?v={version('plotly')}"
+
+
 @pass_context
 def form_token(context: Context) -> str:
     request: Request = context["request"]
@@ -94,7 +109,11 @@ def make_environment() -> Environment:
         when=when, number=number, percent=percent, size=size, markdown=markdown
     )
     environment.globals.update(
-        static_url=static_url, form_token=form_token, form_token_field=form_token_field, url=url
+        static_url=static_url,
+        plotly_url=plotly_url,
+        form_token=form_token,
+        form_token_field=form_token_field,
+        url=url,
     )
     return environment
 

@@ -54,11 +54,16 @@ def current(
     defer(
         session,
         JobName.STATISTICS,
-        queueing_lock=f"statistics {project.id} {part}",
+        queueing_lock=lock_of(project, part),
         project_id=str(project.id),
         part=part.value,
     )
     return None if row is None else View(row.figures, row.computed_at, is_current=False)
+
+
+def lock_of(project: Project, part: Part) -> str:
+    """At most one job waits for each part of each project."""
+    return f"statistics {project.id} {part}"
 
 
 def recompute(session: Session, *, project: Project, part: Part = Part.OVERVIEW) -> View:
