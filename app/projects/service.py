@@ -53,7 +53,7 @@ def update_settings(
 
     Raises `Conflict` when the patch was made on an older version of the guidelines.
     """
-    session.refresh(project, with_for_update=True)
+    _lock(session, project)
     if patch.guidelines_version not in {None, project.guidelines_version}:
         raise Conflict(
             f"Somebody has published version {project.guidelines_version} of the guidelines while "
@@ -95,7 +95,7 @@ def set_member(session: Session, *, project: Project, user: User, role: Role, by
 
     Raises `Conflict` where the project would lose its last admin.
     """
-    session.refresh(project, with_for_update=True)  # two admins cannot demote each other at once
+    _lock(session, project)  # two admins cannot demote each other at once
     existing = queries.member(session, project=project, user_id=user.id)
     if existing is not None and existing.imported_name is not None:
         raise Invalid(f"{user.name} came with imported data and cannot take part.")
@@ -137,7 +137,7 @@ def set_member_by_email(
 
 def remove_member(session: Session, *, project: Project, membership: Membership, by: User) -> None:
     """End a person's part in the project. What she judged stays."""
-    session.refresh(project, with_for_update=True)  # as in set_member
+    _lock(session, project)  # as in set_member
     if membership.imported_name is not None:
         raise Invalid("People who came with imported data stay as long as their judgements do.")
     if membership.role is Role.ADMIN:
@@ -231,6 +231,11 @@ def acknowledge_guidelines(session: Session, *, project: Project, user: User, ve
         )
         .values(guidelines_read=version)
     )
+
+
+def _lock(session: Session, project: Project) -> None:
+    """Hold the project's row; rows that refer to it, as those of an import, still come in."""
+    session.refresh(project, with_for_update={"key_share": True})
 
 
 def _refuse_taken_name(session: Session, *, name: str, but: Project | None = None) -> None:

@@ -65,6 +65,7 @@ class Task(Base):
     leased: Mapped[int] = mapped_column(SmallInteger, default=0)
     counted: Mapped[int] = mapped_column(SmallInteger, default=0)
     external_id: Mapped[str | None]
+    meta: Mapped[JsonObject] = mapped_column(default=dict)  # further keys of an imported row
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
     prompt: Mapped[Prompt] = relationship(lazy="raise")

@@ -772,6 +772,7 @@ def upgrade() -> None:
         sa.Column("leased", sa.SmallInteger(), nullable=False),
         sa.Column("counted", sa.SmallInteger(), nullable=False),
         sa.Column("external_id", sa.Text(), nullable=True),
+        sa.Column("meta", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column(
             "created_at",
             sa.DateTime(timezone=True),
