@@ -5,6 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import func, or_, select
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from app.datasets.models import Snapshot
@@ -54,7 +55,7 @@ def metrics_of(
             Metric.step > after_step,
             or_(Metric.attempt == run.attempt, Metric.step <= run.start_step),
         )
-        .distinct(Metric.step)
+        .ext(distinct_on(Metric.step))
         .order_by(Metric.step, Metric.attempt.desc())
         .limit(limit)
     ).all()
