@@ -147,9 +147,10 @@ class RunConfig:
         8, "Examples per process in evaluation.", at_least=1, group="memory"
     )
     max_tokens_per_forward: int = setting(
-        4096,
-        "Tokens in one forward pass; lower it when memory is short. Results stay the same.",
-        at_least=16,
+        0,
+        "Tokens in one forward pass; lower it when memory is short, results stay the same. "
+        "0 = 1024 on a CPU, 8192 on a GPU.",
+        at_least=0,
         group="memory",
     )
     gradient_checkpointing: bool = setting(

@@ -1,0 +1,269 @@
+"""`python -m app.trainer`: train, make a model, score, generate. Each in a process of its own."""
+
+import argparse
+import json
+import os
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from app.run_config import (
+    KINDS,
+    ConfigError,
+    DpoConfig,
+    PpoConfig,
+    RewardConfig,
+    RunConfig,
+    SftConfig,
+    config_class,
+    describe,
+    parse_config,
+)
+from app.trainer.failures import OUT_OF_MEMORY, BadInput, Failure, is_out_of_memory
+
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command → its exit code (0, 2 input, 3 memory, 4 not a number, 130 cancelled)."""
+    options = parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except Failure as failure:
+        return fail(failure)
+
+
+def fail(failure: Failure) -> int:
+    print(f"{failure}", file=sys.stderr)  # noqa: T201
+    return failure.exit_code
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="app.trainer", description=__doc__)
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for kind in KINDS:
+        add_train(commands, kind)
+    add_new(commands)
+    add_score(commands)
+    add_generate(commands)
+    return top
+
+
+def add_train(commands: Any, kind: str) -> None:
+    first = (config_class(kind).__doc__ or "").splitlines()[0]
+    settings = "\n".join(
+        f"  {row['name']} = {row['default']}: {row['help']}" for row in describe(kind)
+    )
+    command = commands.add_parser(
+        kind,
+        help=first,
+        description=first,
+        epilog=f"settings (--set KEY=VALUE, or in --config):\n{settings}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("--dataset", required=True, type=Path, metavar="DIR")
+    command.add_argument("--model", required=True, metavar="DIR_OR_ID")
+    command.add_argument("--output", required=True, type=Path, metavar="DIR")
+    command.add_argument("--config", type=Path, metavar="FILE", help="settings as JSON or TOML")
+    command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings")
+    command.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    add_device(command)
+    command.set_defaults(run=run_training, kind=kind)
+
+
+def add_new(commands: Any) -> None:
+    command = commands.add_parser(
+        "new", help="Tokenizer and language model from scratch, for offline use."
+    )
+    command.add_argument("--size", required=True, choices=("tiny", "small"))
+    command.add_argument("--corpus", required=True, nargs="+", type=Path, metavar="FILE")
+    command.add_argument("--output", required=True, type=Path, metavar="DIR")
+    command.add_argument("--steps", type=int, default=None, help="updates (default by size)")
+    command.add_argument("--vocab-size", type=int, default=None, help="most tokens (by size)")
+    command.add_argument("--learning-rate", type=float, default=2e-3)
+    command.add_argument("--seed", type=int, default=42)
+    add_device(command)
+    command.set_defaults(run=run_new)
+
+
+def add_score(commands: Any) -> None:
+    command = commands.add_parser(
+        "score", help="{prompt, responses} lines in, the same with scores out."
+    )
+    command.add_argument("--model", required=True, metavar="DIR_OR_ID")
+    command.add_argument("file", type=Path, metavar="FILE", help="JSON lines, plain or .gz")
+    command.add_argument("--output", type=Path, metavar="FILE", help="default: standard output")
+    command.add_argument("--batch-size", type=int, default=32, help="lines at once")
+    add_device(command)
+    command.set_defaults(run=run_score)
+
+
+def add_generate(commands: Any) -> None:
+    command = commands.add_parser(
+        "generate", help="Prompts in, lines ready for import with the model's responses out."
+    )
+    command.add_argument("--model", required=True, metavar="DIR_OR_ID")
+    command.add_argument("file", type=Path, metavar="FILE", help="JSON lines, plain or .gz")
+    command.add_argument(
+        "--output", type=Path, metavar="FILE",
+        help="default: standard output; a half-written file is continued",
+    )  # fmt: skip
+    command.add_argument("--n", type=int, default=4, help="responses per prompt")
+    command.add_argument("--temperature", type=float, default=0.7, help="0 takes the likeliest")
+    command.add_argument("--top-k", type=int, default=0, help="0 keeps all tokens")
+    command.add_argument("--top-p", type=float, default=1.0)
+    command.add_argument("--max-new-tokens", type=int, default=128)
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--batch-size", type=int, default=32, help="responses at once")
+    command.add_argument("--source", help="name of the model in the lines (default: its folder)")
+    add_device(command)
+    command.set_defaults(run=run_generate)
+
+
+def add_device(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+
+
+# -- commands ---------------------------------------------------------------------------------
+
+
+def run_training(options: argparse.Namespace) -> int:
+    """One run in its folder; whatever happens, result.json says it."""
+    try:
+        config = parse_config(options.kind, chosen_settings(options))
+    except ConfigError as error:
+        raise BadInput(f"Settings: {error}") from error
+    from app.trainer.run_folder import RunFolder, signals  # noqa: PLC0415 - torch loads here
+
+    signals.listen()
+    main_process = os.environ.get("RANK", "0") == "0"
+    folder = RunFolder(options.output, kind=options.kind, main=main_process)
+    inputs = {
+        "dataset": str(options.dataset), "model": options.model, "output": str(options.output)
+    }  # fmt: skip
+    folder.open(config, inputs, resume=options.resume)
+    try:
+        train(config, options, folder)
+    except Failure as failure:
+        folder.finish("cancelled" if failure.exit_code == 130 else "failed", error=str(failure))
+        return fail(failure)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            folder.finish("failed", error=f"{type(error).__name__}: {error}")
+            raise
+        folder.finish("failed", error=OUT_OF_MEMORY)
+        print(OUT_OF_MEMORY, file=sys.stderr)  # noqa: T201
+        return 3
+    except BaseException as error:
+        folder.finish("failed", error=f"{type(error).__name__}: {error}")
+        raise
+    folder.finish("succeeded")
+    return 0
+
+
+def train(config: RunConfig, options: argparse.Namespace, folder: Any) -> None:
+    from transformers.utils import logging  # noqa: PLC0415 - slow to load: not for --help
+
+    from app.trainer import dpo, ppo, reward, sft  # noqa: PLC0415
+    from app.trainer.lm import pick_device  # noqa: PLC0415
+    from app.trainer.optimization import any_process, start_processes  # noqa: PLC0415
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    accelerator = start_processes(pick_device(options.device))
+    folder.agree = lambda flag: any_process(accelerator, flag=flag)
+    folder.check()
+    given = (options.dataset, options.model, folder, accelerator)
+    match config:
+        case SftConfig():
+            sft.train(config, *given)
+        case RewardConfig():
+            reward.train(config, *given)
+        case DpoConfig():
+            dpo.train(config, *given)
+        case PpoConfig():
+            ppo.train(config, *given)
+
+
+def chosen_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """--config, then --set over it; a resumed run starts from its own config.json."""
+    settings: dict[str, Any] = {}
+    stored = options.output / "config.json"
+    if options.resume and stored.is_file():
+        known = {row["name"] for row in describe(options.kind)}
+        settings |= {k: v for k, v in json.loads(stored.read_text()).items() if k in known}
+    if options.config:
+        settings |= read_settings(options.config)
+    for pair in options.settings:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise BadInput(f"--set {pair}: write it as KEY=VALUE.")
+        settings[name.strip()] = value.strip()
+    return settings
+
+
+def read_settings(file: Path) -> dict[str, Any]:
+    try:
+        text = file.read_text(encoding="utf-8")
+        found = tomllib.loads(text) if file.suffix == ".toml" else json.loads(text)
+    except (OSError, ValueError) as error:
+        raise BadInput(f"The settings in {file} cannot be read: {error}.") from error
+    if not isinstance(found, dict):
+        raise BadInput(f"The settings in {file} must be an object of names and values.")
+    return found
+
+
+def run_new(options: argparse.Namespace) -> int:
+    from app.trainer.new_model import new_model  # noqa: PLC0415 - torch loads here
+
+    new_model(
+        options.size,
+        options.corpus,
+        options.output,
+        steps=options.steps,
+        vocab_size=options.vocab_size,
+        learning_rate=options.learning_rate,
+        seed=options.seed,
+        device=options.device,
+    )
+    return 0
+
+
+def run_score(options: argparse.Namespace) -> int:
+    from app.trainer.score import score_file  # noqa: PLC0415 - torch loads here
+
+    score_file(
+        options.model,
+        options.file,
+        options.output,
+        batch_size=options.batch_size,
+        device=options.device,
+    )
+    return 0
+
+
+def run_generate(options: argparse.Namespace) -> int:
+    from app.trainer.generate import generate_file  # noqa: PLC0415 - torch loads here
+    from app.trainer.rollout import Sampling  # noqa: PLC0415
+
+    generate_file(
+        options.model,
+        options.file,
+        options.output,
+        sampling=Sampling(
+            options.max_new_tokens, options.temperature, options.top_k, options.top_p
+        ),
+        n=options.n,
+        seed=options.seed,
+        batch_size=options.batch_size,
+        source=options.source,
+        device=options.device,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

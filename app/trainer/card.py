@@ -1,0 +1,46 @@
+"""The model card: what a finished model is, written for people and for the hub's metadata."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+NAMES = {
+    "sft": "supervised fine-tuning",
+    "reward": "reward model",
+    "dpo": "direct preference optimisation",
+    "ppo": "proximal policy optimisation",
+}
+
+
+def model_card(
+    kind: str, *, base: str, dataset: str, metrics: Mapping[str, float], settings: Mapping[str, Any]
+) -> str:
+    """Markdown with a YAML head (JSON values, which YAML reads)."""
+    adapter = bool(settings.get("lora_r"))
+    scores = kind == "reward"
+    head: dict[str, Any] = {
+        "base_model": base,
+        "datasets": [dataset],
+        "library_name": "peft" if adapter else "transformers",
+        "pipeline_tag": "text-classification" if scores else "text-generation",
+        "tags": ["touchstone", "reward-model" if scores else kind] + (["lora"] if adapter else []),
+    }
+    lines = ["---", *(f"{key}: {json.dumps(value)}" for key, value in head.items()), "---", ""]
+    lines += [
+        f"# {base.rstrip('/').rsplit('/', 1)[-1]}: {NAMES[kind]}",
+        "",
+        f"Trained from `{base}` on the dataset `{dataset}` by Touchstone ({NAMES[kind]}).",
+        "",
+    ]
+    if scores:
+        lines += [
+            "One score per conversation: `AutoModelForSequenceClassification` with one label. A",
+            "higher score means that people would rather have this response; only differences",
+            "between responses to the same prompt mean anything.",
+            "",
+        ]
+    lines += ["## Figures at the end", "", "| figure | value |", "|---|---|"]
+    lines += [f"| {name} | {value:.6g} |" for name, value in sorted(metrics.items())]
+    lines += ["", "## Settings", "", "| setting | value |", "|---|---|"]
+    lines += [f"| {name} | {value} |" for name, value in sorted(settings.items())]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,252 @@
+"""A dataset folder as rows: `CONFIG/train.jsonl.gz`, `.jsonl` or `.parquet`, likewise test."""
+
+import gzip
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from app.trainer.chat import BadConversation, Message, parse_transcript
+from app.trainer.failures import BadInput
+
+SUFFIXES = (".jsonl.gz", ".jsonl", ".parquet")
+WANTED = {
+    "sft": ("sft",),
+    "reward": ("ranking", "preference", "hh-rlhf"),
+    "dpo": ("preference", "hh-rlhf"),
+    "kto": ("unpaired",),
+    "ppo": ("prompts",),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One example in words.
+
+    `ranks` are those of the replies (1 = best, equal = tie); for a pair `p` is the share of votes
+    for the first. `where` names file and line for reports.
+    """
+
+    where: str
+    prompt: tuple[Message, ...]
+    replies: tuple[tuple[Message, ...], ...] = ()
+    ranks: tuple[int, ...] = ()
+    p: float = 1.0
+    margin: float = 0.0
+    weight: float = 1.0
+    label: bool = True
+
+
+def open_config(folder: Path, *, purpose: str, wanted: str | None) -> Path:
+    """The folder of the config to read.
+
+    Raises:
+        BadInput: naming what is there, when there is none that fits.
+
+    """
+    if not folder.is_dir():
+        raise BadInput(f"The dataset folder {folder} does not exist.")
+    names = (wanted,) if wanted else WANTED[purpose]
+    for name in names:
+        if _split_file(folder / name, "train"):
+            return folder / name
+    if not wanted and _split_file(folder, "train"):
+        return folder  # one config, handed in directly
+    there = sorted(p.name for p in folder.iterdir() if p.is_dir() and _split_file(p, "train"))
+    has = f"it has {', '.join(there)}" if there else "it has no folder with a train file at all"
+    raise BadInput(
+        f"{folder} has no {' or '.join(names)} folder with train.jsonl.gz; {has}. "
+        "Freeze a snapshot that includes it, or choose one with dataset_config."
+    )
+
+
+def read_split(config: Path, split: str) -> list[tuple[str, dict[str, Any]]]:
+    """The rows of one split with "file:line"; empty when there is no such file."""
+    path = _split_file(config, split)
+    return list(_records(path)) if path else []
+
+
+def _split_file(config: Path, split: str) -> Path | None:
+    return next((p for s in SUFFIXES if (p := config / f"{split}{s}").is_file()), None)
+
+
+def _records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    if path.suffix == ".parquet":
+        import pyarrow.parquet as pq  # noqa: PLC0415 - slow to load and rarely needed
+
+        for number, record in enumerate(pq.read_table(path).to_pylist(), 1):
+            yield f"{path.parent.name}/{path.name} row {number}", record
+        return
+    for number, line in read_lines(path):
+        yield f"{path.parent.name}/{path.name} line {number}", parse_line(path, number, line)
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Non-empty lines of a text file, plain or gzip, with their numbers from 1."""
+    opened = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opened(path, "rt", encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    yield number, line
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} cannot be read: {error}.") from error
+
+
+def parse_line(path: Path, number: int, line: str) -> dict[str, Any]:
+    """One JSON object, or a sentence that names file and line."""
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise BadInput(f"{path} line {number} is not JSON: {error}.") from error
+    if not isinstance(record, dict):
+        raise BadInput(f"{path} line {number} is not a JSON object.")
+    return record
+
+
+# -- records → rows ---------------------------------------------------------------------------
+
+
+def sft_row(where: str, record: Mapping[str, Any]) -> Row:
+    """`{messages}`, or `{prompt, completion}`."""
+    if "messages" in record:
+        messages = as_messages(record["messages"], where, "messages")
+    else:
+        need(record, where, "messages", ("messages",), ("prompt", "completion"))
+        prompt = as_messages(record["prompt"], where, "prompt")
+        messages = (*prompt, *as_reply(record["completion"], where, "completion"))
+    return Row(where, messages)
+
+
+def comparison_row(where: str, record: Mapping[str, Any]) -> Row:
+    """A pair or a ranking, in any shape that the folder's configs have.
+
+    `{prompt, responses, ranks}`, `{prompt, chosen, rejected}`, or `{chosen, rejected}` as whole
+    conversations (messages or HH transcripts), which are split where they part.
+    """
+    weight = number(record, where, "weight", 1.0)
+    if "responses" in record:
+        need(record, where, "ranking", ("prompt", "responses", "ranks"))
+        replies = tuple(as_reply(r, where, "responses") for r in record["responses"])
+        ranks = tuple(int(rank) for rank in record["ranks"])
+        if len(ranks) != len(replies) or len(replies) < 2:
+            raise BadInput(f"{where}: ranking needs two responses or more and a rank for each.")
+        prompt = as_messages(record["prompt"], where, "prompt")
+        return Row(where, prompt, replies, ranks, weight=weight)
+    need(record, where, "preference", ("chosen", "rejected"))
+    if record.get("prompt"):
+        prompt = as_messages(record["prompt"], where, "prompt")
+        chosen = as_reply(record["chosen"], where, "chosen")
+        rejected = as_reply(record["rejected"], where, "rejected")
+    else:
+        prompt, chosen, rejected = split_conversations(
+            as_messages(record["chosen"], where, "chosen"),
+            as_messages(record["rejected"], where, "rejected"),
+            where,
+        )
+    return Row(
+        where,
+        prompt,
+        (chosen, rejected),
+        (1, 2),
+        p=number(record, where, "p", 1.0),
+        margin=number(record, where, "margin", 0.0),
+        weight=weight,
+    )
+
+
+def unpaired_row(where: str, record: Mapping[str, Any]) -> Row:
+    """`{prompt, completion, label}`."""
+    need(record, where, "unpaired", ("prompt", "completion", "label"))
+    return Row(
+        where,
+        as_messages(record["prompt"], where, "prompt"),
+        (as_reply(record["completion"], where, "completion"),),
+        label=bool(record["label"]),
+        weight=number(record, where, "weight", 1.0),
+    )
+
+
+def prompt_row(where: str, record: Mapping[str, Any]) -> Row:
+    """`{prompt}`, or `{messages}` that end with the person's turn."""
+    key = "prompt" if "prompt" in record else "messages"
+    need(record, where, "prompts", ("prompt",), ("messages",))
+    messages = as_messages(record[key], where, key)
+    if record.get("system"):
+        messages = ({"role": "system", "content": str(record["system"])}, *messages)
+    return Row(where, messages)
+
+
+def need(record: Mapping[str, Any], where: str, what: str, *choices: Sequence[str]) -> None:
+    """Stop with a sentence unless one of the sets of keys is complete."""
+    if any(all(record.get(key) is not None for key in keys) for keys in choices):
+        return
+    wanted = " or ".join("{" + ", ".join(keys) + "}" for keys in choices)
+    missing = [key for key in choices[0] if record.get(key) is None]
+    raise BadInput(
+        f"{where} has no {' and no '.join(missing)}: a {what} row is {wanted}, "
+        f"this one has {', '.join(sorted(record)) or 'nothing'}."
+    )
+
+
+def number(record: Mapping[str, Any], where: str, key: str, default: float) -> float:
+    value = record.get(key)
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise BadInput(f"{where}: {key} must be a number, not {value!r}.")
+    return float(value)
+
+
+def as_messages(value: Any, where: str, key: str) -> tuple[Message, ...]:
+    """Messages from messages, from an HH transcript, or from a person's plain text."""
+    if isinstance(value, str):
+        if value.lstrip("\n").startswith(("Human:", "Assistant:")):
+            try:
+                messages = parse_transcript(value)
+            except BadConversation as error:
+                raise BadInput(f"{where}: {key}: {error}.") from error
+            if key == "prompt" and messages and not messages[-1]["content"]:
+                messages = messages[:-1]  # a transcript that ends with "Assistant:"
+            return tuple(messages)
+        return ({"role": "user", "content": value},)
+    return _messages(value, where, key)
+
+
+def as_reply(value: Any, where: str, key: str) -> tuple[Message, ...]:
+    """A reply from messages or from plain text."""
+    if isinstance(value, str):
+        return ({"role": "assistant", "content": value},)
+    if isinstance(value, dict) and "text" in value:
+        return ({"role": "assistant", "content": str(value["text"])},)
+    return _messages(value, where, key)
+
+
+def _messages(value: Any, where: str, key: str) -> tuple[Message, ...]:
+    if not isinstance(value, list) or not value:
+        raise BadInput(f"{where}: {key} must be text or a list of messages that is not empty.")
+    for message in value:
+        if (
+            not isinstance(message, dict)
+            or not isinstance(message.get("role"), str)
+            or not isinstance(message.get("content"), str)
+        ):
+            raise BadInput(f"{where}: each message in {key} needs a role and content in text.")
+        if message["role"] not in ("system", "user", "assistant", "tool", "developer"):
+            raise BadInput(f"{where}: {key} has the unknown role {message['role']!r}.")
+    return tuple({"role": m["role"], "content": m["content"]} for m in value)
+
+
+def split_conversations(
+    chosen: tuple[Message, ...], rejected: tuple[Message, ...], where: str
+) -> tuple[tuple[Message, ...], tuple[Message, ...], tuple[Message, ...]]:
+    """`(prompt, chosen, rejected)`: the shared turns, up to the reply in which they part."""
+    shared = 0
+    while shared < min(len(chosen), len(rejected)) - 1 and chosen[shared] == rejected[shared]:
+        shared += 1
+    while shared > 0 and chosen[shared]["role"] != "assistant":
+        shared -= 1  # they part in a person's turn: compare from the reply before it
+    if shared == 0 or chosen[shared]["role"] != rejected[shared]["role"]:
+        raise BadInput(f"{where}: chosen and rejected do not answer the same prompt.")
+    return chosen[:shared], chosen[shared:], rejected[shared:]

@@ -1,0 +1,45 @@
+"""How a run can end early: each with its exit code and one sentence that says what to change."""
+
+
+class Failure(Exception):
+    """The base of the four; `str(error)` is for people."""
+
+    exit_code = 1
+
+
+class BadInput(Failure):
+    """Data, a model or settings that cannot be used."""
+
+    exit_code = 2
+
+
+class OutOfMemory(Failure):
+    exit_code = 3
+
+
+class Diverged(Failure):
+    """A loss or gradient that is not a number."""
+
+    exit_code = 4
+
+
+class Cancelled(Failure):
+    """SIGTERM or Ctrl-C came; raised between two steps."""
+
+    exit_code = 130
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether torch or Python ran out of memory (on a CPU torch raises a plain RuntimeError)."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    text = str(error)
+    signs = ("can't allocate memory", "out of memory", "not enough memory", "Cannot allocate")
+    return isinstance(error, RuntimeError) and any(sign in text for sign in signs)
+
+
+OUT_OF_MEMORY = (
+    "Out of memory. Lower max_tokens_per_forward or per_device_train_batch_size (raise "
+    "gradient_accumulation_steps to keep the batch), set gradient_checkpointing=true or "
+    "bf16=true, shorten max_length, or train an adapter with lora_r=16."
+)

@@ -1,0 +1,134 @@
+"""`generate`: prompts in, lines ready for import with the model's responses out."""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from app.trainer import lm as models
+from app.trainer.batches import Example, encode_prompt
+from app.trainer.chat import BadConversation, ChatFormat
+from app.trainer.dataset import parse_line, prompt_row, read_lines
+from app.trainer.failures import BadInput
+from app.trainer.rollout import Sampling, generate, noise_seed
+from app.trainer.run_folder import Progress, signals
+
+ANSWERS = frozenset({"responses", "annotations", "gold", "chosen", "rejected", "completion"})
+TRIES = 4  # an empty response cannot be judged: draw again, at most this often
+
+
+def generate_file(
+    model: str,
+    file: Path,
+    output: Path | None,
+    *,
+    sampling: Sampling,
+    n: int,
+    seed: int,
+    batch_size: int,
+    source: str | None,
+    device: str,
+) -> None:
+    """Answer every prompt `n` times; each response has noise of its own from `seed`.
+
+    Lines that `output` already holds are kept and not made again, so that a run can be continued.
+
+    Raises:
+        BadInput: for a file, a line or a model that cannot be used.
+
+    """
+    if n < 1 or sampling.temperature < 0 or not 0 < sampling.top_p <= 1:
+        raise BadInput("--n must be at least 1, --temperature 0 or more, --top-p in (0, 1].")
+    records = list(read_records(file))
+    tokenizer = models.load_tokenizer(models.locate(model, "model"))
+    chat = ChatFormat(tokenizer)
+    lm = models.load_lm(model).to(models.pick_device(device))
+    room = models.context_limit(lm) - sampling.max_new_tokens
+    if room < 1:
+        raise BadInput(f"--max-new-tokens must be below the model's {models.context_limit(lm)}.")
+    prompts = [encoded(where, record, chat, room) for where, record in records]
+    name = source or f"model:{Path(model).resolve().name if Path(model).is_dir() else model}"
+    chunk = max(1, batch_size // n) * 4  # prompts written at once
+    start = kept_lines(output, chunk) if output else 0
+    signals.listen()
+    progress = Progress("generate", len(prompts))
+    stream = output.open("a", encoding="utf-8") if output else sys.stdout
+    try:
+        for begin in range(start, len(prompts), chunk):
+            signals.check("Cancelled; the same command with --output goes on where it stopped.")
+            part = prompts[begin : begin + chunk]
+            texts = answer(lm, chat, part, sampling, n=n, seed=seed, first=begin, size=batch_size)
+            for (_, record), responses in zip(records[begin:], texts, strict=False):
+                line = {k: v for k, v in record.items() if k not in ANSWERS}
+                line["responses"] = [{"text": text, "source": name} for text in responses if text]
+                stream.write(json.dumps(line, ensure_ascii=False) + "\n")
+            stream.flush()
+            progress.at(begin + len(part))
+    finally:
+        progress.end()
+        if output:
+            stream.close()
+
+
+def read_records(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The lines of a file as objects; a bare string is a prompt."""
+    if not file.is_file():
+        raise BadInput(f"The file {file} does not exist.")
+    for number, line in read_lines(file):
+        if line.lstrip().startswith('"'):
+            line = '{"prompt": ' + line.strip() + "}"  # noqa: PLW2901 - the same line, as an object
+        yield f"{file} line {number}", parse_line(file, number, line)
+
+
+def encoded(where: str, record: dict[str, Any], chat: ChatFormat, room: int) -> Example:
+    try:
+        return encode_prompt(prompt_row(where, record), chat, room)
+    except BadConversation as error:
+        raise BadInput(f"{where}: {error}. Lower --max-new-tokens or shorten it.") from error
+
+
+def answer(
+    lm: Any,
+    chat: ChatFormat,
+    prompts: Sequence[Example],
+    sampling: Sampling,
+    *,
+    n: int,
+    seed: int,
+    first: int,
+    size: int,
+) -> list[list[str]]:
+    """`n` texts per prompt; where all tries were empty, an empty text."""
+    texts = [[""] * n for _ in prompts]
+    for attempt in range(TRIES):
+        places = [(i, k) for i in range(len(prompts)) for k in range(n) if not texts[i][k]]
+        if not places or (attempt and sampling.temperature == 0):
+            break
+        responses = generate(
+            lm,
+            [prompts[i].prompt for i, _ in places],
+            sampling,
+            stop_ids=chat.stop_ids,
+            seeds=[noise_seed(seed, first + i, k, attempt) for i, k in places],
+            batch_size=size,
+        )
+        for (i, k), response in zip(places, responses, strict=True):
+            texts[i][k] = chat.decode(response)
+    return texts
+
+
+def kept_lines(output: Path, chunk: int) -> int:
+    """How many lines of a half-written file stay: whole chunks, so that batches repeat exactly."""
+    if not output.is_file():
+        output.parent.mkdir(parents=True, exist_ok=True)
+        return 0
+    with output.open("rb+") as stream:
+        ends: list[int] = []
+        for line in stream:
+            if not line.endswith(b"\n"):
+                break
+            ends.append((ends[-1] if ends else 0) + len(line))
+        kept = len(ends) // chunk * chunk
+        stream.truncate(ends[kept - 1] if kept else 0)
+    return kept

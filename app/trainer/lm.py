@@ -1,0 +1,358 @@
+"""Models: loading and saving them safely, reading log-probabilities and scores from a layout."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+)
+
+from app.run_config import RunConfig
+from app.trainer import losses
+from app.trainer.batches import Example, Layout, lay_out
+from app.trainer.dataset import Row
+from app.trainer.failures import BadInput
+
+PAD = "<|pad|>"
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+
+
+# -- loading ----------------------------------------------------------------------------------
+
+
+def locate(name: str, role: str) -> str:
+    """A model folder that can be loaded, or a hub id.
+
+    Raises:
+        BadInput: saying what is missing in the folder.
+
+    """
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        if name.startswith((".", "/", "~")) or name.count("/") > 1 or folder.exists():
+            raise BadInput(f"The {role} folder {name} does not exist.")
+        return name
+    if not (folder / "config.json").is_file() and not (folder / "adapter_config.json").is_file():
+        raise BadInput(
+            f"The {role} folder {name} has no config.json, so it holds no model. "
+            "A finished run keeps its model in the folder `model`."
+        )
+    if not any(folder.glob("*.safetensors")):
+        if any(p for pattern in PICKLES for p in folder.glob(pattern)):
+            raise BadInput(
+                f"The {role} folder {name} has only pickled weights, which can run code when "
+                "loaded. Convert them to safetensors (save_pretrained of a recent transformers)."
+            )
+        raise BadInput(f"The {role} folder {name} has no *.safetensors weights.")
+    return str(folder)
+
+
+def load_tokenizer(name: str) -> Any:
+    """The tokenizer of a model, a fast one: offsets are needed."""
+    with _loading(name, "tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+    if not tokenizer.is_fast:
+        raise BadInput(f"{name} has no fast tokenizer (tokenizer.json), which is needed here.")
+    return tokenizer
+
+
+def load_lm(name: str, *, role: str = "model") -> Any:
+    """A causal language model in 32 bit without dropout; an adapter is merged into its base."""
+    path = locate(name, role)
+    adapter = _adapter(path)
+    base = str(adapter["base_model_name_or_path"]) if adapter else path
+    config = _config(base, role)
+    if any("SequenceClassification" in a for a in config.architectures or ()) or (
+        adapter and adapter.get("task_type") == "SEQ_CLS"
+    ):
+        raise BadInput(f"{name} is a reward model; a language model is needed here.")
+    with _loading(base, role):
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            base, dtype=torch.float32, use_safetensors=True, trust_remote_code=False,
+            output_loading_info=True,
+        )  # fmt: skip
+    lm, info = loaded
+    _complete(info, name, role)
+    return without_dropout(_merged(lm, path) if adapter else lm)
+
+
+def load_reward_model(name: str, tokenizer: Any, *, role: str = "model", fresh: bool = True) -> Any:
+    """A model with one score per sequence, in 32 bit without dropout.
+
+    A language model gets a new head, drawn from torch's seed, unless `fresh` is off: then only a
+    trained reward model will do. The tokenizer gets a pad token of its own where it has none.
+    """
+    path = locate(name, role)
+    adapter = _adapter(path)
+    base = str(adapter["base_model_name_or_path"]) if adapter else path
+    config = _config(base, role)
+    trained = any("SequenceClassification" in a for a in config.architectures or ()) or bool(
+        adapter and adapter.get("task_type") == "SEQ_CLS"
+    )
+    if not trained and not fresh:
+        raise BadInput(f"{name} is not a reward model: train one with `train reward` first.")
+    labels = getattr(config, "num_labels", 1) if trained and not adapter else 1
+    if labels != 1:
+        raise BadInput(f"{name} has {labels} labels; a reward model has one.")
+    with _loading(base, role):
+        model, info = AutoModelForSequenceClassification.from_pretrained(
+            base, num_labels=1, dtype=torch.float32, use_safetensors=True,
+            trust_remote_code=False, output_loading_info=True,
+        )  # fmt: skip
+    if not hasattr(model, "score"):
+        raise BadInput(f"{name} ({config.model_type}) has no score head; use a decoder model.")
+    _complete(info, name, role, but="score")
+    set_pad(tokenizer, model)
+    return without_dropout(_merged(model, path) if adapter else model)
+
+
+def _adapter(path: str) -> dict[str, Any] | None:
+    file = Path(path) / "adapter_config.json"
+    if not file.is_file() or (Path(path) / "config.json").is_file():
+        return None
+    from peft import PeftConfig  # noqa: PLC0415 - only where there is an adapter
+
+    found: dict[str, Any] = PeftConfig.from_pretrained(path).to_dict()
+    found["task_type"] = getattr(found["task_type"], "value", found["task_type"])
+    locate(str(found["base_model_name_or_path"]), "adapter's base model")
+    return found
+
+
+def _merged(model: Any, path: str) -> Any:
+    from peft import PeftModel  # noqa: PLC0415 - only where there is an adapter
+
+    with _loading(path, "adapter"):
+        return PeftModel.from_pretrained(model, path).merge_and_unload()
+
+
+def _config(path: str, role: str) -> Any:
+    with _loading(path, role):
+        return AutoConfig.from_pretrained(path, trust_remote_code=False)
+
+
+@contextlib.contextmanager
+def _loading(name: str, role: str) -> Iterator[None]:
+    """Turn what goes wrong while loading into a sentence."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError) as error:
+        if Path(name).is_dir():
+            reason = str(error).strip().splitlines()[0]
+            raise BadInput(f"The {role} in {name} cannot be loaded: {reason}") from error
+        raise BadInput(
+            f"{name} is neither a folder here nor a model in the local cache, and the hub could "
+            "not be reached. Give the path of a model folder, or make one with "
+            "`touchstone model new`."
+        ) from error
+
+
+def _complete(info: Any, name: str, role: str, *, but: str = "\0") -> None:
+    """Refuse weights that lack a part: it would silently be random."""
+    missing = sorted(key for key in info["missing_keys"] if not key.startswith(but))
+    if missing:
+        raise BadInput(f"The {role} {name} lacks weights, such as {missing[0]}.")
+
+
+def pick_device(wanted: str) -> torch.device:
+    """`auto` is a GPU where there is one."""
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(wanted)
+    except RuntimeError as error:
+        raise BadInput(f"--device {wanted}: use auto, cpu, cuda or cuda:N.") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise BadInput(f"--device {wanted}: torch sees no CUDA device here; use --device cpu.")
+    return device
+
+
+def set_pad(tokenizer: Any, model: Any) -> None:
+    """Give model and tokenizer an explicit pad token that is not the end token."""
+    if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
+        tokenizer.add_special_tokens({"pad_token": PAD})
+    if len(tokenizer) > model.get_input_embeddings().weight.shape[0]:
+        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    model.config.pad_token_id = tokenizer.pad_token_id
+
+
+def without_dropout(model: Any) -> Any:
+    """Preference losses compare log-probabilities: dropout would be noise in them."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        for name in ("attention_dropout", "attn_dropout", "dropout"):
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, 0.0)
+    return model
+
+
+def with_lora(model: Any, config: RunConfig, *, scores: bool) -> Any:
+    """The model with fresh adapters, or unchanged when `lora_r` is 0; a score head trains whole."""
+    if not config.lora_r:
+        return model
+    from peft import LoraConfig, TaskType, get_peft_model  # noqa: PLC0415 - only for adapters
+
+    settings = LoraConfig(
+        r=config.lora_r,
+        lora_alpha=config.lora_alpha,
+        lora_dropout=config.lora_dropout,
+        target_modules=list(config.lora_target_modules) or "all-linear",
+        modules_to_save=["score"] if scores else None,
+        task_type=TaskType.SEQ_CLS if scores else TaskType.CAUSAL_LM,
+    )
+    try:
+        return get_peft_model(model, settings)
+    except ValueError as error:
+        raise BadInput(f"lora_target_modules: {error}") from error
+
+
+def load_weights(model: Any, folder: Path) -> None:
+    """Put the weights of a checkpoint into a model (or adapter) of the same shape, in place."""
+    from safetensors.torch import load_file  # noqa: PLC0415 - only on resume
+
+    if hasattr(model, "peft_config"):
+        from peft import set_peft_model_state_dict  # noqa: PLC0415 - only for adapters
+
+        set_peft_model_state_dict(model, load_file(folder / "adapter_model.safetensors"))
+        return
+    state: dict[str, Tensor] = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        state |= load_file(file)
+    problems = model.load_state_dict(state, strict=False)
+    tied = set(getattr(model, "all_tied_weights_keys", None) or ())
+    lost = [key for key in problems.missing_keys if key not in tied]
+    if lost or problems.unexpected_keys:
+        raise BadInput(f"The checkpoint {folder} does not fit the model it is resumed with.")
+
+
+def save(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Write weights (safetensors; an adapter alone where there is one) and tokenizer."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def context_limit(model: Any) -> int:
+    """Most tokens the model can see; very large where it does not say."""
+    config = model.config.get_text_config()
+    return int(getattr(config, "max_position_embeddings", None) or 1 << 30)
+
+
+# -- forward ----------------------------------------------------------------------------------
+
+
+def target_logits(lm: Any, layout: Layout) -> Tensor:
+    """Logits that predict the layout's targets, and only those: `(targets, vocabulary)`."""
+    lines, keep, index = _wanted(layout)
+    chosen: Tensor = _outputs(lm, layout, keep).logits[lines, index]
+    return chosen
+
+
+def target_states(lm: Any, layout: Layout) -> tuple[Tensor, Tensor]:
+    """The same with what the output layer read: `(targets, vocabulary)`, `(targets, hidden)`."""
+    lines, keep, index = _wanted(layout)
+    read: list[Tensor] = []
+    hook = lm.get_output_embeddings().register_forward_pre_hook(
+        lambda _module, inputs: read.append(inputs[0])
+    )
+    try:
+        logits = _outputs(lm, layout, keep).logits
+    finally:
+        hook.remove()
+    return logits[lines, index], read[0][lines, index]
+
+
+def _wanted(layout: Layout) -> tuple[Tensor, Tensor, Tensor]:
+    """Sources as rows of the layout, the columns to keep, and each source's place among them."""
+    width = layout.input_ids.shape[1]
+    keep, index = torch.unique(layout.sources % width, return_inverse=True)
+    return layout.sources // width, keep, index
+
+
+def _outputs(lm: Any, layout: Layout, keep: Tensor) -> Any:
+    return lm(
+        input_ids=layout.input_ids,
+        attention_mask=layout.attention_mask,
+        position_ids=layout.position_ids,
+        logits_to_keep=keep,
+        use_cache=False,
+    )
+
+
+def target_logps(lm: Any, layout: Layout) -> Tensor:
+    """Log p of each target in 32 bit: `(targets,)`."""
+    return losses.logps_of(target_logits(lm, layout), layout.targets)
+
+
+class Scorer(nn.Module):
+    """A sequence-classification model read at given positions instead of by its pad token."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, layout: Layout, positions: Tensor) -> Tensor:
+        """Scores at flat positions, head in 32 bit: `(positions,)`."""
+        peft = hasattr(self.model, "peft_config")
+        whole = self.model.get_base_model() if peft else self.model
+        hidden = getattr(whole, whole.base_model_prefix)(
+            input_ids=layout.input_ids,
+            attention_mask=layout.attention_mask,
+            position_ids=layout.position_ids,
+            use_cache=False,
+        ).last_hidden_state
+        wanted = hidden.reshape(-1, hidden.shape[-1])[positions]
+        with torch.autocast(hidden.device.type, enabled=False):
+            scores: Tensor = whole.score(wanted.float()).squeeze(-1)
+        return scores
+
+
+def autocast(device: torch.device, *, bf16: bool) -> Any:
+    """bfloat16 for the matrix products where wanted; weights and losses stay in 32 bit."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16)
+
+
+@torch.no_grad()
+def can_pack(model: Any, *, longest: int) -> bool:
+    """Whether the model understands a packed layout: tried on a few tokens, against padding."""
+    config = model.config.get_text_config()
+    window = getattr(config, "sliding_window", None)
+    if window and window < longest:
+        return False
+    top = config.vocab_size - 1
+    row = Row("probe", ())
+    examples = [
+        Example(row, tuple(i % top for i in (3, 1, 4, 1)), ((5 % top, 9 % top), (2, 6 % top, 5))),
+        Example(row, (1, 2, 3), ((7 % top, 8 % top, 2),)),
+    ]
+    outputs = []
+    was_training = model.training
+    model.eval()
+    try:
+        for packed in (True, False):
+            layout = lay_out(examples, packed=packed).to(model.device)
+            read = (
+                Scorer(model)(layout, layout.ends)
+                if _scores(model)
+                else target_logps(model, layout)
+            )
+            outputs.append(read)
+    except (RuntimeError, ValueError, TypeError, NotImplementedError, IndexError):
+        if not outputs:
+            return False
+        raise
+    finally:
+        model.train(was_training)
+    return bool(torch.allclose(outputs[0], outputs[1], atol=1e-3, rtol=1e-3))
+
+
+def _scores(model: Any) -> bool:
+    whole = model.get_base_model() if hasattr(model, "peft_config") else model
+    return "SequenceClassification" in type(whole).__name__

@@ -1,0 +1,190 @@
+"""Losses and estimators: pure functions of tensors, under the names of their papers.
+
+Every loss returns one value per item (token, comparison, task); the loops weigh and add them, so
+that an update over many forward passes equals one over a single big batch.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
+from torch import Tensor
+
+
+def logps_of(logits: Tensor, targets: Tensor) -> Tensor:
+    """Log p(target) in 32 bit: `(n, vocabulary)`, `(n,)` → `(n,)`."""
+    return -F.cross_entropy(logits.float(), targets, reduction="none")
+
+
+def entropy_of(logits: Tensor) -> Tensor:
+    """Entropy in nats: `(n, vocabulary)` → `(n,)`."""
+    logps = F.log_softmax(logits.float(), dim=-1)
+    return -(logps.exp() * logps).sum(-1)
+
+
+def sum_by(values: Tensor, owners: Tensor, count: int) -> Tensor:
+    """Add up per-token values by response: `(n,)` → `(count,)`."""
+    return values.new_zeros(count).index_add(0, owners, values)
+
+
+# -- reward models ----------------------------------------------------------------------------
+
+
+def bradley_terry(
+    delta: Tensor, *, p: Tensor | float = 1.0, margin: Tensor | float = 0.0
+) -> Tensor:
+    """-(p log σ(Δ - m) + (1 - p) log σ(m - Δ)), Δ = score of chosen - score of rejected.
+
+    `p` is the share of votes for chosen (1: Llama 2's eq. 2; 0.5: a tie). `(n,)` → `(n,)`.
+    """
+    shifted = delta - margin
+    return -(p * F.logsigmoid(shifted) + (1 - p) * F.logsigmoid(-shifted))
+
+
+def comparisons_of(ranks: Sequence[int], *, ties: str = "half") -> list[tuple[int, int, float]]:
+    """Pairs (i, j, p) of a ranking: i before j with p = 1, or tied with p = 0.5.
+
+    `ties="drop"` leaves tied pairs out.
+    """
+    pairs = []
+    for i, a in enumerate(ranks):
+        for j, b in enumerate(ranks):
+            if a < b:
+                pairs.append((i, j, 1.0))
+            elif a == b and i < j and ties == "half":
+                pairs.append((i, j, 0.5))
+    return pairs
+
+
+def plackett_luce(scores: Tensor, ranks: Sequence[int], *, ties: str = "half") -> Tensor:
+    """-Σ_k (s_(k) - logsumexp(s_(k), …, s_(K))): the chance of the order, best first.
+
+    Tied responses share one place: each is measured against the same rest and they are averaged
+    (Breslow), so that at K = 2 a tie equals `bradley_terry` at p = 0.5; with `ties="drop"` a tied
+    group counts once, against what lies below it. `(K,)` → scalar.
+    """
+    order = torch.tensor(ranks)
+    loss = scores.new_zeros(())
+    for rank in sorted(set(ranks)):
+        group, rest = order == rank, order > rank
+        if ties == "drop":
+            for member in scores[group]:
+                against = torch.cat([member[None], scores[rest]])
+                loss = loss + (torch.logsumexp(against, 0) - member) / group.sum()
+        else:
+            against = torch.logsumexp(scores[group | rest], 0)
+            loss = loss + (against - scores[group]).mean()
+    return loss
+
+
+# -- DPO --------------------------------------------------------------------------------------
+
+
+def dpo(
+    chosen: Tensor,
+    rejected: Tensor,
+    *,
+    beta: float,
+    loss_type: str = "sigmoid",
+    label_smoothing: float = 0.0,
+    lengths: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
+    """DPO losses on log ratios log π/π_ref of whole responses: `(n,)`, `(n,)` → `(n,)`.
+
+    sigmoid: eq. 7 of the DPO paper, with `label_smoothing` cDPO; robust: unbiased under flips
+    (Chowdhury et al., eq. 11); ipo: eq. 17 of the IPO paper on per-token means, as TRL; ipo_sum:
+    on sums, as OpenRLHF. `lengths` are the responses' tokens, for ipo.
+    """
+    if loss_type == "ipo":
+        assert lengths is not None
+        chosen, rejected = chosen / lengths[0], rejected / lengths[1]
+    h = chosen - rejected
+    if loss_type in ("ipo", "ipo_sum"):
+        return (h - 1 / (2 * beta)) ** 2
+    kept, flipped = -F.logsigmoid(beta * h), -F.logsigmoid(-beta * h)
+    if loss_type == "robust":
+        e = label_smoothing
+        return ((1 - e) * kept - e * flipped) / (1 - 2 * e)
+    return (1 - label_smoothing) * kept + label_smoothing * flipped
+
+
+def kto(
+    ratios: Tensor,
+    labels: Tensor,
+    z0: Tensor,
+    *,
+    beta: float,
+    desirable_weight: float = 1.0,
+    undesirable_weight: float = 1.0,
+) -> Tensor:
+    """KTO (Ethayarajh et al., eq. 8): `(n,)` log ratios, `(n,)` bool → `(n,)`.
+
+    `z0` is the reference point: the mean KL on mismatched pairs, not below 0, without gradient.
+    """
+    good = desirable_weight * (1 - torch.sigmoid(beta * (ratios - z0)))
+    bad = undesirable_weight * (1 - torch.sigmoid(beta * (z0 - ratios)))
+    return torch.where(labels, good, bad)
+
+
+# -- PPO --------------------------------------------------------------------------------------
+
+
+def kl_per_token(logps: Tensor, ref_logps: Tensor, estimator: str = "k1") -> Tensor:
+    """Estimates of KL(π ‖ π_ref) on sampled tokens; k3 is never negative (Schulman 2020)."""
+    log_ratio = logps - ref_logps
+    if estimator == "k1":
+        return log_ratio
+    return torch.exp(-log_ratio) - 1 + log_ratio
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    return (values * mask).sum() / mask.sum()
+
+
+def whiten(values: Tensor, mask: Tensor, *, shift_mean: bool = True) -> Tensor:
+    """Mean 0 and variance 1 (unbiased) over the masked entries; others become 0."""
+    mean = masked_mean(values, mask)
+    count = mask.sum()
+    variance = ((values - mean) ** 2 * mask).sum() / (count - 1).clamp(min=1)
+    whitened = (values - mean) * torch.rsqrt(variance + 1e-8)
+    return (whitened if shift_mean else whitened + mean) * mask
+
+
+def gae(rewards: Tensor, values: Tensor, *, gamma: float, lam: float) -> tuple[Tensor, Tensor]:
+    """Generalised advantage estimation (Schulman 2016, eq. 16) → advantages, returns.
+
+    All `(episodes, time)`; values behind the end of an episode must be 0.
+    """
+    advantages = torch.zeros_like(rewards)
+    last = torch.zeros_like(rewards[:, 0])
+    for t in reversed(range(rewards.shape[1])):
+        following = values[:, t + 1] if t + 1 < rewards.shape[1] else 0.0
+        delta = rewards[:, t] + gamma * following - values[:, t]
+        last = delta + gamma * lam * last
+        advantages[:, t] = last
+    return advantages, advantages + values
+
+
+def ppo_policy(
+    logps: Tensor, old_logps: Tensor, advantages: Tensor, cliprange: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Clipped surrogate (PPO, eq. 7), per token → loss, ratio, whether the clip decided."""
+    ratio = torch.exp(logps - old_logps)
+    free = -advantages * ratio
+    clipped = -advantages * ratio.clamp(1 - cliprange, 1 + cliprange)
+    return torch.maximum(free, clipped), ratio, (clipped > free).float()
+
+
+def ppo_value(
+    values: Tensor, old_values: Tensor, returns: Tensor, cliprange: float
+) -> tuple[Tensor, Tensor]:
+    """½ max((v - R)², (clip(v) - R)²), per token → loss, whether the clip decided."""
+    near = old_values + (values - old_values).clamp(-cliprange, cliprange)
+    free, clipped = (values - returns) ** 2, (near - returns) ** 2
+    return 0.5 * torch.maximum(free, clipped), (clipped > free).float()
+
+
+def adapted_kl_coef(coef: float, kl: float, *, target: float, horizon: int, episodes: int) -> float:
+    """Proportional control of the KL price (Ziegler et al. 2019, §2.2)."""
+    error = min(max(kl / target - 1, -0.2), 0.2)
+    return coef * (1 + error * episodes / horizon)

@@ -1,0 +1,187 @@
+"""What every loop needs around its loss: processes, one update, the random state."""
+
+import contextlib
+import math
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from transformers import get_scheduler
+
+from app.run_config import RunConfig
+from app.trainer.batches import Example, Forward, pieces
+from app.trainer.failures import Diverged
+
+
+def start_processes(device: torch.device) -> Accelerator:
+    """The process group (of one, unless `accelerate launch` made more) on the wanted device."""
+    if device.index is not None:
+        torch.cuda.set_device(device)
+    return Accelerator(cpu=device.type == "cpu", mixed_precision="no")
+
+
+def seed_everything(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - libraries draw from the global state
+    torch.manual_seed(seed)
+
+
+def total_steps(config: RunConfig, steps_per_epoch: int) -> int:
+    """Updates in a run: `max_steps`, else epochs."""
+    if config.max_steps > 0:
+        return config.max_steps
+    return max(1, math.ceil(config.num_train_epochs * steps_per_epoch))
+
+
+def make_optimizer(model: Any, config: RunConfig) -> torch.optim.AdamW:
+    """AdamW; matrices decay, biases and norms do not."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(
+        [group for group in groups if group["params"]],
+        lr=config.learning_rate,
+        betas=(config.adam_beta1, config.adam_beta2),
+        eps=config.adam_epsilon,
+    )
+
+
+class Updater:
+    """A model being trained: gradients over pieces of a batch, clipped steps, and its state."""
+
+    def __init__(self, accelerator: Accelerator, model: Any, config: RunConfig, steps: int) -> None:
+        self.accelerator, self.config = accelerator, config
+        if config.gradient_checkpointing:
+            for part in model.modules():
+                if hasattr(part, "gradient_checkpointing_enable"):
+                    part.gradient_checkpointing_enable({"use_reentrant": False})
+        self.bare = model.to(accelerator.device)
+        optimizer = make_optimizer(self.bare, config)
+        self.model, self.optimizer = accelerator.prepare(self.bare, optimizer)
+        self.model.train()
+        warmup = config.warmup_steps or math.ceil(config.warmup_ratio * steps)
+        self.schedule: Any = get_scheduler(config.lr_scheduler_type, optimizer, warmup, steps)
+
+    def pieces(
+        self, batch: Sequence[Example], forward: Forward
+    ) -> Iterator[tuple[list[Example], list[int], float]]:
+        """The share of this process in forward-sized pieces: examples, places in the batch, scale.
+
+        A loss term that is a share of the whole batch's mean is to be multiplied by `scale`, which
+        undoes the average over processes; they exchange gradients once, after the last piece. A
+        process without examples gets one at scale 0, because all must take part.
+        """
+        every = self.accelerator.num_processes
+        mine = list(range(self.accelerator.process_index, len(batch), every))
+        scale = float(every) if mine else 0.0
+        mine = mine or [0]
+        groups = list(pieces([batch[i] for i in mine], forward))
+        for number, group in enumerate(groups, 1):
+            last = number == len(groups)
+            quiet = contextlib.nullcontext() if last else self.accelerator.no_sync(self.model)
+            with quiet:
+                places = [mine[i] for i in group]
+                yield [batch[i] for i in places], places, scale
+
+    def backward(self, term: Tensor) -> None:
+        self.accelerator.backward(term)
+
+    def step(self, number: int, loss: float, *, advance: bool = True) -> dict[str, float]:
+        """Clip and step → `{learning_rate, grad_norm}`; `advance` moves the schedule on.
+
+        Raises:
+            Diverged: when loss or gradient is not a number; the weights stay as they were.
+
+        """
+        trained = [p for p in self.bare.parameters() if p.requires_grad]
+        norm = float(
+            self.accelerator.clip_grad_norm_(trained, self.config.max_grad_norm or math.inf)
+        )
+        rate = float(self.schedule.get_last_lr()[0])
+        if not (math.isfinite(norm) and math.isfinite(loss)):
+            raise Diverged(
+                f"Not a number at step {number}: loss {loss:g}, gradient norm {norm:g}. Lower "
+                f"learning_rate (now {self.config.learning_rate:g}), add warmup_steps"
+                + (", set bf16=false" if self.config.bf16 else "")
+                + ", or check that the starting model's weights are sound."
+            )
+        self.optimizer.step()
+        if advance:
+            self.schedule.step()
+        self.optimizer.zero_grad()
+        return {"learning_rate": rate, "grad_norm": norm}
+
+    def total(self, sums: Mapping[str, Any]) -> dict[str, float]:
+        """Add figures over processes, in one exchange."""
+        values = torch.stack(
+            [torch.as_tensor(v, dtype=torch.float64).detach().cpu() for v in sums.values()]
+        )
+        if self.accelerator.num_processes > 1:
+            device = self.accelerator.device
+            values = self.accelerator.reduce(values.float().to(device), "sum").cpu()
+        return dict(zip(sums, values.tolist(), strict=True))
+
+    def spread(self, scores: Sequence[Tensor]) -> dict[str, float]:
+        """`min_reward`, `mean_reward`, `max_reward` over all processes."""
+        own = torch.cat(list(scores)) if scores else torch.zeros(1, device=self.accelerator.device)
+        if self.accelerator.num_processes > 1:
+            own = self.accelerator.pad_across_processes(own, pad_index=float("nan"))
+            own = self.accelerator.gather(own)
+            own = own[~own.isnan()]
+        return {
+            "min_reward": float(own.min()),
+            "mean_reward": float(own.mean()),
+            "max_reward": float(own.max()),
+        }
+
+    def state(self) -> dict[str, Any]:
+        """Optimiser, schedule and random state, as plain values and tensors."""
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.schedule.state_dict(),
+            "random": random_state(),
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["scheduler"])
+        set_random_state(state["random"])
+
+
+def any_process(accelerator: Accelerator, *, flag: bool) -> bool:
+    """Whether the flag is up in any process, so that all leave the loop at the same step."""
+    if accelerator.num_processes == 1:
+        return flag
+    raised = torch.tensor(float(flag), device=accelerator.device)
+    return bool(accelerator.reduce(raised, "sum").item())
+
+
+def random_state() -> dict[str, Any]:
+    """Python's, numpy's and torch's state, in types that load without pickled code."""
+    drawn: Any = np.random.get_state()  # noqa: NPY002
+    name, keys, position, has_gauss, gauss = drawn
+    version, words, gauss_next = random.getstate()
+    state: dict[str, Any] = {
+        "python": [version, list(words), gauss_next],
+        "numpy": [name, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, gauss],
+        "torch": torch.get_rng_state(),
+    }
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state_all()
+    return state
+
+
+def set_random_state(state: Mapping[str, Any]) -> None:
+    version, words, gauss_next = state["python"]
+    random.setstate((version, tuple(words), gauss_next))
+    name, keys, *rest = state["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
+    torch.set_rng_state(state["torch"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"])

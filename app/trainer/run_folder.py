@@ -1,0 +1,355 @@
+"""The run folder: settings, metrics, samples, checkpoints, result; the one way out of a loop."""
+
+import json
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from app.run_config import RunConfig, to_mapping
+from app.trainer.card import model_card
+from app.trainer.failures import BadInput, Cancelled
+
+# Settings that may differ between a run and its resumption: they change no update.
+FREE_ON_RESUME = frozenset(
+    {"logging_steps", "eval_steps", "save_steps", "save_total_limit", "num_samples"}
+    | {"max_eval_samples", "per_device_eval_batch_size", "max_steps", "num_train_epochs"}
+)
+
+
+class Signals:
+    """Remembers SIGTERM and Ctrl-C until a loop asks; a second one ends the process at once."""
+
+    def __init__(self) -> None:
+        self.came = False
+
+    def listen(self) -> None:
+        signal.signal(signal.SIGTERM, self._remember)
+        signal.signal(signal.SIGINT, self._remember)
+
+    def check(self, sentence: str) -> None:
+        """Raise `Cancelled` once one has come."""
+        if self.came:
+            raise Cancelled(sentence)
+
+    def _remember(self, number: int, _frame: FrameType | None) -> None:
+        if self.came:
+            raise SystemExit(128 + number)
+        self.came = True
+
+
+signals = Signals()
+
+
+class RunFolder:
+    """Everything a run writes. Only the main process writes; all processes may ask it to stop."""
+
+    def __init__(self, path: Path, *, kind: str, main: bool = True) -> None:
+        self.path, self.kind, self.main = path, kind, main
+        self.started = time.time()
+        self.before = 0.0  # seconds of earlier attempts
+        self.total_steps = 0
+        self.step = 0
+        self.steps_per_epoch = 1.0
+        self.last: dict[str, float] = {}
+        self.notes: list[str] = []
+        self.extra: dict[str, Any] = {}
+        self._sums: dict[str, list[float]] = {}
+        self._console = Console()
+        self.agree: Callable[[bool], bool] = bool  # with several processes: any of them
+
+    # -- opening ------------------------------------------------------------------------------
+
+    def open(self, config: RunConfig, inputs: Mapping[str, str], *, resume: bool) -> None:
+        """Make the folder and write config.json.
+
+        Raises:
+            BadInput: when it holds another run, or one with other settings.
+
+        """
+        self.config = config
+        file = self.path / "config.json"
+        if file.is_file() and not resume:
+            raise BadInput(
+                f"{self.path} already holds a run. Choose another --output, or add --resume."
+            )
+        described = {"kind": self.kind, **inputs, **to_mapping(config)}
+        if resume and file.is_file():
+            self._compare(json.loads(file.read_text()), described)
+        if self.main:
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_whole(file, json.dumps(described, indent=2, ensure_ascii=False) + "\n")
+            (self.path / "result.json").unlink(missing_ok=True)
+
+    def _compare(self, stored: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+        free = FREE_ON_RESUME | {"output"}
+        changed = [k for k in given if k not in free and stored.get(k) != given[k]]
+        if changed:
+            raise BadInput(
+                f"{self.path} was trained with other settings: "
+                + ", ".join(f"{k} was {stored.get(k)!r}, now {given[k]!r}" for k in changed)
+                + ". Resume with the same ones, or choose another --output."
+            )
+
+    def plan(self, *, total_steps: int, steps_per_epoch: float) -> None:
+        """How long the run is: for epochs in the log, and for when to evaluate and save."""
+        self.total_steps, self.steps_per_epoch = total_steps, steps_per_epoch
+
+    def describe_data(self, figures: Mapping[str, Any], sentences: Sequence[str]) -> None:
+        """Keep what was read and left out for result.json, and say it."""
+        self.extra["data"] = dict(figures)
+        for sentence in sentences:
+            self.note(sentence)
+
+    def packs(self, able: bool) -> bool:  # noqa: FBT001 - a finding, passed through
+        """Say it when the model cannot take packed rows."""
+        if not able:
+            self.note("This model cannot take packed rows; each row is padded instead (slower).")
+        return able
+
+    def stop_here(self, step: int, why: str, sentence: str) -> None:
+        """End before the planned last step: `why` goes to result.json, the sentence to people."""
+        self.total_steps = step
+        self.extra["stopped"] = why
+        self.note(sentence)
+
+    # -- in the loop --------------------------------------------------------------------------
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Record an update; writes the mean since the last logged one.
+
+        Evaluation figures (`eval_…`) are written as they are.
+
+        Raises:
+            Cancelled: once SIGTERM has come. The update is complete; the caller saves it.
+
+        """
+        self.step = step
+        for name, value in metrics.items():
+            self._sums.setdefault(name, []).append(float(value))
+        every = self.config.logging_steps
+        evaluated = any(name.startswith("eval_") for name in metrics)
+        if step % every == 0 or step in (1, self.total_steps) or evaluated:
+            means = {name: sum(v) / len(v) for name, v in self._sums.items()}
+            means |= {k: v[-1] for k, v in self._sums.items() if k.startswith(LATEST)}
+            self._sums.clear()
+            self._write(step, means)
+        self.check()
+
+    def check(self) -> None:
+        """Stop here if somebody asked for it; for the long stretches outside the loop."""
+        if self.agree(signals.came):
+            raise Cancelled(f"Cancelled after step {self.step}; add --resume to go on from there.")
+
+    def _write(self, step: int, means: Mapping[str, float]) -> None:
+        self.last |= means
+        if not self.main:
+            return
+        row = {"step": step, "epoch": round(step / self.steps_per_epoch, 4), "time": time.time()}
+        append(self.path / "metrics.jsonl", row | dict(means))
+        self._console.step(step, self.total_steps, means)
+
+    def sample(self, step: int, rows: list[dict[str, Any]]) -> None:
+        """Texts for people to read."""
+        if self.main:
+            for row in rows:
+                append(self.path / "samples.jsonl", {"step": step, **row})
+
+    def note(self, sentence: str) -> None:
+        """Something the reader of the log and of result.json should know."""
+        self.notes.append(sentence)
+        if self.main:
+            self._console.say(sentence)
+
+    def eval_due(self, step: int) -> bool:
+        every = self.config.eval_steps or -(-self.total_steps // 5)
+        return step == self.total_steps or step % every == 0
+
+    def save_due(self, step: int) -> bool:
+        every = self.config.save_steps
+        return step == self.total_steps or bool(every and step % every == 0)
+
+    # -- checkpoints --------------------------------------------------------------------------
+
+    def save_checkpoint(self, step: int, write: Callable[[Path], None], state: Any) -> None:
+        """`checkpoints/step-N`, complete or not there: `write` puts the models into a folder.
+
+        `state` (tensors, numbers, lists and dicts of them) is what the loop needs to go on.
+        """
+        if not self.main:
+            return
+        final = self.path / "checkpoints" / f"step-{step}"
+        partial = final.with_name(f".{final.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        write(partial)
+        own = {"step": step, "seconds": self.seconds(), "sums": self._sums, "last": self.last}
+        torch.save({"loop": state, "folder": own}, partial / "state.pt")
+        shutil.rmtree(final, ignore_errors=True)
+        partial.rename(final)
+        limit = self.config.save_total_limit
+        for old in self._checkpoints()[: -limit if limit else 0]:
+            shutil.rmtree(self.path / "checkpoints" / f"step-{old}")
+
+    def _checkpoints(self) -> list[int]:
+        names = (p.name for p in (self.path / "checkpoints").glob("step-*") if p.is_dir())
+        return sorted(int(name.removeprefix("step-")) for name in names)
+
+    def load_checkpoint(self) -> tuple[int, Path, Any] | None:
+        """The last checkpoint: step, folder, state; what was logged after it is forgotten."""
+        steps = self._checkpoints()
+        step = steps[-1] if steps else 0
+        if self.main:
+            for name in ("metrics.jsonl", "samples.jsonl"):
+                keep_upto(self.path / name, step)
+        if not steps:
+            return None
+        folder = self.path / "checkpoints" / f"step-{step}"
+        state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
+        own = state["folder"]
+        self.step, self.before = step, own["seconds"]
+        self._sums, self.last = own["sums"], own["last"]
+        return step, folder, state["loop"]
+
+    def save_model(self, write: Callable[[Path], None], *, base: str, dataset: Path) -> None:
+        """The final model with its card, in `model/`."""
+        if not self.main:
+            return
+        partial = self.path / ".model.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        write(partial)
+        card = model_card(
+            self.kind,
+            base=base,
+            dataset=dataset.resolve().name,
+            metrics=self.last,
+            settings=to_mapping(self.config),
+        )
+        (partial / "README.md").write_text(card, encoding="utf-8")
+        shutil.rmtree(self.path / "model", ignore_errors=True)
+        partial.rename(self.path / "model")
+
+    # -- the end ------------------------------------------------------------------------------
+
+    def seconds(self) -> float:
+        return self.before + time.time() - self.started
+
+    def finish(self, state: str, *, error: str | None = None) -> None:
+        """Write result.json: `{state, steps, seconds, metrics, error?}` and what else is known."""
+        if not self.main:
+            return
+        self._console.end()
+        result: dict[str, Any] = {
+            "state": state,
+            "steps": self.step,
+            "seconds": round(self.seconds(), 3),
+            "metrics": {k: finite(v) for k, v in self.last.items()},
+        }
+        if error:
+            result["error"] = error
+        result |= {"kind": self.kind, "notes": self.notes, **self.extra}
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_whole(
+            self.path / "result.json", json.dumps(result, indent=2, ensure_ascii=False) + "\n"
+        )
+
+
+# Figures that describe the moment: the last value is written, not the mean since the last line.
+LATEST = ("eval_", "learning_rate", "episode", "objective/kl_coef")
+
+
+class Console:
+    """Progress for people: one moving line on a terminal, plain lines elsewhere."""
+
+    def __init__(self) -> None:
+        self.moving = sys.stdout.isatty()
+        self.dirty = False
+
+    def step(self, step: int, total: int, metrics: Mapping[str, float]) -> None:
+        shown = [k for k in SHOWN if k in metrics]
+        figures = "  ".join(f"{name} {metrics[name]:.4g}" for name in shown)
+        if self.moving:
+            width = 20
+            bar = "█" * (width * step // max(total, 1))
+            line = f"{bar:·<{width}} {step}/{total}  {figures}"
+            columns = shutil.get_terminal_size().columns - 1
+            print(f"\r\x1b[K{line[:columns]}", end="", flush=True)  # noqa: T201
+            self.dirty = True
+        else:
+            print(f"step {step}/{total}  {figures}", flush=True)  # noqa: T201
+
+    def say(self, sentence: str) -> None:
+        self.end()
+        print(sentence, flush=True)  # noqa: T201
+
+    def end(self) -> None:
+        if self.dirty:
+            print(flush=True)  # noqa: T201
+            self.dirty = False
+
+
+class Progress:
+    """The same for commands that write their result to standard output: on standard error."""
+
+    def __init__(self, name: str, total: int) -> None:
+        self.name, self.total = name, total
+        self.moving = sys.stderr.isatty()
+        self.spoken = 0
+
+    def at(self, done: int, figures: str = "") -> None:
+        line = f"{self.name} {done}/{self.total}  {figures}".rstrip()
+        if self.moving:
+            print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)  # noqa: T201
+        elif done == self.total or done >= self.spoken + max(self.total // 20, 1):
+            self.spoken = done
+            print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+    def end(self) -> None:
+        if self.moving:
+            print(file=sys.stderr, flush=True)  # noqa: T201
+
+
+SHOWN = (
+    "loss", "accuracy", "mean_token_accuracy", "rewards/accuracies", "objective/scores",
+    "objective/kl", "loss/policy_avg", "loss/value_avg", "tokens/response_length", "eval_loss",
+    "eval_accuracy", "eval_rewards/accuracies", "learning_rate",
+)  # fmt: skip
+
+
+def finite(value: float) -> float | None:
+    return value if value == value and abs(value) != float("inf") else None  # noqa: PLR0124
+
+
+def append(path: Path, row: Mapping[str, Any]) -> None:
+    """One JSON line, on disk before the next step; NaN becomes null, which JSON has."""
+    plain = {k: finite(v) if isinstance(v, float) else v for k, v in row.items()}
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(plain, ensure_ascii=False) + "\n")
+
+
+def keep_upto(path: Path, step: int) -> None:
+    """Drop lines after `step`, and a last line that was cut off."""
+    if not path.is_file():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if row["step"] <= step:
+            kept.append(line + "\n")
+    write_whole(path, "".join(kept))
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Replace a file in one move, so that a reader sees the old or the new one."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
