@@ -14,11 +14,21 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+from app.config import Settings
 from app.postgres.cluster import DATABASE, Cluster
 from app.postgres.locks import exclusive, open_lock, share, try_exclusive
 from app.postgres.problems import PostgresProblem
 
-__all__ = ["DATABASE", "Attachment", "Cluster", "PostgresProblem", "attach", "running"]
+__all__ = [
+    "DATABASE",
+    "Attachment",
+    "Cluster",
+    "PostgresProblem",
+    "attach",
+    "configured",
+    "normal_url",
+    "running",
+]
 
 PATIENCE = 1000  # seconds; whoever holds the lock gives up earlier by itself
 
@@ -93,3 +103,24 @@ def running(home: Path, *, database: str = DATABASE) -> Iterator[str]:
         yield attachment.cluster.url(database)
     finally:
         attachment.release()
+
+
+@contextmanager
+def configured(settings: Settings) -> Iterator[str]:
+    """The URL of the database to use: `DATABASE_URL`, else the home's own server, running."""
+    if settings.database_url:
+        yield normal_url(settings.database_url)
+        return
+    with running(settings.home_path) as url:
+        yield url
+
+
+def normal_url(url: str) -> str:
+    """`url` for SQLAlchemy with psycopg, whatever other tools call it."""
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme not in {"postgres", "postgresql", "postgresql+psycopg"}:
+        raise PostgresProblem(
+            "DATABASE_URL must look like postgresql://user:password@host:5432/database; Touchstone "
+            "works with PostgreSQL only."
+        )
+    return f"postgresql+psycopg://{rest}"

@@ -5,6 +5,7 @@ import hashlib
 import importlib.util
 import os
 import pwd
+import re
 import shutil
 import signal
 import stat
@@ -28,10 +29,12 @@ from app.postgres.problems import PostgresProblem
 VERSION = 18
 SUPERUSER = "postgres"
 ROLE = DATABASE = "touchstone"
+TRIES = 3  # starts that end at once
 START_LIMIT = 60  # seconds without an answer
 RECOVERY_LIMIT = 900  # seconds while the server says that it is recovering
 STOP_LIMIT = 30
 LOG_LIMIT = 16 * 1024 * 1024
+SOCKET = ".s.PGSQL.5432"
 LONGEST_SOCKET = 107  # bytes of sun_path, less the final NUL
 
 SETTINGS = {
@@ -54,6 +57,9 @@ SETTINGS = {
     "log_checkpoints": "off",
     "log_line_prefix": "%m [%p] ",
 }
+
+# Lines of the log that say why a start failed; the rest of FATAL are callers sent away.
+WHY = re.compile(r"PANIC: |FATAL:  (?!the database system is)")
 
 
 @dataclass(frozen=True)
@@ -101,7 +107,7 @@ class Cluster:
         """
         folder = self.home / "run"
         plain = all(letter.isalnum() or letter in "/._-" for letter in str(folder))
-        longest = len(os.fsencode(folder / ".s.PGSQL.5432.lock"))
+        longest = len(os.fsencode(folder / f"{SOCKET}.lock"))
         if plain and str(folder).isascii() and longest <= LONGEST_SOCKET:
             return folder
         temporary = tempfile.gettempdir()
@@ -142,19 +148,20 @@ class Cluster:
         self._prepare()
         deadline = time.monotonic() + START_LIMIT
         last_resort = time.monotonic() + RECOVERY_LIMIT
-        started = False
-        while not self.is_alive():
+        tries = 0
+        while (answer := self.ping()) != Ping.OK:
+            now = time.monotonic()
             if self.postmaster() is None:
-                if started and time.monotonic() > deadline - START_LIMIT + 3:
+                if tries == TRIES:
                     self._raise_start_failure()
                 self._clear_remains()
                 self._launch()
-                started = True
-            elif self.ping() == Ping.REJECT:  # starting, recovering or shutting down
-                deadline = min(time.monotonic() + START_LIMIT, last_resort)
-            if time.monotonic() > deadline:
+                tries += 1
+            elif answer == Ping.REJECT:  # starting, recovering or shutting down
+                deadline = min(now + START_LIMIT, last_resort)
+            if now > deadline:
                 self._raise_start_failure()
-            time.sleep(0.05)
+            time.sleep(0.05 if tries else 0.2)
         self._make_database()
 
     def stop(self) -> None:
@@ -288,7 +295,7 @@ class Cluster:
             time.sleep(0.02)
 
     def _clear_remains(self) -> None:
-        """Remove what a killed server left: its workers, its pid file."""
+        """Remove what a killed server left: its workers, and the files that name its pid."""
         title = f"postgres: {self.name}:"
         remains = [
             process
@@ -303,7 +310,9 @@ class Cluster:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         psutil.wait_procs(stubborn, timeout=3)
-        (self.data / "postmaster.pid").unlink(missing_ok=True)
+        socket = self.socket_folder / SOCKET
+        for left in (self.data / "postmaster.pid", socket, socket.with_name(f"{SOCKET}.lock")):
+            left.unlink(missing_ok=True)
 
     def _make_database(self) -> None:
         """Our role (no superuser) and its database, on the first start."""
@@ -341,7 +350,7 @@ class Cluster:
 
     def _raise_start_failure(self) -> None:
         lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
-        fatal = [line for line in lines[-50:] if "FATAL:" in line or "PANIC:" in line]
+        fatal = [line for line in lines[-50:] if WHY.search(line)]
         said = (fatal or lines or ["it wrote nothing"])[-1]
         raise PostgresProblem(
             f"PostgreSQL does not start: {said}. More in {self.log}.{self._advice()}"

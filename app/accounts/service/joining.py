@@ -54,7 +54,7 @@ def invite(
     *,
     email: str,
     role: Role,
-    by: User,
+    by: User | None,
     now: datetime,
     project_id: UUID | None = None,
 ) -> str:

@@ -1,0 +1,148 @@
+"""Commands that bring data in and out."""
+
+import contextlib
+import json
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.cli.terminal import connected, fail, progress
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from app.accounts.models import User
+    from app.projects.models import Project
+
+project = typer.Typer(help="Bodies of work.", no_args_is_help=True)
+ProjectName = Annotated[str, typer.Argument(metavar="PROJECT", help="Its name or id.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    app.add_typer(project, name="project")
+    app.command()(snapshot)
+
+
+@project.command("create")
+def create_project(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the new project.")],
+    *,
+    owner: Annotated[
+        str | None,
+        typer.Option(metavar="EMAIL", help="Its first admin; without it the installation's first."),
+    ] = None,
+    settings: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="JSON or TOML with the body of POST /projects."),
+    ] = None,
+) -> None:
+    """Make a project and print its id."""
+    body = {"name": name} | (read_table(settings) if settings else {})
+    from app.db import transaction
+    from app.projects import service
+    from app.projects.schemas import ProjectBody
+
+    checked = ProjectBody.model_validate(body)
+    with connected(), transaction() as session:
+        made = service.create(session, by=owner_of(session, owner), body=checked)
+        print(made.id)
+
+
+@project.command("list")
+def list_projects() -> None:
+    """List the projects: id and name."""
+    from sqlalchemy import select
+
+    from app.db import transaction
+    from app.projects.models import Project
+
+    with connected(), transaction() as session:
+        for found in session.scalars(select(Project).order_by(Project.created_at)):
+            print(f"{found.id}\t{found.name}")
+
+
+def snapshot(
+    project: ProjectName,
+    *,
+    recipe: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The recipe, as JSON or TOML.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="A new folder to copy the files to.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Of the snapshot.")] = None,
+) -> None:
+    """Freeze the project's judgements into a dataset."""
+    table = read_table(recipe) if recipe else {}
+    from app.datasets.schemas import Recipe
+    from app.db import transaction
+    from app.worker.snapshots import freeze_now
+
+    checked = Recipe.model_validate(table)
+    with connected(), progress("Freezing") as report:
+        with transaction() as session:
+            project_id = project_of(session, project).id
+        done = 0
+
+        def beat() -> None:
+            nonlocal done
+            done += 1
+            report(done)
+
+        made = freeze_now(
+            project_id=project_id, recipe=checked, name=name, output=output, beat=beat
+        )
+    print(f"{made.id}\t{made.name}" + (f"\t{output}" if output else ""))
+
+
+def project_of(session: "Session", name: str) -> "Project":
+    """By id or by name."""
+    from uuid import UUID
+
+    from sqlalchemy import func, select
+
+    from app.errors import NotFound
+    from app.projects.models import Project
+
+    matches = func.lower(Project.name) == name.strip().lower()
+    with contextlib.suppress(ValueError):
+        matches = Project.id == UUID(name)
+    found = session.scalar(select(Project).where(matches))
+    if found is None:
+        raise NotFound(f"There is no project {name!r}. `touchstone project list` has all.")
+    return found
+
+
+def owner_of(session: "Session", email: str | None) -> "User":
+    """The named person, or the first admin of the installation."""
+    from app.accounts import queries
+    from app.accounts.models import Role
+    from app.cli.people import person_of
+    from app.errors import NotFound
+
+    if email is not None:
+        return person_of(session, email)
+    admins = [
+        person
+        for person in queries.people(session)
+        if person.role is Role.ADMIN and person.disabled_at is None
+    ]
+    if not admins:
+        raise NotFound(
+            "There is no admin yet. Make one with `touchstone user create EMAIL --role admin`."
+        )
+    return min(admins, key=lambda person: person.created_at)
+
+
+def read_table(file: Path) -> dict[str, Any]:
+    """The object in a JSON or TOML file."""
+    text = file.read_text()
+    try:
+        found = tomllib.loads(text) if file.suffix == ".toml" else json.loads(text)
+    except ValueError as error:
+        fail(f"{file} is not valid {'TOML' if file.suffix == '.toml' else 'JSON'}: {error}.")
+    if not isinstance(found, dict):
+        fail(f"{file} must hold one object, with names and values.")
+    return found
