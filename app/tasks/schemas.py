@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from app.db import JsonObject
 from app.tasks.rules import Pair
 
 
@@ -26,6 +27,7 @@ class NewTask:
     priority: int = 0
     external_id: str | None = None
     gold: Gold | None = None
+    meta: JsonObject = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,6 +103,7 @@ def _insert(
             "wanted": None if key in golden else project.overlap_min,
             "priority": task.priority,
             "external_id": task.external_id,
+            "meta": task.meta,
         }
         for key, task in tasks.items()
     ]
@@ -160,20 +161,24 @@ def _in_order(task: NewTask, order: Sequence[UUID]) -> Gold:
     )
 
 
-def set_overlap(session: Session, *, project: Project, limit: int = 1000) -> bool:
-    """Bring the wanted numbers of up to `limit` tasks in line with the project; True when done.
+def set_overlap(
+    session: Session, *, project: Project, after: bytes, limit: int
+) -> list[tuple[UUID, bytes]]:
+    """Let the `limit` ordinary tasks behind identity `after` want what the project asks for now.
 
-    What is leased or counted already stays wanted. Batches in transactions of their own keep
-    claims going meanwhile.
+    What is leased or counted already stays wanted. Answers ids and identities, in order.
     """
-    target = func.greatest(project.overlap_min, Task.leased + Task.counted)
-    batch = (
-        select(Task.id)
-        .where(Task.project_id == project.id, queries.IS_ORDINARY, Task.wanted != target)
+    batch = session.execute(
+        select(Task.id, Task.identity)
+        .where(Task.project_id == project.id, queries.IS_ORDINARY, Task.identity > after)
+        .order_by(Task.identity)
         .limit(limit)
         .with_for_update(key_share=True)
-    )
-    changed = session.scalars(
-        update(Task).where(Task.id.in_(batch)).values(wanted=target).returning(Task.id)
     ).all()
-    return len(changed) < limit
+    target = func.greatest(project.overlap_min, Task.leased + Task.counted)
+    session.execute(
+        update(Task)
+        .where(Task.id.in_([row.id for row in batch]), Task.wanted != target)
+        .values(wanted=target)
+    )
+    return [(row.id, row.identity) for row in batch]
