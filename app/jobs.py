@@ -2,11 +2,15 @@
 
 from enum import StrEnum
 
-from procrastinate import App, PsycopgConnector
+from procrastinate import App, PsycopgConnector, SyncPsycopgConnector
 from procrastinate.exceptions import AlreadyEnqueued
 from sqlalchemy.orm import Session
 
+# What the worker runs: knows every job. `app.worker` gives it a connection.
 queue = App(connector=PsycopgConnector(), import_paths=["app.worker"])
+# What defers: knows names only, so that the web process loads no job, and writes on the session's
+# own connection.
+sender = App(connector=SyncPsycopgConnector())
 
 
 class Lane(StrEnum):
@@ -49,7 +53,7 @@ def defer(
     """
     with session.begin_nested() as savepoint:
         connection = session.connection().connection.driver_connection
-        deferrer = queue.configure_task(
+        deferrer = sender.configure_task(
             job,
             connection=connection,
             queue=LANES[job],

@@ -6,7 +6,7 @@ import threading
 from datetime import timedelta
 
 import structlog
-from procrastinate import App, PsycopgConnector
+from procrastinate import PsycopgConnector
 from procrastinate.worker import Worker
 
 from app.db import connect
@@ -34,34 +34,37 @@ def run(database_url: str, *, stalled: timedelta = STALLED) -> None:
 
 async def _serve(database_url: str, *, stalled: timedelta) -> None:
     queue.perform_import_paths()  # type: ignore[no-untyped-call]
-    # An app of its own: jobs defer through `queue`, synchronously, in their own transactions.
     conninfo = database_url.replace("postgresql+psycopg://", "postgresql://", 1)
-    own = App(connector=PsycopgConnector(conninfo=conninfo, min_size=2, max_size=6))
-    own.tasks = queue.tasks
+    connector = PsycopgConnector(conninfo=conninfo, min_size=2, max_size=6)
     stopping = threading.Event()  # jobs look at it, from their threads
-    async with own.open_async():
-        workers = [_lane(own, lane, stalled=stalled, stopping=stopping) for lane in AT_ONCE]
-        caretaker = asyncio.create_task(_take_over_again_and_again(stalled))
-        told = asyncio.create_task(_signalled())
-        lanes = [asyncio.create_task(worker.run()) for worker in workers]  # type: ignore[no-untyped-call]
-        log.info("worker ready", lanes={lane.value: n for lane, n in AT_ONCE.items()})
-        # A lane that ends by itself (the database went away) ends the other one, too.
-        await asyncio.wait([told, *lanes], return_when=asyncio.FIRST_COMPLETED)
-        stopping.set()
-        for worker in workers:
-            worker.stop()  # type: ignore[no-untyped-call]
-        ends = await asyncio.gather(*lanes, return_exceptions=True)
-        caretaker.cancel()
-        told.cancel()
+    with queue.replace_connector(connector):
+        async with queue.open_async():
+            await _work(stopping, stalled=stalled)
+
+
+async def _work(stopping: threading.Event, *, stalled: timedelta) -> None:
+    workers = [_lane(lane, stalled=stalled, stopping=stopping) for lane in AT_ONCE]
+    caretaker = asyncio.create_task(_take_over_again_and_again(stalled))
+    told = asyncio.create_task(_signalled())
+    lanes = [asyncio.create_task(worker.run()) for worker in workers]  # type: ignore[no-untyped-call]
+    log.info("worker ready", lanes={lane.value: n for lane, n in AT_ONCE.items()})
+    # A lane that ends by itself (the database went away) ends the other one, too.
+    await asyncio.wait([told, *lanes], return_when=asyncio.FIRST_COMPLETED)
+    stopping.set()
+    for worker in workers:
+        worker.stop()  # type: ignore[no-untyped-call]
+    ends = await asyncio.gather(*lanes, return_exceptions=True)
+    caretaker.cancel()
+    told.cancel()
     log.info("worker stopped")
     for end in ends:
         if isinstance(end, BaseException):
             raise end
 
 
-def _lane(own: App, lane: Lane, *, stalled: timedelta, stopping: threading.Event) -> Worker:
+def _lane(lane: Lane, *, stalled: timedelta, stopping: threading.Event) -> Worker:
     return Worker(
-        own,
+        queue,
         queues=[lane.value],
         name=lane.value,
         concurrency=AT_ONCE[lane],
