@@ -1,8 +1,10 @@
 """Changes to projects, their members and their guidelines."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
+from uuid import UUID
+from uuid import UUID
 
 from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -10,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.accounts.models import Role, User
 from app.accounts.queries import user_by_email
-from app.accounts.service import audit
+from app.accounts.service import audit, imported_user
 from app.db import JsonObject
 from app.errors import Conflict, Invalid, NotFound, found
 from app.jobs import JobName, defer
@@ -216,6 +218,43 @@ def ensure_membership(session: Session, *, project: Project, user: User) -> Memb
         .on_conflict_do_nothing()
     )
     return found(queries.member(session, project=project, user_id=user.id))
+
+
+def imported_members(
+    session: Session, *, project: Project, names: Collection[str]
+) -> dict[str, UUID]:
+    """The people behind names in imported data, by name; those who are new come in here."""
+    known = select(Membership.imported_name, Membership.user_id).where(
+        Membership.project_id == project.id, Membership.imported_name.in_(names)
+    )
+    members = {str(name): user_id for name, user_id in session.execute(known)}
+    for name in sorted(set(names) - members.keys()):
+        user = imported_user(session, name=name)
+        members[name] = user.id
+        session.add(
+            Membership(
+                project_id=project.id, user_id=user.id, role=Role.ANNOTATOR, imported_name=name
+            )
+        )
+    session.flush()  # judgements refer to them
+    return members
+
+
+def imported_members(
+    session: Session, *, project: Project, names: Collection[str]
+) -> dict[str, UUID]:
+    """The people who carry the judgements of these names in imported files; new ones are made."""
+    known = queries.imported_members(session, project=project, names=names)
+    for name in sorted(set(names) - known.keys()):
+        user = imported_user(session, name=name)
+        session.add(
+            Membership(
+                project_id=project.id, user_id=user.id, role=Role.ANNOTATOR, imported_name=name
+            )
+        )
+        known[name] = user.id
+    session.flush()  # what follows refers to them by id
+    return known
 
 
 def acknowledge_guidelines(session: Session, *, project: Project, user: User, version: int) -> None:
