@@ -1,6 +1,6 @@
 """Reads of projects, their members and their guidelines."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -96,18 +96,6 @@ def member(session: Session, *, project: Project, user_id: UUID) -> Membership |
         .options(contains_eager(Membership.user))
         .where(Membership.project_id == project.id, Membership.user_id == user_id)
     ).one_or_none()
-
-
-def imported_members(
-    session: Session, *, project: Project, names: Collection[str]
-) -> dict[str, UUID]:
-    """Who carries the judgements of these names in imported files, as far as they are known."""
-    rows = session.execute(
-        select(Membership.imported_name, Membership.user_id).where(
-            Membership.project_id == project.id, Membership.imported_name.in_(names)
-        )
-    )
-    return {name: user_id for name, user_id in rows if name is not None}
 
 
 def guidelines_of(

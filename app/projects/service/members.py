@@ -1,0 +1,196 @@
+"""Who takes part in a project, and how: roles, pauses, what she has read."""
+
+from collections.abc import Collection
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from app.accounts.models import Role, User
+from app.accounts.queries import user_by_email
+from app.accounts.service import audit, imported_user
+from app.errors import Conflict, Invalid, NotFound, found
+from app.projects import queries
+from app.projects.models import Membership, Project
+from app.projects.service.settings import lock
+
+
+def set_member(session: Session, *, project: Project, user: User, role: Role, by: User) -> bool:
+    """Give a person a role in the project; True when she is new to it.
+
+    Raises `Conflict` where the project would lose its last admin.
+    """
+    lock(session, project)  # two admins cannot demote each other at once
+    existing = queries.member(session, project=project, user_id=user.id)
+    if existing is not None and existing.imported_name is not None:
+        raise Invalid(f"{user.name} came with imported data and cannot take part.")
+    if existing is not None and existing.role is Role.ADMIN and role is not Role.ADMIN:
+        _refuse_without_admin(session, project=project, leaving=user)
+    session.execute(
+        insert(Membership)
+        .values(project_id=project.id, user_id=user.id, role=role)
+        .on_conflict_do_update(
+            index_elements=[Membership.project_id, Membership.user_id], set_={"role": role}
+        )
+    )
+    if existing is not None:
+        session.refresh(existing)
+    audit(
+        session,
+        user=by,
+        action="project.member",
+        target=user.email or user.name,
+        project_id=project.id,
+        role=role,
+    )
+    return existing is None
+
+
+def set_member_by_email(
+    session: Session, *, project: Project, email: str, role: Role, by: User
+) -> Membership:
+    """As `set_member`, for the person with this address; `NotFound` where nobody has it."""
+    user = user_by_email(session, email)
+    if user is None:
+        raise NotFound(
+            f"Nobody here has the address {email}. Invite the person under People first, or "
+            "create the account with “touchstone user create”."
+        )
+    set_member(session, project=project, user=user, role=role, by=by)
+    return found(queries.member(session, project=project, user_id=user.id))
+
+
+def remove_member(session: Session, *, project: Project, membership: Membership, by: User) -> None:
+    """End a person's part in the project. What she judged stays."""
+    lock(session, project)  # as in set_member
+    if membership.imported_name is not None:
+        raise Invalid("People who came with imported data stay as long as their judgements do.")
+    if membership.role is Role.ADMIN:
+        _refuse_without_admin(session, project=project, leaving=membership.user)
+    target = membership.user.email or membership.user.name
+    session.delete(membership)
+    audit(
+        session,
+        user=by,
+        action="project.member.remove",
+        target=target,
+        project_id=project.id,
+    )
+
+
+def pause_member(
+    session: Session,
+    *,
+    project: Project,
+    membership: Membership,
+    reason: str,
+    by: User,
+    now: datetime,
+) -> None:
+    """Hand this person no more tasks until she is resumed; twice is once."""
+    paused = session.scalar(
+        update(Membership)
+        .where(
+            Membership.project_id == project.id,
+            Membership.user_id == membership.user_id,
+            Membership.paused_at.is_(None),
+        )
+        .values(paused_at=now, pause_reason=reason or None)
+        .returning(Membership.user_id)
+    )
+    if paused is not None:
+        target = membership.user.email or membership.user.name
+        audit(
+            session,
+            user=by,
+            action="project.member.pause",
+            target=target,
+            project_id=project.id,
+            reason=reason,
+        )
+
+
+def resume_member(session: Session, *, project: Project, membership: Membership, by: User) -> None:
+    """Let a paused person work again; twice is once."""
+    resumed = session.scalar(
+        update(Membership)
+        .where(
+            Membership.project_id == project.id,
+            Membership.user_id == membership.user_id,
+            Membership.paused_at.is_not(None),
+        )
+        .values(paused_at=None, pause_reason=None)
+        .returning(Membership.user_id)
+    )
+    if resumed is not None:
+        target = membership.user.email or membership.user.name
+        audit(
+            session,
+            user=by,
+            action="project.member.resume",
+            target=target,
+            project_id=project.id,
+        )
+
+
+def acknowledge_guidelines(session: Session, *, project: Project, user: User, version: int) -> None:
+    """Remember that the member has read this version; an older one than hers changes nothing."""
+    if not 1 <= version <= project.guidelines_version:
+        raise Invalid(f"The guidelines have no version {version}.")
+    session.execute(
+        update(Membership)
+        .where(
+            Membership.project_id == project.id,
+            Membership.user_id == user.id,
+            Membership.guidelines_read < version,
+        )
+        .values(guidelines_read=version)
+    )
+
+
+def ensure_membership(session: Session, *, project: Project, user: User) -> Membership:
+    """The user's membership; an admin of the installation gets one (admin) when she first works."""
+    session.execute(
+        insert(Membership)
+        .values(project_id=project.id, user_id=user.id, role=Role.ADMIN)
+        .on_conflict_do_nothing()
+    )
+    return found(queries.member(session, project=project, user_id=user.id))
+
+
+def imported_members(
+    session: Session, *, project: Project, names: Collection[str]
+) -> dict[str, UUID]:
+    """The people behind names in imported data, by name; those who are new come in here."""
+    known = select(Membership.imported_name, Membership.user_id).where(
+        Membership.project_id == project.id, Membership.imported_name.in_(names)
+    )
+    members = {str(name): user_id for name, user_id in session.execute(known)}
+    for name in sorted(set(names) - members.keys()):
+        user = imported_user(session, name=name)
+        members[name] = user.id
+        session.add(
+            Membership(
+                project_id=project.id, user_id=user.id, role=Role.ANNOTATOR, imported_name=name
+            )
+        )
+    session.flush()  # judgements refer to them
+    return members
+
+
+def _refuse_without_admin(session: Session, *, project: Project, leaving: User) -> None:
+    another = session.scalar(
+        select(Membership.user_id)
+        .where(
+            Membership.project_id == project.id,
+            Membership.role == Role.ADMIN,
+            Membership.user_id != leaving.id,
+        )
+        .limit(1)
+    )
+    if another is None:
+        raise Conflict(
+            f"{leaving.name} is the only admin of this project. Make somebody else admin first."
+        )

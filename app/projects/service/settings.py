@@ -1,0 +1,134 @@
+"""Making a project, and changing its settings."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.accounts.models import Role, User
+from app.accounts.service import audit
+from app.db import JsonObject
+from app.errors import Conflict, found
+from app.jobs import JobName, defer
+from app.projects import queries, rules
+from app.projects.models import Guidelines, Membership, Project
+from app.projects.schemas import ProjectBody, ProjectPatch
+
+
+def create(session: Session, *, by: User, body: ProjectBody) -> Project:
+    """A project with version 1 of its guidelines and its maker as first admin."""
+    _refuse_taken_name(session, name=body.name)
+    project = Project(
+        name=body.name,
+        description=body.description,
+        criteria=[criterion.model_dump() for criterion in body.criteria],
+        strength_levels=body.strength_levels,
+        allow_ties=body.allow_ties,
+        overlap_min=body.overlap.min,
+        overlap_max=body.overlap.max,
+        overlap_confidence=body.overlap.confidence,
+        gold_rate=body.gold_rate,
+        gold_threshold=body.gold_threshold,
+        lease_minutes=body.lease_minutes,
+        guidelines_version=1,
+        created_by=by.id,
+    )
+    session.add(project)
+    session.flush()  # its id is needed below
+    session.add(Membership(project_id=project.id, user_id=by.id, role=Role.ADMIN))
+    session.add(_version(project, text=body.guidelines, by=by))
+    audit(session, user=by, action="project.create", target=project.name, project_id=project.id)
+    session.flush()  # times and other defaults of the database are part of the answer
+    return project
+
+
+def update_settings(
+    session: Session, *, project: Project, patch: ProjectPatch, by: User, now: datetime
+) -> Project:
+    """Change what `patch` names; a new meaning of judgements is a new guideline version.
+
+    Raises `Conflict` when the patch was made on an older version of the guidelines.
+    """
+    lock(session, project)
+    if patch.guidelines_version not in {None, project.guidelines_version}:
+        raise Conflict(
+            f"Somebody has published version {project.guidelines_version} of the guidelines while "
+            f"you worked on version {patch.guidelines_version}. Nothing of yours was saved: keep "
+            "a copy of your text, open the page again and put your changes into the new version."
+        )
+    before = _settings(session, project)
+    wanted = {**before, **_named(patch)}
+    changed = {key: value for key, value in wanted.items() if value != before[key]}
+    if not changed:
+        return project
+    if "name" in changed:
+        _refuse_taken_name(session, name=changed["name"], but=project)
+    for key, value in changed.items():
+        if key == "paused":
+            project.paused_at = now if value else None
+        elif key != "guidelines":
+            setattr(project, key, value)
+    if rules.alters_meaning(changed):
+        project.guidelines_version += 1
+        session.add(_version(project, text=wanted["guidelines"], by=by))
+    if changed.keys() & {"overlap_min", "overlap_max"}:
+        # Tasks stand right of projects: a job brings their wanted numbers in line.
+        defer(session, JobName.OVERLAP, queueing_lock=f"{project.id}", project_id=f"{project.id}")
+    audit(
+        session,
+        user=by,
+        action="project.update",
+        target=project.name,
+        project_id=project.id,
+        **rules.audited(changed),
+    )
+    session.flush()  # a clash of names is told now, while there is somebody to tell
+    return project
+
+
+def lock(session: Session, project: Project) -> None:
+    """Hold the project's row; rows that refer to it, as those of an import, still come in."""
+    session.refresh(project, with_for_update={"key_share": True})
+
+
+def _refuse_taken_name(session: Session, *, name: str, but: Project | None = None) -> None:
+    taken = select(Project.id).where(func.lower(Project.name) == func.lower(name))
+    if but is not None:
+        taken = taken.where(Project.id != but.id)
+    if session.scalar(taken.limit(1)) is not None:
+        raise Conflict(f"There is already a project called “{name}”. Choose another name.")
+
+
+def _settings(session: Session, project: Project) -> dict[str, Any]:
+    current = found(queries.guidelines_of(session, project=project))
+    columns = [key for key in rules.SETTINGS if key not in {"guidelines", "paused"}]
+    values = {key: getattr(project, key) for key in columns}
+    return {**values, "guidelines": current.text, "paused": project.paused_at is not None}
+
+
+def _named(patch: ProjectPatch) -> dict[str, Any]:
+    """The settings a patch names, by column; null means unchanged."""
+    values: Mapping[str, Any] = patch.model_dump(
+        exclude_none=True, exclude={"overlap", "guidelines_version"}
+    )
+    if patch.overlap is None:
+        return dict(values)
+    return {
+        **values,
+        "overlap_min": patch.overlap.min,
+        "overlap_max": patch.overlap.max,
+        "overlap_confidence": patch.overlap.confidence,
+    }
+
+
+def _version(project: Project, *, text: str, by: User) -> Guidelines:
+    scale: JsonObject = {key: getattr(project, key) for key in rules.SCALE}
+    return Guidelines(
+        project_id=project.id,
+        version=project.guidelines_version,
+        text=text,
+        scale=scale,
+        created_by=by.id,
+    )
