@@ -72,18 +72,25 @@ def responses_of(session: Session, *, task_ids: Collection[UUID]) -> dict[UUID, 
 
 def gold_in_force(session: Session, *, task_id: UUID) -> Gold | None:
     """The gold key that judgements of the task are scored by."""
-    key = session.scalar(
-        select(GoldKey).where(GoldKey.task_id == task_id, GoldKey.suspended_at.is_(None)),
-        execution_options={"populate_existing": True},
+    return gold_keys(session, task_ids=[task_id]).get(task_id)
+
+
+def gold_keys(session: Session, *, task_ids: Collection[UUID]) -> dict[UUID, Gold]:
+    """The gold keys in force of those tasks that have one."""
+    if not task_ids:
+        return {}
+    rows = session.execute(
+        select(
+            GoldKey.task_id,
+            GoldKey.prefers,
+            GoldKey.equal,
+            GoldKey.ties_allowed,
+            GoldKey.explanation,
+        ).where(GoldKey.task_id.in_(task_ids), GoldKey.suspended_at.is_(None))
     )
-    if key is None:
-        return None
-    return Gold(
-        prefers=key.prefers,
-        equal=key.equal,
-        ties_allowed=key.ties_allowed,
-        explanation=key.explanation,
-    )
+    return {
+        row.task_id: Gold(row.prefers, row.equal, row.ties_allowed, row.explanation) for row in rows
+    }
 
 
 def project_and_task(session: Session, *, task_id: UUID) -> tuple[Project, Task] | None:

@@ -53,5 +53,5 @@ class Completion:
 
     counts: bool
     is_late: bool
-    gold: Gold | None = field(default=None)
+    gold: Gold | None = None
     is_gold: bool = False

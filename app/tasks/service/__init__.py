@@ -3,13 +3,20 @@
 from app.tasks.service.claiming import claim, free_expired, lock_member
 from app.tasks.service.finishing import complete, release, renew, skip
 from app.tasks.service.gold import set_gold, unset_gold
-from app.tasks.service.opening import open_tasks, require_rankable, set_overlap
+from app.tasks.service.opening import (
+    lock_opening,
+    open_tasks,
+    require_rankable,
+    set_overlap,
+    try_lock_opening,
+)
 
 __all__ = [
     "claim",
     "complete",
     "free_expired",
     "lock_member",
+    "lock_opening",
     "open_tasks",
     "release",
     "renew",
@@ -17,5 +24,6 @@ __all__ = [
     "set_gold",
     "set_overlap",
     "skip",
+    "try_lock_opening",
     "unset_gold",
 ]

@@ -17,12 +17,24 @@ from app.tasks.schemas import Gold, NewTask, OpenedTask
 from app.tasks.service.gold import put_keys, require_consistent
 
 FEWEST, MOST = 2, 10  # responses of a task
-OPENING_LOCK = 7_204_003  # with the project: two imports of one project do not wait in a circle
+OPENING_LOCK = 7_203  # with the project's hash
 
 
 def identity(response_ids: Sequence[UUID]) -> bytes:
     """What a task is: a set of responses, which belong to one prompt of one project."""
     return hashlib.sha256(b"".join(sorted(each.bytes for each in response_ids))).digest()
+
+
+def lock_opening(session: Session, *, project: Project) -> None:
+    """Let one import of the project write at a time: two would wait for each other's rows."""
+    key = func.hashtext(str(project.id))
+    session.execute(select(func.pg_advisory_xact_lock(OPENING_LOCK, key)))
+
+
+def try_lock_opening(session: Session, *, project: Project) -> bool:
+    """The same lock, or False where somebody has it."""
+    key = func.hashtext(str(project.id))
+    return session.scalars(select(func.pg_try_advisory_xact_lock(OPENING_LOCK, key))).one()
 
 
 def require_rankable(task: NewTask) -> None:
@@ -45,9 +57,7 @@ def open_tasks(
     """
     for task in tasks:
         require_rankable(task)
-    session.execute(
-        select(func.pg_advisory_xact_lock(OPENING_LOCK, func.hashtext(str(project.id))))
-    )
+    lock_opening(session, project=project)
     lines = [(identity(task.response_ids), task) for task in tasks]
     first: dict[bytes, NewTask] = {}
     golden: dict[bytes, NewTask] = {}  # the first line of each that brings a key

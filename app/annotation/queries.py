@@ -1,0 +1,191 @@
+"""Reads of judgements: what an annotator sees of her task and history, and what admins read."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, and_, func, or_, select, tuple_
+from sqlalchemy.orm import Session, aliased
+
+from app.accounts.models import Role, User
+from app.annotation import rules
+from app.annotation.models import Annotation
+from app.annotation.schemas import AssignmentOut, OwnJudgement, PromptOut, ResponseOut
+from app.corpus.models import Prompt
+from app.projects.models import Membership, Project
+from app.tasks import queries as tasks
+from app.tasks.models import Assignment, AssignmentState, Task, TaskKind
+
+
+def assignment_of(
+    session: Session, *, user: User, assignment_id: UUID
+) -> tuple[Assignment, Project, Role] | None:
+    """The user's own assignment with its project and her role there, if she still has a part."""
+    row = session.execute(
+        select(Assignment, Project, Membership.role)
+        .join(Project, Project.id == Assignment.project_id)
+        .join(
+            Membership,
+            and_(
+                Membership.project_id == Assignment.project_id,
+                Membership.user_id == Assignment.user_id,
+            ),
+        )
+        .where(Assignment.id == assignment_id, Assignment.user_id == user.id)
+    ).one_or_none()
+    if row is None:
+        return None
+    return row[0], row[1], Role.ADMIN if user.is_admin else row[2]
+
+
+def current_annotation(session: Session, *, assignment: Assignment) -> Annotation | None:
+    return session.scalar(
+        select(Annotation).where(
+            Annotation.assignment_id == assignment.id, Annotation.is_current.is_(True)
+        )
+    )
+
+
+def annotation_by_key(session: Session, *, user: User, key: str) -> Annotation | None:
+    return session.scalar(
+        select(Annotation).where(Annotation.user_id == user.id, Annotation.idempotency_key == key)
+    )
+
+
+def assignment_view(session: Session, *, assignment: Assignment, project: Project) -> AssignmentOut:
+    """The task in the order of this person's screen, without ids, sources or kind."""
+    shown = tasks.contents(session, task_id=assignment.task_id)
+    order = assignment.display_order or list(range(len(shown.texts)))
+    annotation = None
+    if assignment.state is AssignmentState.SUBMITTED:
+        annotation = current_annotation(session, assignment=assignment)
+    return AssignmentOut(
+        id=str(assignment.id),
+        state=assignment.state,
+        leased_until=assignment.leased_until,
+        project_id=str(project.id),
+        guidelines_version=project.guidelines_version,
+        prompt=PromptOut(messages=shown.messages, system=shown.system),
+        responses=[
+            ResponseOut(label=label, text=shown.texts[position])
+            for label, position in zip(rules.labels(len(order)), order, strict=True)
+        ],
+        criteria=project.criteria,
+        allow_ties=project.allow_ties,
+        strength_levels=project.strength_levels if len(order) == 2 else 0,
+        draft=_draft(assignment),
+        annotation=own_judgement(annotation, order) if annotation else None,
+    )
+
+
+def _draft(assignment: Assignment) -> dict[str, Any] | None:
+    if assignment.draft is None:
+        return None
+    return {**assignment.draft, "revision": assignment.draft_revision}
+
+
+def own_judgement(annotation: Annotation, order: Sequence[int]) -> OwnJudgement:
+    """A stored judgement in the labels its author saw."""
+    label_at = dict(zip(order, rules.labels(len(order)), strict=True))
+    return OwnJudgement(
+        ranking=rules.shown_ranking(annotation.ranks, order),
+        strength=annotation.strength,
+        ratings={
+            key: {
+                label_at[position]: value
+                for position, value in enumerate(values)
+                if value is not None
+            }
+            for key, values in annotation.ratings.items()
+        },
+        rationale=annotation.rationale,
+        flags={label_at[int(position)]: flags for position, flags in annotation.flags.items()},
+        rewrite=annotation.rewrite,
+        revision=annotation.revision,
+    )
+
+
+def is_surplus(session: Session, *, annotation: Annotation) -> bool:
+    """Whether it came too late to count. Gold and repeats never are: they count by design not."""
+    kind = session.scalar(select(Task.kind).where(Task.id == annotation.task_id))
+    return not annotation.counted and not annotation.is_repeat and kind is TaskKind.ORDINARY
+
+
+def can_change(session: Session, *, assignment: Assignment) -> bool:
+    """Whether it is among her last submissions in the project."""
+    later = session.scalars(
+        select(Assignment.id)
+        .where(
+            Assignment.user_id == assignment.user_id,
+            Assignment.project_id == assignment.project_id,
+            Assignment.state == AssignmentState.SUBMITTED,
+            Assignment.display_order.is_not(None),
+            tuple_(Assignment.finished_at, Assignment.ordinal)
+            > tuple_(assignment.finished_at, assignment.ordinal),
+        )
+        .limit(rules.UNDO_DEPTH)
+    ).all()
+    return assignment.display_order is not None and len(later) < rules.UNDO_DEPTH
+
+
+def history(
+    session: Session,
+    *,
+    user: User,
+    project_id: UUID | None,
+    before: tuple[datetime, UUID] | None,
+    limit: int,
+) -> Sequence[Row[Annotation, Assignment, TaskKind, list[Any]]]:
+    """Her current judgements, newest first: (Annotation, Assignment, kind, messages)."""
+    mine = (
+        select(Annotation, Assignment, Task.kind, Prompt.messages)
+        .join(Assignment, Assignment.id == Annotation.assignment_id)
+        .join(Task, Task.id == Assignment.task_id)
+        .join(Prompt, Prompt.id == Task.prompt_id)
+        .where(Assignment.user_id == user.id, Assignment.state == AssignmentState.SUBMITTED)
+        .where(Annotation.is_current.is_(True), Assignment.display_order.is_not(None))
+    )
+    if project_id is not None:
+        mine = mine.where(Assignment.project_id == project_id)
+    if before is not None:
+        mine = mine.where(tuple_(Assignment.finished_at, Assignment.id) < before)
+    return session.execute(
+        mine.order_by(Assignment.finished_at.desc(), Assignment.id.desc()).limit(limit)
+    ).all()
+
+
+def annotations_of(
+    session: Session,
+    *,
+    project: Project,
+    after: tuple[datetime, UUID] | None,
+    limit: int,
+) -> Sequence[Row[Annotation, str | None, str]]:
+    """Every current judgement, oldest first: (Annotation, external_id, who)."""
+    imported = aliased(Membership)
+    who = func.coalesce(Annotation.source, imported.imported_name, User.email, User.name)
+    statement = (
+        select(Annotation, Task.external_id, who.label("annotator"))
+        .join(Task, Task.id == Annotation.task_id)
+        .outerjoin(User, User.id == Annotation.user_id)
+        .outerjoin(
+            imported,
+            and_(
+                imported.user_id == Annotation.user_id,
+                imported.project_id == Annotation.project_id,
+            ),
+        )
+        .where(Annotation.project_id == project.id, Annotation.is_current.is_(True))
+    )
+    if after is not None:
+        at, last = after
+        statement = statement.where(
+            or_(
+                Annotation.submitted_at > at,
+                and_(Annotation.submitted_at == at, Annotation.id > last),
+            )
+        )
+    return session.execute(
+        statement.order_by(Annotation.submitted_at, Annotation.id).limit(limit)
+    ).all()

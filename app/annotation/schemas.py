@@ -1,0 +1,240 @@
+"""What annotators send and see, and what comes in with imported data.
+
+Models that annotators see carry no id of a task or response, no source and no gold.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, StringConstraints
+
+from app.tasks.models import AssignmentState, SkipReason
+
+
+def storable(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("remove the NUL character (\\u0000): it cannot be stored")
+    return text
+
+
+Label = Annotated[str, StringConstraints(max_length=4)]
+Group = Annotated[list[Label], Field(max_length=10)]
+Ranking = Annotated[list[Group], Field(max_length=10)]
+Key = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+Flag = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+Ratings = Annotated[dict[Key, dict[Label, StrictInt]], Field(max_length=10)]
+Flags = dict[Label, Annotated[list[Flag], Field(max_length=10)]]
+Rationale = Annotated[str, StringConstraints(max_length=10_000), AfterValidator(storable)]
+Rewrite = Annotated[str, StringConstraints(max_length=100_000), AfterValidator(storable)]
+Note = Annotated[str, StringConstraints(max_length=2_000), AfterValidator(storable)]
+Milliseconds = Annotated[int, Field(ge=0, le=2**31 - 1)]
+Strength = Annotated[StrictInt, Field(ge=0, le=4)]
+Revision = Annotated[int, Field(ge=0, le=2**31 - 1)]
+
+# What the page offers; the API takes any word of this form.
+FLAGS = {
+    "unsafe": "Unsafe or harmful",
+    "pii": "Private data of a person",
+    "untrue": "States something untrue",
+    "off_topic": "Does not answer the prompt",
+    "broken": "Cut off or unreadable",
+    "unacceptable": "Nobody should be shown this",
+}
+SKIP_REASONS = {
+    SkipReason.UNSAFE: "It is unsafe or upsetting",
+    SkipReason.UNCLEAR: "The prompt is unclear",
+    SkipReason.LANGUAGE: "I do not know the language well enough",
+    SkipReason.OUTSIDE_MY_KNOWLEDGE: "It is outside my knowledge",
+    SkipReason.BROKEN: "Something is broken or missing",
+    SkipReason.OTHER: "Something else",
+}
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Times(Body):
+    """What the browser measured. `wall_ms`: since the task was painted."""
+
+    wall_ms: Milliseconds | None = None
+    visible_ms: Milliseconds | None = None
+    active_ms: Milliseconds | None = None
+
+
+class JudgementBody(Body):
+    """`PUT /assignments/{id}/annotation`: groups of labels, best first; a group is a tie."""
+
+    ranking: Ranking
+    strength: Strength | None = None
+    ratings: Ratings = {}
+    rationale: Rationale | None = None
+    flags: Flags = {}
+    rewrite: Rewrite | None = None
+    times: Times = Times()
+    revision: Revision | None = None
+
+
+class DraftBody(Body):
+    """`PUT /assignments/{id}/draft`: any part of a judgement; `revision` grows with each save."""
+
+    ranking: Ranking | None = None
+    strength: Strength | None = None
+    ratings: Ratings = {}
+    rationale: Rationale | None = None
+    flags: Flags = {}
+    rewrite: Rewrite | None = None
+    revision: Revision
+
+
+class ClaimBody(Body):
+    after: str | None = None
+
+
+class SkipBody(Body):
+    reason: SkipReason
+    note: Note | None = None
+
+
+class GoldBody(Body):
+    """`PUT /tasks/{id}/gold`: pairs of response ids; the first of a pair is the better one."""
+
+    prefers: Annotated[list[tuple[str, str]], Field(max_length=100)]
+    equal: Annotated[list[tuple[str, str]], Field(max_length=100)] = []
+    ties_allowed: bool = False
+    explanation: Rationale = ""
+
+
+class GoldOut(GoldBody):
+    task_id: str
+
+
+class PromptOut(BaseModel):
+    messages: list[Any]
+    system: str | None = None
+
+
+class ResponseOut(BaseModel):
+    label: str
+    text: str
+
+
+class OwnJudgement(BaseModel):
+    """The annotator's own answer, in the labels of her screen."""
+
+    ranking: list[list[str]]
+    strength: int | None = None
+    ratings: dict[str, dict[str, int]] = {}
+    rationale: str | None = None
+    flags: dict[str, list[str]] = {}
+    rewrite: str | None = None
+    revision: int
+
+
+class AssignmentOut(BaseModel):
+    """A task as its annotator sees it (contract §3)."""
+
+    id: str
+    state: AssignmentState
+    leased_until: datetime | None
+    project_id: str
+    guidelines_version: int
+    prompt: PromptOut
+    responses: list[ResponseOut]
+    criteria: list[dict[str, Any]]
+    allow_ties: bool
+    strength_levels: int
+    draft: dict[str, Any] | None = None
+    annotation: OwnJudgement | None = None
+    html: str | None = None
+
+
+class SubmittedOut(BaseModel):
+    """`next` is there where it was asked for: the following assignment, or null."""
+
+    id: str
+    revision: int
+    counted: bool
+    next: AssignmentOut | None = None
+
+
+class DraftOut(BaseModel):
+    revision: int
+    saved: bool
+
+
+class HistoryItem(OwnJudgement):
+    id: str
+    assignment_id: str
+    project_id: str
+    prompt: str  # how its last turn begins
+    counted: bool
+    can_change: bool
+    submitted_at: datetime
+
+
+class HistoryPage(BaseModel):
+    items: list[HistoryItem]
+    next_cursor: str | None
+
+
+class TimesOut(BaseModel):
+    wall_ms: int | None
+    visible_ms: int | None
+    active_ms: int | None
+
+
+class AnnotationOut(BaseModel):
+    """For admins. `ranks`, `ratings` and `flags` are by the order of `response_ids`."""
+
+    id: str
+    task_id: str
+    external_id: str | None
+    annotator: str
+    response_ids: list[str]
+    ranks: list[int]
+    strength: int | None
+    ratings: dict[str, list[int | None]]
+    rationale: str | None
+    flags: dict[str, list[str]]
+    rewrite: str | None
+    counted: bool
+    repeat: bool
+    revision: int
+    guidelines_version: int
+    submitted_at: datetime
+    times: TimesOut
+
+
+class AnnotationPage(BaseModel):
+    items: list[AnnotationOut]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedJudgement:
+    """A judgement that comes with the data, by a named person or a source (`dataset:hh-rlhf`).
+
+    `ranks` are by canonical position (`OpenedTask.canonical`), in any numbers that order them.
+    """
+
+    task_id: UUID
+    annotator: str
+    ranks: Sequence[int]
+    strength: int | None = None
+    rationale: str | None = None
+    created_at: datetime | None = None
+    ratings: dict[str, list[int | None]] = field(default_factory=dict)
+    flags: dict[str, list[str]] = field(default_factory=dict)  # by position
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What an import of judgements did; `known` were there already."""
+
+    recorded: int
+    repeats: int
+    known: int

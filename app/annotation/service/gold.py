@@ -1,0 +1,152 @@
+"""What gold says of people: scored when they submit, and again when a key changes."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from app.accounts.models import User
+from app.accounts.service import audit
+from app.annotation.models import Annotation
+from app.annotation.schemas import GoldBody
+from app.errors import Conflict, Invalid
+from app.projects.models import Membership, Project, Standing
+from app.tasks import queries as task_queries
+from app.tasks import rules as task_rules
+from app.tasks import service as tasks
+from app.tasks.models import Task
+from app.tasks.schemas import Gold
+
+PAUSED_BECAUSE = (
+    "Several of your answers to control questions were not right. Please read the guidelines "
+    "again, then ask an admin of the project to let you go on."
+)
+
+
+def passes(gold: Gold, ranks: Sequence[int]) -> bool:
+    return task_rules.satisfies(
+        ranks, prefers=gold.prefers, equal=gold.equal, ties_allowed=gold.ties_allowed
+    )
+
+
+def set_gold(
+    session: Session, *, task: Task, project: Project, body: GoldBody, by: User, now: datetime
+) -> Gold:
+    """Make a task gold or change its key; what people judged already is scored anew."""
+    _lock_members(session, project=project)
+    order = task_queries.responses_of(session, task_ids=[task.id])[task.id]
+    gold = Gold(
+        prefers=_positions(body.prefers, order=order),
+        equal=_positions(body.equal, order=order),
+        ties_allowed=body.ties_allowed,
+        explanation=body.explanation,
+    )
+    tasks.set_gold(session, task=task, gold=gold, size=len(order), by=by)
+    judged = session.execute(
+        select(Annotation.id, Annotation.user_id, Annotation.ranks).where(
+            Annotation.task_id == task.id, Annotation.user_id.is_not(None)
+        )
+    ).all()
+    for passed in (True, False):
+        ids = [row.id for row in judged if passes(gold, row.ranks) is passed]
+        session.execute(
+            update(Annotation)
+            .where(Annotation.id.in_(ids))
+            .values(counted=False, gold_passed=passed)
+        )
+    restand(session, project=project, user_ids={row.user_id for row in judged}, now=now)
+    audit(session, user=by, action="gold.set", target=str(task.id), project_id=project.id)
+    return gold
+
+
+def unset_gold(session: Session, *, task: Task, project: Project, by: User, now: datetime) -> None:
+    """Make a gold task ordinary; people's judgements of it count from now on. Twice is once."""
+    _lock_members(session, project=project)
+    if not tasks.unset_gold(session, task=task, project=project):
+        return
+    judged = session.scalars(
+        update(Annotation)
+        .where(Annotation.task_id == task.id, Annotation.user_id.is_not(None))
+        .values(counted=~Annotation.is_repeat & Annotation.is_current, gold_passed=None)
+        .returning(Annotation.user_id)
+    ).all()
+    restand(session, project=project, user_ids={each for each in judged if each}, now=now)
+    audit(session, user=by, action="gold.unset", target=str(task.id), project_id=project.id)
+
+
+def restand(
+    session: Session,
+    *,
+    project: Project,
+    user_ids: Collection[UUID],
+    now: datetime,
+    may_pause: bool = False,
+) -> None:
+    """Recount people's gold answers, and what follows: standing, gold share, pause."""
+    if not user_ids:
+        return
+    tally = (
+        select(
+            Annotation.user_id,
+            func.count().label("seen"),
+            func.count().filter(Annotation.gold_passed.is_(True)).label("passed"),
+        )
+        .where(
+            Annotation.project_id == project.id,
+            Annotation.user_id.in_(user_ids),
+            Annotation.gold_passed.is_not(None),
+            Annotation.is_current.is_(True),
+            Annotation.is_repeat.is_(False),
+        )
+        .group_by(Annotation.user_id)
+    )
+    counts = {row.user_id: (row.seen, row.passed) for row in session.execute(tally)}
+    for user_id in user_ids:
+        seen, passed = counts.get(user_id, (0, 0))
+        standing = Standing(
+            task_rules.standing(seen=seen, passed=passed, threshold=project.gold_threshold)
+        )
+        values = {
+            "gold_seen": seen,
+            "gold_passed": passed,
+            "standing": standing,
+            "gold_share": (
+                None if standing is Standing.GOOD else task_rules.raised_share(project.gold_rate)
+            ),
+        }
+        hers = (Membership.project_id == project.id, Membership.user_id == user_id)
+        session.execute(update(Membership).where(*hers).values(**values))
+        if may_pause and standing is Standing.FAILED:
+            session.execute(
+                update(Membership)
+                .where(*hers, Membership.paused_at.is_(None))
+                .values(paused_at=now, pause_reason=PAUSED_BECAUSE)
+            )
+
+
+def _lock_members(session: Session, *, project: Project) -> None:
+    """Memberships come before tasks in the order of locks (see `tasks.service.claiming`).
+
+    An import takes them the other way round, so none may be under way.
+    """
+    if not tasks.try_lock_opening(session, project=project):
+        raise Conflict("An import into this project is under way. Try again when it has ended.")
+    session.execute(
+        select(Membership.user_id)
+        .where(Membership.project_id == project.id)
+        .order_by(Membership.user_id)
+        .with_for_update(key_share=True)
+    )
+
+
+def _positions(pairs: Sequence[tuple[str, str]], *, order: Sequence[UUID]) -> list[tuple[int, int]]:
+    places = {str(response_id): place for place, response_id in enumerate(order)}
+    unknown = [name for pair in pairs for name in pair if name not in places]
+    if unknown:
+        raise Invalid(
+            f"{unknown[0]} is not a response of this task; it has {', '.join(places)}.",
+            errors=[{"field": "prefers", "message": f"unknown response {unknown[0]}"}],
+        )
+    return [(places[i], places[j]) for i, j in pairs]

@@ -1,0 +1,201 @@
+"""Judgements that come with imported data: people's are counted, sources' are kept beside."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import func, insert, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.orm import Session
+
+from app.annotation import rules
+from app.annotation.models import Annotation
+from app.annotation.schemas import ImportedJudgement, Recorded
+from app.annotation.service.gold import passes, restand
+from app.db import JsonObject
+from app.projects.models import Project
+from app.projects.service import imported_members
+from app.tasks import queries as task_queries
+from app.tasks import service as tasks
+from app.tasks.models import Assignment, AssignmentState, Task, TaskKind
+from app.tasks.schemas import Gold
+
+
+@dataclass(slots=True)
+class Batch:
+    """Rows to write, gathered in the order of the judgements."""
+
+    assignments: list[JsonObject] = field(default_factory=list)
+    annotations: list[JsonObject] = field(default_factory=list)
+    counted: Counter[UUID] = field(default_factory=Counter)  # judgements more, by task
+    golden: set[UUID] = field(default_factory=set)  # people who answered gold
+
+
+def record_imported(
+    session: Session, *, project: Project, judgements: Sequence[ImportedJudgement], now: datetime
+) -> Recorded:
+    """Record judgements of open tasks, in the order given; the same one again is known.
+
+    A named person's first judgement of an ordinary task counts, and raises the wanted number
+    where need be; a second, different one is a repeat. A source has one judgement per task.
+    """
+    tasks.lock_opening(session, project=project)
+    sources = [each for each in judgements if rules.is_source(each.annotator)]
+    people = [each for each in judgements if not rules.is_source(each.annotator)]
+    recorded = _record_sources(session, project=project, judgements=sources, now=now)
+    repeats = 0
+    if people:
+        batch = _sorted_out(session, project=project, judgements=people, now=now)
+        _write(session, project=project, batch=batch, now=now)
+        recorded += len(batch.annotations)
+        repeats = sum(row["is_repeat"] for row in batch.annotations)
+    return Recorded(recorded=recorded, repeats=repeats, known=len(judgements) - recorded)
+
+
+def _record_sources(
+    session: Session, *, project: Project, judgements: Sequence[ImportedJudgement], now: datetime
+) -> int:
+    if not judgements:
+        return 0
+    rows = [
+        _annotation(project, judgement, now=now) | {"source": judgement.annotator}
+        for judgement in judgements
+    ]
+    recorded = session.scalars(
+        upsert(Annotation).on_conflict_do_nothing().returning(Annotation.id), rows
+    )
+    return len(recorded.all())
+
+
+def _sorted_out(
+    session: Session, *, project: Project, judgements: Sequence[ImportedJudgement], now: datetime
+) -> Batch:
+    """Which judgements are new, which repeat another of the same person, which are known."""
+    members = imported_members(
+        session, project=project, names={each.annotator for each in judgements}
+    )
+    kinds, keys = _tasks(session, task_ids={each.task_id for each in judgements})
+    given = [(each.task_id, members[each.annotator]) for each in judgements]
+    known = _known(session, pairs=given)
+    batch = Batch()
+    for judgement, pair in zip(judgements, given, strict=True):
+        row = _annotation(project, judgement, now=now)
+        before = known.setdefault(pair, set())
+        if row["body_hash"] in before:
+            continue
+        task_id, user_id = pair
+        row["user_id"] = user_id
+        row["assignment_id"] = uuid4()
+        row["is_repeat"] = bool(before)
+        row["counted"] = not before and kinds[task_id] is TaskKind.ORDINARY
+        if task_id in keys:
+            row["gold_passed"] = passes(keys[task_id], row["ranks"])
+            batch.golden.add(user_id)
+        batch.counted[task_id] += row["counted"]
+        batch.annotations.append(row)
+        batch.assignments.append(_assignment(row))
+        before.add(row["body_hash"])
+    return batch
+
+
+def _tasks(
+    session: Session, *, task_ids: set[UUID]
+) -> tuple[Mapping[UUID, TaskKind], Mapping[UUID, Gold]]:
+    """Kind and gold key in force of each task; their rows are held, so that both stay."""
+    kinds = {
+        row.id: row.kind
+        for row in session.execute(
+            select(Task.id, Task.kind)
+            .where(Task.id.in_(task_ids))
+            .order_by(Task.identity)
+            .with_for_update(key_share=True)
+        )
+    }
+    golden = [task_id for task_id, kind in kinds.items() if kind is TaskKind.GOLD]
+    return kinds, task_queries.gold_keys(session, task_ids=golden)
+
+
+def _known(
+    session: Session, *, pairs: Sequence[tuple[UUID, UUID]]
+) -> dict[tuple[UUID, UUID], set[bytes | None]]:
+    """What these people have judged of these tasks, as hashes."""
+    known: dict[tuple[UUID, UUID], set[bytes | None]] = {}
+    rows = session.execute(
+        select(Annotation.task_id, Annotation.user_id, Annotation.body_hash).where(
+            tuple_(Annotation.task_id, Annotation.user_id).in_(set(pairs))
+        )
+    )
+    for task_id, user_id, digest in rows:
+        if user_id is not None:
+            known.setdefault((task_id, user_id), set()).add(digest)
+    return known
+
+
+def _annotation(project: Project, judgement: ImportedJudgement, *, now: datetime) -> JsonObject:
+    """A row as of nobody in particular; the hash is what makes it the same one again."""
+    ranks = rules.standard_ranks(judgement.ranks)
+    content: list[Any] = [
+        ranks,
+        judgement.strength,
+        judgement.rationale,
+        judgement.created_at.isoformat() if judgement.created_at else None,
+        judgement.ratings,
+        judgement.flags,
+    ]
+    return {
+        "id": uuid4(),
+        "project_id": project.id,
+        "task_id": judgement.task_id,
+        "assignment_id": None,
+        "user_id": None,
+        "source": None,
+        "guidelines_version": project.guidelines_version,
+        "counted": False,
+        "is_repeat": False,
+        "gold_passed": None,
+        "ranks": ranks,
+        "strength": judgement.strength,
+        "ratings": judgement.ratings,
+        "rationale": judgement.rationale,
+        "flags": judgement.flags,
+        "body_hash": hashlib.sha256(json.dumps(content, sort_keys=True).encode()).digest(),
+        "submitted_at": judgement.created_at or now,
+    }
+
+
+def _assignment(row: JsonObject) -> JsonObject:
+    """What leads from a person to what she judged; nobody saw it here, so it has no order."""
+    return {
+        "id": row["assignment_id"],
+        "project_id": row["project_id"],
+        "task_id": row["task_id"],
+        "user_id": row["user_id"],
+        "state": AssignmentState.SUBMITTED,
+        "is_repeat": row["is_repeat"],
+        "created_at": row["submitted_at"],
+        "finished_at": row["submitted_at"],
+    }
+
+
+def _write(session: Session, *, project: Project, batch: Batch, now: datetime) -> None:
+    if not batch.annotations:
+        return
+    by_number: dict[int, list[UUID]] = {}
+    for task_id, number in batch.counted.items():
+        by_number.setdefault(number, []).append(task_id)
+    for number, task_ids in by_number.items():
+        if number:
+            counted = Task.leased + Task.counted + number
+            session.execute(
+                update(Task)
+                .where(Task.id.in_(task_ids))
+                .values(counted=Task.counted + number, wanted=func.greatest(Task.wanted, counted))
+            )
+    session.execute(insert(Assignment), batch.assignments)
+    session.execute(insert(Annotation), batch.annotations)
+    restand(session, project=project, user_ids=batch.golden, now=now)

@@ -1,0 +1,69 @@
+"""How many judgements a task gets: exactly K, or as many as it takes to be sure (design §4.7)."""
+
+from collections.abc import Collection
+from uuid import UUID
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from app.annotation import rules
+from app.annotation.models import Annotation
+from app.projects.models import Membership, Project
+from app.tasks import service as tasks
+from app.tasks.models import Task
+
+
+def apply_overlap(
+    session: Session, *, project: Project, after: bytes = b"", limit: int = 1000
+) -> bytes | None:
+    """Bring the next `limit` tasks in line with the project's overlap.
+
+    Answers where to go on, None at the end. A transaction per batch keeps claims going meanwhile.
+    """
+    batch = tasks.set_overlap(session, project=project, after=after, limit=limit)
+    decide_overlap(session, project=project, task_ids=[task_id for task_id, _ in batch])
+    return batch[-1][1] if len(batch) == limit else None
+
+
+def decide_overlap(session: Session, *, project: Project, task_ids: Collection[UUID]) -> None:
+    """Ask for one judgement more where all that were wanted are in and the answer is unsure."""
+    if project.overlap_max <= project.overlap_min or not task_ids:
+        return
+    votes = session.execute(
+        select(Annotation.task_id, Annotation.ranks, Membership.gold_seen, Membership.gold_passed)
+        .join(Task, Task.id == Annotation.task_id)
+        .outerjoin(
+            Membership,
+            (Membership.project_id == Annotation.project_id)
+            & (Membership.user_id == Annotation.user_id),
+        )
+        .where(
+            Annotation.task_id.in_(task_ids),
+            Annotation.is_current.is_(True),
+            Annotation.counted.is_(True),
+            Task.counted == Task.wanted,
+            Task.wanted < project.overlap_max,
+        )
+    )
+    judged: dict[UUID, list[tuple[int, float]]] = {}
+    answers: dict[UUID, int] = {}
+    for task_id, ranks, seen, passed in votes:
+        accuracy = rules.expected_accuracy(gold_seen=seen or 0, gold_passed=passed or 0)
+        judged.setdefault(task_id, []).append((rules.leading_answer(ranks), accuracy))
+        answers[task_id] = len(ranks) + project.allow_ties
+    confidence = project.overlap_confidence or rules.DEFAULT_CONFIDENCE
+    unsure = [
+        task_id
+        for task_id, given in judged.items()
+        if rules.leading_posterior(given, answers=answers[task_id]) < confidence
+    ]
+    if unsure:
+        session.execute(
+            update(Task)
+            .where(
+                Task.id.in_(unsure),
+                Task.counted == Task.wanted,
+                Task.wanted < project.overlap_max,
+            )
+            .values(wanted=Task.wanted + 1)
+        )

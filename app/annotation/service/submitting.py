@@ -1,0 +1,279 @@
+"""Handing in a judgement: once, late, again under the same key, or changed afterwards."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from app.accounts.models import User
+from app.annotation import queries, rules
+from app.annotation.models import Annotation
+from app.annotation.schemas import DraftBody, DraftOut, JudgementBody
+from app.annotation.service.gold import passes, restand
+from app.annotation.service.overlap import decide_overlap
+from app.errors import Conflict, Invalid, found
+from app.projects.models import Project
+from app.tasks import queries as task_queries
+from app.tasks import service as tasks
+from app.tasks.models import Assignment, AssignmentState
+from app.tasks.schemas import Completion
+
+MAX_WALL_MS = 2**31 - 1
+OTHER_BODY = (
+    "This idempotency key was used for another judgement. Send each judgement under its own key."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What a submission left behind; `is_new` is False for a replay of an earlier one."""
+
+    annotation: Annotation
+    counted: bool  # as its author may know it: gold and repeats look like any other task
+    is_new: bool
+
+
+def submit(
+    session: Session,
+    *,
+    assignment: Assignment,
+    project: Project,
+    user: User,
+    judgement: JudgementBody,
+    key: str | None,
+    now: datetime,
+) -> Submission:
+    """Record the annotator's order of the responses and close the assignment.
+
+    The same key and body again answer as the first time; another body under the key is `Invalid`.
+    On a submitted assignment, a new key with the current revision appends one, a stale revision
+    is `Conflict`.
+    """
+    tasks.lock_member(session, project=project, user=user)
+    values = _values(assignment, project=project, judgement=judgement)
+    digest = body_hash(assignment, judgement)
+    completion = tasks.complete(session, assignment=assignment, now=now)
+    if completion is None:
+        session.refresh(assignment)
+        replay = _replay(session, assignment=assignment, user=user, key=key, digest=digest)
+        if replay is not None:
+            surplus = queries.is_surplus(session, annotation=replay)
+            return Submission(replay, counted=not surplus, is_new=False)
+        return _revise(
+            session,
+            assignment=assignment,
+            project=project,
+            user=user,
+            values=values | {"idempotency_key": key, "body_hash": digest},
+            revision=judgement.revision,
+            now=now,
+        )
+    annotation = _append(
+        session,
+        assignment=assignment,
+        project=project,
+        user=user,
+        values=values
+        | _times(assignment, judgement, now=now)
+        | {"idempotency_key": key, "body_hash": digest},
+        counted=completion.counts,
+        gold_passed=_passed(completion, values["ranks"]),
+        now=now,
+    )
+    _follow_up(session, annotation=annotation, project=project, user=user, now=now)
+    is_ordinary = not completion.is_gold and not assignment.is_repeat
+    return Submission(annotation, counted=completion.counts or not is_ordinary, is_new=True)
+
+
+def body_hash(assignment: Assignment, judgement: JudgementBody) -> bytes:
+    content = {"assignment": str(assignment.id), **judgement.model_dump(mode="json")}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).digest()
+
+
+def _values(
+    assignment: Assignment, *, project: Project, judgement: JudgementBody
+) -> dict[str, Any]:
+    """The judgement in canonical order; `Invalid` where it does not fit the task."""
+    order = assignment.display_order
+    if order is None:
+        raise Conflict("This judgement came with imported data and cannot be changed here.")
+    size = len(order)
+    rules.require_ranking(judgement.ranking, size=size, allow_ties=project.allow_ties)
+    flags = rules.positions(judgement.flags, display_order=order)
+    return {
+        "ranks": rules.canonical_ranks(judgement.ranking, order),
+        "strength": rules.applicable_strength(
+            judgement.strength,
+            ranking=judgement.ranking,
+            size=size,
+            levels=project.strength_levels,
+        ),
+        "ratings": rules.canonical_ratings(
+            judgement.ratings, criteria=project.criteria, display_order=order
+        ),
+        "rationale": judgement.rationale or None,
+        "flags": {str(place): sorted(set(marks)) for place, marks in flags.items() if marks},
+        "rewrite": judgement.rewrite or None,
+    }
+
+
+def _times(
+    assignment: Assignment, judgement: JudgementBody, *, now: datetime
+) -> dict[str, int | None]:
+    """Times within the lease; a prefetched task was not looked at since it was claimed."""
+    passed = max(0, int((now - assignment.created_at).total_seconds() * 1000))
+    told = judgement.times
+    wall = min(passed, MAX_WALL_MS) if told.wall_ms is None else min(passed, told.wall_ms)
+    visible, active = rules.plausible_times(
+        wall_ms=wall, visible_ms=told.visible_ms, active_ms=told.active_ms
+    )
+    return {"wall_ms": wall, "visible_ms": visible, "active_ms": active}
+
+
+def _append(
+    session: Session,
+    *,
+    assignment: Assignment,
+    project: Project,
+    user: User,
+    values: dict[str, Any],
+    counted: bool,
+    gold_passed: bool | None,
+    now: datetime,
+    revision: int = 1,
+) -> Annotation:
+    """The row; `Invalid` when its key was used on another assignment."""
+    annotation: Annotation | None = session.scalar(
+        insert(Annotation)
+        .values(
+            id=uuid4(),
+            project_id=project.id,
+            task_id=assignment.task_id,
+            assignment_id=assignment.id,
+            user_id=user.id,
+            guidelines_version=project.guidelines_version,
+            revision=revision,
+            is_current=True,
+            is_repeat=assignment.is_repeat,
+            counted=counted,
+            gold_passed=gold_passed,
+            submitted_at=now,
+            **values,
+        )
+        .on_conflict_do_nothing(index_elements=[Annotation.user_id, Annotation.idempotency_key])
+        .returning(Annotation)
+    )
+    if annotation is None:
+        raise Invalid(OTHER_BODY)
+    return annotation
+
+
+def _passed(completion: Completion, ranks: list[int]) -> bool | None:
+    return None if completion.gold is None else passes(completion.gold, ranks)
+
+
+def _follow_up(
+    session: Session, *, annotation: Annotation, project: Project, user: User, now: datetime
+) -> None:
+    """What a judgement changes beyond itself: her standing, or how many more are wanted."""
+    if annotation.gold_passed is not None:
+        restand(
+            session,
+            project=project,
+            user_ids=[user.id],
+            now=now,
+            may_pause=not annotation.gold_passed,
+        )
+    elif annotation.counted:
+        decide_overlap(session, project=project, task_ids=[annotation.task_id])
+
+
+def _replay(
+    session: Session, *, assignment: Assignment, user: User, key: str | None, digest: bytes
+) -> Annotation | None:
+    """The annotation this request made the first time it came, if it came before."""
+    if key is None:
+        current = queries.current_annotation(session, assignment=assignment)
+        return current if current is not None and current.body_hash == digest else None
+    known = queries.annotation_by_key(session, user=user, key=key)
+    if known is not None and known.body_hash != digest:
+        raise Invalid(OTHER_BODY)
+    return known
+
+
+def _revise(
+    session: Session,
+    *,
+    assignment: Assignment,
+    project: Project,
+    user: User,
+    values: dict[str, Any],
+    revision: int | None,
+    now: datetime,
+) -> Submission:
+    """Append a revision to a submitted judgement; the older ones stay."""
+    if not queries.can_change(session, assignment=assignment):
+        raise Conflict(
+            f"Only your last {rules.UNDO_DEPTH} answers can still be changed. "
+            "If this one is wrong, tell a reviewer."
+        )
+    replaced = session.scalar(
+        update(Annotation)
+        .where(
+            Annotation.assignment_id == assignment.id,
+            Annotation.is_current.is_(True),
+            Annotation.revision == revision,
+        )
+        .values(is_current=False)
+        .returning(Annotation)
+    )
+    if replaced is None:
+        newest = found(queries.current_annotation(session, assignment=assignment))
+        raise Conflict(
+            "You have answered this task already, perhaps in another tab. Look at that answer "
+            f"(revision {newest.revision}) and change it there.",
+            errors=[{"field": "revision", "message": f"the current one is {newest.revision}"}],
+        )
+    gold = task_queries.gold_in_force(session, task_id=assignment.task_id)
+    times = ("wall_ms", "visible_ms", "active_ms")  # of the judgement, not of its correction
+    annotation = _append(
+        session,
+        assignment=assignment,
+        project=project,
+        user=user,
+        values=values | {name: getattr(replaced, name) for name in times},
+        counted=replaced.counted,
+        gold_passed=None if gold is None else passes(gold, values["ranks"]),
+        now=now,
+        revision=replaced.revision + 1,
+    )
+    _follow_up(session, annotation=annotation, project=project, user=user, now=now)
+    surplus = queries.is_surplus(session, annotation=annotation)
+    return Submission(annotation, counted=not surplus, is_new=True)
+
+
+def save_draft(session: Session, *, assignment: Assignment, draft: DraftBody) -> DraftOut:
+    """Keep an unfinished judgement; one that is older than what is kept is dropped."""
+    content = draft.model_dump(mode="json", exclude_defaults=True, exclude={"revision"})
+    saved = session.scalar(
+        update(Assignment)
+        .where(
+            Assignment.id == assignment.id,
+            Assignment.state != AssignmentState.SUBMITTED,
+            Assignment.draft_revision < draft.revision,
+        )
+        .values(draft=content, draft_revision=draft.revision)
+        .returning(Assignment.draft_revision)
+    )
+    if saved is not None:
+        return DraftOut(revision=saved, saved=True)
+    current = session.scalars(
+        select(Assignment.draft_revision).where(Assignment.id == assignment.id)
+    ).one()
+    return DraftOut(revision=current, saved=False)
