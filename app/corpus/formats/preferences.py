@@ -195,7 +195,7 @@ def _pair(
         messages=messages,
         system=system,
         responses=responses,
-        annotations=[ImportedAnnotation(ranks=[1, 2], source=judge)],
+        annotations=[ImportedAnnotation(annotator=judge, ranks=[1, 2])],
         external_id=identifier_of(row, "id"),
         source=text_of(row, "source"),
         tags=tags_of(row),

@@ -32,11 +32,10 @@ class ImportedResponse:
 
 @dataclass(frozen=True, slots=True)
 class ImportedAnnotation:
-    """A judgement in the order of the line's responses, by a person (`annotator`) or a `source`."""
+    """A judgement in the order of the line's responses, by a person or a `dataset:` or `model:`."""
 
+    annotator: str
     ranks: list[int]
-    annotator: str | None = None
-    source: str | None = None
     strength: int | None = None
     rationale: str | None = None
     created_at: datetime | None = None

@@ -24,7 +24,6 @@ from app.corpus.formats.values import (
 )
 from app.corpus.rules import weak_order
 
-SOURCES = ("dataset:", "model:")  # names that are origins, not people
 MAX_NAME = 200
 MAX_STRENGTH = 4
 ABOUT = frozenset({"id", "prompt", "system", "source", "tags", "language"})
@@ -137,12 +136,10 @@ def _annotation(item: Any, *, where: str, responses: int) -> ImportedAnnotation:
         raise BadLine(f"{where} needs an “annotator”: a name, or a source such as dataset:mine.")
     if len(name) > MAX_NAME:
         raise BadLine(f"{where} has an annotator's name of more than {MAX_NAME} characters.")
-    is_source = name.startswith(SOURCES)
     ranks = ranks_of(item.get("ranks"), where=where, responses=responses)
     return ImportedAnnotation(
+        annotator=name,
         ranks=ranks,
-        annotator=None if is_source else name,
-        source=name if is_source else None,
         strength=_strength(item.get("strength"), ranks=ranks, where=where),
         rationale=text_of(item, "rationale"),
         created_at=_moment(item.get("created_at"), where=where),

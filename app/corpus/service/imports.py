@@ -141,6 +141,12 @@ def _guarded(session: Session, *, import_id: UUID, attempt: int, **values: Any) 
         raise LeaseLost(import_id, attempt)
 
 
+def give_back_import(session: Session, *, import_id: UUID, attempt: int) -> None:
+    """Put an import back into the queue: its worker ends before it does."""
+    _guarded(session, import_id=import_id, attempt=attempt, state=JobState.QUEUED)
+    defer(session, JobName.IMPORT, import_id=str(import_id))
+
+
 def cancel_import(session: Session, *, row: Import, by: User) -> None:
     """Stop an import that has not ended; nothing of it stays."""
     cancelled = session.scalar(

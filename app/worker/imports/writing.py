@@ -1,0 +1,137 @@
+"""A batch of imported rows as prompts, responses, tasks and judgements."""
+
+from collections.abc import Iterator, Sequence
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from app.accounts.models import User
+from app.annotation import service as annotation
+from app.annotation.schemas import ImportedJudgement
+from app.corpus import service as corpus
+from app.corpus.formats import ImportedAnnotation, ImportedGold, ImportedTask
+from app.corpus.rules import canonical_order
+from app.corpus.schemas import NewPrompt, NewResponse, Stored
+from app.db import database_now
+from app.projects.models import Project
+from app.tasks import service as tasks
+from app.tasks.schemas import Gold, NewTask, OpenedTask
+
+
+def write_batch(
+    session: Session,
+    batch: Sequence[ImportedTask],
+    *,
+    project: Project,
+    by: User | None,
+    import_id: UUID,
+) -> int:
+    """Write the rows; answers how many of them added something."""
+    prompts = corpus.add_prompts(
+        session, project=project, prompts=[_prompt(task) for task in batch], import_id=import_id
+    )
+    rankable = [
+        (task, prompt) for task, prompt in zip(batch, prompts, strict=True) if task.responses
+    ]
+    imported = sum(
+        prompt.is_new for task, prompt in zip(batch, prompts, strict=True) if not task.responses
+    )
+    if rankable:
+        imported += _write_tasks(session, rankable, project=project, by=by)
+    return imported
+
+
+def _write_tasks(
+    session: Session,
+    rows: Sequence[tuple[ImportedTask, Stored]],
+    *,
+    project: Project,
+    by: User | None,
+) -> int:
+    """Write tasks of stored prompts with their judgements; answers how many rows added something.
+
+    Responses are handed on by their hashes: which one the file preferred must not show in the
+    canonical order.
+    """
+    stored = iter(corpus.add_responses(session, responses=list(_responses(rows))))
+    new_tasks, orders = [], []
+    for task, prompt in rows:
+        responses = [next(stored) for _ in task.responses]
+        order = canonical_order([response.content_hash for response in responses])
+        orders.append(order)
+        new_tasks.append(
+            NewTask(
+                prompt_id=prompt.id,
+                response_ids=[responses[place].id for place in order],
+                external_id=task.external_id,
+                gold=_gold(task.gold, order=order),
+                meta=task.meta,
+            )
+        )
+    opened = tasks.open_tasks(session, project=project, tasks=new_tasks, by=by)
+    judged = [
+        (number, _judgement(judgement, opened[number], order=orders[number]))
+        for number, (task, _) in enumerate(rows)
+        for judgement in task.annotations
+    ]
+    added = {number for number, task in enumerate(opened) if task.is_new}
+    if judged:
+        recorded = annotation.record_imported(
+            session,
+            project=project,
+            judgements=[judgement for _, judgement in judged],
+            now=database_now(session),
+        )
+        pairs = zip(judged, recorded.is_new, strict=True)
+        added |= {number for (number, _), is_new in pairs if is_new}
+    return len(added)
+
+
+def _prompt(task: ImportedTask) -> NewPrompt:
+    return NewPrompt(
+        messages=task.messages,
+        system=task.system,
+        source=task.source,
+        tags=task.tags,
+        language=task.language,
+        external_id=task.external_id,
+        meta={} if task.responses else task.meta,
+    )
+
+
+def _responses(rows: Sequence[tuple[ImportedTask, Stored]]) -> Iterator[NewResponse]:
+    for task, prompt in rows:
+        for response in task.responses:
+            yield NewResponse(
+                prompt_id=prompt.id,
+                prompt_hash=prompt.content_hash,
+                text=response.text,
+                source=response.source,
+                sampling=response.sampling,
+                meta=response.meta,
+            )
+
+
+def _gold(gold: ImportedGold | None, *, order: Sequence[int]) -> Gold | None:
+    if gold is None:
+        return None
+    place = {number: position for position, number in enumerate(order)}
+    return Gold(
+        prefers=[(place[i], place[j]) for i, j in gold.prefers],
+        equal=[(place[i], place[j]) for i, j in gold.equal],
+        ties_allowed=gold.ties_allowed,
+        explanation=gold.explanation,
+    )
+
+
+def _judgement(
+    judgement: ImportedAnnotation, task: OpenedTask, *, order: Sequence[int]
+) -> ImportedJudgement:
+    return ImportedJudgement(
+        task_id=task.task_id,
+        annotator=judgement.annotator,
+        ranks=task.canonical([judgement.ranks[place] for place in order]),
+        strength=judgement.strength,
+        rationale=judgement.rationale,
+        created_at=judgement.created_at,
+    )
