@@ -3,6 +3,6 @@
 The queue imports this package to know all jobs, so every file that defines one is named here.
 """
 
-from app.worker import training
+from app.worker import imports, overlap, training
 
-__all__ = ["training"]
+__all__ = ["imports", "overlap", "training"]

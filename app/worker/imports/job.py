@@ -34,6 +34,7 @@ from app.errors import AppError, LeaseLost, found
 from app.jobs import JobName, queue
 from app.projects.models import Project
 from app.tasks import rules as task_rules
+from app.worker.imports.writing import write_batch
 
 log = structlog.get_logger(__name__)
 
