@@ -1,12 +1,24 @@
 """Reads for datasets: snapshots, and everything judged in a project, prompt by prompt."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from operator import itemgetter
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Uuid, any_, bindparam, func, or_, select, text
-from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    Text,
+    Uuid,
+    bindparam,
+    cast,
+    column,
+    func,
+    or_,
+    select,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, distinct_on
 from sqlalchemy.orm import Session
 
 from app.accounts.models import User
@@ -57,18 +69,15 @@ def judged_prompts(
 
 
 def _with_tasks(session: Session, prompts: Sequence[Row[Any]]) -> Iterator[JudgedPrompt]:
-    tasks: dict[UUID, list[Any]] = {}
-    rows = session.execute(
-        select(Task.id, Task.prompt_id, Task.kind).where(
-            _among(Task.prompt_id, [prompt.id for prompt in prompts])
-        )
-    ).all()
-    for row in rows:
-        tasks.setdefault(row.prompt_id, []).append(row)
-    ordinary = [row.id for row in rows if row.kind is TaskKind.ORDINARY]
+    tasks: list[list[Any]] = [[] for _ in prompts]
+    asked = _numbered([prompt.id for prompt in prompts])
+    for row in session.execute(
+        select(asked.c.number, Task.id, Task.kind).join(Task, Task.prompt_id == asked.c.id)
+    ):
+        tasks[row.number - 1].append(row)
+    ordinary = [row.id for rows in tasks for row in rows if row.kind is TaskKind.ORDINARY]
     judged = _judged_tasks(session, ordinary) if ordinary else {}
-    for prompt in prompts:
-        mine = tasks.get(prompt.id, [])
+    for prompt, rows in zip(prompts, tasks, strict=True):
         messages = [
             {"role": message["role"], "content": message["content"]} for message in prompt.messages
         ]
@@ -77,83 +86,80 @@ def _with_tasks(session: Session, prompts: Sequence[Row[Any]]) -> Iterator[Judge
         yield JudgedPrompt(
             id=prompt.content_hash.hex(),
             messages=messages,
-            tasks=[judged[row.id] for row in mine if row.id in judged],
-            gold_tasks=sum(row.kind is not TaskKind.ORDINARY for row in mine),
+            tasks=[judged[row.id] for row in rows if row.id in judged],
+            gold_tasks=sum(row.kind is not TaskKind.ORDINARY for row in rows),
         )
 
 
-def _among(column: Any, ids: Sequence[UUID]) -> ColumnElement[bool]:
-    """`column = ANY(array)`: one parameter, where IN would have one for each id."""
-    return cast("ColumnElement[bool]", column == any_(bindparam(None, ids, type_=ARRAY(Uuid()))))
-
-
-def _judged_tasks(session: Session, task_ids: Sequence[UUID]) -> dict[UUID, JudgedTask]:
-    responses: dict[UUID, list[tuple[str, str, int]]] = {}
-    for task_id, position, content_hash, body in session.execute(
-        select(TaskResponse.task_id, TaskResponse.position, Response.content_hash, Response.text)
-        .join(Response, Response.id == TaskResponse.response_id)
-        .where(_among(TaskResponse.task_id, task_ids))
-    ):
-        responses.setdefault(task_id, []).append((content_hash.hex(), body, position))
-    candidates: dict[UUID, list[Candidate]] = {}
-    orders: dict[UUID, list[int]] = {}
-    for task_id, found in responses.items():
-        found.sort()
-        candidates[task_id] = [Candidate(name, body) for name, body, _ in found]
-        orders[task_id] = [position for _, _, position in found]
-    judgements: dict[UUID, list[Judgement]] = {}
-    for row in session.execute(_annotations(task_ids)):
-        order = orders.get(row.task_id)
-        if order is not None and len(row.ranks) == len(order):
-            judgements.setdefault(row.task_id, []).append(_judgement(row, order))
-    settled = _adjudications(session, task_ids)
-    return {
-        task_id: JudgedTask(
-            id=task_id,
-            responses=candidates[task_id],
-            judgements=judgements.get(task_id, []),
-            adjudicated=_in_order(settled.get(task_id), orders[task_id]),
-        )
-        for task_id in candidates
-    }
-
-
-def _annotations(task_ids: Sequence[UUID]) -> Any:
-    return select(
-        Annotation.task_id,
-        Annotation.id,
-        Annotation.user_id,
-        Annotation.source,
-        Annotation.guidelines_version,
-        Annotation.counted,
-        Annotation.is_repeat,
-        Annotation.submitted_at,
-        Annotation.ranks,
-        Annotation.strength,
-        Annotation.ratings,
-        Annotation.rewrite,
-    ).where(_among(Annotation.task_id, task_ids), Annotation.is_current)
-
-
-def _judgement(row: Row[Any], order: Sequence[int]) -> Judgement:
-    return Judgement(
-        id=row.id,
-        user_id=row.user_id,
-        source=row.source,
-        guidelines_version=row.guidelines_version,
-        counted=row.counted,
-        is_repeat=row.is_repeat,
-        submitted_at=row.submitted_at,
-        vote=Vote(tuple(row.ranks[position] for position in order), row.strength),
-        ratings=_ratings(row.ratings, order) if row.ratings else {},
-        rewrite=row.rewrite or None,
+def _numbered(ids: Sequence[UUID]) -> Any:
+    """`ids` as a table of (id, number from 1): one parameter, and rows come back by number."""
+    given = bindparam(None, ids, type_=ARRAY(Uuid()))
+    return (
+        func.unnest(given)
+        .table_valued(column("id", Uuid()), with_ordinality="number", name="asked")
+        .render_derived()
     )
 
 
-def _ratings(stored: Mapping[str, Any], order: Sequence[int]) -> Ratings:
+def _judged_tasks(session: Session, task_ids: Sequence[UUID]) -> dict[UUID, JudgedTask]:
+    """By id; everything in a task is put into the order of its responses' ids."""
+    asked = _numbered(task_ids)
+    stored: list[list[tuple[str, str, int]]] = [[] for _ in task_ids]
+    for number, position, content_hash, body in session.execute(
+        select(asked.c.number, TaskResponse.position, Response.content_hash, Response.text)
+        .join(TaskResponse, TaskResponse.task_id == asked.c.id)
+        .join(Response, Response.id == TaskResponse.response_id)
+    ):
+        stored[number - 1].append((content_hash.hex(), body, position))
+    orders = []
+    for found in stored:
+        found.sort()
+        orders.append([position for _, _, position in found])
+    judgements: list[list[Judgement]] = [[] for _ in task_ids]
+    for number, ranks, strength, ratings, *rest in session.execute(_annotations(asked)):
+        order = orders[number - 1]
+        if len(ranks) == len(order):
+            vote = Vote(tuple([ranks[position] for position in order]), strength)
+            by_id = _ratings(ratings, order) if ratings else None
+            judgements[number - 1].append(Judgement._make((*rest, vote, by_id)))
+    settled = _adjudications(session, asked)
+    return {
+        task_id: JudgedTask(
+            id=task_id,
+            responses=[Candidate(name, body) for name, body, _ in stored[index]],
+            judgements=judgements[index],
+            adjudicated=_in_order(settled.get(index + 1), orders[index]),
+        )
+        for index, task_id in enumerate(task_ids)
+    }
+
+
+def _annotations(asked: Any) -> Select[Any]:
+    """Ranks and what goes with them, then the fields of a `Judgement` in their order."""
+    return (
+        select(
+            asked.c.number,
+            Annotation.ranks,
+            Annotation.strength,
+            func.nullif(Annotation.ratings, text("'{}'::jsonb"), type_=JSONB),
+            cast(Annotation.id, Text),
+            cast(Annotation.user_id, Text),
+            Annotation.source,
+            Annotation.guidelines_version,
+            Annotation.counted,
+            Annotation.is_repeat,
+            Annotation.submitted_at,
+            func.nullif(Annotation.rewrite, ""),
+        )
+        .join(Annotation, Annotation.task_id == asked.c.id)
+        .where(Annotation.is_current)
+    )
+
+
+def _ratings(stored: Mapping[str, Any] | Sequence[Any], order: Sequence[int]) -> Ratings:
     """Criterion → value per position (a list, or an object by position) → by response id."""
     ratings: Ratings = {}
-    for criterion, values in stored.items():
+    for criterion, values in dict(stored).items():
         by_position = values if isinstance(values, Mapping) else dict(enumerate(values))
         ratings[criterion] = [
             by_position.get(position, by_position.get(str(position))) for position in order
@@ -161,21 +167,21 @@ def _ratings(stored: Mapping[str, Any], order: Sequence[int]) -> Ratings:
     return ratings
 
 
-def _adjudications(session: Session, task_ids: Sequence[UUID]) -> dict[UUID, list[int]]:
-    """The newest adjudication of each task."""
+def _adjudications(session: Session, asked: Any) -> dict[int, list[int]]:
+    """The newest adjudication of each task, by number."""
     newest = (
-        select(Adjudication.task_id, Adjudication.ranks)
-        .where(_among(Adjudication.task_id, task_ids))
-        .order_by(Adjudication.task_id, Adjudication.created_at.desc(), Adjudication.id)
-        .ext(distinct_on(Adjudication.task_id))
+        select(asked.c.number, Adjudication.ranks)
+        .join(Adjudication, Adjudication.task_id == asked.c.id)
+        .order_by(asked.c.number, Adjudication.created_at.desc(), Adjudication.id)
+        .ext(distinct_on(asked.c.number))
     )
-    return {row.task_id: row.ranks for row in session.execute(newest)}
+    return {row.number: row.ranks for row in session.execute(newest)}
 
 
 def _in_order(ranks: Sequence[int] | None, order: Sequence[int]) -> Ranks | None:
     if ranks is None or len(ranks) != len(order):
         return None
-    return tuple(itemgetter(*order)(ranks))
+    return tuple(ranks[position] for position in order)
 
 
 def number_of_prompts(session: Session, *, project: Project) -> int:
@@ -183,14 +189,11 @@ def number_of_prompts(session: Session, *, project: Project) -> int:
     return session.scalar(statement) or 0
 
 
-def people_who_fail_gold(session: Session, *, project: Project) -> frozenset[UUID]:
-    return frozenset(
-        session.scalars(
-            select(Membership.user_id).where(
-                Membership.project_id == project.id, Membership.standing == Standing.FAILED
-            )
-        )
+def people_who_fail_gold(session: Session, *, project: Project) -> frozenset[str]:
+    failed = select(Membership.user_id).where(
+        Membership.project_id == project.id, Membership.standing == Standing.FAILED
     )
+    return frozenset(str(user_id) for user_id in session.scalars(failed))
 
 
 def people_called(

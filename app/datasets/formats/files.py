@@ -84,7 +84,7 @@ class _DataFile:
 
     def add(self, row: Row) -> bool:
         """Keep a row; True when a chunk is full."""
-        line = canonical_json(row).encode() + b"\n"
+        line = canonical_json(row) + b"\n"
         self.lines.append(line)
         self.waiting_bytes += len(line)
         if self.keeps_rows:

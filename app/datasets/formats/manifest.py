@@ -3,9 +3,8 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from app.datasets.formats.files import WrittenFile
 from app.datasets.rules.identity import canonical_json, sha256
@@ -13,8 +12,7 @@ from app.datasets.rules.identity import canonical_json, sha256
 FORMAT_VERSION = 1
 
 
-@dataclass(frozen=True, slots=True)
-class JudgementOrigin:
+class JudgementOrigin(NamedTuple):
     """Where one judgement came from. annotator: a pseudonym, or the name of a source."""
 
     annotation_id: str
@@ -33,12 +31,9 @@ class LineageFile:
         self.is_empty = True
 
     def add(self, prompt_id: str, origins: Sequence[JudgementOrigin]) -> None:
-        entries = [
-            [origin.annotation_id, origin.annotator, origin.guidelines_version]
-            for origin in sorted(origins, key=lambda origin: origin.annotation_id)
-        ]
         separator = "\n" if self.is_empty else ",\n"
-        self.file.write(f'{separator}"{prompt_id}":{canonical_json(entries)}')
+        entries = canonical_json(sorted(origins)).decode()
+        self.file.write(f'{separator}"{prompt_id}":{entries}')
         self.is_empty = False
 
     def lines(self) -> Iterator[str]:
@@ -56,7 +51,7 @@ def lineage_file(path: Path) -> Iterator[LineageFile]:
 def identity(files: Sequence[WrittenFile], *, recipe: Mapping[str, Any]) -> str:
     """What the dataset is, whatever its files are compressed with: SHA-256 of rows and recipe."""
     contents = [f"{file.config}/{file.split} {file.content_sha256}" for file in files]
-    return sha256(canonical_json(recipe), *sorted(contents))
+    return sha256(canonical_json(recipe).decode(), *sorted(contents))
 
 
 def write_manifest(

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
 
 import numpy as np
 
@@ -30,9 +29,9 @@ class AgreementTally:
 
     def __init__(self) -> None:
         self.profiles: Counter[Profile] = Counter()
-        self.people: Counter[UUID] = Counter()
+        self.people: Counter[str] = Counter()
 
-    def add(self, votes: Sequence[Vote], people: Sequence[UUID]) -> None:
+    def add(self, votes: Sequence[Vote], people: Sequence[str]) -> None:
         """One task: `votes` in the order of response ids, one for each of `people`."""
         if len(votes) > 0:
             counted = pair_votes([vote.ranks for vote in votes])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise, product
 from math import fsum
+from typing import NamedTuple
 
 from app.quality.rules.consensus import Votes, majority, pair_votes
 
@@ -31,8 +32,7 @@ class Outcome(StrEnum):
     UNRESOLVED = "unresolved"  # as many say the one as the other
 
 
-@dataclass(frozen=True, slots=True)
-class Vote:
+class Vote(NamedTuple):
     """One judgement of a task, its ranks in the order of response ids."""
 
     ranks: Ranks

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
+from pydantic_core import PydanticSerializationError, to_json
+
 Message = Mapping[str, str]
 
 
@@ -15,17 +17,15 @@ class Split(StrEnum):
     TEST = "test"
 
 
-def canonical_json(value: Any) -> str:
-    """JSON with one spelling: no blanks, text as it is, keys in the order given, never NaN.
+def canonical_json(value: Any) -> bytes:
+    """JSON with one spelling, in UTF-8: no blanks, text as it is, keys in the order given.
 
-    A lone surrogate has no UTF-8 form; a row that holds one is spelled in ASCII with escapes.
+    A lone surrogate has no UTF-8 form; a value that holds one is spelled in ASCII with escapes.
     """
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     try:
-        text.encode()
-    except UnicodeEncodeError:
-        return json.dumps(value, separators=(",", ":"), allow_nan=False)
-    return text
+        return to_json(value)
+    except PydanticSerializationError:
+        return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
 
 
 def sha256(*parts: str) -> str:

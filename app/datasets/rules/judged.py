@@ -1,9 +1,9 @@
 """What was judged, and which judgements a recipe takes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple
 from uuid import UUID
 
 from app.datasets.rules.comparisons import Ranks, Vote
@@ -12,20 +12,22 @@ from app.datasets.rules.rows import Candidate, Messages
 Ratings = dict[str, list[float | None]]
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """A current annotation of an ordinary task, by a person (`user_id`) or a source."""
+class Judgement(NamedTuple):
+    """A current annotation of an ordinary task, by a person (`user_id`) or a source.
 
-    id: UUID
-    user_id: UUID | None
+    A named tuple and not a dataclass, and ids as text: there are a million of them.
+    """
+
+    id: str
+    user_id: str | None
     source: str | None
     guidelines_version: int
     counted: bool
     is_repeat: bool
     submitted_at: datetime
+    rewrite: str | None
     vote: Vote
-    ratings: Ratings = field(default_factory=dict)
-    rewrite: str | None = None
+    ratings: Ratings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +54,8 @@ class JudgedPrompt:
 class Admission:
     """Which judgements a recipe takes."""
 
-    failed_gold: frozenset[UUID] = frozenset()
-    excluded: frozenset[UUID] = frozenset()
+    failed_gold: frozenset[str] = frozenset()
+    excluded: frozenset[str] = frozenset()
     guidelines_version: int | None = None
     since: datetime | None = None
     until: datetime | None = None
@@ -107,8 +109,3 @@ def admit(task: JudgedTask, admission: Admission) -> Admitted:
         reasons += ["person_judged"] * (len(taken) - len(people))
         taken = people
     return Admitted(taken, reasons)
-
-
-def in_id_order(values: Sequence[Any], order: Sequence[int]) -> list[Any]:
-    """`values` by stored position → by the order of response ids; ranks stay what they are."""
-    return [values[position] for position in order]

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import fsum
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.datasets.rules.comparisons import (
     Comparison,
@@ -32,8 +32,7 @@ class ConfigName(StrEnum):
     PROMPTS = "prompts"
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A response: its id is the SHA-256 of (prompt, text, source)."""
 
     id: str

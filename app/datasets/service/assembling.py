@@ -66,15 +66,11 @@ def plan(session: Session, *, project: Project, recipe: Recipe) -> Plan:
             f"There is no version {recipe.guidelines_version} of the guidelines yet; the newest is"
             f" {project.guidelines_version}."
         )
-    failed = (
-        queries.people_who_fail_gold(session, project=project)
-        if recipe.exclude_failed_gold
-        else frozenset()
-    )
+    failed = queries.people_who_fail_gold(session, project=project)
     return Plan(
         recipe=recipe,
         admission=Admission(
-            failed_gold=failed,
+            failed_gold=failed if recipe.exclude_failed_gold else frozenset(),
             excluded=_excluded(session, project=project, recipe=recipe),
             guidelines_version=recipe.guidelines_version,
             since=recipe.since,
@@ -85,7 +81,7 @@ def plan(session: Session, *, project: Project, recipe: Recipe) -> Plan:
     )
 
 
-def _excluded(session: Session, *, project: Project, recipe: Recipe) -> frozenset[UUID]:
+def _excluded(session: Session, *, project: Project, recipe: Recipe) -> frozenset[str]:
     if not recipe.exclude_annotators:
         return frozenset()
     people = queries.people_called(session, project=project, names=recipe.exclude_annotators)
@@ -95,7 +91,7 @@ def _excluded(session: Session, *, project: Project, recipe: Recipe) -> frozense
                 f"Nobody in this project is called {name!r}. Name people in exclude_annotators by"
                 " e-mail, imported name or id."
             )
-    return frozenset(user_id for found in people.values() for user_id in found)
+    return frozenset(str(user_id) for found in people.values() for user_id in found)
 
 
 class Assembly:
@@ -211,7 +207,7 @@ def dawid_skene_posteriors(
 ) -> Posteriors:
     """P(first, tie, second) of every implied pair that people judged."""
     keys: list[tuple[UUID, Pair]] = []
-    codes: dict[UUID, int] = {}
+    codes: dict[str, int] = {}
     columns: tuple[list[int], list[int], list[int]] = ([], [], [])
     for prompt in prompts:
         beat()
@@ -239,6 +235,6 @@ def dawid_skene_posteriors(
     return posteriors
 
 
-def _person(judgement: Judgement) -> UUID:
+def _person(judgement: Judgement) -> str:
     assert judgement.user_id is not None
     return judgement.user_id

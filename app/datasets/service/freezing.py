@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy.orm import Session
 
@@ -132,14 +131,14 @@ class _Names:
 
     def __init__(self, project: Project) -> None:
         self.project = project
-        self.people: dict[UUID, str] = {}
+        self.people: dict[str, str] = {}
         self.sources: set[str] = set()
         self.versions: set[int] = set()
 
     def origin(self, judgement: Judgement) -> JudgementOrigin:
         self.versions.add(judgement.guidelines_version)
         return JudgementOrigin(
-            annotation_id=str(judgement.id),
+            annotation_id=judgement.id,
             annotator=self._annotator(judgement),
             guidelines_version=judgement.guidelines_version,
         )
@@ -150,7 +149,7 @@ class _Names:
             self.sources.add(source)
             return source
         if judgement.user_id not in self.people:
-            secret = sha256(self.project.id.bytes + judgement.user_id.bytes).hexdigest()
+            secret = sha256(f"{self.project.id} {judgement.user_id}".encode()).hexdigest()
             self.people[judgement.user_id] = f"annotator-{secret[:12]}"
         return self.people[judgement.user_id]
 
