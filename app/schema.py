@@ -35,3 +35,9 @@ def migrate(engine: Engine, *, revision: str = "head") -> None:
 def is_at_head(connection: Connection) -> bool:
     head = ScriptDirectory.from_config(alembic_config()).get_current_head()
     return MigrationContext.configure(connection).get_current_revision() == head
+
+
+def is_known(revision: str) -> bool:
+    """Whether `revision` is one of ours, so that the way from it to the head is known."""
+    scripts = ScriptDirectory.from_config(alembic_config())
+    return revision in {script.revision for script in scripts.walk_revisions()}

@@ -260,7 +260,8 @@ def live_server(concurrency_engine: Engine) -> Iterator[str]:
 
 
 def chromium_path() -> str | None:
-    for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
+    named = os.environ.get("CHROMIUM", "chromium")  # `make test` finds or installs one
+    for name in (named, "chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
         if path := shutil.which(name):
             return path
     return None

@@ -1,0 +1,266 @@
+"""Backup and restore: database, artifacts and secrets in one tar file.
+
+    backup.json       what it is, of when, of which schema, and the SHA-256 of the dump
+    database.dump     pg_dump's own format
+    artifacts/…       the local artifact store; another store keeps its own copies
+    secrets/…
+
+The dump comes first: artifacts never change once the database knows them, so all that the dump
+names are still there when they are copied.
+"""
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from sqlalchemy import create_engine, text
+
+from app import artifacts
+from app.config import Settings
+from app.errors import Conflict, Invalid, NotFound
+from app.postgres import configured
+from app.postgres.cluster import binaries
+from app.schema import is_at_head, is_known, migrate
+from app.supervisor import only_one
+
+VERSION = 1
+SUMMARY, DUMP = "backup.json", "database.dump"
+PRELUDE = b"""SET lock_timeout = '10s';
+DROP SCHEMA public CASCADE;
+CREATE SCHEMA public;
+"""
+Report = Callable[..., None]
+
+
+def write(settings: Settings, file: Path, *, report: Report) -> str:
+    """Write everything into `file`, which appears whole or not at all; answers a sentence."""
+    if file.is_dir():
+        raise Invalid(f"{file} is a folder. Name the file to write, for example backup.tar.")
+    if not file.absolute().parent.is_dir():
+        raise NotFound(f"There is no folder {file.absolute().parent} to write the backup into.")
+    unfinished = file.with_name(file.name + ".unfinished")
+    with configured(settings) as url, tempfile.TemporaryDirectory(dir=file.absolute().parent) as at:
+        dump = Path(at) / DUMP
+        run("pg_dump", "--format=custom", "--no-owner", "--no-acl", f"--file={dump}", conninfo(url))
+        files = list(stored_files(settings))
+        summary = describe(url) | {"dump_sha256": digest(dump), "artifact_files": len(files)}
+        try:
+            descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "wb") as raw, tarfile.open(fileobj=raw, mode="w") as tar:
+                add_bytes(tar, SUMMARY, json.dumps(summary, indent=2).encode())
+                tar.add(dump, DUMP)
+                total = sum(path.stat().st_size for path, _ in files)
+                done = 0
+                for path, name in files:
+                    with contextlib.suppress(FileNotFoundError):  # removed by its owner meanwhile
+                        tar.add(path, name)
+                        done += path.stat().st_size
+                        report(done, total=total)
+                raw.flush()
+            with unfinished.open("rb") as written:
+                os.fsync(written.fileno())
+            unfinished.replace(file)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    where = "" if artifacts.local_path("") else " The artifact store is elsewhere: not included."
+    size = file.stat().st_size / 1e6
+    return f"{file}: database and {len(files)} files, {size:,.1f} MB.{where}"
+
+
+def read(settings: Settings, file: Path, *, replace: bool, report: Report) -> str:
+    """Bring `file` back; nothing is changed when it cannot be brought back whole."""
+    if not file.is_file():
+        raise NotFound(f"There is no file {file}.")
+    home = settings.home_path
+    home.mkdir(parents=True, exist_ok=True)
+    with only_one(home), opened(file) as tar, tempfile.TemporaryDirectory(dir=home) as at:
+        summary = checked_summary(tar, file)
+        dump = Path(at) / DUMP
+        with dump.open("wb") as target:
+            source = tar.extractfile(DUMP)
+            assert source is not None
+            shutil.copyfileobj(source, target, 1 << 20)
+        if digest(dump) != summary["dump_sha256"]:
+            raise Invalid(f"{file} is damaged: its database does not have the recorded checksum.")
+        with configured(settings) as url:
+            engine = create_engine(url)
+            try:
+                with engine.connect() as connection:
+                    if has_data(connection) and not replace:
+                        raise Conflict(
+                            "This installation has data, which a restore would replace. Make a "
+                            "backup of it, then say --replace; or restore into another "
+                            "TOUCHSTONE_HOME."
+                        )
+                count = unpack(settings, tar, summary, report=report)
+                restore_database(dump, conninfo(url))
+                migrate(engine)
+            finally:
+                engine.dispose()
+    return f"Restored the backup of {summary['made_at']}: database and {count} files."
+
+
+def restore_database(dump: Path, to: str) -> None:
+    """Replace the schema by the dump's in one transaction."""
+    restore = [str(binaries() / "pg_restore"), "--no-owner", "--no-acl", "--file=-", str(dump)]
+    psql = [str(binaries() / "psql"), "-X", "-q", "--single-transaction", "-v", "ON_ERROR_STOP=1"]
+    with tempfile.TemporaryFile() as said:
+        target = subprocess.Popen(
+            [*psql, "-f", "-", to], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said
+        )
+        assert target.stdin is not None
+        failed = False
+        try:
+            target.stdin.write(PRELUDE)
+            target.stdin.flush()
+            failed = subprocess.run(restore, stdout=target.stdin, check=False).returncode != 0
+            if failed:
+                target.stdin.write(b"\nSELECT 1/0;\n")  # end in an error, so nothing is changed
+            target.stdin.close()
+        except BrokenPipeError:
+            pass
+        code = target.wait()
+        said.seek(0)
+        reason = said.read().decode(errors="replace").strip().splitlines()
+    if code or failed:
+        raise Conflict(
+            "The database could not be restored, and was left as it was: "
+            f"{reason[0] if reason else 'the dump is damaged'}. Stop everything that uses it "
+            "(`touchstone serve`, `touchstone worker`), then try again."
+        )
+
+
+def unpack(
+    settings: Settings, tar: tarfile.TarFile, summary: dict[str, Any], *, report: Report
+) -> int:
+    """Put artifacts and secrets in their places; an artifact that is there already stays."""
+    local = artifacts.local_path("")
+    count = 0
+    for member in tar:
+        parts = PurePosixPath(member.name).parts
+        if not member.isfile() or member.name in {SUMMARY, DUMP}:
+            continue
+        if ".." in parts or parts[0] not in {"artifacts", "secrets"}:
+            raise Invalid(f"The backup names a file outside its place: {member.name}.")
+        count += 1
+        root = settings.secrets_path if parts[0] == "secrets" else local
+        if root is None:
+            continue
+        target = root.joinpath(*parts[1:])
+        if parts[0] == "artifacts" and target.exists():
+            continue
+        is_secret = parts[0] == "secrets"
+        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700 if is_secret else 0o777)
+        unfinished = target.with_name(target.name + ".unfinished")
+        source = tar.extractfile(member)
+        assert source is not None
+        mode = 0o600 if is_secret else 0o644
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        with os.fdopen(descriptor, "wb") as written:
+            shutil.copyfileobj(source, written, 1 << 20)
+        unfinished.replace(target)
+        report(count, total=summary["artifact_files"])
+    return count
+
+
+def describe(url: str) -> dict[str, Any]:
+    engine = create_engine(url)
+    try:
+        with engine.connect() as connection:
+            revision = connection.execute(text("SELECT version_num FROM alembic_version"))
+            return {
+                "touchstone_backup": VERSION,
+                "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
+                "schema": revision.scalar_one(),
+                "is_current": is_at_head(connection),
+                "postgresql": connection.execute(text("SHOW server_version")).scalar_one(),
+            }
+    finally:
+        engine.dispose()
+
+
+def checked_summary(tar: tarfile.TarFile, file: Path) -> dict[str, Any]:
+    try:
+        source = tar.extractfile(SUMMARY)
+        assert source is not None
+        summary = json.load(source)
+    except (KeyError, AssertionError, ValueError, tarfile.TarError) as error:
+        raise Invalid(f"{file} is no backup of Touchstone.") from error
+    if summary.get("touchstone_backup") != VERSION:
+        raise Invalid(f"{file} was written by a newer Touchstone. Restore it with that version.")
+    if not is_known(str(summary["schema"])):
+        raise Invalid(
+            f"{file} has a schema that this Touchstone does not know. Restore it with the version "
+            "that wrote it, or a newer one."
+        )
+    return dict(summary)
+
+
+@contextmanager
+def opened(file: Path) -> Iterator[tarfile.TarFile]:
+    try:
+        tar = tarfile.open(file)  # noqa: SIM115 # closed by the block below
+    except tarfile.TarError as error:
+        raise Invalid(f"{file} is no backup of Touchstone.") from error
+    with tar:
+        yield tar
+
+
+def has_data(connection: Any) -> bool:
+    """Whether anybody has an account or a project here."""
+    if connection.execute(text("SELECT to_regclass('project')")).scalar_one() is None:
+        return False
+    found = connection.execute(
+        text('SELECT EXISTS (SELECT FROM project) OR EXISTS (SELECT FROM "user")')
+    )
+    return bool(found.scalar_one())
+
+
+def stored_files(settings: Settings) -> Iterator[tuple[Path, str]]:
+    """What lies outside the database: path and name inside the backup."""
+    for root, name in ((artifacts.local_path(""), "artifacts"), (settings.secrets_path, "secrets")):
+        if root is None or not root.is_dir():
+            continue
+        for path in sorted(root.rglob("*")):
+            inside = path.relative_to(root)
+            if path.is_file() and not path.is_symlink() and inside.parts[0] != ".work":
+                yield path, f"{name}/{inside.as_posix()}"
+
+
+def run(program: str, *arguments: str) -> None:
+    done = subprocess.run(
+        [str(binaries() / program), *arguments],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ["no reason was given"]
+        raise Conflict(f"{program} ended with: {lines[0]}")
+
+
+def conninfo(url: str) -> str:
+    return url.replace("postgresql+psycopg://", "postgresql://", 1)
+
+
+def add_bytes(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = len(content), 0o600
+    tar.addfile(member, io.BytesIO(content))
+
+
+def digest(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
