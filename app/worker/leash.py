@@ -19,7 +19,7 @@ NICENESS = 5  # training gives way to the pages of the same machine
 
 
 def end_with_starter(child: "subprocess.Popen[bytes]") -> None:
-    sys.stdin.buffer.read()
+    os.read(0, 1)  # not sys.stdin, whose lock would be held when this process exits
     os.killpg(0, signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
         child.wait(GRACE)

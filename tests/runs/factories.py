@@ -22,23 +22,17 @@ def make_snapshot(
     session: Session, project: Project, *, rows: dict[str, int] | None = None, **fields: Any
 ) -> Snapshot:
     """A finished snapshot that says it has these training rows."""
-    snapshot = Snapshot(
-        project_id=project.id,
-        name="Snapshot 1",
-        recipe={},
-        files=[
-            {"path": f"{name}/train.jsonl.gz", "bytes": 1, "sha256": "0" * 64, "rows": count}
-            for name, count in (ROWS if rows is None else rows).items()
-        ],
-        **(
-            {
-                "state": JobState.SUCCEEDED,
-                "path": f"snapshots/{uuid4()}",
-                "finished_at": func.now(),
-            }
-            | fields
-        ),
-    )
+    files = [
+        {"path": f"{name}/train.jsonl.gz", "bytes": 1, "sha256": "0" * 64, "rows": count}
+        for name, count in (ROWS if rows is None else rows).items()
+    ]
+    finished: dict[str, Any] = {
+        "state": JobState.SUCCEEDED,
+        "path": f"snapshots/{uuid4()}",
+        "finished_at": func.now(),
+        "files": files,
+    }
+    snapshot = Snapshot(project_id=project.id, name="Snapshot 1", recipe={}, **(finished | fields))
     session.add(snapshot)
     session.flush()
     return snapshot

@@ -1,0 +1,107 @@
+"""A project with a stored snapshot in a database of its own, and ways to run its jobs."""
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from app.accounts.models import Role, User
+from app.db import JobState, transaction
+from app.runs import service
+from app.runs.models import Run
+from app.runs.schemas import RunBody
+from app.worker import training
+from tests.factories import make_member, make_project, make_user
+from tests.runs.factories import store_snapshot
+
+FAKE = (sys.executable, str(Path(__file__).with_name("fake_trainer.py")))
+
+
+class Workshop:
+    """What a worker test needs: launch, carry out, look."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.monkeypatch = monkeypatch
+        self.threads: list[threading.Thread] = []
+        with transaction() as session:
+            ada = make_user(session, "Ada", role=Role.ADMIN)
+            project = make_project(session, "Kitchen help", by=ada)
+            make_member(session, project, ada, Role.ADMIN)
+            self.snapshot_id = store_snapshot(session, project).id
+            self.project_id, self.ada_id = project.id, ada.id
+
+    def behave(self, **behaviour: object) -> None:
+        """How the stand-in for the trainer behaves from now on."""
+        self.monkeypatch.setenv("FAKE_TRAINER", json.dumps(behaviour))
+
+    def launch(self, **fields: object) -> UUID:
+        body = {"kind": "sft", "snapshot_id": self.snapshot_id, "base": {"new": "tiny"}} | fields
+        with transaction() as session:
+            from app.datasets.models import Snapshot
+
+            run = service.launch(
+                session,
+                snapshot=session.get_one(Snapshot, self.snapshot_id),
+                body=RunBody.model_validate(body),
+                by=session.get_one(User, self.ada_id),
+            )
+            return run.id
+
+    def work(self, run_id: UUID, stopping: threading.Event | None = None) -> threading.Thread:
+        """Carry the run out in a thread, as a worker does."""
+        thread = threading.Thread(
+            target=training.train_run,
+            args=[run_id],
+            kwargs={"stopping": stopping or threading.Event(), "trainer": FAKE},
+        )
+        thread.start()
+        self.threads.append(thread)
+        return thread
+
+    def carry_out(self, run_id: UUID) -> Run:
+        self.work(run_id).join(30)
+        return self.run(run_id)
+
+    def run(self, run_id: UUID) -> Run:
+        with transaction() as session:
+            run = session.get_one(Run, run_id)
+            session.expunge(run)
+            return run
+
+    def write(self, change: Callable[[Session, Run, User], object], run_id: UUID) -> None:
+        with transaction() as session:
+            change(session, session.get_one(Run, run_id), session.get_one(User, self.ada_id))
+
+    def cancel(self, run_id: UUID) -> None:
+        self.write(lambda session, run, ada: service.cancel(session, run=run, by=ada), run_id)
+
+    def resume(self, run_id: UUID) -> None:
+        self.write(lambda session, run, ada: service.resume(session, run=run, by=ada), run_id)
+
+    def wait_for(self, run_id: UUID, what: Callable[[Run], bool], *, seconds: float = 20) -> Run:
+        deadline = time.monotonic() + seconds
+        while not what(run := self.run(run_id)):
+            assert time.monotonic() < deadline, f"{run.state} at step {run.step}: {run.error}"
+            time.sleep(0.05)
+        return run
+
+    def wait_for_end(self, run_id: UUID, *, seconds: float = 30) -> Run:
+        return self.wait_for(run_id, lambda run: JobState(run.state).is_final, seconds=seconds)
+
+
+@pytest.fixture
+def workshop(
+    concurrency_engine: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Workshop]:
+    workshop = Workshop(monkeypatch)
+    yield workshop
+    for thread in workshop.threads:
+        thread.join(30)

@@ -1,0 +1,122 @@
+"""Stands in for `python -m app.trainer`: writes a run folder as the contract says, learns nothing.
+
+`FAKE_TRAINER` (JSON) says how it behaves: steps, pace (seconds per step), save (every so many
+steps), end (exit code instead of success), at (the step of that end), says (its last line),
+forks (leaves a child of its own behind), partial (writes metrics in halves), deaf (ignores
+SIGTERM).
+"""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+BEHAVIOUR = {
+    "steps": 5,
+    "pace": 0.02,
+    "save": 0,
+    "end": 0,
+    "at": 3,
+    "says": "",
+    "forks": "",
+    "partial": False,
+    "deaf": False,
+} | json.loads(os.environ.get("FAKE_TRAINER", "{}"))
+
+asked_to_end = False
+
+
+def hear(*_: object) -> None:
+    global asked_to_end  # noqa: PLW0603
+    asked_to_end = True
+
+
+def append(file: Path, row: dict[str, object]) -> None:
+    line = json.dumps(row) + "\n"
+    with file.open("a", encoding="utf-8") as lines:
+        if BEHAVIOUR["partial"]:
+            lines.write(line[:5])
+            lines.flush()
+            time.sleep(0.05)
+            line = line[5:]
+        lines.write(line)
+
+
+def save(output: Path, step: int) -> None:
+    folder = output / "checkpoints" / f"step-{step}"
+    partial = folder.with_name(f".{folder.name}.partial")
+    partial.mkdir(parents=True)
+    (partial / "state.txt").write_text(str(step))
+    partial.rename(folder)
+
+
+def result(output: Path, state: str, step: int) -> None:
+    found = {"state": state, "steps": step, "seconds": 1.0, "metrics": {"loss": 1 / (step + 1)}}
+    if BEHAVIOUR["says"]:
+        found["error"] = BEHAVIOUR["says"]
+    (output / "result.json").write_text(json.dumps(found))
+
+
+def new_model(options: argparse.Namespace) -> int:
+    options.output.mkdir(parents=True)
+    (options.output / "config.json").write_text("{}")
+    (options.output / "model.safetensors").write_text("weights")
+    return 0
+
+
+def train(options: argparse.Namespace) -> int:
+    output = options.output
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "config.json").write_text(options.config.read_text())
+    saved = [int(p.name[5:]) for p in (output / "checkpoints").glob("step-*")]
+    begin = max(saved, default=0) if options.resume else 0
+    if BEHAVIOUR["forks"]:
+        child = subprocess.Popen(["sleep", "600"])
+        Path(str(BEHAVIOUR["forks"])).write_text(str(child.pid))
+    print("loading", flush=True)
+    for step in range(begin + 1, int(BEHAVIOUR["steps"]) + 1):
+        time.sleep(float(BEHAVIOUR["pace"]))
+        append(output / "metrics.jsonl", {"step": step, "epoch": 1.0, "loss": 1 / step})
+        append(output / "samples.jsonl", {"step": step, "prompt": "Hi", "response": f"at {step}"})
+        if BEHAVIOUR["save"] and step % int(BEHAVIOUR["save"]) == 0:
+            save(output, step)
+        if asked_to_end and not BEHAVIOUR["deaf"]:
+            if not (output / "checkpoints" / f"step-{step}").exists():
+                save(output, step)
+            result(output, "cancelled", step)
+            return 130
+        if BEHAVIOUR["end"] and step == BEHAVIOUR["at"]:
+            print(BEHAVIOUR["says"], file=sys.stderr, flush=True)
+            if int(BEHAVIOUR["end"]) < 0:
+                os.kill(os.getpid(), -int(BEHAVIOUR["end"]))
+            result(output, "failed", step)
+            return int(BEHAVIOUR["end"])
+    model = output / "model"
+    model.mkdir()
+    (model / "config.json").write_text(json.dumps({"from": options.model, "began": begin}))
+    (model / "model.safetensors").write_text("weights")
+    result(output, "succeeded", int(BEHAVIOUR["steps"]))
+    return 0
+
+
+def main() -> int:
+    signal.signal(signal.SIGTERM, hear)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("command")
+    for name in ("--dataset", "--output", "--config"):
+        parser.add_argument(name, type=Path)
+    parser.add_argument("--corpus", nargs="+", type=Path)
+    parser.add_argument("--model")
+    parser.add_argument("--size")
+    parser.add_argument("--device")
+    parser.add_argument("--resume", action="store_true")
+    options = parser.parse_args()
+    return new_model(options) if options.command == "new" else train(options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
