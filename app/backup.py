@@ -51,10 +51,11 @@ def write(settings: Settings, file: Path, *, report: Report) -> str:
         raise NotFound(f"There is no folder {file.absolute().parent} to write the backup into.")
     unfinished = file.with_name(file.name + ".unfinished")
     with configured(settings) as url, tempfile.TemporaryDirectory(dir=file.absolute().parent) as at:
+        summary = describe(url)
         dump = Path(at) / DUMP
         run("pg_dump", "--format=custom", "--no-owner", "--no-acl", f"--file={dump}", conninfo(url))
         files = list(stored_files(settings))
-        summary = describe(url) | {"dump_sha256": digest(dump), "artifact_files": len(files)}
+        summary |= {"dump_sha256": digest(dump), "artifact_files": len(files)}
         try:
             descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(descriptor, "wb") as raw, tarfile.open(fileobj=raw, mode="w") as tar:
@@ -178,6 +179,8 @@ def describe(url: str) -> dict[str, Any]:
     engine = create_engine(url)
     try:
         with engine.connect() as connection:
+            if connection.execute(text("SELECT to_regclass('alembic_version')")).scalar() is None:
+                raise NotFound("There is nothing to back up yet: this installation is empty.")
             revision = connection.execute(text("SELECT version_num FROM alembic_version"))
             return {
                 "touchstone_backup": VERSION,
