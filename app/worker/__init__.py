@@ -3,6 +3,6 @@
 The queue imports this package to know all jobs, so every file that defines one is named here.
 """
 
-from app.worker import imports, overlap, training
+from app.worker import generation, imports, overlap, snapshots, statistics, training
 
-__all__ = ["imports", "overlap", "training"]
+__all__ = ["generation", "imports", "overlap", "snapshots", "statistics", "training"]
