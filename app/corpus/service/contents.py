@@ -98,7 +98,7 @@ def add_responses(session: Session, *, responses: Sequence[NewResponse]) -> list
 
 def _rows(**columns: tuple[list[Any], Any]) -> Any:
     """Columns of values as a table the database can select from: one statement per batch."""
-    arrays = [literal(values, ARRAY(kind)) for values, kind in columns.values()]
+    arrays = [literal(values, ARRAY(kind, dimensions=1)) for values, kind in columns.values()]
     names = [column(name, kind) for name, (_, kind) in columns.items()]
     return func.unnest(*arrays).table_valued(*names).render_derived(name="row")
 

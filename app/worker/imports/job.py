@@ -139,7 +139,8 @@ def import_file(
             skip_bad_lines=skip_bad_lines,
             size=file.stat().st_size,
         )
-    lease = found(_start(row.id))
+        import_id = row.id
+    lease = found(_start(import_id))
     try:
         with file.open("rb") as stream:
             _bring_in(lease, stream, report=report)
@@ -148,7 +149,7 @@ def import_file(
             _fail(lease, Tally(), "The import was interrupted, so nothing was imported.")
         raise
     with transaction() as session:
-        row = session.get_one(Import, row.id)
+        row = session.get_one(Import, import_id)
         session.expunge(row)
     return row
 
