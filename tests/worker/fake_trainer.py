@@ -103,19 +103,50 @@ def train(options: argparse.Namespace) -> int:
     return 0
 
 
+def generate(options: argparse.Namespace) -> int:
+    lines = [json.loads(line) for line in options.file.read_text().splitlines()]
+    with options.output.open("a", encoding="utf-8") as output:
+        for number, line in enumerate(lines):
+            time.sleep(float(BEHAVIOUR["pace"]))
+            texts = [f"reply {k} to {line['id']}" for k in range(options.n)]
+            if BEHAVIOUR["says"] == "same":
+                texts = ["always this"] * options.n
+            responses = [{"text": text, "source": options.source} for text in texts]
+            output.write(json.dumps({**line, "responses": responses}) + "\n")
+            output.flush()
+            if asked_to_end:
+                return 130
+            if BEHAVIOUR["end"] and number + 1 == BEHAVIOUR["at"]:
+                print(BEHAVIOUR["says"], file=sys.stderr)
+                return int(BEHAVIOUR["end"])
+    return 0
+
+
 def main() -> int:
     signal.signal(signal.SIGTERM, hear)
     parser = argparse.ArgumentParser()
     parser.add_argument("command")
+    parser.add_argument("file", type=Path, nargs="?")
     for name in ("--dataset", "--output", "--config"):
         parser.add_argument(name, type=Path)
+    for name in ("--n", "--seed", "--max-new-tokens"):
+        parser.add_argument(name, type=int)
+    for name in ("--temperature", "--top-p"):
+        parser.add_argument(name, type=float)
+    parser.add_argument("--source")
     parser.add_argument("--corpus", nargs="+", type=Path)
     parser.add_argument("--model")
     parser.add_argument("--size")
     parser.add_argument("--device")
     parser.add_argument("--resume", action="store_true")
     options = parser.parse_args()
-    return new_model(options) if options.command == "new" else train(options)
+    match options.command:
+        case "new":
+            return new_model(options)
+        case "generate":
+            return generate(options)
+        case _:
+            return train(options)
 
 
 if __name__ == "__main__":
