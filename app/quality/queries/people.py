@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from app.accounts.models import Role, User, UserKind
 from app.annotation.models import Annotation
 from app.projects.models import Membership, Project, Standing
-from app.tasks.models import GoldKey
+from app.tasks.models import GoldKey, Task, TaskKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +82,24 @@ def last_submitted(session: Session, *, project: Project) -> dict[UUID, datetime
     return {user_id: moment for user_id, moment in rows if user_id}
 
 
+def n_gold(session: Session, *, project: Project) -> int:
+    """Gold tasks that are scored."""
+    return session.scalars(
+        select(func.count())
+        .select_from(GoldKey)
+        .join(Task, Task.id == GoldKey.task_id)
+        .where(
+            Task.project_id == project.id,
+            Task.kind == TaskKind.GOLD,
+            GoldKey.suspended_at.is_(None),
+        )
+    ).one()
+
+
 @dataclass(frozen=True, slots=True)
 class DisputedGold:
+    """How people in good standing (once suspended: all) answered a gold task."""
+
     task_id: UUID
     judged: int
     failed: int

@@ -37,11 +37,22 @@ def ranks_of(ranking: Sequence[Sequence[str]], *, names: Mapping[str, int]) -> l
     return ranks
 
 
-def standard_ranks(places: Sequence[int]) -> list[int]:
-    """Places as typed, with gaps or without → 1 = best, equal = tie (1, 2, 2, 4)."""
+def standard_ranks(places: Sequence[int], *, size: int) -> list[int]:
+    """Places as chosen, with gaps or without → 1 = best, equal = tie (1, 2, 2, 4)."""
+    if len(places) != size:
+        raise Invalid(f"This task has {size} responses. Give each of them a place.")
     return [1 + sum(other < place for other in places) for place in places]
 
 
 def is_disputed(*, judged: int, failed: int) -> bool:
     """Whether so many good annotators fail a gold task that the key must be looked at."""
     return judged >= FEWEST_ANSWERS and failed / judged >= DISPUTED_SHARE
+
+
+def in_words(ranks: Sequence[int]) -> str:
+    """Ranks as people write them: `B > A = C`."""
+    groups = [
+        [label(position) for position, rank in enumerate(ranks) if rank == wanted]
+        for wanted in sorted(set(ranks))
+    ]
+    return " > ".join(" = ".join(group) for group in groups)

@@ -107,7 +107,7 @@ def _gold_reasons(evidence: Evidence) -> list[str]:
         who = "person fails" if evidence.n_failed == 1 else "people fail"
         reasons.append(
             f"{evidence.n_failed} {who} the gold questions and made "
-            f"{_percent(evidence.failed_share)} of the judgements: leave them out of snapshots."
+            f"{_percent(evidence.failed_share)} of the judgements: snapshots can leave those out."
         )
     if evidence.n_warned:
         who = "person is" if evidence.n_warned == 1 else "people are"

@@ -1,0 +1,95 @@
+"""Parts of the judgements: weeks, keys, groups, pairs of people, days."""
+
+from dataclasses import replace
+from datetime import UTC, date, datetime
+
+import numpy as np
+import pytest
+
+from app.quality.rules import breakdowns
+from app.quality.rules.breakdowns import pair_kappa, pairs_of_people, per_day
+from app.quality.rules.judgements import Judgements, from_rankings
+
+FIRST, SECOND = [1, 2], [2, 1]
+
+
+def at(*moments: datetime) -> np.ndarray:
+    return np.array([moment.timestamp() for moment in moments])
+
+
+def compute(judgements: Judgements) -> dict:
+    return {"n": len(judgements)}
+
+
+def test_weeks_are_iso_weeks_and_a_task_belongs_to_its_latest():
+    judgements = replace(
+        from_rankings([(0, 0, FIRST), (0, 1, FIRST), (1, 0, FIRST)]),
+        submitted=at(
+            datetime(2025, 12, 28, 23, 59, tzinfo=UTC),  # a Sunday
+            datetime(2025, 12, 29, tzinfo=UTC),  # the Monday that begins 2026-W01
+            datetime(2025, 12, 28, 23, 59, tzinfo=UTC),
+        ),
+    )
+    found = breakdowns.by_week(judgements, compute, most=10)
+    assert [(week.key, week.fields["n"]) for week in found] == [("2025-W52", 1), ("2026-W01", 2)]
+    assert [week.key for week in breakdowns.by_week(judgements, compute, most=1)] == ["2026-W01"]
+
+
+def test_nothing_judged_has_no_weeks():
+    assert breakdowns.by_week(from_rankings([]), compute, most=3) == []
+
+
+def test_the_commonest_keys_come_first():
+    judgements = from_rankings([(task, 0, FIRST) for task in range(5)])
+    keys = np.array([7, 8, 8, 9, 8])
+    found = breakdowns.by_key(judgements, keys, compute, most=2)
+    assert [(part.key, part.fields["n"]) for part in found] == [(8, 3), (7, 1)]
+
+
+def test_a_group_counts_those_who_judged():
+    judgements = from_rankings([(0, person, FIRST) for person in range(5)])
+    groups = {"all": frozenset(range(9)), "four": frozenset({0, 1, 2, 3, 8})}
+    found = breakdowns.by_group(judgements, groups, compute)
+    assert [(part.key, part.fields["n"]) for part in found] == [("all", 5)]
+
+
+def test_every_two_people_with_their_shared_tasks_alone():
+    judgements = from_rankings(
+        [(0, 0, FIRST), (0, 1, FIRST), (1, 0, FIRST), (2, 1, FIRST), (2, 2, FIRST)]
+    )
+    found = {pair: part.task.tolist() for pair, part in pairs_of_people(judgements)}
+    assert found == {(0, 1): [0, 0], (1, 2): [2, 2]}
+
+
+def test_kappa_tells_who_said_what():
+    rows = [
+        (0, 0, FIRST),
+        (0, 1, SECOND),
+        (1, 0, FIRST),
+        (1, 1, FIRST),
+        (2, 0, SECOND),
+        (2, 1, SECOND),
+    ]
+    figure = pair_kappa(from_rankings(rows), 0, rng=np.random.default_rng(1), resamples=100)
+    # Rows are the first person: po = 2/3, pe = (2·1 + 1·2)/9
+    assert figure.value == pytest.approx((2 / 3 - 4 / 9) / (5 / 9))
+    assert figure.low is None
+
+
+def test_kappa_of_one_answer_everywhere_is_not_defined():
+    rows = [(task, person, FIRST) for task in range(3) for person in range(2)]
+    figure = pair_kappa(from_rankings(rows), 0, rng=np.random.default_rng(1), resamples=10)
+    assert figure.value is None
+    assert "same answer" in figure.reason
+
+
+def test_days_without_judgements_are_zero_and_repeats_are_not_counted():
+    judgements = replace(
+        from_rankings([(0, 0, FIRST), (0, 0, FIRST), (1, 0, FIRST)]),
+        submitted=at(
+            *[datetime(2026, 3, 3, 23, 59, tzinfo=UTC)] * 2, datetime(2026, 1, 1, tzinfo=UTC)
+        ),
+        repeat=np.array([False, True, False]),
+    )
+    found = per_day(judgements, until=date(2026, 3, 4), days=3)
+    assert found == [(date(2026, 3, 2), 0), (date(2026, 3, 3), 1), (date(2026, 3, 4), 0)]
