@@ -6,6 +6,7 @@ each response is a line of its own, for models that cannot take such a mask. Los
 difference.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -135,6 +136,13 @@ class Data:
     figures: dict[str, Any]  # for result.json
     sentences: list[str]  # for people
 
+    def fingerprint(self) -> str:
+        """A hash of the training tokens in their order."""
+        digest = hashlib.sha256()
+        for example in self.train:
+            digest.update(repr((example.prompt, example.responses)).encode())
+        return digest.hexdigest()
+
 
 def read_examples(
     dataset: Path,
@@ -239,8 +247,9 @@ class Sampler:
         return sorted({i for step in range(steps) for i in self.batch(step)})
 
     def state(self, step: int) -> dict[str, int]:
-        """Enough to find the place again, and to notice other data."""
-        return {"step": step, "seed": self.seed, "examples": len(self.lengths)}
+        """Where a run stands in its data; the order follows from it."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        return {"step": step, "seed": self.seed, "epoch": epoch, "place": place}
 
     def _order(self, epoch: int) -> list[list[int]]:
         count, size = len(self.lengths), self.batch_size

@@ -64,18 +64,23 @@ def open_config(folder: Path, *, purpose: str, wanted: str | None) -> Path:
 def read_split(config: Path, split: str) -> list[tuple[str, dict[str, Any]]]:
     """The rows of one split with "file:line"; empty when there is no such file."""
     path = _split_file(config, split)
-    return list(_records(path)) if path else []
+    return list(read_records(path)) if path else []
 
 
 def _split_file(config: Path, split: str) -> Path | None:
     return next((p for s in SUFFIXES if (p := config / f"{split}{s}").is_file()), None)
 
 
-def _records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def read_records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The objects in a JSON lines or Parquet file, each with "folder/file line n"."""
     if path.suffix == ".parquet":
         import pyarrow.parquet as pq  # noqa: PLC0415 - slow to load and rarely needed
 
-        for number, record in enumerate(pq.read_table(path).to_pylist(), 1):
+        try:
+            records = pq.read_table(path).to_pylist()
+        except (OSError, ValueError) as error:
+            raise BadInput(f"{path} cannot be read: {error}.") from error
+        for number, record in enumerate(records, 1):
             yield f"{path.parent.name}/{path.name} row {number}", record
         return
     for number, line in read_lines(path):

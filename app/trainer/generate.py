@@ -40,7 +40,7 @@ def generate_file(
     """
     if n < 1 or sampling.temperature < 0 or not 0 < sampling.top_p <= 1:
         raise BadInput("--n must be at least 1, --temperature 0 or more, --top-p in (0, 1].")
-    records = list(read_records(file))
+    records = list(prompt_records(file))
     tokenizer = models.load_tokenizer(models.locate(model, "model"))
     chat = ChatFormat(tokenizer)
     lm = models.load_lm(model).to(models.pick_device(device))
@@ -71,7 +71,7 @@ def generate_file(
             stream.close()
 
 
-def read_records(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def prompt_records(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """The lines of a file as objects; a bare string is a prompt."""
     if not file.is_file():
         raise BadInput(f"The file {file} does not exist.")

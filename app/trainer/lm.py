@@ -1,6 +1,8 @@
 """Models: loading and saving them safely, reading log-probabilities and scores from a layout."""
 
 import contextlib
+import hashlib
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,7 @@ def locate(name: str, role: str) -> str:
         if name.startswith((".", "/", "~")) or name.count("/") > 1 or folder.exists():
             raise BadInput(f"The {role} folder {name} does not exist.")
         return name
+    folder = folder.resolve()
     if not (folder / "config.json").is_file() and not (folder / "adapter_config.json").is_file():
         raise BadInput(
             f"The {role} folder {name} has no config.json, so it holds no model. "
@@ -128,8 +131,10 @@ def _adapter(path: str) -> dict[str, Any] | None:
 def _merged(model: Any, path: str) -> Any:
     from peft import PeftModel  # noqa: PLC0415 - only where there is an adapter
 
-    with _loading(path, "adapter"):
-        return PeftModel.from_pretrained(model, path).merge_and_unload()
+    with _loading(path, "adapter"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft calls what transformers renames
+        merged = PeftModel.from_pretrained(model, path).merge_and_unload()
+    return merged.requires_grad_(True)  # the adapter had frozen it
 
 
 def _config(path: str, role: str) -> Any:
@@ -207,10 +212,12 @@ def with_lora(model: Any, config: RunConfig, *, scores: bool) -> Any:
         modules_to_save=["score"] if scores else None,
         task_type=TaskType.SEQ_CLS if scores else TaskType.CAUSAL_LM,
     )
-    try:
-        return get_peft_model(model, settings)
-    except ValueError as error:
-        raise BadInput(f"lora_target_modules: {error}") from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft calls what transformers renames
+        try:
+            return get_peft_model(model, settings)
+        except ValueError as error:
+            raise BadInput(f"lora_target_modules: {error}") from error
 
 
 def load_weights(model: Any, folder: Path) -> None:
@@ -237,6 +244,15 @@ def save(model: Any, tokenizer: Any, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def fingerprint(model: Any) -> str:
+    """A hash of a few values of every weight: enough to notice another model."""
+    digest = hashlib.sha256()
+    for name, weights in sorted(model.state_dict().items()):
+        few = weights.detach().flatten()[:64].float().cpu().contiguous()
+        digest.update(f"{name} {tuple(weights.shape)}".encode() + few.numpy().tobytes())
+    return digest.hexdigest()
 
 
 def context_limit(model: Any) -> int:
@@ -279,11 +295,21 @@ def _wanted(layout: Layout) -> tuple[Tensor, Tensor, Tensor]:
 def _outputs(lm: Any, layout: Layout, keep: Tensor) -> Any:
     return lm(
         input_ids=layout.input_ids,
-        attention_mask=layout.attention_mask,
+        attention_mask=_mask(lm, layout),
         position_ids=layout.position_ids,
         logits_to_keep=keep,
         use_cache=False,
     )
+
+
+def _mask(model: Any, layout: Layout) -> Tensor:
+    """The layout's mask; "eager" attention adds a packed one instead of selecting by it."""
+    mask = layout.attention_mask
+    inner = getattr(model, "module", model)  # inside DistributedDataParallel
+    if mask.ndim == 4 and inner.config._attn_implementation == "eager":  # noqa: SLF001
+        nowhere = torch.finfo(torch.float32).min
+        return torch.zeros_like(mask, dtype=torch.float32).masked_fill(~mask, nowhere)
+    return mask
 
 
 def target_logps(lm: Any, layout: Layout) -> Tensor:
@@ -304,7 +330,7 @@ class Scorer(nn.Module):
         whole = self.model.get_base_model() if peft else self.model
         hidden = getattr(whole, whole.base_model_prefix)(
             input_ids=layout.input_ids,
-            attention_mask=layout.attention_mask,
+            attention_mask=_mask(whole, layout),
             position_ids=layout.position_ids,
             use_cache=False,
         ).last_hidden_state

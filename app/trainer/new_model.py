@@ -14,7 +14,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from app.trainer.chat import BadConversation, ChatFormat, Message
-from app.trainer.dataset import as_messages, as_reply, parse_line, read_lines
+from app.trainer.dataset import as_messages, as_reply, read_records
 from app.trainer.failures import BadInput, Cancelled, Diverged
 from app.trainer.lm import pick_device
 from app.trainer.optimization import seed_everything
@@ -110,7 +110,7 @@ def read_documents(file: Path) -> list[Document]:
     if not file.is_file():
         raise BadInput(f"The corpus file {file} does not exist.")
     if not is_corpus(file):
-        raise BadInput(f"{file}: a corpus is .txt, .md, .jsonl or .jsonl.gz.")
+        raise BadInput(f"{file}: a corpus is .txt, .md, .jsonl, .jsonl.gz or .parquet.")
     if file.suffix in (".txt", ".md"):
         try:
             text = file.read_text(encoding="utf-8")
@@ -118,14 +118,12 @@ def read_documents(file: Path) -> list[Document]:
             raise BadInput(f"{file} cannot be read: {error}.") from error
         return [part for part in text.split("\n\n") if part.strip()]
     return [
-        document
-        for number, line in read_lines(file)
-        for document in documents_of(parse_line(file, number, line), f"{file} line {number}")
+        document for where, record in read_records(file) for document in documents_of(record, where)
     ]
 
 
 def is_corpus(file: Path) -> bool:
-    return file.name.endswith((".txt", ".md", ".jsonl", ".jsonl.gz"))
+    return file.name.endswith((".txt", ".md", ".jsonl", ".jsonl.gz", ".parquet"))
 
 
 def documents_of(record: dict[str, Any], where: str) -> Iterator[Document]:

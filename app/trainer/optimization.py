@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor
-from transformers import get_scheduler
+from transformers import PreTrainedModel, get_scheduler
 
 from app.run_config import RunConfig
 from app.trainer.batches import Example, Forward, pieces
@@ -52,6 +52,13 @@ def make_optimizer(model: Any, config: RunConfig) -> torch.optim.AdamW:
     )
 
 
+def recompute(model: Any) -> None:
+    """Drop activations and compute them again for the gradient (called differently until 5.20)."""
+    name = "activation_checkpointing_enable"
+    enable = getattr(model, name, None) or model.gradient_checkpointing_enable
+    enable({"use_reentrant": False})
+
+
 class Updater:
     """A model being trained: gradients over pieces of a batch, clipped steps, and its state."""
 
@@ -59,8 +66,8 @@ class Updater:
         self.accelerator, self.config = accelerator, config
         if config.gradient_checkpointing:
             for part in model.modules():
-                if hasattr(part, "gradient_checkpointing_enable"):
-                    part.gradient_checkpointing_enable({"use_reentrant": False})
+                if isinstance(part, PreTrainedModel):
+                    recompute(part)
         self.bare = model.to(accelerator.device)
         optimizer = make_optimizer(self.bare, config)
         self.model, self.optimizer = accelerator.prepare(self.bare, optimizer)

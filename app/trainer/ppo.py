@@ -120,7 +120,11 @@ def train(
     steps = total_steps(config, sampler.steps_per_epoch)
     if config.total_episodes and config.max_steps < 0:
         steps = -(-config.total_episodes // sampler.batch_size)
-    folder.plan(total_steps=steps, steps_per_epoch=sampler.steps_per_epoch)
+    folder.plan(
+        total_steps=steps,
+        steps_per_epoch=sampler.steps_per_epoch,
+        start={"model": models.fingerprint(bare), "data": data.fingerprint()},
+    )
     packable = folder.packs(models.can_pack(bare, longest=config.max_length))
     forward = Forward.of(config, accelerator.device, packable=packable)
     reference = None if config.lora_r else copy.deepcopy(bare).eval().requires_grad_(False)

@@ -56,7 +56,11 @@ def train(
         group=config.group_by_length,
     )
     steps = total_steps(config, sampler.steps_per_epoch)
-    folder.plan(total_steps=steps, steps_per_epoch=sampler.steps_per_epoch)
+    folder.plan(
+        total_steps=steps,
+        steps_per_epoch=sampler.steps_per_epoch,
+        start={"model": models.fingerprint(bare), "data": data.fingerprint()},
+    )
     packable = folder.packs(models.can_pack(bare, longest=config.max_length))
     forward = Forward.of(config, accelerator.device, packable=packable)
     scorer = models.Scorer(models.with_lora(bare, config, scores=True))

@@ -19,8 +19,13 @@ from app.trainer.failures import BadInput, Cancelled
 # Settings that may differ between a run and its resumption: they change no update.
 FREE_ON_RESUME = frozenset(
     {"logging_steps", "eval_steps", "save_steps", "save_total_limit", "num_samples"}
-    | {"max_eval_samples", "per_device_eval_batch_size", "max_steps", "num_train_epochs"}
+    | {"max_eval_samples", "max_steps", "num_train_epochs", "total_episodes"}
+    | {"dataset", "model", "output", "reward_model_path"}  # paths: the content is compared
 )
+
+
+# What a folder has once a run has really begun.
+TRAINED = ("metrics.jsonl", "checkpoints", "model")
 
 
 class Signals:
@@ -57,6 +62,7 @@ class RunFolder:
         self.total_steps = 0
         self.step = 0
         self.steps_per_epoch = 1.0
+        self.start: dict[str, str] = {}
         self.last: dict[str, float] = {}
         self.notes: list[str] = []
         self.extra: dict[str, Any] = {}
@@ -75,7 +81,7 @@ class RunFolder:
         """
         self.config = config
         file = self.path / "config.json"
-        if file.is_file() and not resume:
+        if not resume and any((self.path / name).exists() for name in TRAINED):
             raise BadInput(
                 f"{self.path} already holds a run. Choose another --output, or add --resume."
             )
@@ -88,8 +94,7 @@ class RunFolder:
             (self.path / "result.json").unlink(missing_ok=True)
 
     def _compare(self, stored: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-        free = FREE_ON_RESUME | {"output"}
-        changed = [k for k in given if k not in free and stored.get(k) != given[k]]
+        changed = [k for k in given if k not in FREE_ON_RESUME and stored.get(k) != given[k]]
         if changed:
             raise BadInput(
                 f"{self.path} was trained with other settings: "
@@ -97,9 +102,10 @@ class RunFolder:
                 + ". Resume with the same ones, or choose another --output."
             )
 
-    def plan(self, *, total_steps: int, steps_per_epoch: float) -> None:
-        """How long the run is: for epochs in the log, and for when to evaluate and save."""
+    def plan(self, *, total_steps: int, steps_per_epoch: float, start: Mapping[str, str]) -> None:
+        """How long the run is, and hashes of the model and data it starts from."""
         self.total_steps, self.steps_per_epoch = total_steps, steps_per_epoch
+        self.start = dict(start)
 
     def describe_data(self, figures: Mapping[str, Any], sentences: Sequence[str]) -> None:
         """Keep what was read and left out for result.json, and say it."""
@@ -189,7 +195,13 @@ class RunFolder:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         write(partial)
-        own = {"step": step, "seconds": self.seconds(), "sums": self._sums, "last": self.last}
+        own = {
+            "step": step,
+            "seconds": self.seconds(),
+            "sums": self._sums,
+            "last": self.last,
+            "start": self.start,
+        }
         torch.save({"loop": state, "folder": own}, partial / "state.pt")
         shutil.rmtree(final, ignore_errors=True)
         partial.rename(final)
@@ -202,7 +214,12 @@ class RunFolder:
         return sorted(int(name.removeprefix("step-")) for name in names)
 
     def load_checkpoint(self) -> tuple[int, Path, Any] | None:
-        """The last checkpoint: step, folder, state; what was logged after it is forgotten."""
+        """The last checkpoint: step, folder, state; what was logged after it is forgotten.
+
+        Raises:
+            BadInput: when the run began with another model or other data.
+
+        """
         steps = self._checkpoints()
         step = steps[-1] if steps else 0
         if self.main:
@@ -213,6 +230,12 @@ class RunFolder:
         folder = self.path / "checkpoints" / f"step-{step}"
         state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
         own = state["folder"]
+        for what, found in self.start.items():
+            if own["start"].get(what) != found:
+                raise BadInput(
+                    f"The checkpoint at step {step} was trained on another {what} than the one "
+                    "given now. Resume with the same one, or choose another --output."
+                )
         self.step, self.before = step, own["seconds"]
         self._sums, self.last = own["sums"], own["last"]
         return step, folder, state["loop"]

@@ -55,7 +55,11 @@ def train(
         group=config.group_by_length,
     )
     steps = total_steps(config, sampler.steps_per_epoch)
-    folder.plan(total_steps=steps, steps_per_epoch=sampler.steps_per_epoch)
+    folder.plan(
+        total_steps=steps,
+        steps_per_epoch=sampler.steps_per_epoch,
+        start={"model": models.fingerprint(policy), "data": data.fingerprint()},
+    )
     updater = Updater(accelerator, policy, config, steps)
     packable = folder.packs(models.can_pack(policy, longest=config.max_length))
     forward = Forward.of(config, accelerator.device, packable=packable)

@@ -83,12 +83,8 @@ def rows(config: str, split: list[str], seed: int = 1) -> list[dict]:
         else:
             worse, better = sorted(replies(rng, prompt, 2), key=goodness)
             if config == "preference":
-                made.append(
-                    {
-                        "prompt": ask(prompt), "chosen": say(better), "rejected": say(worse),
-                        "margin": 0.0, "weight": 1.0, "p": 1.0,
-                    }  # fmt: skip
-                )
+                pair = {"prompt": ask(prompt), "chosen": say(better), "rejected": say(worse)}
+                made.append(pair | {"margin": 0.0, "weight": 1.0, "p": 1.0})
             elif config == "hh-rlhf":
                 head = f"\n\nHuman: {prompt}\n\nAssistant: "
                 made.append({"chosen": head + better, "rejected": head + worse})
