@@ -233,8 +233,15 @@ class ImportedJudgement:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What an import of judgements did; `known` were there already."""
+    """What an import of judgements did: which of them are new, in their order; how many repeat."""
 
-    recorded: int
+    is_new: Sequence[bool]
     repeats: int
-    known: int
+
+    @property
+    def recorded(self) -> int:
+        return sum(self.is_new)
+
+    @property
+    def known(self) -> int:
+        return len(self.is_new) - sum(self.is_new)

@@ -34,6 +34,7 @@ class Batch:
     annotations: list[JsonObject] = field(default_factory=list)
     counted: Counter[UUID] = field(default_factory=Counter)  # judgements more, by task
     golden: set[UUID] = field(default_factory=set)  # people who answered gold
+    new: list[bool] = field(default_factory=list)  # of each judgement
 
 
 def record_imported(
@@ -45,31 +46,33 @@ def record_imported(
     where need be; a second, different one is a repeat. A source has one judgement per task.
     """
     tasks.lock_opening(session, project=project)
-    sources = [each for each in judgements if rules.is_source(each.annotator)]
-    people = [each for each in judgements if not rules.is_source(each.annotator)]
-    recorded = _record_sources(session, project=project, judgements=sources, now=now)
-    repeats = 0
+    of_source = [rules.is_source(each.annotator) for each in judgements]
+    sources = [each for each, is_one in zip(judgements, of_source, strict=True) if is_one]
+    people = [each for each, is_one in zip(judgements, of_source, strict=True) if not is_one]
+    by_sources = iter(_record_sources(session, project=project, judgements=sources, now=now))
+    batch = Batch()
     if people:
         batch = _sorted_out(session, project=project, judgements=people, now=now)
         _write(session, project=project, batch=batch, now=now)
-        recorded += len(batch.annotations)
-        repeats = sum(row["is_repeat"] for row in batch.annotations)
-    return Recorded(recorded=recorded, repeats=repeats, known=len(judgements) - recorded)
+    by_people = iter(batch.new)
+    is_new = [next(by_sources if is_one else by_people) for is_one in of_source]
+    return Recorded(is_new=is_new, repeats=sum(row["is_repeat"] for row in batch.annotations))
 
 
 def _record_sources(
     session: Session, *, project: Project, judgements: Sequence[ImportedJudgement], now: datetime
-) -> int:
+) -> list[bool]:
+    """Which of them are new: a source judges a task once."""
     if not judgements:
-        return 0
+        return []
     rows = [
         _annotation(project, judgement, now=now) | {"source": judgement.annotator}
         for judgement in judgements
     ]
-    recorded = session.scalars(
-        upsert(Annotation).on_conflict_do_nothing().returning(Annotation.id), rows
+    recorded = set(
+        session.scalars(upsert(Annotation).on_conflict_do_nothing().returning(Annotation.id), rows)
     )
-    return len(recorded.all())
+    return [row["id"] in recorded for row in rows]
 
 
 def _sorted_out(
@@ -86,7 +89,8 @@ def _sorted_out(
     for judgement, pair in zip(judgements, given, strict=True):
         row = _annotation(project, judgement, now=now)
         before = known.setdefault(pair, set())
-        if row["body_hash"] in before:
+        batch.new.append(row["body_hash"] not in before)
+        if not batch.new[-1]:
             continue
         task_id, user_id = pair
         row["user_id"] = user_id

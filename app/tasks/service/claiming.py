@@ -2,11 +2,12 @@
 
 Locks are taken in one order everywhere, so that nobody waits for somebody who waits for her:
 membership (one person's claims and submissions happen one by one) → assignment → task. A claim
-skips tasks that others hold instead of waiting; the second look, which waits, holds none itself.
+skips tasks that others hold; when only such are left it tries again, and holds none meanwhile.
 """
 
 from datetime import datetime, timedelta
 from random import Random
+from time import monotonic, sleep
 from uuid import UUID
 
 from sqlalchemy import select, text, update
@@ -15,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from app.accounts.models import User
 from app.db import commit_halfway
+from app.errors import TooManyRequests
 from app.projects.models import Membership, Project
 from app.projects.service import ensure_membership
 from app.tasks import queries, rules
@@ -22,7 +24,8 @@ from app.tasks.models import Assignment, AssignmentState, Task
 from app.tasks.service.finishing import give_back
 
 FREED_AT_ONCE = 20  # expired leases that one claim frees on its way
-PATIENCE = "2s"  # of the second look, for tasks that others are just taking
+PATIENCE_SECONDS = 5  # of the second look, for tasks that others are just taking
+PAUSE_SECONDS = 0.05  # between two tries of it
 
 
 def lock_member(session: Session, *, project: Project, user: User) -> Membership:
@@ -55,19 +58,18 @@ def claim(
     did so far: a submission in the same request stands, whatever comes of the claim.
     """
 
-    def attempt(*, waits: bool) -> Assignment | None:
+    def attempt(*, is_last: bool) -> Assignment | None:
         return _attempt(
-            session, project=project, user=user, now=now, rng=rng, after=after, waits=waits
+            session, project=project, user=user, now=now, rng=rng, after=after, is_last=is_last
         )
 
-    assignment = attempt(waits=False)
+    assignment = attempt(is_last=False)
     if assignment is not None:
         return assignment
-    # Somebody may just be giving back what she was going to get: look again, waiting for locked
-    # rows. Our own locks go first: those of a submission or of freed leases could close a circle.
+    # Somebody may just be giving back what she could have: look again, more patiently. Our own
+    # rows go first, a submitted task and freed leases: others may be waiting for them in turn.
     commit_halfway(session)
-    session.execute(text(f"SET LOCAL lock_timeout = '{PATIENCE}'"))
-    return attempt(waits=True)
+    return attempt(is_last=True)
 
 
 def _attempt(
@@ -78,7 +80,7 @@ def _attempt(
     now: datetime,
     rng: Random,
     after: Assignment | None,
-    waits: bool,
+    is_last: bool,
 ) -> Assignment | None:
     membership = lock_member(session, project=project, user=user)
     is_paused = membership.paused_at is not None or project.paused_at is not None
@@ -100,7 +102,9 @@ def _attempt(
     )
     wants_gold = rng.random() < chance
     free_expired(session, project=project, but=user, now=now)
-    picked = _pick(session, project=project, user=user, rng=rng, wants_gold=wants_gold, waits=waits)
+    picked = _pick(session, project=project, user=user, rng=rng, wants_gold=wants_gold)
+    if picked is None and is_last:
+        picked = _pick_patiently(session, project=project, user=user, rng=rng)
     if picked is None:
         return None
     task_id, size = picked
@@ -160,50 +164,74 @@ def free_expired(session: Session, *, project: Project, but: User, now: datetime
 
 
 def _pick(
-    session: Session,
-    *,
-    project: Project,
-    user: User,
-    rng: Random,
-    wants_gold: bool,
-    waits: bool,
+    session: Session, *, project: Project, user: User, rng: Random, wants_gold: bool
 ) -> tuple[UUID, int] | None:
     """Take a place in a wanted task, or choose a gold one; answers its id and size.
 
     Gold comes in the place of an ordinary task, never when those have run out, so that the end
-    of the work tells nothing. A project of gold alone hands it out like any other work.
+    of the work tells nothing.
     """
-    ordinary = _wanted(session, project=project, user=user, rng=rng, waits=waits)
-    if wants_gold and ordinary is not None:
+    ordinary = _wanted(session, project=project, user=user, rng=rng)
+    if ordinary is None:
+        return None
+    if wants_gold:
         gold = _gold(session, project=project, user=user, rng=rng)
         if gold is not None:
             return gold
-    if ordinary is not None:
-        session.execute(update(Task).where(Task.id == ordinary[0]).values(leased=Task.leased + 1))
-        return ordinary
-    if waits and project.gold_rate > 0:
-        mixed = select(Task.id).where(Task.project_id == project.id, queries.IS_ORDINARY).limit(1)
-        if session.scalar(mixed) is None:
-            return _gold(session, project=project, user=user, rng=rng)
-    return None
+    session.execute(update(Task).where(Task.id == ordinary[0]).values(leased=Task.leased + 1))
+    return ordinary
+
+
+def _pick_patiently(
+    session: Session, *, project: Project, user: User, rng: Random
+) -> tuple[UUID, int] | None:
+    """The second look: ask again while others are taking the tasks that she could have.
+
+    It holds no row while it waits, and waits for none, so that no two can wait for each other.
+    """
+    deadline = monotonic() + PATIENCE_SECONDS
+    while True:
+        in_sight = _wanted(session, project=project, user=user, rng=rng, locks=False)
+        if in_sight is None:
+            return _gold_alone(session, project=project, user=user, rng=rng)
+        picked = _pick(session, project=project, user=user, rng=rng, wants_gold=False)
+        if picked is not None:
+            return picked
+        if monotonic() > deadline:
+            raise TooManyRequests(
+                "Many people are asking for the last tasks. Ask again in a moment.", retry_after=1
+            )
+        sleep(rng.uniform(0.5, 1.5) * PAUSE_SECONDS)
+
+
+def _gold_alone(
+    session: Session, *, project: Project, user: User, rng: Random
+) -> tuple[UUID, int] | None:
+    """In a project of gold alone it is handed out like any other work."""
+    if project.gold_rate == 0:
+        return None
+    ordinary = select(Task.id).where(Task.project_id == project.id, queries.IS_ORDINARY).limit(1)
+    if session.scalar(ordinary) is not None:
+        return None
+    return _gold(session, project=project, user=user, rng=rng)
 
 
 def _wanted(
-    session: Session, *, project: Project, user: User, rng: Random, waits: bool
+    session: Session, *, project: Project, user: User, rng: Random, locks: bool = True
 ) -> tuple[UUID, int] | None:
-    """A wanted task that is new to her, locked, of the highest priority that has one.
+    """A wanted task that is new to her, of the highest priority that has one.
 
     From a fresh random point of the key on, wrapping round: nobody wades through what she has
-    judged, and two people rarely want the same row.
+    judged, and two people rarely want the same row. With `locks`, one that nobody else holds.
     """
     start = rng.random()
     priority: int | None = None
     while True:
         for keys in (Task.random_key >= start, Task.random_key < start):
             wanted = queries.wanted_task(project=project, user=user, priority=priority, keys=keys)
-            row = session.execute(
-                wanted.with_for_update(of=Task, key_share=True, skip_locked=not waits)
-            ).one_or_none()
+            if locks:
+                wanted = wanted.with_for_update(of=Task, key_share=True, skip_locked=True)
+            row = session.execute(wanted).one_or_none()
             if row is not None:
                 return row.id, row.size
         if priority is None:

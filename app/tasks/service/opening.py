@@ -34,7 +34,7 @@ def lock_opening(session: Session, *, project: Project) -> None:
 def try_lock_opening(session: Session, *, project: Project) -> bool:
     """The same lock, or False where somebody has it."""
     key = func.hashtext(str(project.id))
-    return session.scalars(select(func.pg_try_advisory_xact_lock(OPENING_LOCK, key))).one()
+    return session.scalar(select(func.pg_try_advisory_xact_lock(OPENING_LOCK, key))) is True
 
 
 def require_rankable(task: NewTask) -> None:
