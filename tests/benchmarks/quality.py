@@ -13,63 +13,130 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from sqlalchemy import text
+from sqlalchemy import insert, literal_column, select, text
 from sqlalchemy.orm import Session
 
-from app.db import connect, database_now, transaction
-from app.projects.models import Project
+from app.accounts.models import User
+from app.annotation.models import Annotation
+from app.corpus.models import Prompt, Response
+from app.db import Base, connect, database_now, transaction
+from app.projects.models import Membership, Project
 from app.quality.models import Part
 from app.quality.queries.crowd import crowd_of
 from app.quality.service import summary
 from app.schema import migrate
+from app.tasks.models import Assignment, Task, TaskResponse
 from tests.conftest import fresh_database, psycopg_url
 from tests.factories import make_project, make_user
 
 PEOPLE, VOTES = 100, 3
 
-# One statement per table: quality decides with noise per person, position by a random order.
-TASKS = """
-INSERT INTO prompt (id, project_id, content_hash, messages, source, tags, meta)
-SELECT md5('p' || n)::uuid, :project, sha256(n::text::bytea), '[]', 'source ' || n % 7, '{}', '{}'
-FROM generate_series(1, :tasks) n;
-INSERT INTO response (id, prompt_id, content_hash, text, meta)
-SELECT md5('r' || n || '-' || k)::uuid, md5('p' || n)::uuid, sha256((n || '-' || k)::bytea),
-  repeat('x', 400 + (random() * 1200)::int), '{}'
-FROM generate_series(1, :tasks) n, generate_series(0, :size - 1) k;
-INSERT INTO task (id, project_id, prompt_id, identity, kind, priority, wanted, leased, counted)
-SELECT md5('t' || n)::uuid, :project, md5('p' || n)::uuid, sha256(n::text::bytea), 'ordinary', 0,
-  :votes, 0, :votes FROM generate_series(1, :tasks) n;
-INSERT INTO task_response (task_id, position, response_id)
-SELECT md5('t' || n)::uuid, k, md5('r' || n || '-' || k)::uuid
-FROM generate_series(1, :tasks) n, generate_series(0, :size - 1) k;
-"""
-PEOPLE_ROWS = """
-INSERT INTO "user" (id, kind, name, role, preferences)
-SELECT md5('u' || n)::uuid, 'simulated', 'Simulated ' || n, 'annotator', '{}'
-FROM generate_series(0, :people - 1) n;
-INSERT INTO membership (project_id, user_id, role, guidelines_read, standing, gold_seen,
-  gold_passed, claimed, weight)
-SELECT :project, md5('u' || n)::uuid, 'annotator', 1, 'good', 20, 18, 0, 1
-FROM generate_series(0, :people - 1) n;
-"""
-JUDGEMENTS = """
+TASK = "md5('t' || n)::uuid"
+EACH_TASK = "generate_series(1, {tasks}) n"
+EACH_RESPONSE = EACH_TASK + ", generate_series(0, {size} - 1) k"
+
+# Table by table, an SQL expression per column; columns that are not named get their defaults.
+ROWS: list[tuple[type[Base], dict[str, str], str]] = [
+    (
+        Prompt,
+        {
+            "id": "md5('p' || n)::uuid",
+            "project_id": "{project}",
+            "content_hash": "sha256(n::text::bytea)",
+            "messages": "'[]'::jsonb",
+            "source": "'source ' || n % 7",
+        },
+        EACH_TASK,
+    ),
+    (
+        Response,
+        {
+            "id": "md5('r' || n || '-' || k)::uuid",
+            "prompt_id": "md5('p' || n)::uuid",
+            "content_hash": "sha256((n || '-' || k)::bytea)",
+            "text": "repeat('x', 400 + (random() * 1200)::int)",
+        },
+        EACH_RESPONSE,
+    ),
+    (
+        Task,
+        {
+            "id": TASK,
+            "project_id": "{project}",
+            "prompt_id": "md5('p' || n)::uuid",
+            "identity": "sha256(n::text::bytea)",
+            "wanted": "{votes}",
+            "counted": "{votes}",
+        },
+        EACH_TASK,
+    ),
+    (
+        TaskResponse,
+        {"task_id": TASK, "position": "k", "response_id": "md5('r' || n || '-' || k)::uuid"},
+        EACH_RESPONSE,
+    ),
+    (
+        User,
+        {
+            "id": "md5('u' || n)::uuid",
+            "kind": "'simulated'",
+            "name": "'Simulated ' || n",
+        },
+        "generate_series(0, {people} - 1) n",
+    ),
+    (
+        Membership,
+        {
+            "project_id": "{project}",
+            "user_id": "md5('u' || n)::uuid",
+            "role": "'annotator'",
+            "gold_seen": "20",
+            "gold_passed": "18",
+        },
+        "generate_series(0, {people} - 1) n",
+    ),
+    (
+        Assignment,
+        {
+            "id": "id",
+            "project_id": "{project}",
+            "task_id": "task_id",
+            "user_id": "user_id",
+            "state": "'submitted'",
+            "display_order": "display_order",
+            "finished_at": "at",
+        },
+        "vote",
+    ),
+    (
+        Annotation,
+        {
+            "id": "id",
+            "project_id": "{project}",
+            "task_id": "task_id",
+            "assignment_id": "id",
+            "user_id": "user_id",
+            "guidelines_version": "1",
+            "counted": "true",
+            "ranks": "ranks",
+            "strength": "1 + (random() * 2)::int",
+            "active_ms": "5000 + (random() * 60000)::int",
+            "submitted_at": "at",
+        },
+        "vote",
+    ),
+]
+# Earlier responses are better on the whole, and people differ.
+VOTES_TABLE = """
 CREATE TEMPORARY TABLE vote ON COMMIT DROP AS
 SELECT md5('a' || n || '-' || v)::uuid AS id, md5('t' || n)::uuid AS task_id,
-  md5('u' || (n * 7 + v * 31) % :people)::uuid AS user_id,
+  md5('u' || (n * 7 + v * 31) % {people})::uuid AS user_id,
   (SELECT array_agg(1 + (random() * 1.4 + 0.35 * k)::int ORDER BY k)
-   FROM generate_series(0, :size - 1) k WHERE n + v > 0)::smallint[] AS ranks,
+   FROM generate_series(0, {size} - 1) k WHERE n + v > 0)::smallint[] AS ranks,
+  (SELECT array_agg(k ORDER BY random()) FROM generate_series(0, {size} - 1) k
+   WHERE n + v > 0)::smallint[] AS display_order,
   now() - random() * interval '60 days' AS at
-FROM generate_series(1, :tasks) n, generate_series(1, :votes) v;
-INSERT INTO assignment (id, project_id, task_id, user_id, state, is_repeat, slot, ordinal, display_order,
-  renewals, draft_revision, finished_at)
-SELECT id, :project, task_id, user_id, 'submitted', false, 1, 0,
-  (SELECT array_agg(k ORDER BY random()) FROM generate_series(0, :size - 1) k
-   WHERE vote.id IS NOT NULL)::smallint[], 0, 0, at FROM vote;
-INSERT INTO annotation (id, project_id, task_id, assignment_id, user_id, guidelines_version,
-  revision, is_current, counted, is_repeat, ranks, strength, ratings, flags, active_ms,
-  submitted_at)
-SELECT id, :project, task_id, id, user_id, 1, 1, true, true, false, ranks,
-  1 + (random() * 2)::int, '{}', '{}', 5000 + (random() * 60000)::int, at FROM vote;
+FROM generate_series(1, {tasks}) n, generate_series(1, {votes}) v
 """
 
 
@@ -91,16 +158,17 @@ def fill(session: Session, *, annotations: int, size: int) -> Project:
     """A project with that many judgements, three per task, by a hundred people."""
     project = make_project(session, f"{annotations} judgements", by=make_user(session, "Ada"))
     sizes = {
-        "project": project.id,
+        "project": f"'{project.id}'::uuid",
         "tasks": annotations // VOTES,
         "size": size,
         "people": PEOPLE,
         "votes": VOTES,
     }
-    for statements in (TASKS, PEOPLE_ROWS, JUDGEMENTS):
-        for statement in statements.split(";\n"):
-            if statement.strip():
-                session.execute(text(statement), sizes)
+    session.execute(text(VOTES_TABLE.format(**sizes)))
+    for model, columns, source in ROWS:
+        values = [literal_column(sql.format(**sizes)).label(name) for name, sql in columns.items()]
+        rows = select(*values).select_from(text(source.format(**sizes)))
+        session.connection().execute(insert(model.__table__).from_select(list(columns), rows))
     return project
 
 
