@@ -19,7 +19,8 @@ install:
 install-test:
 	@TORCH='$(TORCH)' PYTHON='$(PYTHON)' sh .ci/install test
 
-run: install
+run:
+	@TORCH='$(TORCH)' PYTHON='$(PYTHON)' sh .ci/install run
 	@exec $(PYTHON_ENV) -P -m app.cli up --demo $(OPTIONS)
 
 test: install-test
