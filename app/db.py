@@ -1,20 +1,37 @@
 """The database: base class, column types, sessions and the clock."""
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 from fastapi import Depends
-from sqlalchemy import DateTime, Engine, Enum, MetaData, Text, Uuid, create_engine, func, select
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+from sqlalchemy import (
+    ColumnElement,
+    DateTime,
+    Engine,
+    Enum,
+    MetaData,
+    Text,
+    Uuid,
+    any_,
+    cast,
+    column,
+    create_engine,
+    func,
+    literal,
+    select,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB, Insert, insert
+from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Session, sessionmaker
 
 from app.config import settings
 
 JsonObject = dict[str, Any]
+T = TypeVar("T")
 
 
 class Base(DeclarativeBase):
@@ -47,6 +64,34 @@ def text_enum(kind: type[StrEnum]) -> Enum:
         values_callable=lambda members: [member.value for member in members],
         name=kind.__name__.lower(),
     )
+
+
+def bulk_insert(model: type[Base], rows: Sequence[Mapping[str, Any]]) -> Insert:
+    """One INSERT of many rows, which travel as one JSON text: many times as fast as row by row.
+
+    All rows name the same columns, the primary key among them; the others get their defaults. The
+    caller adds `on_conflict_do_nothing()` or `returning()` as she needs it.
+    """
+    columns = [column(name, model.__table__.c[name].type) for name in rows[0]]
+    content = json.dumps(rows, default=_as_json, ensure_ascii=False, separators=(",", ":"))
+    source = (
+        func.json_to_recordset(cast(literal(content, Text()), JSON))
+        .table_valued(*columns, name="row")
+        .render_derived(with_types=True)
+    )
+    return insert(model).from_select([each.name for each in columns], select(*source.c))
+
+
+def _as_json(value: Any) -> str:
+    """How PostgreSQL reads what JSON has no word for."""
+    if isinstance(value, bytes):
+        return f"\\x{value.hex()}"
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def among(attribute: InstrumentedAttribute[T], values: Collection[T]) -> ColumnElement[bool]:
+    """`attribute` is one of `values`, which are one parameter however many they are."""
+    return attribute == any_(literal(list(values), ARRAY(attribute.type, dimensions=1)))
 
 
 class JobState(StrEnum):

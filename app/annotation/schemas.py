@@ -91,7 +91,7 @@ class DraftBody(Body):
 
 
 class ClaimBody(Body):
-    after: str | None = None
+    after: UUID | None = None
 
 
 class SkipBody(Body):
@@ -115,6 +115,7 @@ class GoldOut(GoldBody):
 class PromptOut(BaseModel):
     messages: list[Any]
     system: str | None = None
+    language: str | None = None
 
 
 class ResponseOut(BaseModel):
@@ -172,7 +173,6 @@ class HistoryItem(OwnJudgement):
     project_id: str
     prompt: str  # how its last turn begins
     counted: bool
-    can_change: bool
     submitted_at: datetime
 
 
@@ -188,7 +188,7 @@ class TimesOut(BaseModel):
 
 
 class AnnotationOut(BaseModel):
-    """For admins. `ranks`, `ratings` and `flags` are by the order of `response_ids`."""
+    """For admins: `ranks` in the order of `response_ids`, ratings and flags by response id."""
 
     id: str
     task_id: str
@@ -197,7 +197,7 @@ class AnnotationOut(BaseModel):
     response_ids: list[str]
     ranks: list[int]
     strength: int | None
-    ratings: dict[str, list[int | None]]
+    ratings: dict[str, dict[str, int]]
     rationale: str | None
     flags: dict[str, list[str]]
     rewrite: str | None

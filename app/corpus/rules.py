@@ -6,12 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 
+_SPELL = json.JSONEncoder(
+    ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False
+).encode
+
+
 def canonical_json(value: Any) -> bytes:
     """JSON with one spelling: no blanks, keys sorted, text as it is, in UTF-8."""
-    text = json.dumps(
-        value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False
-    )
-    return text.encode()
+    return _SPELL(value).encode()
 
 
 def prompt_hash(*, system: str | None, messages: Sequence[Mapping[str, str]]) -> bytes:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session, aliased
 
 from app.accounts.models import User
 from app.corpus.models import Prompt, Response
+from app.db import among
 from app.projects.models import Membership, Project
 from app.tasks.models import Assignment, AssignmentState, GoldKey, Task, TaskResponse
 from app.tasks.schemas import Gold
@@ -61,7 +62,7 @@ def responses_of(session: Session, *, task_ids: Collection[UUID]) -> dict[UUID, 
     """The response ids of each task in canonical order."""
     rows = session.execute(
         select(TaskResponse.task_id, TaskResponse.response_id)
-        .where(TaskResponse.task_id.in_(task_ids))
+        .where(among(TaskResponse.task_id, task_ids))
         .order_by(TaskResponse.task_id, TaskResponse.position)
     )
     found: dict[UUID, list[UUID]] = {}

@@ -9,15 +9,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import func, insert, select, tuple_, update
-from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from app.annotation import rules
 from app.annotation.models import Annotation
 from app.annotation.schemas import ImportedJudgement, Recorded
 from app.annotation.service.gold import passes, restand
-from app.db import JsonObject
+from app.db import JsonObject, among, bulk_insert
 from app.projects.models import Project
 from app.projects.service import imported_members
 from app.tasks import queries as task_queries
@@ -70,7 +69,9 @@ def _record_sources(
         for judgement in judgements
     ]
     recorded = set(
-        session.scalars(upsert(Annotation).on_conflict_do_nothing().returning(Annotation.id), rows)
+        session.scalars(
+            bulk_insert(Annotation, rows).on_conflict_do_nothing().returning(Annotation.id)
+        )
     )
     return [row["id"] in recorded for row in rows]
 
@@ -115,7 +116,7 @@ def _tasks(
         row.id: row.kind
         for row in session.execute(
             select(Task.id, Task.kind)
-            .where(Task.id.in_(task_ids))
+            .where(among(Task.id, task_ids))
             .order_by(Task.identity)
             .with_for_update(key_share=True)
         )
@@ -131,7 +132,8 @@ def _known(
     known: dict[tuple[UUID, UUID], set[bytes | None]] = {}
     rows = session.execute(
         select(Annotation.task_id, Annotation.user_id, Annotation.body_hash).where(
-            tuple_(Annotation.task_id, Annotation.user_id).in_(set(pairs))
+            among(Annotation.task_id, {task_id for task_id, _ in pairs}),
+            Annotation.user_id.is_not(None),
         )
     )
     for task_id, user_id, digest in rows:
@@ -197,9 +199,9 @@ def _write(session: Session, *, project: Project, batch: Batch, now: datetime) -
             counted = Task.leased + Task.counted + number
             session.execute(
                 update(Task)
-                .where(Task.id.in_(task_ids))
+                .where(among(Task.id, task_ids))
                 .values(counted=Task.counted + number, wanted=func.greatest(Task.wanted, counted))
             )
-    session.execute(insert(Assignment), batch.assignments)
-    session.execute(insert(Annotation), batch.annotations)
+    session.execute(bulk_insert(Assignment, batch.assignments))
+    session.execute(bulk_insert(Annotation, batch.annotations))
     restand(session, project=project, user_ids=batch.golden, now=now)

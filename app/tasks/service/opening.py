@@ -4,11 +4,11 @@ import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID, uuid4
 
-from sqlalchemy import exists, func, insert, select, update
-from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy import exists, func, select, update
 from sqlalchemy.orm import Session
 
 from app.accounts.models import User
+from app.db import among, bulk_insert
 from app.errors import Invalid
 from app.projects.models import Project
 from app.tasks import queries
@@ -118,7 +118,7 @@ def _insert(
         for key, task in tasks.items()
     ]
     inserted = session.execute(
-        upsert(Task).on_conflict_do_nothing().returning(Task.identity, Task.id), rows
+        bulk_insert(Task, rows).on_conflict_do_nothing().returning(Task.identity, Task.id)
     )
     new = {row.identity: row.id for row in inserted}
     links = [
@@ -127,7 +127,7 @@ def _insert(
         for position, response_id in enumerate(tasks[key].response_ids)
     ]
     if links:
-        session.execute(insert(TaskResponse), links)
+        session.execute(bulk_insert(TaskResponse, links))
     return new
 
 
@@ -135,7 +135,7 @@ def _find(session: Session, *, project: Project, keys: Collection[bytes]) -> dic
     if not keys:
         return {}
     tasks = session.scalars(
-        select(Task).where(Task.project_id == project.id, Task.identity.in_(keys))
+        select(Task).where(Task.project_id == project.id, among(Task.identity, keys))
     )
     return {task.identity: task for task in tasks}
 

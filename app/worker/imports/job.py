@@ -38,7 +38,8 @@ from app.worker.imports.writing import write_batch
 
 log = structlog.get_logger(__name__)
 
-BATCH = 1000  # rows written at once
+BATCH = 1000  # rows written at once …
+BATCH_SIZE = 8_000_000  # … or so many characters of text, whichever comes first
 PROGRESS_EVERY = 0.5  # seconds
 IMPORT_LOCK = 7_204_010  # with the project: one import of it at a time, so none waits in a circle
 KEPT_ERROR = 500  # characters of a line's message
@@ -248,6 +249,7 @@ def _write_all(
         rows=settings.max_import_rows,
     )
     batch: list[ImportedTask] = []
+    size = 0
     due = time.monotonic() + PROGRESS_EVERY
     for read in _checked(read_file(stream, format=lease.format, limits=limits), project=project):
         tally.read += 1
@@ -256,9 +258,10 @@ def _write_all(
             tally.reject(read.line, read.problem)
         elif read.task is not None and (lease.skip_bad_lines or not tally.rejected):
             batch.append(read.task)
-        if len(batch) == BATCH:
+            size += read.task.size
+        if len(batch) == BATCH or size > BATCH_SIZE:
             _write(session, batch, tally, lease=lease, project=project, by=by)
-            batch = []
+            batch, size = [], 0
         if time.monotonic() > due:
             if is_stopping():
                 raise _Stopped
