@@ -10,10 +10,10 @@ from sqlalchemy import (
     Select,
     Text,
     Uuid,
-    bindparam,
     cast,
     column,
     func,
+    literal,
     or_,
     select,
     text,
@@ -93,7 +93,7 @@ def _with_tasks(session: Session, prompts: Sequence[Row[Any]]) -> Iterator[Judge
 
 def _numbered(ids: Sequence[UUID]) -> Any:
     """`ids` as a table of (id, number from 1): one parameter, and rows come back by number."""
-    given = bindparam(None, ids, type_=ARRAY(Uuid()))
+    given = cast(literal("{" + ",".join(map(str, ids)) + "}", Text()), ARRAY(Uuid()))
     return (
         func.unnest(given)
         .table_valued(column("id", Uuid()), with_ordinality="number", name="asked")
@@ -105,18 +105,19 @@ def _judged_tasks(session: Session, task_ids: Sequence[UUID]) -> dict[UUID, Judg
     """By id; everything in a task is put into the order of its responses' ids."""
     asked = _numbered(task_ids)
     stored: list[list[tuple[str, str, int]]] = [[] for _ in task_ids]
-    for number, position, content_hash, body in session.execute(
+    connection = session.connection()
+    for number, position, content_hash, body in connection.execute(
         select(asked.c.number, TaskResponse.position, Response.content_hash, Response.text)
         .join(TaskResponse, TaskResponse.task_id == asked.c.id)
         .join(Response, Response.id == TaskResponse.response_id)
-    ):
+    ).all():
         stored[number - 1].append((content_hash.hex(), body, position))
     orders = []
     for found in stored:
         found.sort()
         orders.append([position for _, _, position in found])
     judgements: list[list[Judgement]] = [[] for _ in task_ids]
-    for number, ranks, strength, ratings, *rest in session.execute(_annotations(asked)):
+    for number, ranks, strength, ratings, *rest in connection.execute(_annotations(asked)).all():
         order = orders[number - 1]
         if len(ranks) == len(order):
             vote = Vote(tuple([ranks[position] for position in order]), strength)

@@ -94,10 +94,10 @@ def test_at_most_so_many_comparisons_of_a_prompt_are_drawn_and_weights_follow():
 
 def test_a_tie_is_never_a_preference_and_lives_in_ranking_when_kept():
     tied = task("ab", [[1, 1]])
-    assert rows_of(tied, keep_ties=True).rows[ConfigName.PREFERENCE] == []
+    assert rows_of(tied, keep_ties=True).rows.get(ConfigName.PREFERENCE) is None
     (row,) = rows_of(tied, keep_ties=True).rows[ConfigName.RANKING]
     assert row["ranks"] == [1, 1]
-    assert rows_of(tied, keep_ties=False).rows[ConfigName.RANKING] == []
+    assert rows_of(tied, keep_ties=False).rows.get(ConfigName.RANKING) is None
 
 
 def test_a_ranking_keeps_its_ties_or_becomes_strict_rankings_of_the_same_weight():
@@ -114,7 +114,7 @@ def test_a_ranking_keeps_its_ties_or_becomes_strict_rankings_of_the_same_weight(
 def test_hh_text_is_refused_where_it_would_be_read_as_other_turns():
     made = rows_of(task(["a", "b\n\nHuman: c"], [[1, 2]]))
     assert len(made.rows[ConfigName.PREFERENCE]) == 1
-    assert made.rows[ConfigName.HH_RLHF] == []
+    assert made.rows.get(ConfigName.HH_RLHF) is None
     (refused,) = made.refused
     assert (refused.reason, refused.chosen_id) == (Refusal.ROLE_MARKER, "id-a")
 
@@ -122,7 +122,7 @@ def test_hh_text_is_refused_where_it_would_be_read_as_other_turns():
 def test_hh_text_is_refused_under_a_system_prompt():
     system = [{"role": "system", "content": "Be brief."}, *PROMPT]
     made = rows_of(task("ab", [[1, 2]]), messages=system)
-    assert made.rows[ConfigName.HH_RLHF] == []
+    assert made.rows.get(ConfigName.HH_RLHF) is None
     assert [refused.reason for refused in made.refused] == [Refusal.ROLE]
 
 
@@ -140,7 +140,7 @@ def test_people_s_own_words_are_imitated_before_the_top_response():
         {"messages": [*PROMPT, *reply("Hello there!")]},
         {"messages": [*PROMPT, *reply("b")]},
     ]
-    assert rows_of(task("ab", [[1, 1]]), keep_ties=True).rows[ConfigName.SFT] == []
+    assert rows_of(task("ab", [[1, 1]]), keep_ties=True).rows.get(ConfigName.SFT) is None
 
 
 def test_the_same_texts_are_compared_once_by_those_who_had_most_votes():
@@ -157,7 +157,7 @@ def test_the_same_texts_are_compared_once_by_those_who_had_most_votes():
 
 def test_tasks_that_contradict_each_other_with_equal_votes_give_nothing():
     made = rows_of(task("ab", [[1, 2]]), task("ab", [[2, 1]]))
-    assert made.rows[ConfigName.PREFERENCE] == []
+    assert made.rows.get(ConfigName.PREFERENCE) is None
     assert made.dropped == {"contradiction": 2}
 
 
@@ -169,7 +169,7 @@ def test_a_response_is_never_compared_with_its_own_text():
         comparisons=comparisons(by_majority([Vote((1, 2))]), [Vote((1, 2))], pairs=Pairs.ALL),
     )
     made = rows_of(same)
-    assert made.rows[ConfigName.PREFERENCE] == []
+    assert made.rows.get(ConfigName.PREFERENCE) is None
     assert made.dropped == {"identical_texts": 1}
 
 

@@ -1,12 +1,12 @@
 """How well the people behind a snapshot agree, whatever order their judgements come in."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from app.datasets.rules.comparisons import Vote
+from app.datasets.rules.comparisons import Rankings, Vote, said
 from app.quality.rules import agreement as formulas
 from app.quality.rules.bootstrap import MOST_PROFILES, Profiles
 from app.quality.rules.consensus import pair_votes
@@ -25,24 +25,21 @@ _SEED = 20_240_229  # any number, always the same: equal datasets have equal int
 
 
 class AgreementTally:
-    """Counts tasks by what was voted on them; tasks with equal votes are one profile."""
+    """Counts tasks by what was said of them; tasks that were judged alike are one profile."""
 
     def __init__(self) -> None:
-        self.profiles: Counter[Profile] = Counter()
+        self.tasks: Counter[Rankings] = Counter()
         self.people: Counter[str] = Counter()
 
-    def add(self, votes: Sequence[Vote], people: Sequence[str]) -> None:
+    def add(self, votes: Sequence[Vote], people: Iterable[str]) -> None:
         """One task: `votes` in the order of response ids, one for each of `people`."""
-        if len(votes) > 0:
-            counted = pair_votes([vote.ranks for vote in votes])
-            profile = tuple((pair.first, pair.tie, pair.second) for pair in counted.values())
-            self.profiles[profile] += 1
-            self.people.update(people)
+        self.tasks[said(votes)] += 1
+        self.people.update(people)
 
     def figures(self) -> dict[str, Any]:
         """As stored with the snapshot: numbers, and figures with an interval or a reason."""
         return {
-            "n_tasks": sum(self.profiles.values()),
+            "n_tasks": sum(self.tasks.values()),
             "n_annotations": sum(self.people.values()),
             "n_annotators": len(self.people),
             "annotations_per_annotator": _spread(sorted(self.people.values())),
@@ -50,11 +47,12 @@ class AgreementTally:
         }
 
     def _agreement(self) -> dict[str, Figure]:
-        shared = {
-            profile: number for profile, number in self.profiles.items() if sum(profile[0]) >= 2
-        }
+        shared: Counter[Profile] = Counter()
+        for rankings, number in self.tasks.items():
+            if len(rankings) >= 2:
+                shared[_profile(rankings)] += number
         if not shared:
-            reason = NOTHING_SHARED if self.profiles else NOTHING
+            reason = NOTHING_SHARED if self.tasks else NOTHING
             return dict.fromkeys(_REASONS, undefined(reason))
         names = sorted(shared)
         units = np.array([unit for name in names for unit in name], np.int64)
@@ -62,6 +60,10 @@ class AgreementTally:
         sums = np.add.reduceat(formulas.unit_features(units, tie=TIE), starts, axis=0)
         tasks = np.array([shared[name] for name in names], np.int64)
         return _with_intervals(Profiles(sums=sums, tasks=tasks))
+
+
+def _profile(rankings: Rankings) -> Profile:
+    return tuple((votes.first, votes.tie, votes.second) for votes in pair_votes(rankings).values())
 
 
 def _with_intervals(profiles: Profiles) -> dict[str, Figure]:

@@ -6,6 +6,7 @@ Responses are numbered in the order of their ids, so that nothing depends on how
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from itertools import pairwise, product
 from math import fsum
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from typing import NamedTuple
 from app.quality.rules.consensus import Votes, majority, pair_votes
 
 Ranks = tuple[int, ...]
+Rankings = tuple[Ranks, ...]
 Pair = tuple[int, int]
 
 
@@ -67,8 +69,7 @@ class Settled:
         return fsum(verdict.agreement for verdict in self.verdicts.values()) / len(self.verdicts)
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(NamedTuple):
     """`chosen` beats `rejected` (numbers of responses).
 
     p: how likely chosen is preferred; strength: mean signed strength towards chosen, None where
@@ -83,9 +84,19 @@ class Comparison:
     votes: int
 
 
+def said(votes: Sequence[Vote]) -> Rankings:
+    """What was said, whoever said it: the same for tasks that were judged alike."""
+    return tuple(sorted([vote.ranks for vote in votes]))
+
+
 def by_majority(votes: Sequence[Vote]) -> Settled:
     """Majority of the decisive votes on each pair; Copeland's order over more responses."""
-    consensus = majority([vote.ranks for vote in votes])
+    return _majority(said(votes))
+
+
+@lru_cache(maxsize=10_000)  # three votes on a pair can say ten different things
+def _majority(rankings: Rankings) -> Settled:
+    consensus = majority(rankings)
     verdicts = {
         pair: Verdict(
             preferred=counted.preferred,
@@ -167,7 +178,7 @@ def comparisons(settled: Settled, votes: Sequence[Vote], *, pairs: Pairs) -> lis
     order contradicts is nobody's preference.
     """
     taken = []
-    for chosen, rejected in sorted(_ordered_pairs(settled.ranks, pairs)):
+    for chosen, rejected in _ordered_pairs(settled.ranks, pairs):
         first = chosen < rejected
         verdict = settled.verdicts[(chosen, rejected) if first else (rejected, chosen)]
         if verdict.preferred == (1 if first else -1):
@@ -184,17 +195,20 @@ def comparisons(settled: Settled, votes: Sequence[Vote], *, pairs: Pairs) -> lis
     return taken
 
 
-def _ordered_pairs(ranks: Ranks, pairs: Pairs) -> set[Pair]:
+@lru_cache(maxsize=10_000)
+def _ordered_pairs(ranks: Ranks, pairs: Pairs) -> tuple[Pair, ...]:
     """(better, worse) by rank; ties between equal ranks never make a pair."""
     groups = rank_groups(ranks)
     if len(groups) < 2:
-        return set()
+        return ()
     if pairs is Pairs.BEST_WORST:
-        return set(product(groups[0], groups[-1]))
-    if pairs is Pairs.ADJACENT:
-        return {pair for better, worse in pairwise(groups) for pair in product(better, worse)}
-    everyone = range(len(ranks))
-    return {(i, j) for i in everyone for j in everyone if ranks[i] < ranks[j]}
+        found = set(product(groups[0], groups[-1]))
+    elif pairs is Pairs.ADJACENT:
+        found = {pair for better, worse in pairwise(groups) for pair in product(better, worse)}
+    else:
+        everyone = range(len(ranks))
+        found = {(i, j) for i in everyone for j in everyone if ranks[i] < ranks[j]}
+    return tuple(sorted(found))
 
 
 def rank_groups(ranks: Ranks) -> list[list[int]]:

@@ -1,9 +1,10 @@
 """The rows of every config, from all settled tasks of one prompt."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import fsum
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from app.datasets.rules.comparisons import (
@@ -69,23 +70,18 @@ class RefusedRow:
 
 @dataclass(slots=True)
 class PromptRows:
-    """The rows of one prompt by config, each list sorted; and what did not become one."""
+    """The rows of one prompt by config, sorted, none empty; and what did not become a row."""
 
     rows: dict[ConfigName, list[Row]]
     refused: list[RefusedRow]
     dropped: dict[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class _Pair:
+class _Pair(NamedTuple):
     chosen: Candidate
     rejected: Candidate
     comparison: Comparison
     task: int
-
-    @property
-    def texts(self) -> frozenset[str]:
-        return frozenset((self.chosen.text, self.rejected.text))
 
     @property
     def ids(self) -> tuple[str, str]:
@@ -101,35 +97,43 @@ def prompt_rows(
     strength_levels: int | None,
     max_pairs: int | None,
     seed: int,
+    wanted: Collection[ConfigName] = tuple(ConfigName),
 ) -> PromptRows:
     """All rows of a prompt. `messages` begins with the system prompt where there is one.
 
     strength_levels: of the margin, None for margins of 0; max_pairs: most comparisons of the
-    prompt, drawn by content, None for all.
+    prompt, drawn by content, None for all; wanted: the configs to make rows for.
     """
     dropped: dict[str, int] = {}
-    tasks = sorted(tasks, key=lambda task: [response.id for response in task.responses])
+    refused: list[RefusedRow] = []
+    if len(tasks) > 1:
+        tasks = sorted(tasks, key=lambda task: [response.id for response in task.responses])
     pairs = _distinct(_pairs(tasks), dropped)
     if max_pairs is not None and len(pairs) > max_pairs:
         dropped["max_pairs_per_prompt"] = len(pairs) - max_pairs
         pairs = sorted(pairs, key=lambda pair: drawn_first(pair.ids, seed=seed))[:max_pairs]
     pairs.sort(key=lambda pair: pair.ids)
-    transcripts, refused = _transcripts(prompt_id, messages, pairs)
-    rankings = [row for task in tasks for row in _rankings(task, keep_ties=keep_ties)]
-    rows = {
-        ConfigName.PREFERENCE: _preferences(prompt_id, messages, pairs, strength_levels),
-        ConfigName.HH_RLHF: transcripts,
-        ConfigName.RANKING: [
-            {"prompt": messages, **row, "prompt_id": prompt_id, "response_ids": ids}
-            for ids, row in sorted(rankings, key=lambda item: item[0])
-        ],
-        ConfigName.UNPAIRED: list(_unpaired(messages, pairs)),
-        ConfigName.RATINGS: list(_ratings(messages, tasks)),
-        ConfigName.SFT: [
-            {"messages": [*messages, *_reply(text)]} for text in sorted(_best_texts(tasks))
-        ],
-        ConfigName.PROMPTS: [{"prompt": messages}],
-    }
+    rows: dict[ConfigName, list[Row]] = {}
+    for config in wanted:
+        match config:
+            case ConfigName.PREFERENCE:
+                made = _preferences(prompt_id, messages, pairs, strength_levels)
+            case ConfigName.HH_RLHF:
+                made, refused = _transcripts(prompt_id, messages, pairs)
+            case ConfigName.RANKING:
+                made = _rankings(prompt_id, messages, tasks, keep_ties=keep_ties)
+            case ConfigName.UNPAIRED:
+                made = _unpaired(messages, pairs)
+            case ConfigName.RATINGS:
+                made = _ratings(messages, tasks)
+            case ConfigName.SFT:
+                made = [
+                    {"messages": [*messages, *_reply(text)]} for text in sorted(_best_texts(tasks))
+                ]
+            case ConfigName.PROMPTS:
+                made = [{"prompt": messages}]
+        if made:
+            rows[config] = made
     return PromptRows(rows=rows, refused=refused, dropped=dropped)
 
 
@@ -155,9 +159,13 @@ def _distinct(pairs: Iterable[_Pair], dropped: dict[str, int]) -> list[_Pair]:
         if pair.chosen.text == pair.rejected.text:
             dropped["identical_texts"] = dropped.get("identical_texts", 0) + 1
         else:
-            same.setdefault(pair.texts, []).append(pair)
+            texts = frozenset((pair.chosen.text, pair.rejected.text))
+            same.setdefault(texts, []).append(pair)
     kept = []
     for rivals in same.values():
+        if len(rivals) == 1:
+            kept += rivals
+            continue
         most = max(rival.comparison.votes for rival in rivals)
         best = [rival for rival in rivals if rival.comparison.votes == most]
         if len({rival.chosen.text for rival in best}) == 1:
@@ -222,7 +230,19 @@ def _transcripts(
     return rows, refused
 
 
-def _rankings(task: TaskRows, *, keep_ties: bool) -> Iterator[tuple[list[str], Row]]:
+def _rankings(
+    prompt_id: str, messages: Messages, tasks: Sequence[TaskRows], *, keep_ties: bool
+) -> list[Row]:
+    rows = [
+        {"prompt": messages, **ranking, "prompt_id": prompt_id, "response_ids": ids}
+        for task in tasks
+        for ids, ranking in _rankings_of(task, keep_ties=keep_ties)
+    ]
+    rows.sort(key=itemgetter("response_ids"))
+    return rows
+
+
+def _rankings_of(task: TaskRows, *, keep_ties: bool) -> Iterator[tuple[list[str], Row]]:
     """(response ids, row). Without ties a ranking becomes as many strict ones as it needs."""
     if task.settled is None:
         return
@@ -247,32 +267,33 @@ def _rankings(task: TaskRows, *, keep_ties: bool) -> Iterator[tuple[list[str], R
         )
 
 
-def _unpaired(messages: Messages, pairs: Sequence[_Pair]) -> Iterator[Row]:
+def _unpaired(messages: Messages, pairs: Sequence[_Pair]) -> list[Row]:
     """Each response once, where all its comparisons agree on whether it is the better one."""
-    labels: dict[str, set[bool]] = {}
-    for pair in pairs:
-        labels.setdefault(pair.chosen.text, set()).add(True)
-        labels.setdefault(pair.rejected.text, set()).add(False)
-    for text in sorted(labels):
-        if len(labels[text]) == 1:
-            yield {"prompt": messages, "completion": _reply(text), "label": True in labels[text]}
+    better = {pair.chosen.text for pair in pairs}
+    worse = {pair.rejected.text for pair in pairs}
+    return [
+        {"prompt": messages, "completion": _reply(text), "label": text in better}
+        for text in sorted(better ^ worse)
+    ]
 
 
-def _ratings(messages: Messages, tasks: Sequence[TaskRows]) -> Iterator[Row]:
+def _ratings(messages: Messages, tasks: Sequence[TaskRows]) -> list[Row]:
     found = []
     for task in tasks:
-        for number, response in enumerate(task.responses):
-            means = {key: values[number] for key, values in task.ratings.items()}
-            if any(mean is not None for mean in means.values()):
-                found.append((response, means, task.raters[number]))
+        for number, raters in enumerate(task.raters):
+            if raters:
+                means = {key: values[number] for key, values in task.ratings.items()}
+                found.append((task.responses[number], means, raters))
     found.sort(key=lambda item: (item[0].id, -item[2], str(item[1])))
-    for response, means, raters in found:
-        yield {
+    return [
+        {
             "prompt": messages,
             "response": _reply(response.text),
             "ratings": means,
             "n_annotators": raters,
         }
+        for response, means, raters in found
+    ]
 
 
 def _best_texts(tasks: Sequence[TaskRows]) -> set[str]:
@@ -292,6 +313,8 @@ def mean_ratings(
     ratings: Sequence[Mapping[str, Sequence[float | None]]], *, criteria: Sequence[str], size: int
 ) -> tuple[dict[str, list[float | None]], list[int]]:
     """(criterion → mean per response, people who rated each response) of one task."""
+    if not ratings:
+        return {}, []
     means: dict[str, list[float | None]] = {}
     for key in criteria:
         columns = [

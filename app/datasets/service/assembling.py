@@ -99,6 +99,7 @@ class Assembly:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
+        self.wanted = [config for config in ConfigName if plan.recipe.wants(config)]
         self.counts = Counts()
         self.tally = AgreementTally()
 
@@ -121,12 +122,8 @@ class Assembly:
             strength_levels=self.plan.strength_levels if recipe.margin is Margin.STRENGTH else None,
             max_pairs=recipe.max_pairs_per_prompt,
             seed=recipe.seed,
+            wanted=self.wanted,
         )
-        for config in ConfigName:
-            if not recipe.wants(config):
-                made.rows[config] = []
-        if not recipe.wants(ConfigName.HH_RLHF):
-            made.refused.clear()
         split = split_of(prompt.messages, test_share=recipe.test_share, seed=recipe.seed)
         self.counts.prompts += 1
         self.counts.add_rows(made, split)
@@ -140,7 +137,7 @@ class Assembly:
         counts.judgements_read += len(task.judgements)
         counts.judgements_excluded.update(admitted.reasons)
         if admitted.by_people:
-            people = [judgement.user_id for judgement in admitted.judgements if judgement.user_id]
+            people = (judgement.user_id or "" for judgement in admitted.judgements)
             self.tally.add(admitted.votes, people)
         adjudicated = task.adjudicated if recipe.consensus is Method.ADJUDICATED_FIRST else None
         settled, reason = self._settle(task, admitted)
