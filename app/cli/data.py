@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import sys
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from app.accounts.models import User
+    from app.corpus.models import Import
     from app.projects.models import Project
+
+MOST_LINES = 20  # refused lines that are shown
 
 project = typer.Typer(help="Bodies of work.", no_args_is_help=True)
 ProjectName = Annotated[str, typer.Argument(metavar="PROJECT", help="Its name or id.")]
@@ -22,6 +26,7 @@ ProjectName = Annotated[str, typer.Argument(metavar="PROJECT", help="Its name or
 
 def add_to(app: typer.Typer) -> None:
     app.add_typer(project, name="project")
+    app.command("import")(import_files)
     app.command()(snapshot)
 
 
@@ -61,6 +66,58 @@ def list_projects() -> None:
     with connected(), transaction() as session:
         for found in session.scalars(select(Project).order_by(Project.created_at)):
             print(f"{found.id}\t{found.name}")
+
+
+def import_files(
+    project: ProjectName,
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Plain or .gz.")],
+    *,
+    format: Annotated[  # noqa: A002 # the option's name
+        str, typer.Option(help="auto finds it out; touchstone, hh-rlhf, trl, prompts, …")
+    ] = "auto",
+    skip_bad_lines: Annotated[
+        bool,
+        typer.Option("--skip-bad-lines", help="Take the good lines of a file that has bad ones."),
+    ] = False,
+) -> None:
+    """Bring prompts, responses and judgements into a project; importing again adds nothing."""
+    for file in files:
+        if not file.is_file():
+            fail(f"There is no file {file}.")
+    from app.db import JobState, transaction
+    from app.worker.imports import import_file
+
+    has_failed = False
+    with connected():
+        with transaction() as session:
+            project_id = project_of(session, project).id
+        for file in files:
+            with progress(f"Reading {file.name}") as report:
+                done = import_file(
+                    project_id=project_id,
+                    file=file,
+                    format=format,
+                    skip_bad_lines=skip_bad_lines,
+                    report=report,
+                )
+            print_import(file, done)
+            has_failed = has_failed or done.state is not JobState.SUCCEEDED
+    if has_failed:
+        sys.exit(1)
+
+
+def print_import(file: Path, done: "Import") -> None:
+    """How a file fared: a line on standard output, what was refused on standard error."""
+    for error in done.errors[:MOST_LINES]:
+        sys.stderr.write(f"{file}:{error['line']}: {error['message']}\n")
+    if done.rows_rejected > MOST_LINES:
+        sys.stderr.write(f"… and {done.rows_rejected - MOST_LINES:,} more refused lines\n")
+    if done.error:
+        sys.stderr.write(f"touchstone: {file}: {done.error}\n")
+    print(
+        f"{file}: {done.format}, {done.rows_imported:,} imported, {done.rows_skipped:,} already "
+        f"there, {done.rows_rejected:,} refused"
+    )
 
 
 def snapshot(
