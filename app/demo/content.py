@@ -21,10 +21,10 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """`rows` in the `touchstone` import format; `judged` by (the task's id, the text)."""
+    """`rows` in the `touchstone` import format; `judged` by the text, which is never the same."""
 
     rows: Sequence[JsonObject]
-    judged: dict[tuple[str, str], Judged]
+    judged: dict[str, Judged]
 
     def file(self) -> bytes:
         """The rows as a file to import."""
@@ -32,11 +32,14 @@ class Content:
         return "".join(lines).encode()
 
 
+def guidelines() -> str:
+    return _file("guidelines.md")
+
+
 def load() -> Content:
-    text = (files("app.demo") / "prompts.jsonl").read_text(encoding="utf-8")
-    rows = [json.loads(line) for line in text.splitlines()]
+    rows = [json.loads(line) for line in _file("prompts.jsonl").split("\n") if line]
     judged = {
-        (row["id"], response["text"]): Judged(response["quality"], response["note"])
+        response["text"]: Judged(response["quality"], response["note"])
         for row in rows
         for response in row["responses"]
     }
@@ -49,3 +52,7 @@ def _without_hidden(row: JsonObject) -> JsonObject:
         for response in row["responses"]
     ]
     return {**row, "responses": responses}
+
+
+def _file(name: str) -> str:
+    return (files("app.demo") / name).read_text(encoding="utf-8")

@@ -63,7 +63,7 @@ CROWD = (
         "left-clicker",
         "Simulated: left-clicker",
         noise=0.3,
-        position_bias=0.9,
+        position_bias=1.6,
         characters_per_second=110,
     ),
     Persona(

@@ -15,12 +15,12 @@ ROWS = LOADED.rows
 GOLD = [row for row in ROWS if "gold" in row]
 
 
-def quality(row, response):
-    return LOADED.judged[row["id"], response["text"]].quality
+def quality(response):
+    return LOADED.judged[response["text"]].quality
 
 
 def qualities(row):
-    return [quality(row, response) for response in row["responses"]]
+    return [quality(response) for response in row["responses"]]
 
 
 def ids(rows):
@@ -60,7 +60,7 @@ def test_every_row_is_a_task_that_fits_a_phone(row):
         assert response["source"] in {f"demo-model-{letter}" for letter in "abcd"}
         assert response["text"] == response["text"].strip()
         assert 0 < len(response["text"]) <= 1_200
-        assert 0 <= quality(row, response) <= 1
+        assert 0 <= quality(response) <= 1
     sources = [response["source"] for response in row["responses"]]
     assert len(set(sources)) == len(sources)
 
@@ -85,7 +85,7 @@ def test_neither_place_nor_length_gives_the_better_response_away():
     first = mean(qualities(row)[0] > qualities(row)[1] for row in pairs)
     assert 0.4 <= first <= 0.6
     longer = mean(
-        (len(a["text"]) > len(b["text"])) == (quality(row, a) > quality(row, b))
+        (len(a["text"]) > len(b["text"])) == (quality(a) > quality(b))
         for row in pairs
         for a, b in [row["responses"]]
     )
@@ -99,9 +99,9 @@ def test_the_four_sources_differ_but_none_always_wins():
     wins = {}
     for row in ROWS:
         for response in row["responses"]:
-            points.setdefault(response["source"], []).append(quality(row, response))
+            points.setdefault(response["source"], []).append(quality(response))
         for a, b in combinations(row["responses"], 2):
-            better, worse = (a, b) if quality(row, a) > quality(row, b) else (b, a)
+            better, worse = (a, b) if quality(a) > quality(b) else (b, a)
             wins.setdefault(frozenset((a["source"], b["source"])), set()).add(better["source"])
             assert better != worse
     means = [mean(points[f"demo-model-{letter}"]) for letter in "abcd"]
@@ -119,7 +119,7 @@ def test_what_the_crowd_knows_is_not_in_the_file_to_import():
 def python_of(row_id, *, best):
     row = next(row for row in ROWS if row["id"] == row_id)
     pick = max if best else min
-    response = pick(row["responses"], key=lambda response: quality(row, response))
+    response = pick(row["responses"], key=quality)
     return re.search(r"```python\n(.*?)```", response["text"], re.DOTALL)[1]
 
 

@@ -19,7 +19,7 @@ def screens(rng):
         shown = [
             Shown(response["text"], judged.quality, judged.note)
             for response in row["responses"]
-            for judged in [LOADED.judged[row["id"], response["text"]]]
+            for judged in [LOADED.judged[response["text"]]]
         ]
         for i, left in enumerate(shown):
             for right in shown[i + 1 :]:
