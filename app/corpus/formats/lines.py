@@ -109,10 +109,6 @@ def raw_lines(stream: IO[bytes], limits: Limits) -> Iterator[tuple[int, bytes | 
             )
         if number == 1:
             line = line.removeprefix(BOM)
-            if b"\0" in line[:4096]:
-                raise BadFile(
-                    "This is a binary file, not text. Import takes JSON lines, CSV or Parquet."
-                )
         yield number, None if is_too_long else line.rstrip(b"\r\n")
 
 

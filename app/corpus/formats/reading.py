@@ -90,7 +90,10 @@ def _rows(stream: IO[bytes], limits: Limits, *, is_csv: bool) -> Iterator[Line]:
     if is_parquet(head):
         return parquet_lines(stream, limits)
     text = unpacked(stream)
-    first_line = peeked(text).removeprefix(BOM).lstrip().split(b"\n", maxsplit=1)[0].strip()
+    start = peeked(text).removeprefix(BOM).lstrip()
+    if b"\0" in start and not start.startswith(b"{"):
+        raise BadFile("This is a binary file, not text. Import takes JSON lines, CSV or Parquet.")
+    first_line = start.split(b"\n", maxsplit=1)[0].strip()
     if first_line in {b"[", b"{"}:
         raise BadFile(
             "This JSON is spread over several lines. Write one object per line instead, for "

@@ -1,0 +1,264 @@
+"""What is wrong with a file is said line by line, in words that help, and nothing half stays."""
+
+import gzip
+import io
+import json
+import tracemalloc
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from app.corpus.formats import BadFile, Limits, read_file
+from tests.corpus.files import brought_in, counts, figures, json_lines, pair, problems
+
+LIMITS = Limits(file_bytes=10**9, line_bytes=10**6, rows=10**6)
+HH = {"chosen": "\n\nHuman: Hi\n\nAssistant: Hello!", "rejected": "\n\nHuman: Hi\n\nAssistant: No."}
+TRL = {"prompt": "Hi", "chosen": "Hello!", "rejected": "No."}
+
+
+def read(content, *, format="auto", limits=LIMITS):  # noqa: A002
+    if isinstance(content, str):
+        content = content.encode()
+    return list(read_file(io.BytesIO(content), format=format, limits=limits))
+
+
+def only_problem(row, *, format="auto"):  # noqa: A002
+    """What is said of a line; a good one of the same format stands before it."""
+    line = row if isinstance(row, str) else json.dumps(row)
+    (read_row,) = read(line, format=format)
+    assert read_row.task is None
+    return read_row.problem
+
+
+def deep(levels):
+    return "[" * levels + "]" * levels
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        (pair() | {"responses": ["only one"]}, "needs 2 to 10 responses, and this line has 1"),
+        (pair() | {"responses": [str(n) for n in range(11)]}, "and this line has 11"),
+        (
+            pair() | {"responses": "4"},
+            "“responses” must be a list of 2 to 10 responses, not a text",
+        ),
+        (pair() | {"responses": ["4", 5]}, "Response 2 must be a text or an object"),
+        (pair() | {"responses": ["4", {"source": "x"}]}, "Response 2 needs a “text”"),
+        (pair() | {"responses": ["4", "4"]}, "Responses 1 and 2 are the same"),
+        (pair() | {"responses": ["", "  "]}, "All responses are empty"),
+        (pair(""), "The prompt is empty"),
+        (pair(None), "“prompt” is missing"),
+        (pair(7), "“prompt” must be a text or a list of messages, not a number"),
+        (pair([{"role": "narrator", "content": "x"}]), "has the role 'narrator'; use system, user"),
+        (pair([{"role": "user"}]), "message 1 of “prompt” needs a text as “content”, not null"),
+        (pair([{"role": "assistant", "content": "x"}]), "must end with a message of the user"),
+        (pair(tags="a"), "“tags” must be a list of texts"),
+        (pair(gold={"prefers": [[0, 2]]}), "two different numbers from 0 to 1"),
+        (pair(gold={"prefers": [[0, 0]]}), "two different numbers from 0 to 1"),
+        (pair(gold={"prefers": []}), "“gold” names no pair"),
+        (pair(annotations=[{"ranks": [1, 2]}]), "annotation 1 needs an “annotator”"),
+        (pair(annotations=[{"annotator": "T1", "ranks": [1]}]), "one number per response (2)"),
+        (pair(annotations=[{"annotator": "T1", "ranks": [1, "2"]}]), "use whole numbers"),
+        (pair(annotations=[{"annotator": "T1", "ranks": [1, 2], "strength": 9}]), "from 1 to 4"),
+        (pair(annotations=[{"annotator": "T1", "ranks": [1, 1], "strength": 2}]), "is a tie and"),
+        (
+            pair(annotations=[{"annotator": "T1", "ranks": [1, 2], "created_at": "yesterday"}]),
+            "write a time like 2026-05-19T13:11:45Z",
+        ),
+        (pair("a\0b"), "“prompt” contains a NUL character"),
+        (pair("a\ud800b"), "half of a surrogate pair"),
+        (HH | {"rejected": HH["chosen"]}, "are the same, so there is nothing to choose"),
+        (HH | {"rejected": 3}, "must both be texts or both be lists"),
+        (HH | {"rejected": "\n\nHuman: Bye\n\nAssistant: x"}, "do not begin with the same message"),
+        (HH | {"rejected": "\n\nHuman: Hi"}, "must both go on after the prompt"),
+        (TRL | {"prompt": "   "}, "The prompt is empty"),
+        (TRL | {"chosen": ["a"]}, "they are a list and a text"),
+        (TRL | {"margin": "big"}, "“margin” must be a number, not a text"),
+        ({"chosen": "Yes!", "rejected": "No."}, "there is no prompt. Add it as “prompt”"),
+        ({"prompt": ["x"]}, "message 1 of “prompt” must be an object"),
+        ('{"prompt": "x", "responses": ["a", "b"', "cut off before its end"),
+        ('{"prompt": "x" "responses": ["a", "b"]}', "This is not JSON: Expecting ',' delimiter"),
+        ('{"prompt": "x", "responses": ["a", "b"], "score": NaN}', "NaN is no JSON value"),
+        ('{"prompt": "x", "responses": ["a", "b"], "score": 1e999}', "infinite or not a number"),
+        ('{"prompt": "x", "responses": ["a", "b"], "n": ' + "9" * 5000 + "}", "too long to read"),
+        ('{"prompt": "x", "responses": ["a", "b"], "n": ' + deep(100) + "}", "more than 64 levels"),
+        ('{"prompt": "x", "responses": ["a", "b"], "n": ' + deep(100_000) + "}", "far too deep"),
+        ('["a", "b"]', "must be one JSON object {…}, and this one is a list"),
+        ("just some words", "This is not JSON"),
+    ],
+)
+def test_a_bad_line_is_told_in_a_sentence(row, says):
+    assert says in only_problem(row)
+
+
+def test_a_line_that_is_not_utf8_is_told_with_its_place():
+    (row,) = read(b'{"prompt": "caf\xe9"}\n')
+    assert "not UTF-8 (byte 16 of the line)" in row.problem
+
+
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        (pair(), pair() | {"responses": []}),
+        (HH, HH | {"chosen": ""}),
+        (TRL, TRL | {"chosen": 1}),
+        ({"prompt": "x"}, {"prompt": ""}),
+    ],
+    ids=["touchstone", "hh-rlhf", "trl", "prompts"],
+)
+def test_one_bad_line_stops_all_or_is_skipped_as_asked(session, project, tmp_path, good, bad):
+    file = json_lines(tmp_path / "data.jsonl", [good, bad, good])
+    before = counts(session, project)
+
+    strict = brought_in(session, project, file)
+
+    assert (strict.state, figures(strict)) == ("failed", (3, 0, 0, 1))
+    assert list(problems(strict)) == [2]
+    assert "1 line was refused, so nothing was imported" in strict.error
+    assert counts(session, project) == before
+    lenient = brought_in(session, project, file, skip_bad_lines=True)
+    assert (lenient.state, figures(lenient)) == ("succeeded", (3, 1, 1, 1))
+    assert list(problems(lenient)) == [2]
+
+
+def test_gold_that_contradicts_itself_is_a_bad_line(session, project, tmp_path):
+    line = pair() | {"responses": ["a", "b", "c"]}
+    line["gold"] = {"prefers": [[0, 1], [1, 2], [2, 0]]}
+    row = brought_in(session, project, json_lines(tmp_path / "gold.jsonl", [line]))
+    assert "its pairs form a cycle" in problems(row)[1]
+
+
+def test_a_strength_beyond_the_projects_levels_is_a_bad_line(session, project, tmp_path):
+    line = pair(annotations=[{"annotator": "T1", "ranks": [1, 2], "strength": 4}])
+    row = brought_in(session, project, json_lines(tmp_path / "data.jsonl", [line]))
+    assert "this project has 3 levels. Raise them in the settings" in problems(row)[1]
+
+
+class Endless(io.RawIOBase):
+    """A file of one line of `size` bytes, made as it is read."""
+
+    def __init__(self, size):
+        self.size, self.at = size, 0
+
+    def readable(self):
+        return True
+
+    def seekable(self):
+        return True
+
+    def seek(self, offset, whence=0):
+        assert (offset, whence) == (0, 0)
+        self.at = 0
+        return 0
+
+    def readinto(self, buffer):
+        count = min(len(buffer), self.size - self.at)
+        buffer[:count] = b"x" * count
+        self.at += count
+        return count
+
+
+def peak_while(work):
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_line_of_two_gigabytes_is_refused_by_its_number_in_little_memory():
+    stream = Endless(2 * 10**9)
+
+    def work():
+        with pytest.raises(BadFile, match="Line 1 is longer than 1 MB") as refused:
+            list(read_file(io.BufferedReader(stream), format="auto", limits=LIMITS))
+        assert refused.value.line == 1
+        assert "did not even end within 16 MB" in str(refused.value)
+
+    assert peak_while(work) < 20 * 10**6
+    assert stream.at < 30 * 10**6  # and it is not read to its end
+
+
+def test_a_long_line_between_others_is_refused_alone():
+    good = json.dumps(pair())
+    rows = read("\n".join([good, json.dumps(pair("x" * 2_000_000)), good]))
+    assert [(row.line, row.task is not None) for row in rows] == [(1, True), (2, False), (3, True)]
+    assert "Line 2 is longer than 1 MB" in rows[1].problem
+
+
+def test_a_gzip_bomb_is_refused_in_little_memory():
+    bomb = gzip.compress(b"0" * 10**8)
+
+    def work():
+        with pytest.raises(BadFile, match="Line 1 is longer than 1 MB"):
+            read(bomb)
+
+    assert peak_while(work) < 20 * 10**6
+
+
+def test_a_file_that_unpacks_to_too_much_is_refused():
+    line = json.dumps(pair("x" * 1000)).encode() + b"\n"
+    with pytest.raises(BadFile, match="unpacks to more than 1 MB"):
+        read(gzip.compress(line * 2000), limits=Limits(10**6, 10**5, 10**6))
+
+
+def test_a_file_of_too_many_lines_is_refused_blank_ones_too():
+    with pytest.raises(BadFile, match="more than 100 lines"):
+        read(b"\n" * 101, limits=Limits(10**6, 10**6, 100))
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "The file is empty"),
+        (b"\n\n  \n", "The file has no rows"),
+        (b"\x00\x01\x02\x03" * 100, "This is a binary file, not text"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "This is a binary file, not text"),
+        (b"PK\x03\x04rest", "a zip archive; unpack it"),
+        (b"\x28\xb5\x2f\xfdrest", "compressed with zstd; use gzip"),
+        ('{"prompt": "x"}'.encode("utf-16"), "UTF-16 text; save it as UTF-8"),
+        (gzip.compress(b'{"prompt": "x"}\n' * 10_000)[:-200], "damaged or ends too early"),
+        (gzip.compress(b'{"prompt": "x"}\n')[:12], "damaged or ends too early"),
+        (b'[\n  {"prompt": "x"},\n  {"prompt": "y"}\n]\n', "spread over several lines"),
+        (b'{\n  "prompt": "x"\n}\n', "spread over several lines"),
+        (b'{"question": "x", "answer": "y"}\n', "the first row has the keys answer, question"),
+        (b"PAR1 and then nothing of it", "Parquet file ends too early"),
+        (b"PAR1" + b"x" * 50 + b"\xff\xff\xff\xffPAR1", "too many columns or groups"),
+        (b"PAR1" + b"x" * 50 + b"\x20\x00\x00\x00PAR1", "The Parquet file cannot be read"),
+        (b'prompt,chosen,rejected\n"never closed,a,b\nx,y,z\n', "CSV is broken at line"),
+        (b"prompt,prompt\na,b\n", "names a column twice"),
+        (b"prompt,chosen,rejected\ncaf\xe9,a,b\n", "Line 2 is not UTF-8"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused_with_what_to_do(content, says):
+    with pytest.raises(BadFile) as refused:
+        read(content)
+    assert says in str(refused.value)
+
+
+def test_a_wrong_format_is_told_line_by_line():
+    (row,) = read(json.dumps(HH), format="touchstone")
+    assert "“prompt” is missing" in row.problem
+
+
+def test_a_csv_row_with_missing_cells_is_a_bad_line():
+    rows = read(b"prompt,chosen,rejected\nHi,a\nHi,a,b\n")
+    assert "has 2 cells and the header 3" in rows[0].problem
+    assert rows[1].task is not None
+
+
+def test_a_parquet_file_with_too_many_columns_is_refused(tmp_path):
+    table = pa.table({f"c{n}": [1] for n in range(201)})
+    sink = io.BytesIO()
+    pq.write_table(table, sink)
+    with pytest.raises(BadFile, match="201 columns; 200 are allowed"):
+        read(sink.getvalue())
+
+
+def test_no_more_than_a_thousand_bad_lines_are_kept_but_all_are_counted(session, project, tmp_path):
+    file = json_lines(tmp_path / "bad.jsonl", [pair(), *[{"prompt": "x", "responses": []}] * 1100])
+    row = brought_in(session, project, file, skip_bad_lines=True)
+    assert (len(row.errors), row.rows_rejected) == (1000, 1100)
