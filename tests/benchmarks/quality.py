@@ -24,6 +24,7 @@ from app.projects.models import Membership, Project
 from app.quality.models import Part
 from app.quality.queries.crowd import crowd_of
 from app.quality.service import summary
+from app.quality.service.dashboard import dashboard
 from app.schema import migrate
 from app.tasks.models import Assignment, Task, TaskResponse
 from tests.conftest import fresh_database, psycopg_url
@@ -209,7 +210,15 @@ def measure(url: str, *, annotations: int, size: int) -> None:
     with transaction() as session:
         session.add(project)
         with timed("showing the cached figures"):
-            summary.current(session, project=project)
+            view = summary.current(session, project=project)
+        assert view is not None
+        with timed("collecting what the dashboard shows"):
+            dashboard(session, project=project, view=view)
+    for part in (Part.WEEK, Part.SOURCE, Part.ANNOTATOR_PAIR):
+        with transaction() as session:
+            session.add(project)
+            with timed(f"recompute by {part.value}"):
+                summary.recompute(session, project=project, part=part)
     engine.dispose()
 
 

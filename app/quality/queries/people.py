@@ -72,16 +72,6 @@ def gold_scores(session: Session, *, project: Project) -> dict[UUID, tuple[int, 
     return {user_id: (seen, passed) for user_id, seen, passed in rows if user_id}
 
 
-def last_submitted(session: Session, *, project: Project) -> dict[UUID, datetime]:
-    """When each person handed in her latest judgement."""
-    rows = session.execute(
-        select(Annotation.user_id, func.max(Annotation.submitted_at))
-        .where(Annotation.project_id == project.id, Annotation.user_id.is_not(None))
-        .group_by(Annotation.user_id)
-    )
-    return {user_id: moment for user_id, moment in rows if user_id}
-
-
 def n_gold(session: Session, *, project: Project) -> int:
     """Gold tasks that are scored."""
     return session.scalars(

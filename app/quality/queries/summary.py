@@ -15,9 +15,13 @@ from app.quality.models import Part, QualitySummary
 from app.quality.queries.crowd import source_hash
 from app.tasks.models import Task, TaskKind
 
+FORMAT = "1"  # of the kept figures; raised with every change of their shape
+
 
 def kept(session: Session, *, project: Project, part: Part) -> QualitySummary | None:
-    return session.get(QualitySummary, (project.id, part))
+    """What is kept; figures in the shape of another version of Touchstone are none."""
+    row = session.get(QualitySummary, (project.id, part), populate_existing=True)
+    return row if row is not None and row.fingerprint.startswith(f"{FORMAT}:") else None
 
 
 def n_annotations(session: Session, *, project: Project) -> int:
@@ -38,7 +42,7 @@ def fingerprint(session: Session, *, project: Project) -> tuple[int, str]:
     ).one()
     scale = (project.strength_levels, project.criteria)
     digest = sha256(repr((annotations, ordinary, gold, scale)).encode()).hexdigest()
-    return annotations, digest
+    return annotations, f"{FORMAT}:{digest}"
 
 
 def sources_of(session: Session, *, project: Project) -> dict[int, str]:

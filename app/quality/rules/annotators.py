@@ -56,6 +56,7 @@ class Health:
     length_bias: Bias
     tie_share: Figure
     seconds_per_task: Figure
+    last_submitted: float | None  # seconds since 1970
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -82,6 +83,7 @@ def nothing_known() -> dict[str, Any]:
         length_bias=no_bias,
         tie_share=nothing,
         seconds_per_task=nothing,
+        last_submitted=None,
     ).as_json()
 
 
@@ -198,6 +200,7 @@ def annotator_health(judgements: Judgements, *, n_annotators: int) -> list[Healt
             length_bias=_bias(longer, code, NO_LENGTHS),
             tie_share=_share(ties, code, NO_JUDGEMENTS),
             seconds_per_task=_seconds(once.seconds[order[bounds[code] : bounds[code + 1]]]),
+            last_submitted=_latest(once.submitted[order[bounds[code] : bounds[code + 1]]]),
         )
         for code in range(n_annotators)
     ]
@@ -216,6 +219,10 @@ def _bias(tallied: Tally, code: int, none: str) -> Bias:
 def _seconds(seconds: Floats) -> Figure:
     known = seconds[~np.isnan(seconds)]
     return median_figure(known) if len(known) else undefined(NO_TIMES)
+
+
+def _latest(submitted: Floats) -> float | None:
+    return float(submitted.max()) if len(submitted) else None
 
 
 def _shared_rows(judgements: Judgements) -> NDArray[np.bool_]:

@@ -1,5 +1,6 @@
 """One row per person, from kept figures and from what a claim decides by."""
 
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +10,7 @@ from app.accounts.models import Role
 from app.projects.models import Project
 from app.quality.queries import people as queries
 from app.quality.queries.people import Person
-from app.quality.rules.annotators import Health, nothing_known
+from app.quality.rules.annotators import nothing_known
 from app.quality.rules.intervals import beta_figure, share_figure
 from app.quality.schemas import AnnotatorOut
 from app.quality.service.summary import View
@@ -21,14 +22,12 @@ NO_GOLD = "No gold question has been answered."
 def annotators(session: Session, *, project: Project, view: View) -> list[AnnotatorOut]:
     """Everybody who annotates or has judged something, by name."""
     figures: dict[str, dict[str, Any]] = {row["user_id"]: row for row in view.figures["annotators"]}
-    seen_at = queries.last_submitted(session, project=project)
     return [
         AnnotatorOut(
             user_id=str(person.user_id),
             name=person.name,
             kind=person.kind,
             role=person.role,
-            last_submitted_at=seen_at.get(person.user_id),
             standing=person.standing,
             paused_at=person.paused_at,
             **_gold(person, threshold=project.gold_threshold),
@@ -41,7 +40,11 @@ def annotators(session: Session, *, project: Project, view: View) -> list[Annota
 
 def _health(figures: dict[str, dict[str, Any]], user_id: UUID) -> dict[str, Any]:
     row = figures.get(str(user_id), nothing_known())
-    return {key: value for key, value in row.items() if key in Health.__slots__}
+    latest = row["last_submitted"]
+    return {
+        **{key: value for key, value in row.items() if key not in {"user_id", "last_submitted"}},
+        "last_submitted_at": None if latest is None else datetime.fromtimestamp(latest, UTC),
+    }
 
 
 def _gold(person: Person, *, threshold: float) -> dict[str, Any]:
