@@ -154,6 +154,7 @@ class Cluster:
             if self.postmaster() is None:
                 if tries == TRIES:
                     self._raise_start_failure()
+                time.sleep(0.3 * tries)  # what a killed server leaves may take a moment to go
                 self._clear_remains()
                 self._launch()
                 tries += 1
@@ -290,8 +291,8 @@ class Cluster:
             raise PostgresProblem(
                 f"PostgreSQL does not start: {last_line(launched.stderr)}{self._advice()}"
             )
-        limit = time.monotonic() + 2  # it writes its pid file first of all
-        while self.postmaster() is None and time.monotonic() < limit:
+        # It writes its pid file first of all, or has ended before.
+        while self.postmaster() is None and is_there(int(launched.stdout)):
             time.sleep(0.02)
 
     def _clear_remains(self) -> None:
@@ -419,16 +420,21 @@ def account_name(uid: int) -> str:
         return f"number {uid}"
 
 
+def is_there(pid: int) -> bool:
+    """Whether the process runs; a zombie that nobody collects does not."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
 def wait_for_end(process: psutil.Process, *, seconds: float) -> bool:
-    """Wait until it is gone; a zombie that nobody collects is gone."""
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-                time.sleep(0.02)
-                continue
-        return True
-    return False
+    while process.is_running() and is_there(process.pid):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 def last_line(text: str) -> str:

@@ -5,7 +5,8 @@
 PostgreSQL refuses to run as root, so root names an unprivileged account. That account may be
 unable to enter the folders on the way to the program or the data (`/root` is closed to it); it
 then keeps the one capability that opens them, and no other right of root.
-With `--log` the program becomes a daemon: it has its own session and outlives us.
+With `--log` the program becomes a daemon: it has its own session and outlives us; its number is
+printed.
 """
 
 import argparse
@@ -101,7 +102,9 @@ def can_use(program: str, folder: str) -> bool:
 
 
 def daemonise(log: int) -> None:
-    if os.fork():
+    sys.stdout.flush()
+    if pid := os.fork():
+        print(pid, flush=True)  # noqa: T201
         os._exit(0)
     os.setsid()
     nothing = os.open(os.devnull, os.O_RDONLY)
