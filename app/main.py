@@ -13,10 +13,14 @@ from starlette.staticfiles import StaticFiles
 from app.accounts import auth as accounts_auth
 from app.accounts import pages as accounts_pages
 from app.accounts.auth import Visitor
+from app.annotation import api as annotation_api
+from app.annotation import pages as annotation_pages
 from app.config import settings
 from app.db import SessionDep, connect
 from app.projects import api as projects_api
+from app.projects import pages as projects_pages
 from app.quality import api as quality_api
+from app.quality import pages as quality_pages
 from app.runs import api as runs_api
 from app.schema import is_at_head
 from app.web import redirect
@@ -26,9 +30,13 @@ from app.web.problems import install
 from app.web.protection import SecurityHeaders, protect_writes
 
 PAGES: list[APIRouter] = [
+    annotation_pages.router,
     accounts_pages.router,
+    projects_pages.router,
+    quality_pages.router,
 ]
 API: list[APIRouter] = [
+    annotation_api.router,
     projects_api.router,
     quality_api.router,
     runs_api.router,

@@ -1,6 +1,7 @@
 """What a change of settings means, and what new guidelines start from."""
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 # The form of a judgement: what annotators are asked and may answer.
@@ -57,3 +58,38 @@ def audited(changed: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in changed.items() if key != "guidelines"} | (
         {"guidelines": "new text"} if "guidelines" in changed else {}
     )
+
+
+CRITERION_LINE = re.compile(
+    r"^(?P<label>[^:]+?)\s*(?::\s*(?P<min>-?\d+)\s*(?:-|–|to)\s*(?P<max>-?\d+))?$"
+)
+
+
+def criteria_from_text(text: str) -> list[dict[str, Any]]:
+    """Criteria as people type them: a line each, `Label` or `Label: 1-5`.
+
+    Raises ValueError with a sentence that quotes the line.
+    """
+    criteria = []
+    for line in filter(None, (line.strip() for line in text.splitlines())):
+        match = CRITERION_LINE.match(line)
+        key = re.sub(r"[^a-z0-9]+", "_", line.split(":")[0].lower()).strip("_")[:40]
+        if match is None or not key[:1].isalpha():
+            raise ValueError(
+                f"“{line}” is no criterion: write its name, and its scale behind a colon if it is "
+                "not 1-5, for instance “Helpfulness: 1-7”."
+            )
+        criteria.append(
+            {
+                "key": key,
+                "label": match["label"].strip(),
+                "min": int(match["min"] or 1),
+                "max": int(match["max"] or 5),
+            }
+        )
+    return criteria
+
+
+def criteria_as_text(criteria: Iterable[Mapping[str, Any]]) -> str:
+    """What `criteria_from_text` reads back."""
+    return "\n".join(f"{item['label']}: {item['min']}-{item['max']}" for item in criteria)

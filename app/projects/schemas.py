@@ -160,6 +160,35 @@ class MemberOut(BaseModel):
     created_at: datetime
 
 
-class InvitationForm(Body):
+class InvitationForm(BaseModel):
     email: EmailStr
     role: Role
+
+
+class ProjectForm(BaseModel):
+    """The settings as the pages show them: shares in percent, criteria a line each."""
+
+    name: Annotated[str, StringConstraints(max_length=200)] = ""
+    description: Description = ""
+    criteria: Annotated[str, StringConstraints(max_length=2_000)] = ""
+    strength_levels: Annotated[int, Field(ge=0, le=4)] = 3
+    allow_ties: bool = False
+    overlap_min: Annotated[int, Field(ge=1, le=100)] = 2
+    overlap_max: Annotated[int, Field(ge=1, le=100)] = 1
+    gold_percent: Annotated[int, Field(ge=0, le=50)] = 10
+    gold_threshold_percent: Annotated[int, Field(ge=0, le=100)] = 70
+    lease_minutes: Annotated[int, Field(ge=1, le=1440)] = 30
+    guidelines: Markdown = ""
+
+
+class GuidelinesForm(BaseModel):
+    text: Markdown
+    version: int
+
+
+class MemberForm(BaseModel):
+    role: Role
+
+
+class PauseForm(BaseModel):
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)] = ""

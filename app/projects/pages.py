@@ -1,0 +1,333 @@
+"""Pages of projects: the list, a new one, its settings, members and guidelines."""
+
+import difflib
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Form, Request
+from pydantic import ValidationError
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from app.accounts import service as accounts
+from app.accounts.auth import AdminUser, CurrentUser
+from app.accounts.models import Role
+from app.accounts.pages import public_url
+from app.accounts.queries import open_invitations, user_by_email
+from app.db import Now, SessionDep
+from app.errors import AppError, Invalid, found
+from app.projects import queries, rules, service
+from app.projects.auth import AdminProject, MemberProject, ProjectRole
+from app.projects.models import Guidelines, Project
+from app.projects.schemas import (
+    GuidelinesForm,
+    InvitationForm,
+    MemberForm,
+    PauseForm,
+    ProjectBody,
+    ProjectForm,
+    ProjectPatch,
+)
+from app.web import redirect, render
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/projects", name="projects")
+def projects(request: Request, session: SessionDep, user: CurrentUser) -> HTMLResponse:
+    mine = queries.projects_of(session, user=user)
+    progress = queries.progress_of(session, projects=[project for project, _ in mine])
+    return render(request, "projects/list.html", mine=mine, progress=progress)
+
+
+@router.get("/projects/new", name="new_project")
+def new_project(request: Request, _admin: AdminUser) -> HTMLResponse:
+    form = ProjectForm(name="", guidelines=rules.STARTER_GUIDELINES)
+    return render(request, "projects/new.html", form=form, problem=None)
+
+
+@router.post("/projects/new", response_model=None)
+def create_project(
+    request: Request, session: SessionDep, user: AdminUser, form: Annotated[ProjectForm, Form()]
+) -> Response:
+    try:
+        project = service.create(session, by=user, body=ProjectBody(**settings_of(form)))
+    except AppError as error:
+        return render(
+            request, "projects/new.html", status=error.status, form=form, problem=error.detail
+        )
+    return redirect(request, "project_data", project_id=project.id)
+
+
+def settings_of(form: ProjectForm) -> dict[str, object]:
+    """The form's values as the schemas of the API know them."""
+    try:
+        settings = {
+            "name": form.name,
+            "description": form.description,
+            "criteria": rules.criteria_from_text(form.criteria),
+            "strength_levels": form.strength_levels,
+            "allow_ties": form.allow_ties,
+            "overlap": {"min": form.overlap_min, "max": max(form.overlap_min, form.overlap_max)},
+            "gold_rate": form.gold_percent / 100,
+            "gold_threshold": form.gold_threshold_percent / 100,
+            "lease_minutes": form.lease_minutes,
+            "guidelines": form.guidelines,
+        }
+        ProjectBody(**settings)  # checks what it is given
+    except ValidationError as error:
+        raise Invalid("; ".join(str(item["msg"]) for item in error.errors())) from error
+    except ValueError as error:
+        raise Invalid(str(error)) from error
+    return settings
+
+
+@router.get("/projects/{project_id}/settings", name="project_settings")
+def project_settings(request: Request, session: SessionDep, project: AdminProject) -> HTMLResponse:
+    current = found(queries.guidelines_of(session, project=project))
+    form = ProjectForm(
+        name=project.name,
+        description=project.description,
+        criteria=rules.criteria_as_text(project.criteria),
+        strength_levels=project.strength_levels,
+        allow_ties=project.allow_ties,
+        overlap_min=project.overlap_min,
+        overlap_max=project.overlap_max,
+        gold_percent=round(100 * project.gold_rate),
+        gold_threshold_percent=round(100 * project.gold_threshold),
+        lease_minutes=project.lease_minutes,
+        guidelines=current.text,
+    )
+    return settings_page(request, project, form)
+
+
+def settings_page(
+    request: Request,
+    project: Project,
+    form: ProjectForm,
+    *,
+    problem: AppError | None = None,
+) -> HTMLResponse:
+    return render(
+        request,
+        "projects/settings.html",
+        status=problem.status if problem else 200,
+        project=project,
+        section="settings",
+        form=form,
+        problem=problem.detail if problem else None,
+        saved=request.query_params.get("saved") == "yes",
+    )
+
+
+@router.post("/projects/{project_id}/settings", response_model=None)
+def save_settings(
+    request: Request,
+    session: SessionDep,
+    user: CurrentUser,
+    project: AdminProject,
+    now: Now,
+    form: Annotated[ProjectForm, Form()],
+) -> Response:
+    try:
+        values = settings_of(form) | {"guidelines": None}  # they have a page of their own
+        patch = ProjectPatch(**values)  # checks what it is given
+        service.update_settings(session, project=project, patch=patch, by=user, now=now)
+    except AppError as error:
+        return settings_page(request, project, form, problem=error)
+    target = request.app.url_path_for("project_settings", project_id=project.id)
+    return RedirectResponse(f"{target}?saved=yes", status_code=303)
+
+
+@router.post("/projects/{project_id}/pause", name="pause_project")
+def pause_project(
+    request: Request, session: SessionDep, user: CurrentUser, project: AdminProject, now: Now
+) -> RedirectResponse:
+    """Stop handing out tasks, or go on, whichever it is not doing."""
+    patch = ProjectPatch(paused=project.paused_at is None)
+    service.update_settings(session, project=project, patch=patch, by=user, now=now)
+    return redirect(request, "project_settings", project_id=project.id)
+
+
+@router.get("/projects/{project_id}/guidelines", name="guidelines")
+def guidelines(
+    request: Request,
+    session: SessionDep,
+    user: CurrentUser,
+    project: MemberProject,
+    role: ProjectRole,
+    version: int | None = None,
+) -> HTMLResponse:
+    shown = found(queries.guidelines_of(session, project=project, version=version))
+    membership = queries.member(session, project=project, user_id=user.id)
+    versions = queries.guidelines_versions(session, project=project)
+    return render(
+        request,
+        "projects/guidelines.html",
+        project=project,
+        section="guidelines",
+        shown=shown,
+        versions=versions,
+        changes=changes_in(shown, versions),
+        must_read=membership is not None
+        and role is not Role.VIEWER
+        and membership.guidelines_read < project.guidelines_version,
+    )
+
+
+def changes_in(shown: Guidelines, versions: object) -> list[tuple[str, str]]:
+    """Lines that came (`+`) and went (`-`) since the version before; empty for the first."""
+    assert isinstance(versions, list)
+    before = next((v for v in versions if v.version == shown.version - 1), None)
+    if before is None:
+        return []
+    lines = difflib.ndiff(before.text.splitlines(), shown.text.splitlines())
+    return [(line[0], line[2:]) for line in lines if line[0] in "+-"]
+
+
+@router.post("/projects/{project_id}/guidelines/read", name="acknowledge_guidelines")
+def acknowledge_guidelines(
+    request: Request, session: SessionDep, user: CurrentUser, project: MemberProject
+) -> RedirectResponse:
+    service.acknowledge_guidelines(
+        session, project=project, user=user, version=project.guidelines_version
+    )
+    return redirect(request, "rank", project_id=project.id)
+
+
+@router.get("/projects/{project_id}/guidelines/edit", name="edit_guidelines")
+def edit_guidelines(request: Request, session: SessionDep, project: AdminProject) -> HTMLResponse:
+    current = found(queries.guidelines_of(session, project=project))
+    return guidelines_editor(request, project, text=current.text, version=current.version)
+
+
+def guidelines_editor(
+    request: Request, project: Project, *, text: str, version: int, problem: AppError | None = None
+) -> HTMLResponse:
+    return render(
+        request,
+        "projects/guidelines_edit.html",
+        status=problem.status if problem else 200,
+        project=project,
+        section="guidelines",
+        text=text,
+        version=version,
+        problem=problem.detail if problem else None,
+    )
+
+
+@router.post("/projects/{project_id}/guidelines/edit", response_model=None)
+def save_guidelines(
+    request: Request,
+    session: SessionDep,
+    user: CurrentUser,
+    project: AdminProject,
+    now: Now,
+    form: Annotated[GuidelinesForm, Form()],
+) -> Response:
+    patch = ProjectPatch(guidelines=form.text, guidelines_version=form.version)
+    try:
+        service.update_settings(session, project=project, patch=patch, by=user, now=now)
+    except AppError as error:  # her text stays on the page
+        return guidelines_editor(
+            request, project, text=form.text, version=form.version, problem=error
+        )
+    return redirect(request, "guidelines", project_id=project.id)
+
+
+@router.get("/projects/{project_id}/members", name="members")
+def members(request: Request, session: SessionDep, project: AdminProject, now: Now) -> HTMLResponse:
+    return members_page(request, session, project, now)
+
+
+def members_page(
+    request: Request,
+    session: SessionDep,
+    project: Project,
+    now: Now,
+    *,
+    link: str | None = None,
+    email: str = "",
+) -> HTMLResponse:
+    return render(
+        request,
+        "projects/members.html",
+        project=project,
+        section="settings",
+        members=queries.members_of(session, project=project),
+        invitations=open_invitations(session, now=now, project_id=project.id),
+        roles=list(Role),
+        link=link,
+        email=email,
+    )
+
+
+@router.post("/projects/{project_id}/members", name="add_member", response_model=None)
+def add_member(
+    request: Request,
+    session: SessionDep,
+    user: CurrentUser,
+    project: AdminProject,
+    now: Now,
+    form: Annotated[InvitationForm, Form()],
+) -> Response:
+    """Take in somebody who is here already, or invite a new person by a link."""
+    known = user_by_email(session, form.email)
+    link = None
+    if known is None or known.password_hash is None:
+        key = accounts.invite(
+            session, email=form.email, role=form.role, by=user, now=now, project_id=project.id
+        )
+        link = public_url(request, str(request.app.url_path_for("invitation", key=key)))
+    service.set_member_by_email(session, project=project, email=form.email, role=form.role, by=user)
+    if link is None:
+        return redirect(request, "members", project_id=project.id)
+    session.flush()  # the list below shows the invitation
+    return members_page(request, session, project, now, link=link, email=form.email)
+
+
+@router.post("/projects/{project_id}/members/{user_id}/role", name="set_member_role")
+def set_member_role(
+    request: Request,
+    session: SessionDep,
+    user: CurrentUser,
+    project: AdminProject,
+    user_id: UUID,
+    form: Annotated[MemberForm, Form()],
+) -> RedirectResponse:
+    membership = found(queries.member(session, project=project, user_id=user_id))
+    service.set_member(session, project=project, user=membership.user, role=form.role, by=user)
+    return redirect(request, "members", project_id=project.id)
+
+
+@router.post("/projects/{project_id}/members/{user_id}/pause", name="pause_member")
+def pause_member(
+    request: Request,
+    session: SessionDep,
+    user: CurrentUser,
+    project: AdminProject,
+    now: Now,
+    user_id: UUID,
+    form: Annotated[PauseForm, Form()],
+) -> RedirectResponse:
+    """Stop handing tasks to her, or go on, whichever it is not doing; takes effect at once."""
+    membership = found(queries.member(session, project=project, user_id=user_id))
+    if membership.paused_at is None:
+        service.pause_member(
+            session, project=project, membership=membership, reason=form.reason, by=user, now=now
+        )
+    else:
+        service.resume_member(session, project=project, membership=membership, by=user)
+    return redirect(request, "members", project_id=project.id)
+
+
+@router.post("/projects/{project_id}/members/{user_id}/remove", name="remove_member")
+def remove_member(
+    request: Request,
+    session: SessionDep,
+    user: CurrentUser,
+    project: AdminProject,
+    user_id: UUID,
+) -> RedirectResponse:
+    membership = found(queries.member(session, project=project, user_id=user_id))
+    service.remove_member(session, project=project, membership=membership, by=user)
+    return redirect(request, "members", project_id=project.id)

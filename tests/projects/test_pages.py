@@ -1,0 +1,147 @@
+"""The pages where Ada makes a project, changes it, and takes people in."""
+
+import re
+
+import pytest
+
+from app.accounts.models import Role
+from app.projects import queries
+from app.projects.models import Project
+from tests.factories import make_task
+
+FORM = {
+    "name": "Support answers",
+    "allow_ties": "true",
+    "strength_levels": "3",
+    "criteria": "Helpfulness: 1-7\nTone",
+    "overlap_min": "2",
+    "overlap_max": "2",
+    "gold_percent": "15",
+    "gold_threshold_percent": "70",
+    "lease_minutes": "20",
+    "guidelines": "# Rules\n\nBe fair.",
+}
+
+
+def test_ada_makes_a_project_and_goes_on_to_its_data(sign_in, ada, session):
+    reply = sign_in(ada).post("/projects/new", data=FORM)
+
+    assert reply.status_code == 303
+    assert reply.headers["location"].endswith("/data")
+    project = session.query(Project).filter_by(name="Support answers").one()
+    assert project.gold_rate == 0.15
+    assert [c["key"] for c in project.criteria] == ["helpfulness", "tone"]
+    assert (project.criteria[0]["max"], project.criteria[1]["max"]) == (7, 5)
+    assert queries.guidelines_of(session, project=project).text == "# Rules\n\nBe fair."
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"name": ""}, "at least 1 character"),
+        ({"name": "kitchen HELP"}, "already a project called"),
+        ({"criteria": "Tone: nice"}, "is no criterion"),
+        ({"criteria": "Tone: 5-1"}, "min that is below its max"),
+    ],
+)
+def test_what_does_not_work_is_said_and_her_text_stays(sign_in, ada, project, change, sentence):
+    reply = sign_in(ada).post("/projects/new", data=FORM | change)
+
+    assert reply.status_code in {409, 422}
+    assert sentence in reply.text
+    assert "Be fair." in reply.text
+
+
+def test_only_installation_admins_make_projects(sign_in, ana, client):
+    assert sign_in(ana).get("/projects/new").status_code == 403
+    assert sign_in(ana).post("/projects/new", data=FORM).status_code == 403
+    assert client.post("/projects/new", data=FORM).status_code == 401
+
+
+def test_everybody_sees_her_own_projects(sign_in, ana, sam, ada, project, session):
+    make_task(session, project, wanted=3)
+    session.commit()
+    hers = sign_in(ana).get("/projects").text
+    assert "Kitchen help" in hers
+    assert "0 of 3 judgements on 1 tasks" in hers
+    assert "Somebody else" not in hers
+    assert "Nobody has taken you into a project" in sign_in(sam).get("/projects").text
+    assert "Somebody else" in sign_in(ada).get("/projects").text
+
+
+def test_saving_the_settings_changes_them_and_leaves_the_guidelines(sign_in, ada, project, session):
+    browser = sign_in(ada)
+    path = f"/projects/{project.id}/settings"
+    assert "Kitchen help" in browser.get(path).text
+
+    reply = browser.post(path, data=FORM | {"name": "Kitchen aid", "criteria": ""})
+
+    assert reply.status_code == 303
+    session.refresh(project)
+    assert (project.name, project.overlap_min, project.lease_minutes) == ("Kitchen aid", 2, 20)
+    assert "Saved." in browser.get(reply.headers["location"]).text
+    assert "Prefer the better" in queries.guidelines_of(session, project=project).text
+
+
+def test_two_admins_cannot_overwrite_each_others_guidelines(sign_in, ada, project):
+    browser = sign_in(ada)
+    path = f"/projects/{project.id}/guidelines/edit"
+    assert browser.post(path, data={"text": "First.", "version": "1"}).status_code == 303
+
+    late = browser.post(path, data={"text": "Second, with care.", "version": "1"})
+
+    assert late.status_code == 409
+    assert "Somebody has published version 2" in late.text
+    assert "Second, with care." in late.text  # nothing of hers is lost
+    shown = browser.get(f"/projects/{project.id}/guidelines").text
+    assert "First." in shown
+    assert "What changed from version 1" in shown
+
+
+def test_annotators_read_and_accept_a_new_version(sign_in, ana, ada, project, session):
+    sign_in(ada).post(
+        f"/projects/{project.id}/guidelines/edit", data={"text": "New.", "version": "1"}
+    )
+    browser = sign_in(ana)
+    assert "I have read them" in browser.get(f"/projects/{project.id}/guidelines").text
+
+    reply = browser.post(f"/projects/{project.id}/guidelines/read")
+
+    assert reply.headers["location"] == f"/projects/{project.id}/rank"
+    session.expire_all()
+    assert queries.member(session, project=project, user_id=ana.id).guidelines_read == 2
+    assert "I have read them" not in browser.get(f"/projects/{project.id}/guidelines").text
+
+
+def test_a_known_person_becomes_a_member_and_a_new_one_gets_a_link(
+    sign_in, ada, sam, project, session
+):
+    browser = sign_in(ada)
+    path = f"/projects/{project.id}/members"
+    assert browser.post(path, data={"email": sam.email, "role": "reviewer"}).status_code == 303
+    assert queries.member(session, project=project, user_id=sam.id).role is Role.REVIEWER
+
+    page = browser.post(path, data={"email": "new@example.org", "role": "annotator"}).text
+
+    assert re.search(r"/invitation/[\w-]{40,}", page)
+    members = queries.members_of(session, project=project)
+    assert "new@example.org" in [member.user.email for member in members]
+
+
+def test_members_can_be_paused_resumed_and_removed(sign_in, ada, ana, project, session):
+    browser = sign_in(ada)
+    path = f"/projects/{project.id}/members/{ana.id}"
+    browser.post(f"{path}/pause", data={"reason": "holiday"})
+    member = queries.member(session, project=project, user_id=ana.id)
+    assert member.paused_at is not None
+    browser.post(f"{path}/pause")
+    session.refresh(member)
+    assert member.paused_at is None
+    assert browser.post(f"{path}/remove").status_code == 303
+    assert queries.member(session, project=project, user_id=ana.id) is None
+
+
+def test_the_last_admin_stays(sign_in, ada, project):
+    reply = sign_in(ada).post(f"/projects/{project.id}/members/{ada.id}/remove")
+    assert reply.status_code == 409
+    assert "only admin" in reply.text
