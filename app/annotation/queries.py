@@ -1,17 +1,22 @@
 """Reads of judgements: what an annotator sees of her task and history, and what admins read."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, and_, func, or_, select, tuple_
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import Row, and_, func, select, tuple_
+from sqlalchemy.orm import Session
 
 from app.accounts.models import Role, User
 from app.annotation import rules
 from app.annotation.models import Annotation
-from app.annotation.schemas import AssignmentOut, OwnJudgement, PromptOut, ResponseOut
+from app.annotation.schemas import (
+    AssignmentOut,
+    HistoryItem,
+    OwnJudgement,
+    PromptOut,
+    ResponseOut,
+)
 from app.corpus.models import Prompt
 from app.projects.models import Membership, Project
 from app.tasks import queries as tasks
@@ -66,7 +71,7 @@ def assignment_view(session: Session, *, assignment: Assignment, project: Projec
         leased_until=assignment.leased_until,
         project_id=str(project.id),
         guidelines_version=project.guidelines_version,
-        prompt=PromptOut(messages=shown.messages, system=shown.system),
+        prompt=PromptOut(messages=shown.messages, system=shown.system, language=shown.language),
         responses=[
             ResponseOut(label=label, text=shown.texts[position])
             for label, position in zip(rules.labels(len(order)), order, strict=True)
@@ -134,10 +139,10 @@ def history(
     *,
     user: User,
     project_id: UUID | None,
-    before: tuple[datetime, UUID] | None,
+    before: Assignment | None,
     limit: int,
-) -> Sequence[Row[Annotation, Assignment, TaskKind, list[Any]]]:
-    """Her current judgements, newest first: (Annotation, Assignment, kind, messages)."""
+) -> list[HistoryItem]:
+    """Her current judgements, newest first, from the one before `before` on."""
     mine = (
         select(Annotation, Assignment, Task.kind, Prompt.messages)
         .join(Assignment, Assignment.id == Annotation.assignment_id)
@@ -149,42 +154,59 @@ def history(
     if project_id is not None:
         mine = mine.where(Assignment.project_id == project_id)
     if before is not None:
-        mine = mine.where(tuple_(Assignment.finished_at, Assignment.id) < before)
-    return session.execute(
-        mine.order_by(Assignment.finished_at.desc(), Assignment.id.desc()).limit(limit)
-    ).all()
+        mine = mine.where(
+            tuple_(Assignment.finished_at, Assignment.ordinal)
+            < tuple_(before.finished_at, before.ordinal)
+        )
+    rows = session.execute(
+        mine.order_by(Assignment.finished_at.desc(), Assignment.ordinal.desc()).limit(limit)
+    )
+    return [
+        HistoryItem(
+            **own_judgement(annotation, assignment.display_order or []).model_dump(),
+            id=str(annotation.id),
+            assignment_id=str(assignment.id),
+            project_id=str(assignment.project_id),
+            prompt=_beginning(messages),
+            counted=annotation.counted or kind is not TaskKind.ORDINARY or annotation.is_repeat,
+            submitted_at=annotation.submitted_at,
+        )
+        for annotation, assignment, kind, messages in rows
+    ]
+
+
+def _beginning(messages: Sequence[Any], *, length: int = 160) -> str:
+    """How the last turn of a prompt begins."""
+    content = " ".join(str(messages[-1].get("content", "")).split()) if messages else ""
+    return content if len(content) <= length else content[: length - 1] + "…"
+
+
+def annotation_in(session: Session, *, project: Project, annotation_id: UUID) -> Annotation | None:
+    annotation = session.get(Annotation, annotation_id)
+    return annotation if annotation and annotation.project_id == project.id else None
 
 
 def annotations_of(
-    session: Session,
-    *,
-    project: Project,
-    after: tuple[datetime, UUID] | None,
-    limit: int,
+    session: Session, *, project: Project, after: Annotation | None, limit: int
 ) -> Sequence[Row[Annotation, str | None, str]]:
     """Every current judgement, oldest first: (Annotation, external_id, who)."""
-    imported = aliased(Membership)
-    who = func.coalesce(Annotation.source, imported.imported_name, User.email, User.name)
+    who = func.coalesce(Annotation.source, Membership.imported_name, User.email, User.name)
     statement = (
-        select(Annotation, Task.external_id, who.label("annotator"))
+        select(Annotation, Task.external_id, who)
         .join(Task, Task.id == Annotation.task_id)
         .outerjoin(User, User.id == Annotation.user_id)
         .outerjoin(
-            imported,
+            Membership,
             and_(
-                imported.user_id == Annotation.user_id,
-                imported.project_id == Annotation.project_id,
+                Membership.user_id == Annotation.user_id,
+                Membership.project_id == Annotation.project_id,
             ),
         )
         .where(Annotation.project_id == project.id, Annotation.is_current.is_(True))
     )
     if after is not None:
-        at, last = after
         statement = statement.where(
-            or_(
-                Annotation.submitted_at > at,
-                and_(Annotation.submitted_at == at, Annotation.id > last),
-            )
+            tuple_(Annotation.submitted_at, Annotation.id) > tuple_(after.submitted_at, after.id)
         )
     return session.execute(
         statement.order_by(Annotation.submitted_at, Annotation.id).limit(limit)

@@ -128,6 +128,8 @@ class Assignment(Base):
     that one path leads from a person to what she judged.
     """
 
+    is_new = False  # claimed by this very session; not a column
+
     __tablename__ = "assignment"
     __table_args__ = (
         Index(

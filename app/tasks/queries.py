@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Label, Select, exists, func, literal_column, select
+from sqlalchemy import ColumnElement, Label, Select, exists, func, literal_column, select, true
 from sqlalchemy.orm import Session, aliased
 
 from app.accounts.models import User
@@ -169,18 +169,23 @@ def size_of_task() -> Label[int]:
     )
 
 
-def why_nothing(session: Session, *, project: Project, user: User) -> Nothing:
-    """The reason to show to somebody who gets no task."""
+def why_nothing(session: Session, *, project: Project, user: User) -> Nothing | None:
+    """Why she would get no task now; None when there seems to be one."""
     if project.paused_at is not None:
         return Nothing.PROJECT_PAUSED
     membership = session.get(Membership, (project.id, user.id))
     if membership is not None and membership.paused_at is not None:
         return Nothing.PAUSED
-    has_tasks = select(Task.id).where(Task.project_id == project.id, IS_ORDINARY).limit(1)
-    if session.scalar(has_tasks) is None:
-        return Nothing.NO_TASKS
-    is_wanted = select(Task.id).where(Task.project_id == project.id, IS_WANTED).limit(1)
-    return Nothing.FINISHED if session.scalar(is_wanted) is None else Nothing.NONE_FOR_YOU
+    ours = select(Task.id).where(Task.project_id == project.id).limit(1)
+    if session.scalar(ours.where(IS_WANTED, ~is_hers(user))) is not None:
+        return None
+    if session.scalar(ours.where(IS_ORDINARY)) is None:
+        anything = gold_task(project=project, user=user, keys=true())
+        is_gold_alone = project.gold_rate > 0 and session.execute(anything).first() is not None
+        return None if is_gold_alone else Nothing.NO_TASKS
+    return (
+        Nothing.FINISHED if session.scalar(ours.where(IS_WANTED)) is None else Nothing.NONE_FOR_YOU
+    )
 
 
 def submitted_since(session: Session, *, project: Project, user: User, since: datetime) -> int:

@@ -293,4 +293,6 @@ def _lend(
         )
         .returning(Assignment)
     )
-    return session.scalars(statement, execution_options={"populate_existing": True}).one()
+    assignment = session.scalars(statement, execution_options={"populate_existing": True}).one()
+    assignment.is_new = True
+    return assignment

@@ -1,0 +1,194 @@
+"""The page people rank on, and their history.
+
+Everything works as a plain form; `static/js/annotate.js` adds keys, drafts, prefetching and a
+queue, through the same API that programs use. GET changes nothing: a task is taken by POST.
+"""
+
+from datetime import datetime
+from random import SystemRandom
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import ValidationError
+from sqlalchemy.orm import Session
+from starlette.datastructures import FormData
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from app.accounts.auth import CurrentUser
+from app.accounts.models import User
+from app.annotation import formats, queries, rules, service
+from app.annotation.auth import Own, OwnAssignment
+from app.annotation.schemas import JudgementBody, SkipBody
+from app.db import Now, SessionDep
+from app.errors import AppError, Invalid, found
+from app.projects.auth import AnnotatorProject
+from app.projects.models import Membership, Project
+from app.projects.queries import guidelines_of
+from app.tasks import queries as task_queries
+from app.tasks import service as tasks
+from app.tasks.models import AssignmentState
+from app.web import redirect, render
+
+router = APIRouter(include_in_schema=False)
+
+CHANCE = SystemRandom()
+
+
+async def posted_fields(request: Request) -> FormData:
+    return await request.form()
+
+
+Fields = Annotated[FormData, Depends(posted_fields)]
+
+
+@router.get("/projects/{project_id}/rank", name="rank", response_model=None)
+def rank(
+    request: Request, session: SessionDep, project: AnnotatorProject, user: CurrentUser, now: Now
+) -> Response:
+    """Her task; before it new guidelines; or the offer of a task, or why there is none."""
+    membership = session.get(Membership, (project.id, user.id))
+    guidelines = found(guidelines_of(session, project=project))
+    is_news = membership is not None and membership.guidelines_read < project.guidelines_version
+    if is_news and guidelines.text.strip():
+        return redirect(request, "guidelines", project_id=project.id)
+    held = task_queries.open_assignments(session, project=project, user=user)
+    live = [each for each in held if each.leased_until and each.leased_until > now]
+    if live:
+        return _task_page(request, session, own=Own(live[0], project), user=user, now=now)
+    nothing = task_queries.why_nothing(session, project=project, user=user)
+    return render(
+        request,
+        "annotation/no_task.html",
+        project=project,
+        section="rank",
+        nothing=nothing,
+        pause_reason=membership.pause_reason if membership else None,
+        done_today=_done_today(session, project=project, user=user, now=now),
+    )
+
+
+@router.post("/projects/{project_id}/rank/next", name="next_task")
+def next_task(
+    request: Request, session: SessionDep, project: AnnotatorProject, user: CurrentUser, now: Now
+) -> RedirectResponse:
+    tasks.claim(session, project=project, user=user, now=now, rng=CHANCE)
+    return redirect(request, "rank", project_id=project.id)
+
+
+@router.get("/projects/{project_id}/rank/history", name="rank_history")
+def history(
+    request: Request, session: SessionDep, project: AnnotatorProject, user: CurrentUser, now: Now
+) -> HTMLResponse:
+    """Her last judgements; the newest ones she can still change."""
+    return render(
+        request,
+        "annotation/history.html",
+        project=project,
+        section="rank",
+        items=queries.history(session, user=user, project_id=project.id, before=None, limit=50),
+        undo_depth=rules.UNDO_DEPTH,
+        strengths=formats.STRENGTHS[project.strength_levels],
+        done_today=_done_today(session, project=project, user=user, now=now),
+    )
+
+
+@router.get("/assignments/{assignment_id}", name="assignment", response_model=None)
+def assignment_page(
+    request: Request, session: SessionDep, own: OwnAssignment, user: CurrentUser, now: Now
+) -> Response:
+    """One task of hers, to finish or to change."""
+    return _task_page(request, session, own=own, user=user, now=now)
+
+
+@router.post("/assignments/{assignment_id}", name="submit_form", response_model=None)
+def submit_form(
+    request: Request,
+    session: SessionDep,
+    own: OwnAssignment,
+    user: CurrentUser,
+    fields: Fields,
+    now: Now,
+) -> Response:
+    """The plain form: hand in, then the next task; an answer to mend stays on the page."""
+    is_change = own.assignment.state is AssignmentState.SUBMITTED
+    given = formats.judgement_of_form(fields.multi_items())
+    try:
+        with session.begin_nested():  # what was written before the refusal goes, the page stays
+            service.submit(
+                session,
+                assignment=own.assignment,
+                project=own.project,
+                user=user,
+                judgement=_judgement(given),
+                key=str(fields.get("key") or "")[:200] or None,
+                now=now,
+            )
+    except AppError as error:
+        session.refresh(own.assignment)
+        return _task_page(request, session, own=own, user=user, now=now, error=error, given=given)
+    if is_change:
+        return redirect(request, "rank_history", project_id=own.project.id)
+    tasks.claim(session, project=own.project, user=user, now=now, rng=CHANCE)
+    return redirect(request, "rank", project_id=own.project.id)
+
+
+@router.post("/assignments/{assignment_id}/skip", name="skip_form", response_model=None)
+def skip_form(
+    request: Request,
+    session: SessionDep,
+    own: OwnAssignment,
+    user: CurrentUser,
+    fields: Fields,
+    now: Now,
+) -> Response:
+    try:
+        body = SkipBody.model_validate(
+            {"reason": fields.get("reason"), "note": fields.get("note") or None}
+        )
+    except ValidationError:
+        given = formats.judgement_of_form(fields.multi_items())
+        error = Invalid("Choose a reason for skipping this task.")
+        return _task_page(request, session, own=own, user=user, now=now, error=error, given=given)
+    tasks.skip(session, assignment=own.assignment, reason=body.reason, note=body.note, now=now)
+    tasks.claim(session, project=own.project, user=user, now=now, rng=CHANCE)
+    return redirect(request, "rank", project_id=own.project.id)
+
+
+def _judgement(given: dict[str, Any]) -> JudgementBody:
+    if "ranking" not in given:
+        raise Invalid("Say which response is better, or rank all of them, before you submit.")
+    try:
+        return JudgementBody.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise Invalid(f"{first['loc'][0]}: {first['msg']}") from error
+
+
+def _task_page(
+    request: Request,
+    session: Session,
+    *,
+    own: Own,
+    user: User,
+    now: datetime,
+    error: AppError | None = None,
+    given: dict[str, Any] | None = None,
+) -> HTMLResponse:
+    """The page with one task; `given` is what a refused form held."""
+    view = queries.assignment_view(session, assignment=own.assignment, project=own.project)
+    answer = None if given is None else formats.filled(given, size=len(view.responses))
+    return render(
+        request,
+        "annotation/rank.html",
+        status=error.status if error else 200,
+        project=own.project,
+        section="rank",
+        guidelines=found(guidelines_of(session, project=own.project)),
+        done_today=_done_today(session, project=own.project, user=user, now=now),
+        **formats.task_context(view, now=now, answer=answer, error=error.detail if error else None),
+    )
+
+
+def _done_today(session: Session, *, project: Project, user: User, now: datetime) -> int:
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    return task_queries.submitted_since(session, project=project, user=user, since=midnight)
