@@ -135,6 +135,11 @@ def render(
     return reply
 
 
+def fragment(request: Request, template: str, **context: Any) -> str:
+    """A part of a page, for a module that puts it in place."""
+    return ENVIRONMENT.get_template(template).render(request=request, **context)
+
+
 def redirect(request: Request, name: str, /, **path_params: Any) -> RedirectResponse:
     """See-other to a named page, so that a reload does not post again."""
     return RedirectResponse(str(request.app.url_path_for(name, **path_params)), status_code=303)
@@ -149,4 +154,4 @@ def safe_next(target: str | None) -> str:
     return target if is_ours else "/"
 
 
-__all__ = ["ENVIRONMENT", "STATIC", "redirect", "render", "safe_next"]
+__all__ = ["ENVIRONMENT", "STATIC", "fragment", "redirect", "render", "safe_next"]
