@@ -16,6 +16,8 @@ from app.accounts.auth import Visitor
 from app.annotation import api as annotation_api
 from app.annotation import pages as annotation_pages
 from app.config import settings
+from app.corpus import api as corpus_api
+from app.corpus import pages as corpus_pages
 from app.db import SessionDep, connect
 from app.projects import api as projects_api
 from app.projects import pages as projects_pages
@@ -33,11 +35,13 @@ PAGES: list[APIRouter] = [
     annotation_pages.router,
     accounts_pages.router,
     projects_pages.router,
+    corpus_pages.router,
     quality_pages.router,
 ]
 API: list[APIRouter] = [
     annotation_api.router,
     projects_api.router,
+    corpus_api.router,
     quality_api.router,
     runs_api.router,
 ]

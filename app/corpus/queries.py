@@ -37,6 +37,14 @@ class Judgement:
     rationale: str | None
     submitted_at: datetime
 
+    def order(self, responses: Sequence[Response]) -> str:
+        """The judgement in the numbers that the responses have in this sequence: `2 > 1 = 3`."""
+        groups: dict[int, list[str]] = {}
+        for number, response in enumerate(responses, 1):
+            if response.id in self.ranks:
+                groups.setdefault(self.ranks[response.id], []).append(str(number))
+        return " > ".join(" = ".join(group) for _, group in sorted(groups.items()))
+
 
 def import_by_id(session: Session, *, import_id: UUID) -> tuple[Import, Project] | None:
     row = session.execute(
