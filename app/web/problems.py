@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
-from app.errors import AppError, Conflict, Invalid, TooManyRequests, Unauthenticated
+from app.errors import AppError, Conflict, Invalid, NotFound, TooManyRequests, Unauthenticated
 from app.web.pages import render
 
 log = structlog.get_logger(__name__)
@@ -72,6 +72,8 @@ def app_error(request: Request, error: AppError) -> Response:
 
 def invalid_request(request: Request, error: RequestValidationError) -> Response:
     """What is wrong with which field, in words; the values sent are not repeated."""
+    if any(item["loc"][0] == "path" for item in error.errors()):  # no id of ours looks like that
+        return app_error(request, NotFound())
     errors = [
         {
             "field": ".".join(str(part) for part in item["loc"][1:]) or str(item["loc"][0]),

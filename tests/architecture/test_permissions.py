@@ -1,0 +1,134 @@
+"""Every route × every person: who has no right is refused, who has it is not."""
+
+import re
+from datetime import timedelta
+
+import pytest
+
+from app import main
+from app.accounts.models import ApiToken
+from app.corpus.models import Import
+from app.datasets.models import Snapshot
+from app.db import JobState, database_now
+from app.runs.models import Checkpoint, Generation, Run, RunKind
+from app.tasks.models import Assignment
+from tests.architecture.permissions import PERMISSIONS, Who
+from tests.factories import make_task
+
+ROLES = {
+    Who.MEMBER: {"ana", "rui", "ada", "vic"},
+    Who.ANNOTATOR: {"ana", "rui", "ada"},
+    Who.VIEWER: {"rui", "ada", "vic"},
+    Who.REVIEWER: {"rui", "ada"},
+    Who.ADMIN: {"ada"},
+    Who.INSTALLATION: {"ada"},
+    Who.OWNER: {"ana"},
+    Who.SIGNED_IN: {"ana", "rui", "ada", "vic", "sam"},
+}
+BODIES = {"POST /api/v1/runs": lambda ids: {"kind": "reward", "snapshot_id": ids["snapshot_id"]}}
+
+
+def routes():
+    routers = [(router, "") for router in main.PAGES]
+    routers += [(router, "/api/v1") for router in main.API]
+    routers += [(main.upkeep, "")]
+    return {
+        f"{method} {prefix}{route.path}"
+        for router, prefix in routers
+        for route in router.routes
+        for method in route.methods - {"HEAD"}
+    }
+
+
+def test_the_table_names_every_route_and_no_other():
+    assert routes() == set(PERMISSIONS)
+
+
+@pytest.fixture
+def ids(session, people):
+    """One of everything in the project of Ada, Rui, Ana and Vic; the assignment is Ana's."""
+    now = database_now(session)
+    task = make_task(session, people.project, wanted=3)
+    task.leased = 1
+    rows = {
+        "import_id": Import(project_id=people.project.id, filename="a", format="auto", path="a"),
+        "snapshot_id": Snapshot(project_id=people.project.id, name="s", recipe={}),
+        "token_id": ApiToken(user_id=people.ana.id, name="t", prefix="tst_", token_hash=b"0"),
+        "assignment_id": Assignment(
+            project_id=people.project.id,
+            task_id=task.id,
+            user_id=people.ana.id,
+            display_order=[1, 0],
+            leased_until=now + timedelta(minutes=9),
+        ),
+    }
+    session.add_all(rows.values())
+    session.flush()
+    run = Run(
+        project_id=people.project.id,
+        snapshot_id=rows["snapshot_id"].id,
+        kind=RunKind.REWARD,
+        name="r",
+        base={"new": "tiny"},
+        config={},
+        state=JobState.QUEUED,
+    )
+    session.add(run)
+    session.flush()
+    checkpoint = Checkpoint(
+        project_id=people.project.id,
+        run_id=run.id,
+        kind=RunKind.SFT,
+        name="c",
+        step=1,
+        path="checkpoints/none",
+        bytes=0,
+        sha256="0",
+        files=[],
+    )
+    session.add(checkpoint)
+    session.flush()
+    generation = Generation(
+        project_id=people.project.id, checkpoint_id=checkpoint.id, config={"n": 2}
+    )
+    session.add(generation)
+    session.commit()
+    return {name: str(row.id) for name, row in rows.items()} | {
+        "project_id": str(people.project.id),
+        "task_id": str(task.id),
+        "run_id": str(run.id),
+        "checkpoint_id": str(checkpoint.id),
+        "generation_id": str(generation.id),
+        "prompt_id": str(task.prompt_id),
+        "user_id": str(people.vic.id),
+        "email": people.vic.email,
+        "path": "README.md",
+        "key": "x" * 43,
+    }
+
+
+@pytest.mark.parametrize("route", sorted(PERMISSIONS))
+def test_who_may_and_who_may_not(route, ids, people, client, sign_in):
+    method, path = route.split(" ")
+    path = re.sub(r"\{(\w+)(:path)?\}", lambda match: ids[match[1]], path)
+    who = PERMISSIONS[route]
+    if who is Who.ANYONE:
+        assert client.request(method, path).status_code not in {401, 403}
+        return
+    body = BODIES.get(route, lambda _: None)(ids)
+    allowed = ROLES[who]
+
+    # A browser's visit is led to the sign-in page; everything else is refused.
+    anonymous = client.request(method, path, json=body)
+    assert anonymous.status_code == 401 or anonymous.headers["location"].startswith("/sign-in")
+    # The refused come first: what an allowed person does may change what there is to refuse.
+    for name in sorted({"ana", "rui", "ada", "vic", "sam"}, key=lambda name: name in allowed):
+        status = sign_in(getattr(people, name)).request(method, path, json=body).status_code
+        if name in allowed:
+            assert status not in {401, 403}, f"{name} may, but got {status}"
+        elif who is Who.INSTALLATION:
+            assert status == 403, f"{name} got {status}"
+        elif who is Who.OWNER or name == "sam":
+            assert status == 404, f"{name} is a stranger here, but got {status}"
+        else:
+            assert status == 403, f"{name} lacks the right, but got {status}"
