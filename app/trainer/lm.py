@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import (
     AutoConfig,
@@ -147,7 +148,7 @@ def _loading(name: str, role: str) -> Iterator[None]:
     """Turn what goes wrong while loading into a sentence."""
     try:
         yield
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         if Path(name).is_dir():
             reason = str(error).strip().splitlines()[0]
             raise BadInput(f"The {role} in {name} cannot be loaded: {reason}") from error

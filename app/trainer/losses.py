@@ -16,10 +16,11 @@ def logps_of(logits: Tensor, targets: Tensor) -> Tensor:
     return -F.cross_entropy(logits.float(), targets, reduction="none")
 
 
-def entropy_of(logits: Tensor) -> Tensor:
-    """Entropy in nats: `(n, vocabulary)` → `(n,)`."""
-    logps = F.log_softmax(logits.float(), dim=-1)
-    return -(logps.exp() * logps).sum(-1)
+def entropy_and_kl(logits: Tensor, ref_logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Entropy of π and KL(π ‖ π_ref) over all tokens, in nats: `(n, v)` twice → `(n,)` twice."""
+    logps, ref_logps = F.log_softmax(logits.float(), -1), F.log_softmax(ref_logits.float(), -1)
+    probs = logps.exp()
+    return -(probs * logps).sum(-1), (probs * (logps - ref_logps)).sum(-1)
 
 
 def sum_by(values: Tensor, owners: Tensor, count: int) -> Tensor:

@@ -71,6 +71,7 @@ class Episode:
     ref_logps: Tensor  # (actions,)
     values: Tensor  # (actions,), and one more for reward_position=trl
     entropy: float  # mean over the actions, nats
+    drift: float  # KL from the reference, summed over the actions with every token considered
 
     @property
     def actions(self) -> int:
@@ -78,7 +79,7 @@ class Episode:
 
     @property
     def kl(self) -> float:
-        """Nats between policy and reference over the whole response (k1)."""
+        """The same estimated from the sampled tokens alone (k1): unbiased, but noisy."""
         return float((self.logps - self.ref_logps).sum())
 
 
@@ -135,7 +136,8 @@ def train(
         reference.to(accelerator.device)
     play = Play(config, accelerator, updater, reference, reward, chat, forward)
     shaping = Shaping(config.kl_coef)
-    within = weights_of(updater.bare)  # the last weights known to be inside the KL budget
+    budget = KlBudget(config.kl_budget, updater.bare)
+    held_out = (data.test or data.train)[:EVAL_PROMPTS]
 
     done = 0
     if found := folder.load_checkpoint():
@@ -143,7 +145,7 @@ def train(
         models.load_weights(policy, checkpoint / "model")
         load_values(updater.bare, checkpoint)
         updater.load(state)
-        shaping, within = Shaping(**state["shaping"]), state["within"]
+        shaping, budget.kept = Shaping(**state["shaping"]), state["within"]
     else:
         normalise(shaping, play, data.train, config)
 
@@ -151,7 +153,7 @@ def train(
         state = updater.state() | {
             "sampler": sampler.state(step),
             "shaping": vars(shaping),
-            "within": within,
+            "within": budget.kept,
         }
 
         def write(path: Path) -> None:
@@ -166,43 +168,22 @@ def train(
             batch = [data.train[i] for i in sampler.batch(step - 1)]
             episodes = play.episodes(batch, stream=0, number=step)
             metrics = objective(episodes, shaping, config)
-            over = bool(config.kl_budget) and metrics["objective/kl"] > (config.kl_budget or 0)
-            if over:
-                put_back(updater.bare, within)
-                folder.stop_here(
-                    step,
-                    "kl_budget",
-                    f"Stopped at step {step}: {metrics['objective/kl']:.3g} nats per response are "
-                    f"over kl_budget = {config.kl_budget:g}; the weights before them are kept.",
-                )
-            else:
-                within = weights_of(updater.bare) if config.kl_budget else within
+            over = budget.exceeded(metrics["objective/kl_exact"])
+            if not over:
+                budget.keep(updater.bare)
                 metrics |= update(episodes, shaping, config, updater, forward, step)
                 adapt(shaping, config, metrics["objective/kl"], len(episodes))
             tokens = sum(e.example.length for e in episodes)
             metrics["tokens_per_second"] = tokens / (time.perf_counter() - began)
             metrics["episode"] = float(step * sampler.batch_size)
             if over or folder.eval_due(step):
-                prompts = (data.test or data.train)[:EVAL_PROMPTS]
-                shown = play.episodes(prompts, stream=EVALUATION, number=0)
-                figures = evaluation(shown)
-                if (
-                    config.kl_budget
-                    and figures["eval_objective/kl"] > config.kl_budget
-                    and not over
-                ):
-                    put_back(updater.bare, within)
-                    over = True
-                    folder.stop_here(
-                        step,
-                        "kl_budget",
-                        f"Stopped after step {step}: on evaluation prompts the policy is "
-                        f"{figures['eval_objective/kl']:.3g} nats away, over kl_budget = "
-                        f"{config.kl_budget:g}; the weights before the step are kept.",
-                    )
-                    shown = play.episodes(prompts, stream=EVALUATION, number=0)
-                    figures = evaluation(shown)
-                metrics |= figures
+                shown = play.episodes(held_out, stream=EVALUATION, number=0)
+                over = over or budget.exceeded(evaluation(shown)["eval_objective/kl"])
+                if over:
+                    budget.put_back(updater.bare)
+                    folder.stop_here(step, "kl_budget", budget.sentence(step))
+                    shown = play.episodes(held_out, stream=EVALUATION, number=0)
+                metrics |= evaluation(shown)
                 folder.sample(step, [sample(e, chat) for e in shown[: config.num_samples]])
             folder.log(step, metrics)
             if over or folder.save_due(step):
@@ -345,11 +326,11 @@ class Play:
                 logits, values = bare(layout)
                 ref_logits = self._reference_logits(layout)
             logits = logits.float() / self.config.temperature
+            ref_logits = ref_logits.float() / self.config.temperature
             logps = losses.logps_of(logits, layout.targets).cpu()
-            ref_logps = losses.logps_of(
-                ref_logits.float() / self.config.temperature, layout.targets
-            ).cpu()
-            entropy, values = losses.entropy_of(logits).cpu(), values.float().cpu()
+            ref_logps = losses.logps_of(ref_logits, layout.targets).cpu()
+            spread, drift = (x.cpu() for x in losses.entropy_and_kl(logits, ref_logits))
+            values = values.float().cpu()
             owners = layout.owners.cpu()
             for place, i in enumerate(group):
                 at = owners == place
@@ -361,7 +342,8 @@ class Play:
                     logps[at][:actions],
                     ref_logps[at][:actions],
                     values[at],
-                    float(entropy[at][:actions].mean()),
+                    float(spread[at][:actions].mean()),
+                    float(drift[at][:actions].sum()),
                 )
         bare.train()
         return [episodes[i] for i in range(len(answered))]
@@ -431,6 +413,7 @@ def objective(episodes: Sequence[Episode], shaping: Shaping, config: PpoConfig) 
         "objective/rlhf_reward": float(shaped.mean()) + non_score,
         "objective/non_score_reward": non_score,
         "objective/kl": kl,
+        "objective/kl_exact": sum(e.drift for e in episodes) / count,
         "objective/kl_coef": shaping.kl_coef,
         "objective/entropy": -sum(float(e.logps.sum()) for e in episodes) / count,
         "policy/entropy_avg": sum(e.entropy * e.actions for e in episodes)
@@ -579,6 +562,36 @@ def mini_batch(
     }
 
 
+class KlBudget:
+    """Keeps the last weights of the policy that were within the limit, and puts them back."""
+
+    def __init__(self, limit: float | None, module: PolicyAndValue) -> None:
+        self.limit, self.found = limit, 0.0
+        self.kept: dict[str, Tensor] = {}
+        self.keep(module)
+
+    def exceeded(self, kl: float) -> bool:
+        self.found = kl
+        return self.limit is not None and kl > self.limit
+
+    def keep(self, module: PolicyAndValue) -> None:
+        if self.limit is not None:
+            trained = ((n, p) for n, p in module.policy.named_parameters() if p.requires_grad)
+            self.kept = {name: p.detach().cpu().clone() for name, p in trained}
+
+    @torch.no_grad()
+    def put_back(self, module: PolicyAndValue) -> None:
+        parameters = dict(module.policy.named_parameters())
+        for name, value in self.kept.items():
+            parameters[name].copy_(value)
+
+    def sentence(self, step: int) -> str:
+        return (
+            f"Stopped at step {step}: responses are {self.found:.3g} nats away from the reference, "
+            f"over kl_budget = {self.limit:g}; the last weights within it are kept."
+        )
+
+
 def adapt(shaping: Shaping, config: PpoConfig, kl: float, episodes: int) -> None:
     """Move the price of KL towards its target, where one is set."""
     if config.kl_target:
@@ -595,11 +608,11 @@ def adapt(shaping: Shaping, config: PpoConfig, kl: float, episodes: int) -> None
 
 
 def evaluation(episodes: Sequence[Episode]) -> dict[str, float]:
-    """Means over held-out prompts, answered with the same noise each time."""
+    """Means over held-out prompts, answered with the same noise each time; KL is the exact one."""
     count = len(episodes)
     return {
         "eval_objective/scores": sum(e.score for e in episodes) / count,
-        "eval_objective/kl": sum(e.kl for e in episodes) / count,
+        "eval_objective/kl": sum(e.drift for e in episodes) / count,
         "eval_tokens/response_length": sum(e.actions for e in episodes) / count,
     }
 
@@ -609,22 +622,9 @@ def sample(episode: Episode, chat: ChatFormat) -> dict[str, Any]:
         "prompt": readable(episode.example.row),
         "response": chat.decode(episode.example.responses[0]),
         "score": round(episode.score, 4),
-        "kl": round(episode.kl, 4),
+        "kl": round(episode.drift, 4),
         "ended": episode.ended,
     }
-
-
-def weights_of(module: PolicyAndValue) -> dict[str, Tensor]:
-    """A copy of the policy's trained weights, on the CPU."""
-    trained = ((n, p) for n, p in module.policy.named_parameters() if p.requires_grad)
-    return {name: p.detach().cpu().clone() for name, p in trained}
-
-
-@torch.no_grad()
-def put_back(module: PolicyAndValue, weights: dict[str, Tensor]) -> None:
-    parameters = dict(module.policy.named_parameters())
-    for name, value in weights.items():
-        parameters[name].copy_(value)
 
 
 def save_values(module: PolicyAndValue, tokenizer: Any, path: Path) -> None:

@@ -170,7 +170,10 @@ class TestTokens:
     def test_logps_and_entropy_of_a_known_distribution(self) -> None:
         logits = torch.tensor([[math.log(0.5), math.log(0.25), math.log(0.25)]]) + 3.0
         assert losses.logps_of(logits, torch.tensor([1])).item() == pytest.approx(math.log(0.25))
-        assert losses.entropy_of(logits).item() == pytest.approx(1.5 * math.log(2))
+        assert losses.entropy_and_kl(logits, logits)[0].item() == pytest.approx(1.5 * math.log(2))
+        flat = torch.zeros(1, 3)
+        kl = losses.entropy_and_kl(logits, flat)[1]
+        assert kl.item() == pytest.approx(math.log(3) - 1.5 * math.log(2), rel=1e-5)
 
     def test_sums_by_response(self) -> None:
         sums = losses.sum_by(torch.tensor([1.0, 2.0, 4.0]), torch.tensor([0, 2, 0]), 3)

@@ -1,0 +1,139 @@
+"""Conversations as tokens: templates of several kinds, and transcripts without one."""
+
+import copy
+
+import pytest
+
+from app.trainer.chat import (
+    BadConversation,
+    ChatFormat,
+    parse_transcript,
+    render_transcript,
+)
+from app.trainer.failures import BadInput
+from tests.trainer.manners import ask, say
+
+CHATML = (
+    "{%- for m in messages -%}{{- '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n'"
+    " -}}{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' -}}{%- endif -%}"
+)
+MUTE = (  # knows no generation prompt
+    "{%- for m in messages -%}"
+    "{{- '[' + m['role'] + ']' + m['content'] + '<|end|>' -}}"
+    "{%- endfor -%}"
+)
+
+
+def with_template(tokenizer, template: str | None, *special: str) -> ChatFormat:
+    other = copy.deepcopy(tokenizer)
+    other.chat_template = template
+    if special:
+        other.add_special_tokens({"additional_special_tokens": list(special)})
+    return ChatFormat(other)
+
+
+@pytest.fixture(params=["own", "chatml", "mute", "none"])
+def chat(request: pytest.FixtureRequest, tokenizer) -> ChatFormat:
+    match request.param:
+        case "own":
+            return ChatFormat(tokenizer)
+        case "chatml":
+            return with_template(tokenizer, CHATML, "<|im_start|>", "<|im_end|>")
+        case "mute":
+            return with_template(tokenizer, MUTE)
+    return with_template(tokenizer, None)
+
+
+def test_prompt_and_reply_together_are_the_whole_conversation(chat: ChatFormat) -> None:
+    prompt, reply = ask("What is good about tea?"), say("Thank you for asking. Warm tea.")
+    ids = chat.prompt_ids(prompt) + chat.reply_ids(prompt, reply)
+    assert ids == chat.encode(chat.full_text([*prompt, *reply]))
+    assert chat.decode(chat.reply_ids(prompt, reply)) == "Thank you for asking. Warm tea."
+
+
+def test_a_reply_ends_with_a_token_that_stops_generation(chat: ChatFormat) -> None:
+    reply = chat.reply_ids(ask("x"), say("y"))
+    tail = len(chat.tail_ids)
+    assert reply[len(reply) - tail - 1] in chat.stop_ids
+    assert reply[len(reply) - tail :] == chat.tail_ids
+
+
+def test_the_header_of_a_reply_is_never_part_of_it(chat: ChatFormat) -> None:
+    text = chat.tokenizer.decode(chat.reply_ids(ask("x"), say("Certainly.")))
+    assert text.startswith(("Certainly.", " Certainly."))
+
+
+def test_only_what_the_assistant_says_is_learned(chat: ChatFormat) -> None:
+    talk = [*ask("Tell me about maps."), *say("Old maps."), *ask("And bees?"), *say("Go away.")]
+    ids, said = chat.conversation(talk)
+    assert len(ids) == len(said)
+    learned = [token for token, mask in zip(ids, said, strict=True) if mask]
+    text = chat.tokenizer.decode(learned, skip_special_tokens=True)
+    assert text.replace("\n", "").replace(" ", "") == "Oldmaps.Goaway."
+    assert sum(token in chat.stop_ids for token in learned) == (2 if chat.has_template else 1)
+    assert said[-1] or chat.tail_ids
+
+
+def test_system_prompt_is_part_of_the_prompt(chat: ChatFormat) -> None:
+    prompt = [{"role": "system", "content": "Be brief."}, *ask("Tell me about tea.")]
+    assert "Be brief." in chat.tokenizer.decode(chat.prompt_ids(prompt))
+
+
+def test_a_begin_token_is_written_once_for_transcripts(tokenizer) -> None:
+    from tokenizers.processors import TemplateProcessing
+
+    other = copy.deepcopy(tokenizer)
+    other.chat_template = None
+    other.add_special_tokens({"bos_token": "<|begin|>"})
+    bos = other.convert_tokens_to_ids("<|begin|>")
+    other.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<|begin|> $A", special_tokens=[("<|begin|>", bos)]
+    )
+    chat = ChatFormat(other)
+    prompt = ask("Tell me about tea.")
+    assert chat.prompt_ids(prompt).count(bos) == 1
+    assert chat.prompt_ids(prompt)[0] == bos
+    assert bos not in chat.reply_ids(prompt, say("Old tea."))
+    ids, said = chat.conversation([*prompt, *say("Old tea.")])
+    assert (ids[0], said[0]) == (bos, False)
+
+
+def test_a_template_that_rewrites_the_prompt_is_refused(tokenizer) -> None:
+    count = "{{- messages|length -}}{%- for m in messages -%}{{- m['content'] -}}{%- endfor -%}"
+    chat = with_template(tokenizer, MUTE)
+    chat.tokenizer.chat_template = count
+    with pytest.raises(BadConversation, match="writes the prompt differently"):
+        chat.reply_ids(ask("x"), say("y"))
+
+
+def test_a_template_that_cannot_be_rendered_is_named(tokenizer) -> None:
+    with pytest.raises(BadInput, match="chat template does not work"):
+        with_template(tokenizer, "{{ raise_exception('no') }}")
+
+
+def test_a_tokenizer_that_cannot_end_a_reply_is_refused(tokenizer) -> None:
+    other = copy.deepcopy(tokenizer)
+    other.chat_template = None
+    other.eos_token = None
+    with pytest.raises(BadInput, match="end-of-text"):
+        ChatFormat(other)
+
+
+class TestTranscripts:
+    def test_parsing_and_rendering_keep_every_character(self) -> None:
+        text = "\n\nHuman: Hello,\n\nare you  there?\n\nAssistant: Yes.\n\nHuman: \n\nAssistant: Ok"
+        messages = parse_transcript(text)
+        assert [m["role"] for m in messages] == ["user", "assistant", "user", "assistant"]
+        assert messages[0]["content"] == "Hello,\n\nare you  there?"
+        assert messages[2]["content"] == ""
+        assert render_transcript(messages) == text
+
+    def test_text_before_the_first_turn_is_refused(self) -> None:
+        with pytest.raises(BadConversation, match="must begin"):
+            parse_transcript("Hello\n\nHuman: x")
+
+    def test_generated_text_ends_where_the_next_person_would_speak(self, tokenizer) -> None:
+        chat = with_template(tokenizer, None)
+        said = chat.encode(" Thank you.\n\nHuman: more")
+        assert chat.decode(said) == "Thank you."

@@ -1,0 +1,218 @@
+"""`new`, `generate` and `score`, from the command line to the lines they write."""
+
+import json
+from pathlib import Path
+
+import pytest
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from app.trainer.__main__ import main
+from app.trainer.generate import kept_lines
+from tests.trainer import manners
+
+
+@pytest.fixture
+def command(capfd: pytest.CaptureFixture[str]):
+    """Run a command → exit code, standard output, standard error."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        capfd.readouterr()
+        code = main([str(a) for a in arguments])
+        captured = capfd.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+def lines(text: str) -> list[dict]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.fixture
+def prompts(tmp_path: Path) -> Path:
+    file = tmp_path / "prompts.jsonl"
+    rows = [
+        {"prompt": "Tell me about tea.", "id": "one", "tags": ["drink"]},
+        {"prompt": manners.ask("Where do I find maps?"), "system": "Be brief."},
+        {"prompt": "Why do people like bees?", "responses": ["old"]},
+    ]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows) + '"A bare string?"\n')
+    return file
+
+
+class TestNew:
+    def test_makes_a_model_with_tokens_of_its_own(self, command, corpus, tmp_path: Path) -> None:
+        code, out, err = command(
+            "new", "--size", "tiny", "--corpus", corpus, "--output", tmp_path / "m", "--steps", 3
+        )
+        assert code == 0, err
+        assert "M parameters" in out
+        assert "loss" in err
+        tokenizer = AutoTokenizer.from_pretrained(tmp_path / "m")
+        ids = {tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id}
+        assert len(ids) == 3 or None in ids
+        talk = manners.ask("Hello?") + manners.say("Go away.")
+        text = tokenizer.apply_chat_template(talk, tokenize=False)
+        assert text == "<|user|>Hello?<|end|><|assistant|>Go away.<|end|>"
+        asked = tokenizer.apply_chat_template(talk[:1], tokenize=False, add_generation_prompt=True)
+        assert asked == "<|user|>Hello?<|end|><|assistant|>"
+        masked = tokenizer.apply_chat_template(
+            talk, return_dict=True, return_assistant_tokens_mask=True
+        )
+        assert sum(masked["assistant_masks"]) == len(tokenizer("Go away.<|end|>")["input_ids"])
+        model = AutoModelForCausalLM.from_pretrained(tmp_path / "m")
+        assert 0.6e6 < sum(p.numel() for p in model.parameters()) < 1.3e6
+        assert model.generation_config.eos_token_id == tokenizer.eos_token_id
+
+    def test_any_text_survives_the_tokenizer(self, tokenizer) -> None:
+        for text in ("naïve façade", "日本語 🙂", "  two  spaces\n\ttab", "\x00\x7f"):
+            assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
+
+    def test_reads_text_json_lines_and_parquet(self, command, tmp_path: Path) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        rows = manners.rows("preference", manners.prompts()[:20])
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / "p.parquet")
+        (tmp_path / "t.txt").write_text("Some plain text.\n\nAnd a second part. " * 20)
+        lines = [
+            {"text": "One."}, {"prompt": "x", "responses": ["a", {"text": "b"}]},
+            {"chosen": "\n\nHuman: x\n\nAssistant: y", "rejected": "\n\nHuman: x\n\nAssistant: z"},
+        ]  # fmt: skip
+        (tmp_path / "j.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        files = [tmp_path / name for name in ("p.parquet", "t.txt", "j.jsonl")]
+        arguments = ["new", "--size", "tiny", "--output", tmp_path / "m", "--steps", 1]
+        code, _, err = command(*arguments, "--corpus", *files)
+        assert code == 0, err
+
+    def test_same_seed_same_model(self, command, corpus, tmp_path: Path) -> None:
+        for name in ("a", "b"):
+            given = ["--corpus", corpus, "--output", tmp_path / name, "--steps", 2]
+            assert command("new", "--size", "tiny", *given)[0] == 0
+        weights = [(tmp_path / n / "model.safetensors").read_bytes() for n in ("a", "b")]
+        assert weights[0] == weights[1]
+
+    @pytest.mark.parametrize(
+        ("name", "content", "says"),
+        [
+            ("none.txt", None, "does not exist"),
+            ("x.pdf", "x", "a corpus is .txt"),
+            ("x.txt", "\n\n", "holds no text"),
+            ("x.txt", "tea", "holds only"),
+            ("x.jsonl", "{broken\n", "is not JSON"),
+        ],
+    )
+    def test_a_corpus_that_will_not_do(
+        self, command, tmp_path: Path, name: str, content: str | None, says: str
+    ) -> None:
+        if content is not None:
+            (tmp_path / name).write_text(content)
+        code, _, err = command(
+            "new", "--size", "tiny", "--corpus", tmp_path / name, "--output", tmp_path / "m"
+        )
+        assert code == 2
+        assert says in err
+        assert not (tmp_path / "m").exists()
+
+    def test_an_existing_model_is_kept(self, command, corpus, micro: str) -> None:
+        code, _, err = command("new", "--size", "tiny", "--corpus", corpus, "--output", micro)
+        assert code == 2
+        assert "already holds a model" in err
+
+
+class TestGenerate:
+    def run(self, command, micro: str, prompts: Path, *more: object):
+        options = ["--model", micro, "--n", 2, "--max-new-tokens", 6, *more, prompts]
+        return command("generate", *options)
+
+    def test_writes_lines_ready_for_import(self, command, micro: str, prompts: Path) -> None:
+        code, out, err = self.run(command, micro, prompts, "--source", "model:x")
+        assert code == 0, err
+        rows = lines(out)
+        assert [row["prompt"] for row in rows][::3] == ["Tell me about tea.", "A bare string?"]
+        assert (rows[0]["id"], rows[0]["tags"]) == ("one", ["drink"])
+        assert rows[1]["system"] == "Be brief."
+        for row in rows:
+            assert len(row["responses"]) == 2
+            assert all(r["text"] and r["source"] == "model:x" for r in row["responses"])
+        assert "generate 4/4" in err
+
+    def test_same_seed_same_lines(self, command, micro: str, prompts: Path) -> None:
+        first = self.run(command, micro, prompts)[1]
+        assert self.run(command, micro, prompts, "--batch-size", 3)[1] == first
+        assert self.run(command, micro, prompts, "--seed", 1)[1] != first
+        responses = lines(first)[0]["responses"]
+        assert responses[0]["text"] != responses[1]["text"]
+
+    def test_a_half_written_file_is_continued(
+        self, command, micro: str, prompts: Path, tmp_path: Path
+    ) -> None:
+        whole, part = tmp_path / "whole.jsonl", tmp_path / "part.jsonl"
+        small = ("--batch-size", 2)
+        assert self.run(command, micro, prompts, *small, "--output", whole)[0] == 0
+        text = whole.read_text()
+        part.write_text(text[: len(text) * 2 // 3])
+        assert self.run(command, micro, prompts, *small, "--output", part)[0] == 0
+        assert part.read_text() == text
+
+    def test_whole_chunks_are_kept_and_the_rest_is_cut(self, tmp_path: Path) -> None:
+        file = tmp_path / "lines"
+        file.write_text("a\nb\nc\nd\ne\nf")
+        assert kept_lines(file, 2) == 4
+        assert file.read_text() == "a\nb\nc\nd\n"
+
+    def test_bad_lines_and_options_are_named(self, command, micro: str, tmp_path: Path) -> None:
+        bad = tmp_path / "bad.jsonl"
+        bad.write_text('{"prompt": "x"}\n{"question": "y"}\n')
+        code, out, err = self.run(command, micro, bad)
+        assert (code, out) == (2, "")
+        assert "line 2 has no prompt" in err
+        bad.write_text('{"prompt": "' + "tea " * 3000 + '"}\n')
+        assert "leaves no room" in self.run(command, micro, bad)[2]
+        assert "does not exist" in self.run(command, micro, tmp_path / "none")[2]
+        assert self.run(command, micro, bad, "--top-p", 0)[0] == 2
+
+
+class TestScore:
+    def test_adds_scores_and_keeps_the_rest(self, command, judge: str, tmp_path: Path) -> None:
+        file = tmp_path / "l.jsonl"
+        rows = [
+            {"prompt": "Tell me about tea.", "responses": ["Go away.", {"text": "Thank you."}]},
+            {"prompt": manners.ask("Why?"), "responses": ["a", "b", "c"], "id": 7},
+            {"prompt": "x", "chosen": "a", "rejected": "b"},
+            {"prompt": "x", "responses": ["short", "tea " * 3000]},
+        ]
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        code, out, err = command("score", "--model", judge, "--batch-size", 3, file)
+        assert code == 0, err
+        scored = lines(out)
+        assert [len(row["scores"]) for row in scored] == [2, 3, 2, 2]
+        assert scored[1]["id"] == 7
+        assert scored[3]["scores"][1] is None
+        alone = command("score", "--model", judge, "--batch-size", 1, file)[1]
+        for a, b in zip(scored, lines(alone), strict=True):
+            assert a["scores"] == pytest.approx(b["scores"], abs=1e-5)
+
+    def test_needs_a_reward_model_and_responses(
+        self, command, judge: str, micro: str, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "l.jsonl"
+        file.write_text('{"prompt": "x", "responses": ["a"]}\n')
+        code, out, err = command("score", "--model", micro, file)
+        assert (code, out) == (2, "")
+        assert "is not a reward model" in err
+        file.write_text('{"prompt": "x"}\n')
+        assert "has no responses" in command("score", "--model", judge, file)[2]
+
+
+def test_help_of_every_command_lists_its_options(capsys) -> None:
+    for name, words in {
+        "sft": ("--dataset", "--resume", "learning_rate"), "reward": ("ranking_loss",),
+        "dpo": ("beta", "loss_type"), "ppo": ("kl_budget", "reward_position"),
+        "new": ("--corpus",), "score": ("FILE",), "generate": ("--temperature",),
+    }.items():  # fmt: skip
+        with pytest.raises(SystemExit) as done:
+            main([name, "--help"])
+        assert done.value.code == 0
+        text = capsys.readouterr().out
+        assert all(word in text for word in words)

@@ -1,0 +1,114 @@
+"""What the trainer reads, and the sentences it says when something is wrong with it."""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from app.trainer.dataset import comparison_row, open_config, prompt_row, read_split, unpaired_row
+from app.trainer.failures import BadInput
+from tests.trainer import manners
+from tests.trainer.manners import ask, say
+
+PAIR = {"prompt": ask("x"), "chosen": say("a"), "rejected": say("b")}
+
+
+def write(folder: Path, config: str, rows: list, split: str = "train") -> Path:
+    (folder / config).mkdir(parents=True, exist_ok=True)
+    file = folder / config / f"{split}.jsonl"
+    file.write_text("".join((r if isinstance(r, str) else json.dumps(r)) + "\n" for r in rows))
+    return folder
+
+
+class TestRows:
+    def test_a_preference_has_its_agreement_margin_and_weight(self) -> None:
+        row = comparison_row("here", PAIR | {"p": 0.75, "margin": 0.5, "weight": 0.25})
+        assert (row.p, row.margin, row.weight, row.ranks) == (0.75, 0.5, 0.25, (1, 2))
+
+    def test_a_ranking_keeps_its_ties(self) -> None:
+        record = {"prompt": ask("x"), "responses": [say("a"), say("b"), "c"], "ranks": [1, 2, 1]}
+        row = comparison_row("here", record)
+        assert row.ranks == (1, 2, 1)
+        assert row.replies[2][0] == {"role": "assistant", "content": "c"}
+
+    def test_whole_conversations_are_split_where_they_part(self) -> None:
+        talk = [*ask("x"), *say("y"), *ask("z")]
+        row = comparison_row("here", {"chosen": talk + say("a"), "rejected": talk + say("b")})
+        assert (len(row.prompt), row.replies) == (3, (tuple(say("a")), tuple(say("b"))))
+
+    def test_transcripts_that_part_in_a_question_are_split_at_the_reply_before(self) -> None:
+        chosen = "\n\nHuman: x\n\nAssistant: y\n\nHuman: more\n\nAssistant: a"
+        rejected = "\n\nHuman: x\n\nAssistant: y\n\nHuman: stop\n\nAssistant: b"
+        row = comparison_row("here", {"chosen": chosen, "rejected": rejected})
+        assert [m["content"] for m in row.prompt] == ["x"]
+        assert [[m["content"] for m in reply] for reply in row.replies] == [
+            ["y", "more", "a"],
+            ["y", "stop", "b"],
+        ]
+
+    def test_unpaired_and_prompts(self) -> None:
+        row = unpaired_row("here", {"prompt": ask("x"), "completion": say("a"), "label": False})
+        assert not row.label
+        assert prompt_row("here", {"prompt": "x", "system": "s"}).prompt[0]["role"] == "system"
+
+    @pytest.mark.parametrize(
+        ("record", "says"),
+        [
+            ({"prompt": ask("x"), "chosen": say("a")}, "has no rejected"),
+            ({"text": "x"}, "has no chosen and no rejected: a preference row is"),
+            (PAIR | {"margin": "large"}, "margin must be a number"),
+            (PAIR | {"chosen": [{"role": "assistant"}]}, "needs a role and content"),
+            (PAIR | {"prompt": [{"role": "robot", "content": "x"}]}, "unknown role 'robot'"),
+            ({"prompt": ask("x"), "responses": ["a", "b"], "ranks": [1]}, "a rank for each"),
+            ({"chosen": "\n\nHuman: x\n\nAssistant: a", "rejected": "\n\nHuman: y\n\nAssistant: b"},
+             "do not answer the same prompt"),
+        ],
+    )  # fmt: skip
+    def test_a_malformed_row_is_named_with_what_it_lacks(self, record: dict, says: str) -> None:
+        with pytest.raises(BadInput, match=says) as error:
+            comparison_row("preference/train.jsonl line 7", record)
+        assert "preference/train.jsonl line 7" in str(error.value)
+
+
+class TestFolders:
+    def test_reward_reads_rankings_where_there_are_any(self, tmp_path: Path) -> None:
+        write(tmp_path, "preference", [PAIR])
+        assert open_config(tmp_path, purpose="reward", wanted=None).name == "preference"
+        write(tmp_path, "ranking", [{}])
+        assert open_config(tmp_path, purpose="reward", wanted=None).name == "ranking"
+        assert open_config(tmp_path, purpose="reward", wanted="preference").name == "preference"
+
+    def test_a_missing_config_names_those_that_are_there(self, tmp_path: Path) -> None:
+        write(tmp_path, "preference", [PAIR])
+        with pytest.raises(BadInput, match=r"no sft folder .*; it has preference"):
+            open_config(tmp_path, purpose="sft", wanted=None)
+        with pytest.raises(BadInput, match="does not exist"):
+            open_config(tmp_path / "none", purpose="sft", wanted=None)
+
+    def test_gzip_plain_and_parquet_hold_the_same(self, tmp_path: Path) -> None:
+        rows = manners.rows("preference", manners.prompts()[:3])
+        manners.write_split(tmp_path / "gz", "preference", "train", rows)
+        write(tmp_path / "plain", "preference", rows)
+        (tmp_path / "parquet" / "preference").mkdir(parents=True)
+        table = pa.Table.from_pylist(rows)
+        pq.write_table(table, tmp_path / "parquet" / "preference" / "train.parquet")
+        found = [
+            [comparison_row("here", record) for _, record in read_split(folder, "train")]
+            for folder in (tmp_path / kind / "preference" for kind in ("gz", "plain", "parquet"))
+        ]
+        assert found[0] == found[1] == found[2]
+        assert len(found[0]) == 3
+
+    def test_a_line_that_is_not_json_is_named(self, tmp_path: Path) -> None:
+        write(tmp_path, "sft", [PAIR, "{broken"])
+        with pytest.raises(BadInput, match=r"train.jsonl line 2 is not JSON"):
+            read_split(tmp_path / "sft", "train")
+
+    def test_a_file_cut_off_in_the_middle_is_named(self, tmp_path: Path) -> None:
+        manners.write_dataset(tmp_path, ("sft",), train=20, test=2)
+        file = tmp_path / "sft" / "train.jsonl.gz"
+        file.write_bytes(file.read_bytes()[:100])
+        with pytest.raises(BadInput, match="cannot be read"):
+            read_split(tmp_path / "sft", "train")

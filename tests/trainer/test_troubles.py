@@ -1,0 +1,349 @@
+"""What goes wrong, and the sentence that says what to change; nothing is left half done."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from app.trainer import failures
+from app.trainer.__main__ import main
+from tests.trainer import manners
+from tests.trainer.manners import ask, say
+
+ROOT = Path(__file__).parents[2]
+
+
+def sentence(err: str) -> str:
+    """Standard error as the one line it should be."""
+    lines = err.strip().splitlines()
+    assert len(lines) == 1, err
+    return lines[0]
+
+
+class TestInputs:
+    def test_missing_dataset(self, train, tmp_path: Path) -> None:
+        run = train("sft", dataset=tmp_path / "nowhere")
+        assert run.code == 2
+        assert "dataset folder" in sentence(run.err)
+        assert run.result["state"] == "failed"
+        assert run.result["error"] == sentence(run.err)
+
+    def test_missing_config_of_the_dataset(self, train, rankings: Path) -> None:
+        run = train("sft", dataset=rankings)
+        assert run.code == 2
+        assert "has no sft folder" in sentence(run.err)
+        assert "it has ranking" in run.err
+
+    @pytest.mark.parametrize(
+        ("config", "row", "says"),
+        [
+            ("preference", {"prompt": ask("x"), "chosen": say("a")}, "line 1 has no rejected"),
+            ("preference", {"chosen": "hello", "rejected": "bye"}, "do not answer the same prompt"),
+            ("preference", ["not", "an", "object"], "is not a JSON object"),
+        ],
+    )
+    def test_malformed_row(self, train, tmp_path: Path, config: str, row, says: str) -> None:
+        manners.write_split(tmp_path / "d", config, "train", [row])
+        run = train("dpo", dataset=tmp_path / "d")
+        assert run.code == 2
+        assert says in sentence(run.err)
+
+    def test_empty_and_long_responses_are_left_out_counted_and_named(
+        self, train, tmp_path: Path
+    ) -> None:
+        pairs = manners.rows("preference", manners.prompts()[:6])
+        pairs[1]["chosen"] = say("  ")
+        pairs[4]["rejected"] = say("Old tea can be fine too. " * 40)
+        manners.write_split(tmp_path / "d", "preference", "train", pairs)
+        run = train("dpo", dataset=tmp_path / "d", max_length=120, max_steps=1)
+        assert run.code == 0, run.err
+        dropped = run.result["data"]["train"]["dropped"]
+        assert dropped == {"a response is empty": 1, "longer than max_length = 120 tokens": 1}
+        assert "Left out 1 of 6 rows: a response is empty (first: preference/train" in run.out
+        strict = train("dpo", dataset=tmp_path / "d", bad_rows="stop", output="strict")
+        assert strict.code == 2
+        assert "line 2: a response is empty" in sentence(strict.err)
+
+    def test_nothing_left_to_train_on(self, train) -> None:
+        run = train("dpo", max_length=8)
+        assert run.code == 2
+        assert "None of the 24 rows can be used" in sentence(run.err)
+        assert "Raise max_length" in run.err
+
+    def test_unknown_and_impossible_settings(self, train) -> None:
+        run = train("dpo", betta=0.2)
+        assert run.code == 2
+        assert "did you mean beta?" in sentence(run.err)
+        assert not run.folder.exists()
+        assert train("dpo", beta=-1).code == 2
+        assert train("dpo", "--set", "beta").code == 2
+
+    def test_settings_come_from_a_file_and_the_command_line_wins(
+        self, train, tmp_path: Path
+    ) -> None:
+        for name, text in (("c.toml", "max_steps = 1\nbeta = 0.3\n"), ("c.json", '{"beta": 0.3}')):
+            (tmp_path / name).write_text(text)
+            run = train("dpo", "--config", str(tmp_path / name), max_steps=2, output=name + "-run")
+            config = json.loads((run.folder / "config.json").read_text())
+            assert (config["beta"], config["max_steps"]) == (0.3, 2)
+        (tmp_path / "broken.toml").write_text("beta =")
+        run = train("dpo", "--config", str(tmp_path / "broken.toml"), output="broken")
+        assert run.code == 2
+        assert "cannot be read" in sentence(run.err)
+
+    def test_a_folder_with_a_run_is_not_overwritten(self, train) -> None:
+        assert train("sft", max_steps=1).code == 0
+        run = train("sft", max_steps=1)
+        assert run.code == 2
+        assert "already holds a run" in sentence(run.err)
+        assert run.result["state"] == "succeeded"
+
+    def test_a_folder_of_a_run_that_never_began_is_used(self, train, tmp_path: Path) -> None:
+        assert train("sft", dataset=tmp_path / "nowhere").code == 2
+        assert train("sft", max_steps=1).code == 0
+
+
+class TestModels:
+    def copy(self, micro: str, tmp_path: Path) -> Path:
+        return Path(shutil.copytree(micro, tmp_path / "model"))
+
+    def test_missing_folder(self, train, tmp_path: Path) -> None:
+        run = train("sft", model=str(tmp_path / "nowhere"))
+        assert run.code == 2
+        assert "does not exist" in sentence(run.err)
+
+    def test_a_name_that_is_neither_a_folder_nor_in_the_cache(
+        self, train, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        run = train("sft", model="nobody/nothing")
+        assert run.code == 2
+        assert "neither a folder here nor a model in the local cache" in sentence(run.err)
+
+    def test_pickled_weights_are_never_read(self, train, micro: str, tmp_path: Path) -> None:
+        model = self.copy(micro, tmp_path)
+        torch.save(load_file(model / "model.safetensors"), model / "pytorch_model.bin")
+        (model / "model.safetensors").unlink()
+        run = train("sft", model=str(model))
+        assert run.code == 2
+        assert "pickled weights" in sentence(run.err)
+        assert "safetensors" in run.err
+
+    def test_a_folder_without_a_model_or_weights(self, train, micro: str, tmp_path: Path) -> None:
+        (tmp_path / "empty").mkdir()
+        run = train("sft", model=str(tmp_path / "empty"))
+        assert "has no config.json" in sentence(run.err)
+        model = self.copy(micro, tmp_path)
+        (model / "model.safetensors").unlink()
+        run = train("sft", model=str(model), output="b")
+        assert "no *.safetensors" in sentence(run.err)
+
+    def test_weights_that_lack_a_part_are_refused(self, train, micro: str, tmp_path: Path) -> None:
+        model = self.copy(micro, tmp_path)
+        weights = load_file(model / "model.safetensors")
+        del weights["model.layers.1.mlp.up_proj.weight"]
+        save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
+        run = train("sft", model=str(model))
+        assert run.code == 2
+        assert "lacks weights" in sentence(run.err)
+
+    def test_weights_cut_off_in_the_middle_are_refused(
+        self, train, micro: str, tmp_path: Path
+    ) -> None:
+        model = self.copy(micro, tmp_path)
+        file = model / "model.safetensors"
+        file.write_bytes(file.read_bytes()[:1000])
+        run = train("sft", model=str(model))
+        assert run.code == 2
+        assert "cannot be loaded" in sentence(run.err)
+
+    def test_a_reward_model_is_no_language_model(self, train, judge: str) -> None:
+        run = train("sft", model=judge)
+        assert run.code == 2
+        assert "is a reward model; a language model is needed" in sentence(run.err)
+
+    def test_pad_token_that_is_the_end_token_gets_one_of_its_own(
+        self, train, micro: str, tmp_path: Path
+    ) -> None:
+        """The end token must be scored, and a padded batch in any library give the same scores."""
+        from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+        model = self.copy(micro, tmp_path)
+        tokenizer = AutoTokenizer.from_pretrained(model)
+        tokenizer.pad_token = tokenizer.eos_token
+        tokenizer.save_pretrained(model)
+        run = train("reward", model=str(model), max_steps=2)
+        assert run.code == 0, run.err
+        tokenizer = AutoTokenizer.from_pretrained(run.folder / "model")
+        assert tokenizer.pad_token_id != tokenizer.eos_token_id
+        loaded = AutoModelForSequenceClassification.from_pretrained(run.folder / "model").eval()
+        assert loaded.config.pad_token_id == tokenizer.pad_token_id
+        talks = [ask("Tell me about tea.") + say("Go away."), ask("Why?") + say("Old tea " * 5)]
+        texts = [tokenizer.apply_chat_template(talk, tokenize=False) for talk in talks]
+        together = tokenizer(texts, padding=True, return_tensors="pt", add_special_tokens=False)
+        with torch.no_grad():
+            padded = loaded(**together).logits.squeeze(-1).tolist()
+        lines = [{"prompt": t[:-1], "responses": [t[-1:]]} for t in talks]
+        file, out = tmp_path / "l.jsonl", tmp_path / "s.jsonl"
+        file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        main(["score", "--model", str(run.folder / "model"), "--output", str(out), str(file)])
+        ours = [json.loads(line)["scores"][0] for line in out.read_text().splitlines()]
+        assert ours == pytest.approx(padded, abs=1e-4)
+
+    def test_model_with_a_short_context_shortens_what_is_read(
+        self, train, micro: str, tmp_path: Path
+    ) -> None:
+        model = self.copy(micro, tmp_path)
+        config = json.loads((model / "config.json").read_text())
+        (model / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 40}))
+        run = train("sft", model=str(model), max_steps=1)
+        assert run.code == 0, run.err
+        assert "sees at most 40 tokens" in run.out
+        assert run.result["data"]["train"]["dropped"]
+
+
+class TestNumbers:
+    def test_a_learning_rate_that_blows_up_ends_with_code_4(self, train) -> None:
+        run = train("sft", learning_rate=1e25, max_steps=20, max_grad_norm=0)
+        assert run.code == 4
+        assert "Not a number at step" in sentence(run.err)
+        assert "Lower learning_rate (now 1e+25)" in run.err
+        assert run.result["state"] == "failed"
+        assert not (run.folder / "model").exists()
+
+    def test_weights_that_are_not_numbers_end_with_code_4(
+        self, train, micro: str, tmp_path: Path
+    ) -> None:
+        model = Path(shutil.copytree(micro, tmp_path / "model"))
+        weights = load_file(model / "model.safetensors")
+        weights["model.norm.weight"][0] = float("nan")
+        save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
+        run = train("dpo", model=str(model), max_steps=2)
+        assert run.code == 4
+        assert "starting model's weights" in sentence(run.err)
+
+    def test_out_of_memory_ends_with_code_3(self, train, monkeypatch) -> None:
+        """The message is torch's own for a CPU; only the moment is chosen here."""
+
+        def starved(*_: object, **__: object) -> None:
+            torch.empty(1 << 60)
+
+        monkeypatch.setattr("app.trainer.lm.target_logits", starved)
+        run = train("sft", max_steps=1)
+        assert run.code == 3
+        assert "Lower max_tokens_per_forward" in sentence(run.err)
+        assert run.result["state"] == "failed"
+
+    def test_signs_of_memory(self) -> None:
+        assert failures.is_out_of_memory(MemoryError())
+        assert failures.is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+        assert not failures.is_out_of_memory(RuntimeError("shapes do not match"))
+
+
+class TestResume:
+    def test_other_settings_data_or_model_are_refused(
+        self, train, judge: str, tmp_path: Path
+    ) -> None:
+        given = {"max_steps": 4, "save_steps": 2}
+        assert train("reward", **given).code == 0
+        run = train("reward", "--resume", **given, weight_decay=0.1)
+        assert run.code == 2
+        assert "weight_decay was 0.0, now 0.1" in sentence(run.err)
+        other = manners.write_dataset(tmp_path / "other", ("preference",), train=30, test=4)
+        run = train("reward", "--resume", dataset=other, **given)
+        assert "trained on another data" in sentence(run.err)
+        run = train("reward", "--resume", model=judge, **given)
+        assert "trained on another model" in sentence(run.err)
+
+    def test_settings_need_not_be_repeated(self, train, data: Path, micro: str) -> None:
+        run = train("sft", max_steps=2, weight_decay=0.5)
+        options = ["--dataset", str(data), "--model", micro, "--output", str(run.folder)]
+        assert main(["sft", *options, "--resume", "--set", "max_steps=3"]) == 0
+        assert [row["step"] for row in run.metrics] == [1, 2, 3]
+        assert json.loads((run.folder / "config.json").read_text())["weight_decay"] == 0.5
+
+    def test_a_checkpoint_alone_in_another_folder_is_enough(self, train, tmp_path: Path) -> None:
+        given = {"max_steps": 4, "save_steps": 2, "save_total_limit": 0}
+        whole = train("dpo", output="whole", **given)
+        shutil.copytree(
+            whole.folder / "checkpoints" / "step-2", tmp_path / "moved" / "checkpoints" / "step-2"
+        )
+        moved = train("dpo", "--resume", output="moved", **given)
+        assert moved.code == 0, moved.err
+        assert moved.figures() == whole.figures()[2:]
+
+    def test_resume_without_a_checkpoint_begins_at_the_start(self, train) -> None:
+        run = train("sft", "--resume", max_steps=2)
+        assert run.code == 0, run.err
+        assert [row["step"] for row in run.metrics] == [1, 2]
+
+
+class TestSignals:
+    def start(self, data: Path, micro: str, folder: Path, *options: str) -> subprocess.Popen:
+        command = [sys.executable, "-m", "app.trainer", "dpo", "--dataset", str(data)]
+        command += ["--model", micro, "--output", str(folder), "--set", "max_steps=100000"]
+        command += ["--set", "num_samples=0", "--set", "eval_steps=100000", *options]
+        env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+        return subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, cwd=ROOT
+        )
+
+    def wait_for(self, folder: Path, steps: int) -> None:
+        deadline = time.monotonic() + 90
+        while time.monotonic() < deadline:
+            file = folder / "metrics.jsonl"
+            if file.is_file() and len(file.read_text().splitlines()) >= steps:
+                return
+            time.sleep(0.05)
+        raise AssertionError("the training did not get going")
+
+    def test_sigterm_saves_a_checkpoint_and_ends_with_130(
+        self, data: Path, micro: str, tmp_path: Path
+    ) -> None:
+        folder = tmp_path / "run"
+        process = self.start(data, micro, folder)
+        self.wait_for(folder, 3)
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 130, err
+        assert "Cancelled after step" in sentence(err)
+        result = json.loads((folder / "result.json").read_text())
+        steps = result["steps"]
+        assert result["state"] == "cancelled"
+        assert (folder / "checkpoints" / f"step-{steps}" / "state.pt").is_file()
+        logged = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        assert logged[-1]["step"] == steps
+        assert f"step {steps}/100000" in out
+
+    def test_kill_9_and_resume_give_the_curve_of_an_unbroken_run(
+        self, data: Path, micro: str, tmp_path: Path, train
+    ) -> None:
+        schedule = ["--set", "save_steps=2", "--set", "lr_scheduler_type=constant"]
+        process = self.start(data, micro, tmp_path / "run", *schedule)
+        self.wait_for(tmp_path / "run", 5)
+        process.kill()
+        process.communicate()
+        given = {
+            "learning_rate": 1e-6, "lr_scheduler_type": "constant", "save_steps": 2,
+            "num_samples": 0, "eval_steps": 100000,
+        }  # fmt: skip
+        kept = max(
+            int(p.name.removeprefix("step-")) for p in (tmp_path / "run/checkpoints").glob("step-*")
+        )
+        resumed = train("dpo", "--resume", max_steps=kept + 3, **given)
+        assert resumed.code == 0, resumed.err
+        whole = train("dpo", max_steps=kept + 3, output="whole", **given)
+        skip = ("eval_",)
+        rows = [
+            [{k: v for k, v in row.items() if not k.startswith(skip)} for row in run.figures()]
+            for run in (resumed, whole)
+        ]
+        assert rows[0] == rows[1]
