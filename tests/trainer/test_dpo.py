@@ -1,0 +1,152 @@
+"""DPO: the start, the losses by name, the reference kept by content, weights, KTO."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from app.run_config import DpoConfig
+from app.trainer import dpo
+from app.trainer import lm as models
+from app.trainer.batches import Example, Forward, lay_out
+from app.trainer.dataset import Row
+from app.trainer.reference import cached_logps, content_key, sequence_logps
+from tests.trainer import manners
+
+FORWARD = Forward(packed=True, max_tokens=256, bf16=False)
+
+
+def pair(chosen: int, rejected: int, *, weight: float = 1.0, ranks=(1, 2)) -> Example:
+    row = Row("made", (), ((), ()), ranks, weight=weight)
+    return Example(row, (1, 2), (tuple(range(3, 3 + chosen)), tuple(range(3, 3 + rejected))))
+
+
+class TestBatchLoss:
+    def test_weights_and_names(self) -> None:
+        logps = torch.tensor([-4.0, -6.0, -3.0, -2.0])
+        frozen = torch.tensor([-5.0, -5.0, -3.0, -3.0])
+        batch = [pair(2, 3), pair(1, 1, weight=0.5)]
+        loss, figures = dpo.batch_loss(batch, logps, frozen, DpoConfig(beta=0.5))
+        each = [math.log1p(math.exp(-0.5 * 2.0)), math.log1p(math.exp(0.5 * 1.0))]
+        assert loss.item() == pytest.approx(each[0] + 0.5 * each[1])
+        means = dpo.named({k: float(v) for k, v in figures.items()})
+        assert means["rewards/chosen"] == pytest.approx(0.5 * (1 + 0) / 2)
+        assert means["rewards/rejected"] == pytest.approx(0.5 * (-1 + 1) / 2)
+        assert means["rewards/margins"] == pytest.approx(0.25)
+        assert means["rewards/accuracies"] == 0.5
+        assert means["logps/chosen"] == pytest.approx(-3.5)
+        unweighted, _ = dpo.batch_loss(batch, logps, frozen, DpoConfig(beta=0.5, use_weights=False))
+        assert unweighted.item() == pytest.approx(sum(each))
+
+    def test_order_of_the_file_does_not_matter_ranks_do(self) -> None:
+        logps, frozen = torch.tensor([-4.0, -6.0]), torch.tensor([-5.0, -5.0])
+        turned = pair(2, 3, ranks=(2, 1))
+        loss, _ = dpo.batch_loss([turned], logps, frozen, DpoConfig(beta=0.5))
+        assert loss.item() == pytest.approx(math.log1p(math.exp(0.5 * 2.0)))
+
+    def test_ipo_divides_by_the_tokens_of_each_response(self) -> None:
+        logps, frozen = torch.tensor([-4.0, -6.0]), torch.tensor([-5.0, -5.0])
+        config = DpoConfig(beta=0.5, loss_type="ipo")
+        loss, _ = dpo.batch_loss([pair(2, 4)], logps, frozen, config)
+        assert loss.item() == pytest.approx((1 / 2 + 1 / 4 - 1) ** 2)
+
+
+class TestReference:
+    def test_sequence_logps_are_those_of_the_plain_model(self, micro: str) -> None:
+        lm = models.load_lm(micro)
+        batch = [pair(3, 5), pair(2, 2), pair(6, 1)]
+        found = sequence_logps(lm, batch, FORWARD)
+        for example, sums in zip(batch, found, strict=True):
+            for response, value in zip(example.responses, sums, strict=True):
+                ids = torch.tensor([example.prompt + response])
+                with torch.no_grad():
+                    table = lm(input_ids=ids).logits[0].log_softmax(-1)
+                expected = sum(table[t - 1, ids[0, t]] for t in range(2, ids.shape[1]))
+                assert value.item() == pytest.approx(expected.item(), abs=1e-4)
+
+    def test_kept_by_content(self, micro: str, tmp_path: Path) -> None:
+        lm = models.load_lm(micro)
+        batch = [pair(3, 5)]
+        key = content_key(lm, batch, FORWARD)
+        values = [torch.tensor([1.0, 2.0])]
+
+        def never() -> list[torch.Tensor]:
+            raise AssertionError("must come from the file")
+
+        file = tmp_path / "r" / "train.safetensors"
+        assert cached_logps(file, key, batch, lambda: values) == values
+        assert torch.equal(cached_logps(file, key, batch, never)[0], values[0])
+        assert content_key(lm, [pair(3, 4)], FORWARD) != key
+        with torch.no_grad():
+            lm.model.norm.weight[0] += 0.1
+        assert content_key(lm, batch, FORWARD) != key
+        file.write_bytes(file.read_bytes()[:20])
+        assert cached_logps(file, key, batch, lambda: values) == values
+
+
+class TestRuns:
+    @pytest.mark.parametrize(
+        ("settings", "start"),
+        [
+            ({}, math.log(2)),
+            ({"label_smoothing": 0.1}, math.log(2)),
+            ({"loss_type": "robust", "label_smoothing": 0.1}, math.log(2)),
+            ({"loss_type": "ipo", "beta": 0.5}, 1.0),
+            ({"loss_type": "ipo_sum", "beta": 0.5}, 1.0),
+            ({"loss_type": "kto"}, 0.5),
+        ],
+    )
+    def test_first_loss_is_that_of_policy_equal_to_reference(
+        self, train, settings: dict, start: float
+    ) -> None:
+        run = train("dpo", max_steps=2, num_samples=0, **settings)
+        assert run.code == 0, run.err
+        first, second = run.metrics
+        assert first["loss"] == pytest.approx(start, abs=1e-5)
+        assert first.get("rewards/chosen", 0.0) == pytest.approx(0.0, abs=1e-5)
+        assert second["loss"] != first["loss"]
+
+    def test_lora_reference_is_the_model_without_its_adapter(self, train) -> None:
+        run = train("dpo", max_steps=2, lora_r=4, num_samples=0)
+        assert run.metrics[0]["loss"] == pytest.approx(math.log(2), abs=1e-5)
+
+    def test_rankings_train_every_pair(self, train, rankings: Path) -> None:
+        run = train("dpo", dataset=rankings, dataset_config="ranking", max_steps=2)
+        assert run.code == 0, run.err
+
+    def test_kto_learns_which_responses_are_good(self, train) -> None:
+        given = {"loss_type": "kto", "max_steps": 30, "num_samples": 0, "learning_rate": 3e-3}
+        run = train("dpo", per_device_train_batch_size=16, **given)
+        assert run.code == 0, run.err
+        assert run.metrics[-1]["eval_rewards/accuracies"] > 0.7
+        assert run.metrics[-1]["kl"] >= 0
+
+    def test_kto_needs_unpaired_rows(self, train, rankings: Path) -> None:
+        run = train("dpo", dataset=rankings, loss_type="kto")
+        assert run.code == 2
+        assert "no unpaired folder" in run.err
+
+
+def test_mismatched_pairs_take_the_response_to_another_prompt() -> None:
+    def single(prompt: int, response: int) -> Example:
+        return Example(Row("made", ()), (prompt,), ((response,) * response,))
+
+    examples = [single(1, 3), single(1, 4), single(2, 9), single(3, 2)]
+    found = dpo.mismatched(examples, max_length=8)
+    assert [e.prompt for e in found] == [(1,), (1,), (2,), (3,)]
+    assert [len(e.responses[0]) for e in found] == [2, 2, 2, 3]  # the 9 never fits into 7
+    alone = dpo.mismatched([single(1, 3), single(1, 9)], max_length=4)
+    assert [len(e.responses[0]) for e in alone] == [3, 3]  # no other prompt: cut to fit
+
+
+def test_layout_used_here_counts_response_tokens_only() -> None:
+    layout = lay_out([pair(3, 5)], packed=True)
+    assert layout.targets.tolist() == [3, 4, 5, 3, 4, 5, 6, 7]
+
+
+def test_manners_prefer_what_they_say() -> None:
+    """The world the other tests learn from keeps its own rule."""
+    for row in manners.rows("preference", manners.prompts()):
+        better, worse = (row[side][0]["content"] for side in ("chosen", "rejected"))
+        assert manners.goodness(better) > manners.goodness(worse)
