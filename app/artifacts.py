@@ -6,9 +6,11 @@ database is never written again: each attempt of a job has a folder of its own.
 """
 
 import hashlib
+import io
 import os
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -114,9 +116,7 @@ def open_file(path: str) -> BinaryIO:
     try:
         return cast("BinaryIO", filesystem.open(f"{root}/{_inside(path)}", "rb"))
     except (FileNotFoundError, IsADirectoryError) as error:
-        raise NotFound(
-            f"The file {path} is missing in the artifact store. Was it moved or deleted by hand?"
-        ) from error
+        raise _missing(path) from error
 
 
 def chunks(path: str, *, size: int = 1 << 20) -> Iterator[bytes]:
@@ -129,6 +129,50 @@ def chunks(path: str, *, size: int = 1 << 20) -> Iterator[bytes]:
                 yield piece
 
     return pieces()
+
+
+class _Pipe(io.RawIOBase):
+    """What a zip writes, until it is taken."""
+
+    def __init__(self) -> None:
+        self.waiting = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: object) -> int:
+        piece = bytes(data)  # type: ignore[call-overload]
+        self.waiting += piece
+        return len(piece)
+
+    def take(self) -> bytes:
+        piece = bytes(self.waiting)
+        self.waiting.clear()
+        return piece
+
+
+def zipped(folder: str, files: Iterable[str]) -> Iterator[bytes]:
+    """A zip of these files of a stored folder, piece by piece; always the same bytes.
+
+    Nothing is compressed: data files are already, and weights do not shrink. `NotFound` where the
+    folder is missing is raised at once, before anything is sent.
+    """
+    if not exists(folder):
+        raise _missing(folder)
+    return _zip_pieces(folder, files)
+
+
+def _zip_pieces(folder: str, files: Iterable[str]) -> Iterator[bytes]:
+    pipe = _Pipe()
+    with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+        for file in files:
+            entry = zipfile.ZipInfo(file, date_time=(1980, 1, 1, 0, 0, 0))  # the zip epoch
+            entry.external_attr = 0o644 << 16
+            with archive.open(entry, "w", force_zip64=True) as content:
+                for piece in chunks(f"{folder}/{file}"):
+                    content.write(piece)
+                    yield pipe.take()
+    yield pipe.take()
 
 
 def exists(path: str) -> bool:
@@ -156,9 +200,7 @@ def local_path(path: str) -> Path | None:
 def local_folder(path: str) -> Iterator[Path]:
     """A stored folder as one on this machine, to be read only: itself, or a copy for the while."""
     if not exists(path):
-        raise NotFound(
-            f"The folder {path} is missing in the artifact store. Was it moved or deleted by hand?"
-        )
+        raise _missing(path)
     local = local_path(path)
     if local is not None:
         yield local
@@ -168,6 +210,10 @@ def local_folder(path: str) -> Iterator[Path]:
         copy = folder / "copy"
         filesystem.get(f"{root}/{_inside(path)}", str(copy), recursive=True)
         yield copy
+
+
+def _missing(path: str) -> NotFound:
+    return NotFound(f"{path} is missing in the artifact store. Was it moved or deleted by hand?")
 
 
 def _store() -> tuple[Any, str]:

@@ -4,10 +4,11 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from app.datasets.rules.comparisons import Pairs
 from app.datasets.rules.rows import ConfigName
+from app.db import JobState
 
 
 class Method(StrEnum):
@@ -34,10 +35,11 @@ class FileFormat(StrEnum):
 
 
 def _utc(moment: datetime) -> datetime:
-    return moment.astimezone(UTC)
+    """A moment without a zone is meant in UTC."""
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
-Moment = Annotated[AwareDatetime, AfterValidator(_utc)]
+Moment = Annotated[datetime, AfterValidator(_utc)]
 
 
 class Recipe(BaseModel):
@@ -94,3 +96,88 @@ class Recipe(BaseModel):
     def as_json(self) -> dict[str, Any]:
         """All settings, defaults included, as stored with the snapshot."""
         return self.model_dump(mode="json")
+
+
+class SnapshotBody(BaseModel):
+    """`POST /projects/{id}/snapshots`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str | None = Field(None, max_length=200)
+    recipe: Recipe = Field(default_factory=Recipe)
+
+
+class PreviewBody(BaseModel):
+    """`POST /projects/{id}/snapshots/preview`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    recipe: Recipe = Field(default_factory=Recipe)
+
+
+class FileOut(BaseModel):
+    """A file of a snapshot; rows is null for the card and the manifest."""
+
+    path: str
+    bytes: int
+    sha256: str
+    rows: int | None
+
+
+class SnapshotOut(BaseModel):
+    """A snapshot; counts, quality and files are empty until it has succeeded."""
+
+    id: str
+    project_id: str
+    name: str
+    state: JobState
+    attempt: int
+    recipe: dict[str, Any]
+    counts: dict[str, Any]
+    quality: dict[str, Any]
+    files: list[FileOut]
+    error: str | None
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class SnapshotPage(BaseModel):
+    items: list[SnapshotOut]
+    next_cursor: str | None
+
+
+class PreviewOut(BaseModel):
+    """What a recipe would give; from a sample of prompts where `looked_at` < `prompts`."""
+
+    counts: dict[str, Any]
+    quality: dict[str, Any]
+    looked_at: int
+    prompts: int
+
+
+class RecipeForm(BaseModel):
+    """The recipe editor: everything as a browser sends it, so that a mistake can be shown again."""
+
+    name: str = ""
+    min_annotations: str = "1"
+    min_agreement: str = "0"
+    consensus: str = Method.MAJORITY
+    keep_failed_gold: bool = False
+    exclude_annotators: list[str] = []
+    guidelines_version: str = ""
+    since: str = ""
+    until: str = ""
+    pairs: str = Pairs.ALL
+    ties: str = Ties.DROP
+    margin: str = Margin.NONE
+    max_pairs_per_prompt: str = ""
+    test_share: str = "0.1"
+    seed: str = "0"
+    format: str = FileFormat.JSONL
+    preview: str = ""  # the button that asks for counts, without JavaScript
+
+    def recipe(self) -> Recipe:
+        """The recipe; a `ValidationError` names the fields that are wrong."""
+        fields = self.model_dump(exclude={"name", "keep_failed_gold", "preview"})
+        given = {key: value for key, value in fields.items() if value != ""}
+        return Recipe.model_validate({**given, "exclude_failed_gold": not self.keep_failed_gold})

@@ -1,6 +1,8 @@
 """The artifact store keeps folders whole, never replaces them and never leaves its root."""
 
 import hashlib
+import io
+import zipfile
 
 import pytest
 
@@ -70,6 +72,22 @@ def test_a_removed_folder_is_gone_and_removing_it_again_is_fine():
     artifacts.remove("runs/1/attempt-1")
     artifacts.remove("runs/1/attempt-1")
     assert not artifacts.exists("runs/1/attempt-1/README.md")
+
+
+def test_a_folder_leaves_as_the_same_zip_every_time():
+    with artifacts.workspace() as workspace:
+        files = artifacts.put_folder(folder_in(workspace), to="snapshots/1")
+    names = [file.path for file in files]
+    archive = b"".join(artifacts.zipped("snapshots/1", names))
+    assert b"".join(artifacts.zipped("snapshots/1", names)) == archive
+    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+        assert opened.testzip() is None
+        assert {name: opened.read(name) for name in opened.namelist()} == {
+            "README.md": b"# Card\n",
+            "preference/train.jsonl": b"{}\n",
+        }
+    with pytest.raises(NotFound):
+        artifacts.zipped("snapshots/2", names)
 
 
 @pytest.mark.parametrize("path", ["../secrets", "a/../../b", "/etc/passwd", "a\\b", "a\0b"])

@@ -385,7 +385,7 @@ def test_nothing_to_freeze_is_a_failure_that_says_what_to_do(session, project, a
     assert "no prompts" in empty.error
     make_annotation(session, make_task(session, project), ana, ranks=[1, 1])
     tied = freeze(session, project, configs=["preference"])
-    assert "1 ties: nobody prefers a response" in tied.error
+    assert "1 that are ties: nobody prefers a response" in tied.error
 
 
 def test_a_recipe_that_names_a_stranger_is_refused_at_once(session, project, sam):

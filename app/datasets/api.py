@@ -1,0 +1,127 @@
+"""Snapshots, as JSON and as files."""
+
+from pathlib import PurePosixPath
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from starlette.responses import StreamingResponse
+
+from app import artifacts
+from app.accounts.auth import CurrentUser
+from app.datasets import queries, service
+from app.datasets.auth import ViewedSnapshot
+from app.datasets.formats.names import file_name, media_type
+from app.datasets.models import Snapshot
+from app.datasets.schemas import (
+    FileOut,
+    PreviewBody,
+    PreviewOut,
+    SnapshotBody,
+    SnapshotOut,
+    SnapshotPage,
+)
+from app.db import JobState, SessionDep
+from app.errors import Conflict, NotFound, found
+from app.projects.auth import AdminProject, ViewerProject
+
+router = APIRouter(tags=["snapshots"])
+
+
+@router.post("/projects/{project_id}/snapshots", status_code=202)
+def create_snapshot(
+    session: SessionDep, user: CurrentUser, project: AdminProject, body: SnapshotBody
+) -> SnapshotOut:
+    """Freeze a dataset: the recipe is checked at once, the files follow in the background."""
+    snapshot = service.request(
+        session, project=project, recipe=body.recipe, name=body.name, by=user
+    )
+    return snapshot_out(snapshot)
+
+
+@router.get("/projects/{project_id}/snapshots")
+def list_snapshots(
+    session: SessionDep,
+    project: ViewerProject,
+    cursor: UUID | None = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> SnapshotPage:
+    """The snapshots of a project, newest first."""
+    after = None
+    if cursor is not None:
+        after, owner = found(queries.snapshot_for(session, snapshot_id=cursor))
+        if owner.id != project.id:
+            raise NotFound
+    rows = queries.snapshots_of(session, project=project, after=after, limit=limit + 1)
+    items = [snapshot_out(row) for row in rows[:limit]]
+    return SnapshotPage(items=items, next_cursor=items[-1].id if len(rows) > limit else None)
+
+
+@router.post("/projects/{project_id}/snapshots/preview")
+def preview_snapshot(session: SessionDep, project: AdminProject, body: PreviewBody) -> PreviewOut:
+    """Count what a recipe would take and leave out, without freezing anything."""
+    seen = service.preview(session, project=project, recipe=body.recipe)
+    return PreviewOut(
+        counts=seen.counts, quality=seen.quality, looked_at=seen.looked_at, prompts=seen.prompts
+    )
+
+
+@router.get("/snapshots/{snapshot_id}")
+def get_snapshot(snapshot: ViewedSnapshot) -> SnapshotOut:
+    return snapshot_out(snapshot)
+
+
+@router.get("/snapshots/{snapshot_id}/files/{path:path}", response_model=None)
+def snapshot_file(snapshot: ViewedSnapshot, path: str) -> StreamingResponse:
+    """One file, byte by byte as its SHA-256 says."""
+    folder = _folder(snapshot)
+    file = found(next((file for file in snapshot.files if file["path"] == path), None))
+    name = file_name(snapshot.name, *PurePosixPath(path).parts)
+    return StreamingResponse(
+        artifacts.chunks(f"{folder}/{path}"),
+        media_type=media_type(path),
+        headers={
+            "Content-Length": str(file["bytes"]),
+            "Content-Disposition": f'attachment; filename="{name}"',
+            "ETag": f'"{file["sha256"]}"',
+        },
+    )
+
+
+@router.get("/snapshots/{snapshot_id}/archive", response_model=None)
+def snapshot_archive(snapshot: ViewedSnapshot) -> StreamingResponse:
+    """All files as one zip, always the same bytes."""
+    folder = _folder(snapshot)
+    files = [str(file["path"]) for file in snapshot.files]
+    return StreamingResponse(
+        artifacts.zipped(folder, files),
+        media_type="application/zip",
+        headers={
+            "Content-Disposition": f'attachment; filename="{file_name(snapshot.name)}.zip"',
+        },
+    )
+
+
+def _folder(snapshot: Snapshot) -> str:
+    if snapshot.path is None:
+        if snapshot.state is JobState.FAILED:
+            raise Conflict(f"This snapshot failed and has no files. {snapshot.error}")
+        raise Conflict(f"This snapshot is {snapshot.state}; its files come when it has succeeded.")
+    return snapshot.path
+
+
+def snapshot_out(snapshot: Snapshot) -> SnapshotOut:
+    return SnapshotOut(
+        id=str(snapshot.id),
+        project_id=str(snapshot.project_id),
+        name=snapshot.name,
+        state=snapshot.state,
+        attempt=snapshot.attempt,
+        recipe=snapshot.recipe,
+        counts=snapshot.counts,
+        quality=snapshot.quality,
+        files=[FileOut.model_validate(file) for file in snapshot.files],
+        error=snapshot.error,
+        created_at=snapshot.created_at,
+        finished_at=snapshot.finished_at,
+    )
