@@ -18,6 +18,8 @@ from app.annotation import pages as annotation_pages
 from app.config import settings
 from app.corpus import api as corpus_api
 from app.corpus import pages as corpus_pages
+from app.datasets import api as datasets_api
+from app.datasets import pages as datasets_pages
 from app.db import SessionDep, connect
 from app.projects import api as projects_api
 from app.projects import pages as projects_pages
@@ -37,12 +39,14 @@ PAGES: list[APIRouter] = [
     projects_pages.router,
     corpus_pages.router,
     quality_pages.router,
+    datasets_pages.router,
 ]
 API: list[APIRouter] = [
     annotation_api.router,
     projects_api.router,
     corpus_api.router,
     quality_api.router,
+    datasets_api.router,
     runs_api.router,
 ]
 
