@@ -44,12 +44,13 @@ StagedUpload = Annotated[Upload, Depends(staged_upload)]
 
 
 async def _copy_part(request: Request, target: BinaryIO) -> str:
-    part = (await request.form()).get("file")
-    if not isinstance(part, UploadFile) or not part.filename:
-        raise Invalid("Choose a file first; in a multipart form it is the part “file”.")
-    while piece := await part.read(PIECE):
-        await run_in_threadpool(target.write, piece)
-    return part.filename
+    async with request.form() as form:
+        part = form.get("file")
+        if not isinstance(part, UploadFile) or not part.filename:
+            raise Invalid("Choose a file first; in a multipart form it is the part “file”.")
+        while piece := await part.read(PIECE):
+            await run_in_threadpool(target.write, piece)
+        return part.filename
 
 
 async def _copy_body(request: Request, target: BinaryIO) -> str:
