@@ -55,6 +55,11 @@ class Settings(BaseSettings):
     train_device: str = Field(
         "auto", description="Device of training children: auto, cpu, cuda or cuda:N."
     )
+    train_command: str = Field(
+        "",
+        description="What starts a training, such as `accelerate launch --num-processes 4 -m "
+        "app.trainer`; without it this Python, in one process.",
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -105,6 +105,15 @@ def save_every(total_steps: int) -> int:
     return max(5, math.ceil(total_steps / 10))
 
 
+def new_model_steps(size: str, *, corpus_bytes: int) -> int:
+    """Updates for a model from scratch: a few passes over a small corpus, more would be idle.
+
+    `corpus_bytes` are of gzip, of which about one makes a token; an update takes 4,096 tokens.
+    """
+    most = {"tiny": 300, "small": 600}[size]
+    return min(most, max(40, math.ceil(8 * corpus_bytes / 4096)))
+
+
 def seconds_left(
     *, step: int, start_step: int, total_steps: int | None, started_at: datetime, now: datetime
 ) -> float | None:

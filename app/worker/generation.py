@@ -61,9 +61,7 @@ class Order:
         return f"checkpoint:{self.checkpoint_id.hex[:8]}"
 
 
-def generate_responses(
-    generation_id: UUID, *, stopping: threading.Event, trainer: Sequence[str] = TRAINER
-) -> None:
+def generate_responses(generation_id: UUID, *, stopping: threading.Event) -> None:
     """Take the generation and let a child write; what it has written is stored as it comes."""
     with transaction() as session:
         lease = runs.begin_generation(session, generation_id=generation_id)
@@ -75,7 +73,7 @@ def generate_responses(
             Pulse(partial(runs.hold_generation, lease=lease), stopping=stopping) as pulse,
             work_folder("generations", lease) as folder,
         ):
-            _carry_out(order, lease, folder, pulse, trainer)
+            _carry_out(order, lease, folder, pulse)
     except LeaseLost:
         log.warning("another attempt has the generation", generation=str(generation_id))
 
@@ -89,9 +87,7 @@ def _order(session: Session, *, generation_id: UUID) -> Order:
     )
 
 
-def _carry_out(
-    order: Order, lease: Lease, folder: Path, pulse: Pulse, trainer: Sequence[str]
-) -> None:
+def _carry_out(order: Order, lease: Lease, folder: Path, pulse: Pulse) -> None:
     """Write, and end the attempt as the child did."""
     output, errors = folder / "responses.jsonl", folder / "log.txt"
     end = partial(runs.end_generation, lease=lease)
@@ -103,7 +99,7 @@ def _carry_out(
         if prompts:
             with ExitStack() as stack:
                 model = stack.enter_context(materialised(order.model))
-                command = _command(order, trainer, model, folder / "prompts.jsonl", output)
+                command = _command(order, model, folder / "prompts.jsonl", output)
                 with Child(command, log=errors) as child:
                     code = _follow(order, lease, child, Lines(output), pulse)
                     words = child.last_words()
@@ -131,12 +127,10 @@ def _carry_out(
             end(session, state=JobState.FAILED, error=error_text)
 
 
-def _command(
-    order: Order, trainer: Sequence[str], model: Path, prompts: Path, output: Path
-) -> list[str]:
+def _command(order: Order, model: Path, prompts: Path, output: Path) -> list[str]:
     config = order.config
     return [
-        *(*trainer, "generate", str(prompts)),
+        *(*TRAINER, "generate", str(prompts)),
         *("--model", str(model), "--output", str(output), "--source", order.source),
         *("--n", str(config["n"]), "--temperature", str(config["temperature"])),
         *("--top-p", str(config["top_p"]), "--max-new-tokens", str(config["max_new_tokens"])),

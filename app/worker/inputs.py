@@ -96,8 +96,8 @@ def materialised(source: ModelSource) -> Iterator[Path]:
 
 
 def corpus_of(dataset: Path) -> list[Path]:
-    """The training files of a snapshot that hold whole conversations, for a new model."""
-    for config in ("sft", "preference", "ranking", "unpaired", "prompts"):
+    """The training files of a snapshot from which a new model learns to write."""
+    for config in ("ranking", "preference", "sft", "unpaired", "prompts"):
         files = sorted(dataset.glob(f"{config}/train.*"))
         if files:
             return files

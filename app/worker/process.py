@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -11,10 +12,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from app.config import settings
+
 LEASH = Path(__file__).with_name("leash.py")
 ROOT = Path(__file__).resolve().parent.parent.parent
-TRAINER = (sys.executable, "-m", "app.trainer")
+TRAINER = (sys.executable, "-m", "app.trainer")  # for what one process does best
 SECRETS = ("DATABASE_URL", "TOUCHSTONE_DATABASE_URL")
+
+
+def train_command() -> Sequence[str]:
+    """What starts a training; several processes where the settings say how."""
+    return shlex.split(settings.train_command) or TRAINER
 
 
 def environment() -> dict[str, str]:

@@ -5,7 +5,7 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -34,13 +34,14 @@ from app.worker.inputs import (
     read_json,
 )
 from app.worker.lease import Pulse, Stop
-from app.worker.process import TRAINER, Child, Lines, tail_of
+from app.worker.process import TRAINER, Child, Lines, tail_of, train_command
 
 log = structlog.get_logger(__name__)
 
 RELAY = 0.5  # seconds between two looks at what the child wrote
 GRACE = {Stop.CANCEL: 60.0, Stop.SHUTDOWN: 20.0, Stop.LOST: 5.0}  # for the child to save and end
 PATIENCE = 60.0  # seconds for which the last write of an attempt waits for the database
+NEW_MODEL = "Making a new language model from the texts of the snapshot."
 STOPPED = 130  # exit code of a child that was asked to end
 
 T = TypeVar("T")
@@ -51,7 +52,7 @@ def train(context: JobContext, *, run_id: str) -> None:
     train_run(UUID(run_id), stopping=context.additional_context["stopping"])
 
 
-def train_run(run_id: UUID, *, stopping: threading.Event, trainer: Sequence[str] = TRAINER) -> None:
+def train_run(run_id: UUID, *, stopping: threading.Event) -> None:
     """Take the run, train it in a child process, and end the attempt as the child did."""
     with transaction() as session:
         lease = runs.start(session, run_id=run_id)
@@ -63,7 +64,7 @@ def train_run(run_id: UUID, *, stopping: threading.Event, trainer: Sequence[str]
             Pulse(partial(runs.hold, lease=lease), stopping=stopping) as pulse,
             work_folder("runs", lease) as folder,
         ):
-            Attempt(lease, plan, folder, pulse, trainer).carry_out()
+            Attempt(lease, plan, folder, pulse).carry_out()
     except LeaseLost:
         log.warning("another attempt has the run", run=str(run_id), attempt=lease.attempt)
 
@@ -89,11 +90,8 @@ class Unusable(Exception):
 class Attempt:
     """One try of a run, from its inputs to its end."""
 
-    def __init__(
-        self, lease: Lease, plan: Plan, folder: Path, pulse: Pulse, trainer: Sequence[str]
-    ) -> None:
+    def __init__(self, lease: Lease, plan: Plan, folder: Path, pulse: Pulse) -> None:
         self.lease, self.plan, self.folder, self.pulse = lease, plan, folder, pulse
-        self.trainer = trainer
         self.output = folder / "run"
         self.log = folder / "log.txt"
         self.saved_step = plan.saved_step or 0
@@ -139,7 +137,7 @@ class Attempt:
             saved = stack.enter_context(artifacts.local_folder(self.plan.saved_path))
             copy_tree(saved, self.output / "checkpoints" / f"step-{self.plan.saved_step}")
         return [
-            *(*self.trainer, self.plan.kind),
+            *(*train_command(), self.plan.kind),
             *("--dataset", str(dataset), "--model", model),
             *("--output", str(self.output), "--config", str(file)),
             *("--device", settings.train_device),
@@ -157,11 +155,14 @@ class Attempt:
 
     def _new_model(self, dataset: Path) -> str | None:
         """Make a model from the snapshot's texts and keep it: each attempt starts from the same."""
-        made = self.folder / "base"
+        made, size = self.folder / "base", str(self.plan.base["new"])
+        corpus = corpus_of(dataset)
+        steps = rules.new_model_steps(size, corpus_bytes=sum(f.stat().st_size for f in corpus))
+        self._write(partial(runs.tell, lease=self.lease, message=NEW_MODEL))
         command = [
-            *(*self.trainer, "new", "--size", str(self.plan.base["new"])),
+            *(*TRAINER, "new", "--size", size, "--steps", str(steps)),
             *("--output", str(made), "--device", settings.train_device),
-            *("--corpus", *map(str, corpus_of(dataset))),
+            *("--corpus", *map(str, corpus)),
         ]
         with Child(command, log=self.log) as child:
             while (code := child.poll()) is None:

@@ -1,6 +1,8 @@
 """A project with a stored snapshot in a database of its own, and ways to run its jobs."""
 
 import json
+import os
+import subprocess
 import sys
 import threading
 import time
@@ -17,7 +19,7 @@ from app.db import JobState, transaction
 from app.runs import service
 from app.runs.models import Run
 from app.runs.schemas import RunBody
-from app.worker import training
+from app.worker import generation, process, training
 from tests.factories import make_member, make_project, make_user
 from tests.runs.factories import store_snapshot
 
@@ -29,6 +31,8 @@ class Workshop:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.monkeypatch = monkeypatch
+        for module in (process, training, generation):
+            monkeypatch.setattr(module, "TRAINER", FAKE)
         self.threads: list[threading.Thread] = []
         with transaction() as session:
             ada = make_user(session, "Ada", role=Role.ADMIN)
@@ -59,7 +63,7 @@ class Workshop:
         thread = threading.Thread(
             target=training.train_run,
             args=[run_id],
-            kwargs={"stopping": stopping or threading.Event(), "trainer": FAKE},
+            kwargs={"stopping": stopping or threading.Event()},
         )
         thread.start()
         self.threads.append(thread)
@@ -105,3 +109,19 @@ def workshop(
     yield workshop
     for thread in workshop.threads:
         thread.join(30)
+
+
+@pytest.fixture(scope="session")
+def tiny_lm(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A language model from scratch that has seen next to nothing, in a folder."""
+    folder = tmp_path_factory.mktemp("tiny")
+    corpus = folder / "corpus.txt"
+    corpus.write_text("\n\n".join(f"There are {n} eggs in box {n}, thank you." for n in range(40)))
+    command = [sys.executable, "-m", "app.trainer", "new", "--size", "tiny", "--steps", "2"]
+    subprocess.run(
+        [*command, "--corpus", str(corpus), "--output", str(folder / "model")],
+        check=True,
+        capture_output=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    return str(folder / "model")

@@ -129,7 +129,7 @@ def main() -> int:
     parser.add_argument("file", type=Path, nargs="?")
     for name in ("--dataset", "--output", "--config"):
         parser.add_argument(name, type=Path)
-    for name in ("--n", "--seed", "--max-new-tokens"):
+    for name in ("--n", "--steps", "--seed", "--max-new-tokens"):
         parser.add_argument(name, type=int)
     for name in ("--temperature", "--top-p"):
         parser.add_argument(name, type=float)

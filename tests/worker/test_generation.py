@@ -20,7 +20,7 @@ from app.tasks.models import Task, TaskResponse
 from app.worker.generation import generate_responses
 from tests.factories import make_project, make_prompt, make_task
 from tests.runs.factories import make_checkpoint
-from tests.worker.conftest import FAKE, Workshop
+from tests.worker.conftest import Workshop
 
 pytestmark = pytest.mark.concurrency
 
@@ -57,7 +57,7 @@ class Desk:
             ).id
 
     def carry_out(self, generation_id: UUID, stopping: threading.Event | None = None) -> Generation:
-        generate_responses(generation_id, stopping=stopping or threading.Event(), trainer=FAKE)
+        generate_responses(generation_id, stopping=stopping or threading.Event())
         return self.generation(generation_id)
 
     def begin(self, generation_id: UUID, stopping: threading.Event) -> threading.Thread:

@@ -12,6 +12,7 @@ from app.runs.service.attempts import (
     save,
     start,
     succeed,
+    tell,
 )
 from app.runs.service.generations import (
     advance_generation,
@@ -51,4 +52,5 @@ __all__ = [
     "save",
     "start",
     "succeed",
+    "tell",
 ]

@@ -102,6 +102,12 @@ def record(
     return asked
 
 
+def tell(session: Session, *, lease: Lease, message: str) -> None:
+    """Say what the attempt is busy with, where no curve shows it."""
+    hold(session, lease=lease)
+    note(session, lease, "preparing", message)
+
+
 def keep_base(session: Session, *, lease: Lease, path: str) -> None:
     """Register the model that was made for this run, so that each attempt starts from the same."""
     hold(session, lease=lease, base=Run.base.op("||")({"path": path}))
