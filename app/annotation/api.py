@@ -232,6 +232,8 @@ def _view(
     view = queries.assignment_view(session, assignment=assignment, project=project)
     if html:
         view.html = fragment(
-            request, "annotation/_task.html", **formats.task_context(view, now=now)
+            request,
+            "annotation/_task.html",
+            **formats.task_context(view, now=now, lease_minutes=project.lease_minutes),
         )
     return view.model_dump(mode="json", exclude_none=True)

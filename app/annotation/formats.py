@@ -72,6 +72,7 @@ def task_context(
     view: AssignmentOut,
     *,
     now: datetime,
+    lease_minutes: int,
     answer: Answer | None = None,
     error: str | None = None,
 ) -> dict[str, Any]:
@@ -82,6 +83,7 @@ def task_context(
         "answer": answer or answer_of(view),
         "error": error,
         "seconds_left": max(0, int(left)),
+        "lease_seconds": lease_minutes * 60,
         "strengths": STRENGTHS[view.strength_levels],
         "all_flags": FLAGS,
         "skip_reasons": SKIP_REASONS,

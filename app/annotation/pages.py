@@ -185,7 +185,13 @@ def _task_page(
         section="rank",
         guidelines=found(guidelines_of(session, project=own.project)),
         done_today=_done_today(session, project=own.project, user=user, now=now),
-        **formats.task_context(view, now=now, answer=answer, error=error.detail if error else None),
+        **formats.task_context(
+            view,
+            now=now,
+            lease_minutes=own.project.lease_minutes,
+            answer=answer,
+            error=error.detail if error else None,
+        ),
     )
 
 

@@ -83,7 +83,10 @@ class SecurityHeaders:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        is_static = scope["path"].startswith("/static/")
+        caching = "no-store"
+        if scope["path"].startswith("/static/"):  # modules import each other without a version
+            is_versioned = scope["query_string"].startswith(b"v=")
+            caching = "public, max-age=31536000" if is_versioned else "no-cache"
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -93,9 +96,7 @@ class SecurityHeaders:
                 headers.setdefault("Referrer-Policy", "same-origin")
                 headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
                 headers.setdefault("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
-                headers.setdefault(
-                    "Cache-Control", "public, max-age=31536000" if is_static else "no-store"
-                )
+                headers.setdefault("Cache-Control", caching)
                 if scope["scheme"] == "https":
                     headers.setdefault("Strict-Transport-Security", "max-age=31536000")
             await send(message)
