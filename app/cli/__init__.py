@@ -48,7 +48,7 @@ def main() -> None:
     """Run one command; what a person can mend ends with one sentence and a code of 2."""
     end_in_order()
     try:
-        app()
+        app(prog_name="touchstone")
     except BrokenPipeError:  # `touchstone … | head`
         sys.stderr.close()
         sys.exit(141)

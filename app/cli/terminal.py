@@ -14,6 +14,17 @@ BAD_INPUT = 2
 def sentence_of(error: BaseException) -> str | None:
     """What the person at the terminal can do about `error`; None when it is our own mistake."""
     from pydantic import ValidationError
+
+    if isinstance(error, ValidationError):  # maybe of the settings, without which nothing imports
+        return "; ".join(
+            f"{'.'.join(map(str, problem['loc'])) or error.title}: {problem['msg']}"
+            for problem in error.errors()
+        )
+    if isinstance(error, tomllib.TOMLDecodeError):
+        return f"touchstone.toml is not valid TOML: {error}"
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}."
+
     from sqlalchemy.exc import OperationalError
 
     from app.errors import AppError
@@ -24,18 +35,9 @@ def sentence_of(error: BaseException) -> str | None:
         return error.detail
     if isinstance(error, PostgresProblem | ConfigError):
         return str(error)
-    if isinstance(error, ValidationError):
-        return "; ".join(
-            f"{'.'.join(map(str, problem['loc'])) or error.title}: {problem['msg']}"
-            for problem in error.errors()
-        )
-    if isinstance(error, tomllib.TOMLDecodeError):
-        return f"touchstone.toml is not valid TOML: {error}"
     if isinstance(error, OperationalError):
         reason = " ".join(str(error.orig).split())
         return f"The database does not answer: {reason}"
-    if isinstance(error, OSError) and error.filename and error.strerror:
-        return f"{error.filename}: {error.strerror}."
     return None
 
 

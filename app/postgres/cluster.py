@@ -190,7 +190,7 @@ class Cluster:
             command = process.cmdline()
             if process.status() == psutil.STATUS_ZOMBIE:
                 return None
-        except (OSError, ValueError, psutil.NoSuchProcess):
+        except (OSError, ValueError, psutil.Error):
             return None
         is_ours = command[:1] and Path(command[0]).name == "postgres" and str(self.data) in command
         return process if is_ours else None

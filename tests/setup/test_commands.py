@@ -1,0 +1,192 @@
+"""The command line: bad input ends with one sentence and a code of 2; output is for programs."""
+
+import io
+import json
+import re
+import signal
+import sys
+from dataclasses import dataclass
+
+import pytest
+
+from app.cli import main
+from app.config import settings
+from app.db import SessionLocal
+from tests.conftest import fresh_database, psycopg_url
+from tests.setup.processes import touchstone as program
+
+PASSWORD = "correct horse battery staple"
+
+
+@dataclass(frozen=True)
+class Said:
+    code: int
+    output: str
+    errors: str
+
+
+@pytest.fixture
+def touchstone(monkeypatch, capsys):
+    """Run a command in this process (a program of its own would load everything anew)."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+
+    def run(*arguments, given=""):
+        monkeypatch.setattr(sys, "argv", ["touchstone", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.StringIO(given))
+        with pytest.raises(SystemExit) as end:
+            main()
+        output = capsys.readouterr()
+        return Said(int(end.value.code or 0), output.out, output.err)
+
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def installation(server_url, template, touchstone):
+    """A migrated database of its own where Ada is administrator."""
+    with fresh_database(server_url, template) as name:
+        object.__setattr__(settings, "database_url", psycopg_url(server_url, name))
+        made = touchstone(
+            *("user", "create", "ada@example.org", "--role", "admin", "--password-stdin"),
+            given=f"{PASSWORD}\n",
+        )
+        assert made.code == 0, made.errors
+        yield
+        object.__setattr__(settings, "database_url", None)
+        SessionLocal.configure(bind=None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["user", "create", "nonsense", "--role", "admin"], "'nonsense' is no e-mail address."),
+        (["user", "create", "a@example.org", "--role", "king"], "There is no role 'king'."),
+        (["user", "create", "a@example.org"], "Missing option '--role'"),
+        (["token", "create"], "Missing option '--user'"),
+        (["token", "create", "--user", "a@example.org", "--expires", "0"], "'--expires'"),
+        (["import", "Kitchen", "missing.jsonl"], "There is no file missing.jsonl."),
+        (["snapshot", "Kitchen", "--recipe", "missing.json"], "missing.json: No such file"),
+        (["train", "guess"], "'guess' is not one of"),
+        (["train", "sft"], "Name the dataset with --dataset;"),
+        (["model", "new", "--size", "huge", "--corpus", "x", "--output", "y"], "'huge' is not"),
+        (["score", "file"], "Missing option '--model'"),
+        (["up", "--port", "70000"], "Invalid value for '--port'"),
+        (["dance"], "No such command 'dance'"),
+    ],
+)
+def test_bad_input_ends_with_a_sentence(touchstone, arguments, sentence):
+    said = touchstone(*arguments)
+    assert said.code == 2
+    assert said.output == ""
+    assert sentence in said.errors
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("recipe.json", "{", "is not valid JSON"),
+        ("recipe.toml", "a = ", "is not valid TOML"),
+        ("recipe.json", "[1]", "must hold one object"),
+        ("recipe.json", '{"min_votes": 2}', "min_votes: Extra inputs are not permitted"),
+    ],
+)
+def test_a_recipe_that_cannot_be_read_is_explained(touchstone, tmp_path, name, content, sentence):
+    file = tmp_path / name
+    file.write_text(content)
+    said = touchstone("snapshot", "Kitchen", "--recipe", file)
+    assert said.code == 2
+    assert sentence in said.errors
+    assert said.errors.count("\n") == 1
+
+
+def test_every_command_of_the_contract_has_help(touchstone):
+    names = "up serve worker migrate doctor backup restore import snapshot train score generate"
+    groups = ["user create", "user list", "user disable", "token create", "model new"]
+    for name in [*names.split(), *groups, "project create", "project list"]:
+        said = touchstone(*name.split(), "--help")
+        assert said.code == 0
+        assert said.output.startswith(f"Usage: touchstone {name}")
+    assert "prepare" not in touchstone("--help").output  # a step of `up`, not for people
+
+
+def test_the_settings_of_each_kind_of_training_can_be_listed(touchstone):
+    for kind in ("sft", "reward", "dpo", "ppo"):
+        said = touchstone("train", kind, "--list-settings")
+        assert said.code == 0
+        assert "learning_rate = " in said.output
+
+
+def test_a_setting_that_makes_no_sense_is_named(tmp_path):
+    done = program(tmp_path / "home", "user", "list", TOUCHSTONE_POOL_SIZE="one")
+    assert done.returncode == 2
+    assert done.stderr.startswith("touchstone: pool_size: Input should be a valid integer")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_database_that_does_not_answer_is_named(tmp_path):
+    url = "postgresql://nobody@127.0.0.1:1/none"
+    done = program(tmp_path / "home", "user", "list", DATABASE_URL=url)
+    assert done.returncode == 2
+    assert done.stderr.startswith("touchstone: The database does not answer: ")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.usefixtures("installation")
+def test_people_and_their_tokens(touchstone):
+    invited = touchstone("user", "create", "ana@example.org", "--role", "annotator")
+    assert re.fullmatch(r"http://127\.0\.0\.1:8000/invitation/[\w-]{43}\n", invited.output)
+    again = touchstone(
+        *("user", "create", "ada@example.org", "--role", "admin", "--password-stdin"),
+        given=f"{PASSWORD}\n",
+    )
+    assert again.code == 2
+    assert again.errors == (
+        "touchstone: There is already somebody with the address ada@example.org.\n"
+    )
+    token = touchstone("token", "create", "--user", "ada@example.org", "--expires", "30")
+    assert re.fullmatch(r"tst_[\w-]{43}\n", token.output)
+    assert token.errors == ""
+    assert touchstone("token", "create", "--user", "sam@example.org").code == 2
+    assert touchstone("user", "disable", "ana@example.org").code == 0
+    listed = touchstone("user", "list").output.splitlines()
+    assert "ada@example.org\tadmin\tada" in listed
+    assert "ana@example.org\tannotator\tana\tdisabled" in listed
+
+
+@pytest.mark.usefixtures("installation")
+def test_from_a_file_to_a_dataset_folder(touchstone, tmp_path):
+    file = tmp_path / "kitchen.jsonl"
+    lines = [
+        {
+            "prompt": f"How long do I boil {number} eggs?",
+            "responses": ["Ten minutes.", "No idea."],
+            "annotations": [{"annotator": "Rosa", "ranks": [1, 2]}],
+        }
+        for number in range(12)
+    ]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    project = touchstone("project", "create", "Kitchen").output.strip()
+    assert touchstone("project", "list").output == f"{project}\tKitchen\n"
+
+    done = touchstone("import", "kitchen", file)
+    assert done.code == 0, done.errors
+    assert done.output == f"{file}: touchstone, 12 imported, 0 already there, 0 refused\n"
+    assert ", 0 imported, 12 already there" in touchstone("import", project, file).output
+
+    broken = tmp_path / "broken.jsonl"
+    broken.write_text(file.read_text() + "{oops\n")
+    refused = touchstone("import", "Kitchen", broken)
+    assert refused.code == 1
+    assert f"{broken}:13: " in refused.errors
+
+    output = tmp_path / "dataset"
+    frozen = touchstone("snapshot", "Kitchen", "--output", output)
+    assert frozen.code == 0, frozen.errors
+    assert (output / "manifest.json").exists()
+    assert (output / "preference").is_dir()
+    second = touchstone("snapshot", "Kitchen", "--output", output)
+    assert second.code == 2
+    assert "is not empty. Name a new folder" in second.errors
+    assert "There is no project 'Garden'" in touchstone("snapshot", "Garden").errors
