@@ -15,7 +15,7 @@ from tests.people import People
 
 def test_columns_hold_what_was_judged(session: Session, people: People):
     project = people.project
-    project.criteria = [{"key": "helpful", "label": "Helpful", "min": 1, "max": 5}]
+    project.criteria = [{"key": "100%_helpful", "label": "Helpful", "min": 1, "max": 5}]
     task = make_task(session, project, responses=["long enough", "tiny", "middling"], wanted=2)
     make_annotation(
         session,
@@ -23,7 +23,7 @@ def test_columns_hold_what_was_judged(session: Session, people: People):
         people.ana,
         ranks=[1, 3, 2],
         display_order=[2, 0, 1],
-        ratings={"helpful": [5, 1, 3]},
+        ratings={"100%_helpful": [5, 1, 3]},
         strength=None,
         active_ms=12_500,
         submitted_at=datetime(2026, 3, 1, tzinfo=UTC),
@@ -37,7 +37,7 @@ def test_columns_hold_what_was_judged(session: Session, people: People):
     assert found.ranks.tolist() == [[1, 3, 2]]
     assert found.display.tolist() == [[1, 2, 0]]  # the third response stood first
     assert np.argsort(found.lengths[0]).tolist() == [1, 2, 0]
-    assert found.ratings["helpful"].tolist() == [[5, 1, 3]]
+    assert found.ratings["100%_helpful"].tolist() == [[5, 1, 3]]
     assert np.isnan(found.strength).all()
     assert found.seconds.tolist() == [12.5]
     assert found.submitted[0] == datetime(2026, 3, 1, tzinfo=UTC).timestamp()
