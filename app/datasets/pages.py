@@ -11,8 +11,8 @@ from app.accounts.auth import CurrentUser
 from app.accounts.models import Role
 from app.datasets import queries, service
 from app.datasets.auth import AdminPageSnapshot, PageSnapshot
+from app.datasets.formats.problems import field_problems
 from app.datasets.formats.reading import first_rows
-from app.datasets.formats.recipe_file import field_problems
 from app.datasets.formats.summary import Summary, summary
 from app.datasets.models import Snapshot
 from app.datasets.rules.rows import ConfigName

@@ -1,0 +1,119 @@
+"""The recipe editor in a real browser: counts follow the recipe, nothing overflows."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from app.accounts.models import Role
+from app.datasets import service
+from app.datasets.models import Snapshot
+from app.datasets.schemas import Recipe
+from app.db import transaction
+from app.worker.snapshots import build, freeze_now
+from tests.factories import (
+    PASSWORD,
+    make_annotation,
+    make_member,
+    make_project,
+    make_task,
+    make_user,
+)
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def address(live_server):
+    """A project of Ada's with judged rankings, behind a real port; and its id."""
+    with transaction() as session:
+        ada = make_user(session, "Ada", role=Role.ADMIN)
+        ana, rui = make_user(session, "Ana"), make_user(session, "Rui")
+        project = make_project(session, "Kitchen help", by=ada, strength_levels=3)
+        for user, role in ((ada, Role.ADMIN), (ana, Role.ANNOTATOR), (rui, Role.ANNOTATOR)):
+            make_member(session, project, user, role)
+        for number in range(12):
+            task = make_task(
+                session,
+                project,
+                prompt=f"Question {number}: how long should I boil an egg?",
+                responses=[f"About *eight* minutes. {number}", f"Eggs are eggs. {number}", "No."],
+                wanted=2,
+            )
+            make_annotation(session, task, ana, ranks=[1, 2, 3], strength=2)
+            ranks = [1, 2, 2] if number % 3 else [3, 2, 1]
+            make_annotation(session, task, rui, ranks=ranks, strength=1)
+        project_id = project.id
+    return f"{live_server}/projects/{project_id}", project_id
+
+
+@pytest.fixture
+def page(browser, address):
+    """Ada's browser; nothing may go wrong in it unseen."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.goto(f"{address[0]}/snapshots")
+    page.get_by_label("E-mail").fill("ada@example.org")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("heading", name="Snapshots").wait_for()
+    problems = []
+    page.on("console", lambda said: said.type == "error" and problems.append(said.text))
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    yield page
+    assert problems == []
+    context.close()
+
+
+def overflows(page):
+    return page.evaluate("document.documentElement.scrollWidth > innerWidth")
+
+
+def test_counts_follow_the_recipe_while_ada_edits_it(page, address):
+    page.goto(f"{address[0]}/snapshots/new")
+    headline = page.locator("[data-headline]")
+    before = headline.inner_text()
+    page.get_by_label("Judgements per task, at least").fill("3")
+    page.wait_for_function(
+        "before => document.querySelector('[data-headline]').textContent !== before", arg=before
+    )
+    assert headline.inner_text().startswith("0 comparisons")
+    assert "12 tasks with fewer judgements" in page.locator("[data-left-out]").inner_text()
+    page.get_by_label("Agreement, at least").fill("7")
+    page.locator("[data-errors]").wait_for(state="visible")
+    assert "min_agreement" in page.locator("[data-errors]").inner_text()
+    page.get_by_label("Agreement, at least").fill("0.1")
+    page.locator("[data-errors]").wait_for(state="hidden")
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert not overflows(page)
+
+
+def test_ada_freezes_a_snapshot_and_its_page_shows_it_when_it_is_there(page, address):
+    page.goto(f"{address[0]}/snapshots")
+    page.get_by_role("link", name="Freeze a snapshot").click()
+    page.get_by_label("Name").fill("Monday")
+    page.get_by_role("button", name="Freeze the snapshot").click()
+    page.get_by_role("heading", name="Waiting for a worker").wait_for()
+    snapshot_id = page.url.rsplit("/", 1)[1]
+    with transaction() as session:
+        lease = service.start(session, snapshot_id=snapshot_id)
+    build(lease)
+    page.get_by_role("heading", name="What it holds").wait_for(timeout=10_000)
+    page.get_by_role("link", name="ranking", exact=True).click()
+    page.get_by_role("heading", name="The first rows of ranking").wait_for()
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert not overflows(page)
+    with transaction() as session:
+        assert session.get_one(Snapshot, snapshot_id).name == "Monday"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_pages_have_no_accessibility_errors(page, address, scheme):
+    made = freeze_now(project_id=address[1], recipe=Recipe(), name="Monday")
+    page.emulate_media(color_scheme=scheme)
+    for where in ("snapshots", "snapshots/new", f"snapshots/{made.id}"):
+        page.goto(f"{address[0]}/{where}")
+        found = Axe().run(
+            page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+        )
+        assert found.violations_count == 0, found.generate_report()
