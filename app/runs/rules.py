@@ -100,6 +100,24 @@ def estimated_steps(config: RunConfig, *, rows: int) -> int:
     return max(1, math.ceil(math.ceil(rows / batch) * config.num_train_epochs))
 
 
+def chain_settings(rows: Mapping[str, int]) -> dict[str, dict[str, Any]]:
+    """Settings of a whole chain from a new model, by kind: minutes, and yet something is learnt.
+
+    A small snapshot is passed over often, a large one in part. `rows` as `training_rows` has it.
+    """
+
+    def passes(config: str, *, examples: int, at_most: float) -> float:
+        return round(min(at_most, examples / max(1, rows.get(config, 0))), 4)
+
+    judged = "ranking" if rows.get("ranking") else "preference"
+    return {
+        "sft": {"num_train_epochs": passes("sft", examples=1600, at_most=16)},
+        "reward": {"num_train_epochs": passes(judged, examples=1600, at_most=3)},
+        "dpo": {"num_train_epochs": passes("preference", examples=1600, at_most=4)},
+        "ppo": {"total_episodes": 256},
+    }
+
+
 def save_every(total_steps: int) -> int:
     """Steps between checkpoints where nobody chose: about ten per run, so little is ever lost."""
     return max(5, math.ceil(total_steps / 10))

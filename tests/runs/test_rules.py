@@ -122,3 +122,15 @@ def test_only_runs_that_ended_badly_can_be_resumed() -> None:
         rules.must_be_final("succeeded")
     with pytest.raises(Conflict, match="running already"):
         rules.must_be_final("running")
+
+
+def test_a_chain_passes_often_over_little_data_and_over_a_part_of_much() -> None:
+    little = rules.chain_settings({"sft": 50, "ranking": 50, "preference": 100})
+    assert [little[kind]["num_train_epochs"] for kind in ("sft", "reward", "dpo")] == [16, 3, 4]
+    much = rules.chain_settings({"sft": 16_000, "preference": 160_000})
+    assert [much[kind]["num_train_epochs"] for kind in ("sft", "reward", "dpo")] == [
+        0.1,
+        0.01,
+        0.01,
+    ]
+    assert rules.chain_settings({})["sft"]["num_train_epochs"] == 16

@@ -81,9 +81,11 @@ def launch_chain(
 ) -> list[Run]:
     """Queue SFT → reward model → DPO → PPO on one snapshot, each waiting for what it needs.
 
-    The SFT run starts from a new model of `size`; `configs` has settings per kind.
+    The SFT run starts from a new model of `size`; `configs` has settings per kind, over those
+    with which a snapshot of this size is done in minutes.
     """
-    chosen = configs or {}
+    suited = rules.chain_settings(queries.training_rows(snapshot))
+    chosen = {kind: {**suited[kind], **(configs or {}).get(kind, {})} for kind in RunKind}
 
     def one(kind: RunKind, base: Mapping[str, Any], **more: Any) -> Run:
         body = RunBody(
