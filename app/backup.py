@@ -104,11 +104,14 @@ def read(settings: Settings, file: Path, *, replace: bool, report: Report) -> st
                             "backup of it, then say --replace; or restore into another "
                             "TOUCHSTONE_HOME."
                         )
-                count = unpack(settings, tar, summary, report=report)
+                files = checked_files(tar)
+                unpack(settings, files["artifacts"], tar, report=report)
                 restore_database(dump, conninfo(url))
+                unpack(settings, files["secrets"], tar, report=report)
                 migrate(engine)
             finally:
                 engine.dispose()
+    count = sum(map(len, files.values()))
     return f"Restored the backup of {summary['made_at']}: database and {count} files."
 
 
@@ -142,26 +145,31 @@ def restore_database(dump: Path, to: str) -> None:
         )
 
 
-def unpack(
-    settings: Settings, tar: tarfile.TarFile, summary: dict[str, Any], *, report: Report
-) -> int:
-    """Put artifacts and secrets in their places; an artifact that is there already stays."""
-    local = artifacts.local_path("")
-    count = 0
+def checked_files(tar: tarfile.TarFile) -> dict[str, list[tarfile.TarInfo]]:
+    """What is to be unpacked, by kind; `Invalid` where a name would leave its place."""
+    files: dict[str, list[tarfile.TarInfo]] = {"artifacts": [], "secrets": []}
     for member in tar:
         parts = PurePosixPath(member.name).parts
-        if not member.isfile() or member.name in {SUMMARY, DUMP}:
+        if member.name in {SUMMARY, DUMP}:
             continue
-        if ".." in parts or parts[0] not in {"artifacts", "secrets"}:
+        if not member.isfile() or ".." in parts or parts[0] not in files:
             raise Invalid(f"The backup names a file outside its place: {member.name}.")
-        count += 1
-        root = settings.secrets_path if parts[0] == "secrets" else local
-        if root is None:
+        files[parts[0]].append(member)
+    return files
+
+
+def unpack(
+    settings: Settings, members: list[tarfile.TarInfo], tar: tarfile.TarFile, *, report: Report
+) -> None:
+    """Put artifacts or secrets in their places; an artifact that is there already stays."""
+    local = artifacts.local_path("")
+    for count, member in enumerate(members, start=1):
+        kind, *inside = PurePosixPath(member.name).parts
+        is_secret = kind == "secrets"
+        root = settings.secrets_path if is_secret else local
+        if root is None or (not is_secret and root.joinpath(*inside).exists()):
             continue
-        target = root.joinpath(*parts[1:])
-        if parts[0] == "artifacts" and target.exists():
-            continue
-        is_secret = parts[0] == "secrets"
+        target = root.joinpath(*inside)
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700 if is_secret else 0o777)
         unfinished = target.with_name(target.name + ".unfinished")
         source = tar.extractfile(member)
@@ -171,8 +179,7 @@ def unpack(
         with os.fdopen(descriptor, "wb") as written:
             shutil.copyfileobj(source, written, 1 << 20)
         unfinished.replace(target)
-        report(count, total=summary["artifact_files"])
-    return count
+        report(count, total=len(members))
 
 
 def describe(url: str) -> dict[str, Any]:
