@@ -161,10 +161,10 @@ def _mistakes(error: ValidationError | AppError) -> JsonObject:
 
 def _settings(snapshot: Snapshot) -> list[tuple[str, str, bool]]:
     """(setting, value, whether it differs from the default) of the recipe."""
-    defaults = Recipe().as_json()
     return [
-        (name, _in_words(value), value != defaults.get(name))
-        for name, value in snapshot.recipe.items()
+        (name, _in_words(snapshot.recipe[name]), snapshot.recipe[name] != default)
+        for name, default in Recipe().as_json().items()
+        if name in snapshot.recipe
     ]
 
 
@@ -181,5 +181,14 @@ def _in_words(value: Any) -> str:
 def _rows(snapshot: Snapshot, config: str) -> list[JsonObject]:
     for file in snapshot.files:
         if str(file["path"]).startswith(f"{config}/"):
-            return first_rows(f"{snapshot.path}/{file['path']}", limit=ROWS_SHOWN)
+            rows = first_rows(f"{snapshot.path}/{file['path']}", limit=ROWS_SHOWN)
+            return [_best_first(row) for row in rows]
     return []
+
+
+def _best_first(row: JsonObject) -> JsonObject:
+    """A ranking as people read it; in the file its responses are in the order of their ids."""
+    if "ranks" not in row:
+        return row
+    order = sorted(range(len(row["ranks"])), key=row["ranks"].__getitem__)
+    return row | {key: [row[key][place] for place in order] for key in ("responses", "ranks")}

@@ -96,6 +96,12 @@ PERMISSIONS = {
     "GET /api/v1/projects/{project_id}/tasks": Who.REVIEWER,
     "PUT /api/v1/tasks/{task_id}/adjudication": Who.REVIEWER,
     # datasets
+    "GET /projects/{project_id}/snapshots": Who.VIEWER,
+    "POST /projects/{project_id}/snapshots": Who.ADMIN,
+    "GET /projects/{project_id}/snapshots/new": Who.ADMIN,
+    "GET /projects/{project_id}/snapshots/preview": Who.ADMIN,
+    "GET /projects/{project_id}/snapshots/{snapshot_id}": Who.VIEWER,
+    "POST /projects/{project_id}/snapshots/{snapshot_id}/retry": Who.ADMIN,
     "POST /api/v1/projects/{project_id}/snapshots": Who.ADMIN,
     "GET /api/v1/projects/{project_id}/snapshots": Who.VIEWER,
     "POST /api/v1/projects/{project_id}/snapshots/preview": Who.ADMIN,
