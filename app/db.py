@@ -84,6 +84,8 @@ def bulk_insert(model: type[Base], rows: Sequence[Mapping[str, Any]]) -> Insert:
 
 def _as_json(value: Any) -> str:
     """How PostgreSQL reads what JSON has no word for."""
+    if isinstance(value, UUID):
+        return value.hex
     if isinstance(value, bytes):
         return f"\\x{value.hex()}"
     return value.isoformat() if isinstance(value, datetime) else str(value)

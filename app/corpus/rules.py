@@ -1,34 +1,32 @@
-"""What makes two prompts, responses or tasks the same, and the order of responses and ranks."""
+"""What makes two prompts or responses the same, and the order of responses and ranks."""
 
 import hashlib
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
-
-_SPELL = json.JSONEncoder(
-    ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False
-).encode
-
-
-def canonical_json(value: Any) -> bytes:
-    """JSON with one spelling: no blanks, keys sorted, text as it is, in UTF-8."""
-    return _SPELL(value).encode()
+from collections.abc import Mapping, Sequence
+from json.encoder import encode_basestring as quoted  # a JSON string that keeps text as it is
 
 
 def prompt_hash(*, system: str | None, messages: Sequence[Mapping[str, str]]) -> bytes:
-    """SHA-256 of the system prompt and the conversation so far."""
-    turns = [[message["role"], message["content"]] for message in messages]
-    return hashlib.sha256(canonical_json([system, turns])).digest()
+    """SHA-256 of the canonical JSON `[system, [[role, content], …]]`: no blanks, UTF-8."""
+    turns = ",".join(
+        f"[{quoted(message['role'])},{quoted(message['content'])}]" for message in messages
+    )
+    return _sha256(f"[{_optional(system)},[{turns}]]")
 
 
 def response_hash(*, prompt: bytes, text: str, source: str | None) -> bytes:
-    """SHA-256 of a response: the same words of another model are another response."""
-    return hashlib.sha256(canonical_json([prompt.hex(), text, source])).digest()
+    """SHA-256 of the canonical JSON `[prompt hash in hex, text, source]`.
+
+    The same words of another model are another response.
+    """
+    return _sha256(f'["{prompt.hex()}",{quoted(text)},{_optional(source)}]')
 
 
-def task_identity(*, prompt: bytes, responses: Iterable[bytes]) -> bytes:
-    """SHA-256 of a prompt and the set of its responses (their hashes), in whatever order."""
-    return hashlib.sha256(prompt + b"".join(sorted(responses))).digest()
+def _optional(text: str | None) -> str:
+    return "null" if text is None else quoted(text)
+
+
+def _sha256(canonical: str) -> bytes:
+    return hashlib.sha256(canonical.encode()).digest()
 
 
 def canonical_order(responses: Sequence[bytes]) -> list[int]:
