@@ -1,0 +1,149 @@
+"""Judgements that come with the data."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from app.annotation import service
+from app.annotation.models import Annotation
+from app.annotation.schemas import ImportedJudgement
+from app.db import database_now
+from app.projects.models import Membership, Standing
+from app.tasks.models import Assignment, AssignmentState
+from tests.factories import make_task
+
+LONG_AGO = datetime(2024, 5, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def record(session, project):
+    def given(*judgements):
+        return service.record_imported(
+            session, project=project, judgements=judgements, now=database_now(session)
+        )
+
+    return given
+
+
+def rows(session, task):
+    session.expire_all()
+    return (
+        session.query(Annotation)
+        .filter_by(task_id=task.id)
+        .order_by(Annotation.submitted_at, Annotation.source)
+        .all()
+    )
+
+
+def test_people_count_and_raise_what_is_wanted(session, project, record):
+    task = make_task(session, project, responses=["a", "b", "c"], wanted=2)
+    done = record(
+        ImportedJudgement(
+            task.id, "w1", [1, 3, 3], strength=2, rationale="so", created_at=LONG_AGO
+        ),
+        ImportedJudgement(task.id, "w2", [10, 20, 30]),
+        ImportedJudgement(task.id, "w3", [2, 1, 1]),
+    )
+    assert (done.recorded, done.repeats, done.known) == (3, 0, 0)
+    first, second, third = rows(session, task)
+    assert [first.ranks, second.ranks, third.ranks] == [[1, 2, 2], [1, 2, 3], [3, 1, 1]]
+    assert (first.strength, first.rationale, first.submitted_at) == (2, "so", LONG_AGO)
+    assert {each.counted for each in (first, second, third)} == {True}
+    assert (task.leased, task.counted, task.wanted) == (0, 3, 3)
+    assignment = session.get(Assignment, first.assignment_id)
+    assert (assignment.state, assignment.display_order) == (AssignmentState.SUBMITTED, None)
+    members = session.query(Membership.imported_name).filter_by(project_id=project.id)
+    assert {name for (name,) in members if name} == {"w1", "w2", "w3"}
+
+
+def test_one_name_is_one_person_of_the_project(session, project, record):
+    tasks = [make_task(session, project, prompt=f"p{number}") for number in range(3)]
+    record(*(ImportedJudgement(task.id, "w1", [1, 2]) for task in tasks))
+    record(ImportedJudgement(tasks[0].id, "w2", [1, 2]))
+    people = {row.user_id for task in tasks for row in rows(session, task)}
+    assert len(people) == 2
+
+
+def test_people_do_not_take_more_places_than_they_need(session, project, record):
+    task = make_task(session, project, wanted=3)
+    record(ImportedJudgement(task.id, "w1", [1, 2]))
+    session.refresh(task)
+    assert (task.counted, task.wanted) == (1, 3)
+
+
+def test_a_source_is_kept_beside_and_counts_nowhere(session, project, record):
+    task = make_task(session, project, wanted=2)
+    done = record(
+        ImportedJudgement(task.id, "dataset:hh-rlhf", [1, 2]),
+        ImportedJudgement(task.id, "model:judge", [2, 1]),
+        ImportedJudgement(task.id, "dataset:hh-rlhf", [2, 1]),
+    )
+    assert (done.recorded, done.repeats, done.known) == (2, 0, 1)
+    annotations = rows(session, task)
+    assert done.is_new == [True, True, False]
+    assert {(each.source, each.counted, each.user_id) for each in annotations} == {
+        ("dataset:hh-rlhf", False, None),
+        ("model:judge", False, None),
+    }
+    assert next(e.ranks for e in annotations if e.source == "dataset:hh-rlhf") == [1, 2]
+    assert (task.counted, task.wanted) == (0, 2)
+
+
+def test_the_same_again_adds_nothing(session, project, record):
+    task = make_task(session, project)
+    given = [
+        ImportedJudgement(task.id, "w1", [1, 2], created_at=LONG_AGO),
+        ImportedJudgement(task.id, "dataset:x", [1, 2]),
+    ]
+    assert record(*given).recorded == 2
+    assert record(*given).is_new == [False, False]
+    assert len(rows(session, task)) == 2
+    assert (task.counted, task.wanted) == (1, 1)
+
+
+def test_another_judgement_by_the_same_person_is_a_repeat(session, project, record):
+    task = make_task(session, project)
+    later = LONG_AGO + timedelta(days=1)
+    done = record(
+        ImportedJudgement(task.id, "w1", [1, 2], created_at=LONG_AGO),
+        ImportedJudgement(task.id, "w1", [1, 2], created_at=later),
+        ImportedJudgement(task.id, "w1", [2, 1], created_at=later + timedelta(days=1)),
+    )
+    assert (done.recorded, done.repeats, done.known) == (3, 2, 0)
+    assert [(each.is_repeat, each.counted) for each in rows(session, task)] == [
+        (False, True),
+        (True, False),
+        (True, False),
+    ]
+    assert (task.counted, task.wanted) == (1, 1)
+
+
+def test_gold_is_scored_and_never_counted(session, project, record):
+    tasks = [
+        make_task(session, project, prompt=f"g{number}", prefers=[[0, 1]]) for number in range(6)
+    ]
+    record(
+        *(ImportedJudgement(task.id, "right", [1, 2]) for task in tasks),
+        *(ImportedJudgement(task.id, "wrong", [2, 1]) for task in tasks),
+        ImportedJudgement(tasks[0].id, "dataset:x", [2, 1]),
+    )
+    members = {
+        each.imported_name: each
+        for each in session.query(Membership).filter_by(project_id=project.id)
+    }
+    assert (members["right"].gold_seen, members["right"].gold_passed) == (6, 6)
+    assert (members["wrong"].gold_seen, members["wrong"].gold_passed) == (6, 0)
+    assert members["wrong"].standing is Standing.FAILED
+    assert {each.counted for task in tasks for each in rows(session, task)} == {False}
+
+
+def test_a_task_somebody_holds_keeps_room_for_her(session, project, ana, works, record):
+    task = make_task(session, project, wanted=1)
+    session.commit()
+    worker = works(ana)
+    mine = worker.claim().json()
+    record(ImportedJudgement(task.id, "w1", [1, 2]))
+    session.commit()
+    session.refresh(task)
+    assert (task.leased, task.counted, task.wanted) == (1, 1, 2)
+    assert worker.submit(mine, "A>B").json()["counted"] is True
