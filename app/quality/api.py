@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from app.accounts.auth import CurrentUser
 from app.db import SessionDep
 from app.errors import Invalid, found
-from app.projects.auth import ViewerProject
+from app.projects.auth import ReviewerProject, ViewerProject
 from app.quality.auth import ReviewableTask
 from app.quality.models import Part
 from app.quality.queries import review as queries
@@ -75,7 +75,7 @@ def list_annotators(
 @router.get("/projects/{project_id}/tasks")
 def list_tasks(
     session: SessionDep,
-    project: ViewerProject,
+    project: ReviewerProject,
     order: Literal["disagreement"] = "disagreement",  # noqa: ARG001 – the one order there is
     cursor: Cursor = None,
     limit: Limit = 50,

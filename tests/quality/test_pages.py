@@ -13,6 +13,7 @@ from app.projects.models import Membership, Standing
 from app.quality.models import Adjudication
 from app.quality.service import summary
 from app.tasks.models import Task
+from app.web.pages import plotly_url
 from tests.factories import make_annotation, make_task
 from tests.people import People
 
@@ -171,6 +172,6 @@ def test_who_may_see_what(session: Session, people: People, sign_in: SignIn):
 
 
 def test_the_chart_library_comes_from_its_wheel(client: TestClient):
-    reply = client.get("/static/plotly/plotly.min.js")
+    reply = client.get(plotly_url())
     assert reply.status_code == 200
     assert "max-age" in reply.headers["cache-control"]
