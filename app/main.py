@@ -26,6 +26,7 @@ from app.projects import pages as projects_pages
 from app.quality import api as quality_api
 from app.quality import pages as quality_pages
 from app.runs import api as runs_api
+from app.runs import pages as runs_pages
 from app.schema import is_at_head
 from app.web import redirect
 from app.web.logs import RequestLog, configure_logs
@@ -40,6 +41,7 @@ PAGES: list[APIRouter] = [
     corpus_pages.router,
     quality_pages.router,
     datasets_pages.router,
+    runs_pages.router,
 ]
 API: list[APIRouter] = [
     annotation_api.router,

@@ -7,11 +7,13 @@ from fastapi import APIRouter, Query
 from sqlalchemy.orm import Session
 from starlette.responses import StreamingResponse
 
+from app import artifacts
 from app.accounts.auth import CurrentUser
+from app.datasets.formats.names import file_name
 from app.db import JsonObject, Now, SessionDep, database_now
 from app.errors import found
 from app.projects.auth import AdminProject, ViewerProject
-from app.runs import formats, queries, service
+from app.runs import queries, service
 from app.runs.auth import (
     ManagedGeneration,
     ManagedRun,
@@ -132,9 +134,9 @@ def checkpoint_lineage(session: SessionDep, checkpoint: ViewedCheckpoint) -> Jso
 def checkpoint_archive(checkpoint: ViewedCheckpoint) -> StreamingResponse:
     """The model folder as one zip."""
     files = [str(file["path"]) for file in checkpoint.files]
-    name = f"{formats.file_name(checkpoint.name)}.zip"
+    name = f"{file_name(checkpoint.name)}.zip"
     return StreamingResponse(
-        formats.zipped(checkpoint.path, files),
+        artifacts.zipped(checkpoint.path, files),
         media_type="application/zip",
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )

@@ -1,0 +1,16 @@
+"""What the pages show of runs: curves, settings, and the picture of a lineage."""
+
+from app.runs.formats.curves import CURVES, MORE, Chart
+from app.runs.formats.picture import Picture, picture
+from app.runs.formats.settings import SettingField, given_settings, setting_groups
+
+__all__ = [
+    "CURVES",
+    "MORE",
+    "Chart",
+    "Picture",
+    "SettingField",
+    "given_settings",
+    "picture",
+    "setting_groups",
+]

@@ -1,0 +1,88 @@
+"""The settings of a kind as a form shows them, and as it sends them back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from app.run_config import FROM_SCRATCH, describe
+
+PREFIX = "set."  # of the settings among the fields of the form
+
+COMMON = ("learning_rate", "num_train_epochs", "per_device_train_batch_size")
+IMPORTANT = {
+    "sft": (*COMMON, "max_length", "lora_r"),
+    "reward": (*COMMON, "ranking_loss", "lora_r"),
+    "dpo": ("beta", "loss_type", *COMMON, "lora_r"),
+    "ppo": ("kl_coef", "kl_budget", "response_length", *COMMON, "num_ppo_epochs"),
+}
+HIDDEN = {"reward_model_path"}  # chosen as a checkpoint
+GROUPS = {
+    "training": "Training",
+    "reward": "Reward",
+    "rollout": "Writing",
+    "optimiser": "Optimiser",
+    "lora": "Adapters (LoRA)",
+    "data": "Data",
+    "output": "Logs, checkpoints and samples",
+    "memory": "Memory",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SettingField:
+    """One setting: what it does, what it is when nobody chooses, and what was typed."""
+
+    name: str
+    help: str
+    default: str
+    from_scratch: str | None  # the default after a model made from scratch, where it differs
+    choices: tuple[str, ...]
+    value: str
+
+
+def setting_groups(
+    kind: str, given: Mapping[str, str]
+) -> tuple[list[SettingField], list[tuple[str, list[SettingField]]]]:
+    """The important settings, and the others by group."""
+    rows = {row["name"]: row for row in describe(kind) if row["name"] not in HIDDEN}
+    fields = {
+        name: _field(row, FROM_SCRATCH[kind].get(name), given.get(name, ""))
+        for name, row in rows.items()
+    }
+    important = [fields[name] for name in IMPORTANT[kind]]
+    groups: dict[str, list[SettingField]] = {label: [] for label in GROUPS.values()}
+    for name, row in rows.items():
+        if name not in IMPORTANT[kind]:
+            groups.setdefault(GROUPS.get(row["group"], row["group"]), []).append(fields[name])
+    return important, [(label, group) for label, group in groups.items() if group]
+
+
+def given_settings(fields: Mapping[str, Any]) -> dict[str, str]:
+    """What was typed into the form; what was left empty keeps its default."""
+    return {
+        name.removeprefix(PREFIX): str(value).strip()
+        for name, value in fields.items()
+        if name.startswith(PREFIX) and str(value).strip()
+    }
+
+
+def _field(row: Mapping[str, Any], from_scratch: Any, value: str) -> SettingField:
+    choices = row["choices"] or (("true", "false") if row["type"] == "bool" else ())
+    return SettingField(
+        name=row["name"],
+        help=row["help"],
+        default=_in_words(row["default"]),
+        from_scratch=None if from_scratch is None else _in_words(from_scratch),
+        choices=tuple(choices),
+        value=value,
+    )
+
+
+def _in_words(value: Any) -> str:
+    if value is None or value == ():
+        return "empty"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value)

@@ -1,0 +1,123 @@
+"""New responses by a checkpoint: the form, and the page on which they are watched."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Request
+from pydantic import ValidationError
+from sqlalchemy.orm import Session
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from app.accounts.auth import CurrentUser
+from app.accounts.models import Role
+from app.db import SessionDep
+from app.errors import AppError
+from app.projects.auth import AdminProject, ProjectRole, ViewerProject
+from app.projects.models import Project
+from app.runs import queries, service
+from app.runs.auth import AdminPageGeneration, PageGeneration
+from app.runs.models import Checkpoint
+from app.runs.schemas import GenerationForm
+from app.web import redirect, render
+
+router = APIRouter()
+
+
+@router.get("/projects/{project_id}/generations/new", name="new_generation")
+def new_generation(
+    request: Request, session: SessionDep, project: AdminProject, checkpoint: str = ""
+) -> HTMLResponse:
+    return _form(request, session, project, GenerationForm(checkpoint_id=checkpoint))
+
+
+@router.post(
+    "/projects/{project_id}/generations", name="create_generation_page", response_model=None
+)
+def create_generation_page(
+    request: Request,
+    session: SessionDep,
+    user: CurrentUser,
+    project: AdminProject,
+    form: Annotated[GenerationForm, Form()],
+) -> Response:
+    try:
+        generation = service.open_generation(session, project=project, body=form.body(), by=user)
+    except ValidationError as error:
+        problems = [
+            (
+                ".".join(str(part) for part in item["loc"]),
+                item["msg"].removeprefix("Value error, "),
+            )
+            for item in error.errors()
+        ]
+        return _form(request, session, project, form, problems=problems)
+    except AppError as error:
+        return _form(request, session, project, form, problems=[("", error.detail)])
+    return redirect(request, "generation", project_id=project.id, generation_id=generation.id)
+
+
+@router.get("/projects/{project_id}/generations/{generation_id}", name="generation")
+def generation_page(
+    request: Request,
+    session: SessionDep,
+    project: ViewerProject,
+    role: ProjectRole,
+    generation: PageGeneration,
+) -> HTMLResponse:
+    return render(
+        request,
+        "runs/generation.html",
+        project=project,
+        section="runs",
+        generation=generation,
+        checkpoint=session.get_one(Checkpoint, generation.checkpoint_id),
+        may_manage=role is Role.ADMIN,
+    )
+
+
+@router.post(
+    "/projects/{project_id}/generations/{generation_id}/cancel", name="cancel_generation_page"
+)
+def cancel_generation_page(
+    request: Request,
+    session: SessionDep,
+    user: CurrentUser,
+    project: AdminProject,
+    generation: AdminPageGeneration,
+) -> RedirectResponse:
+    service.cancel_generation(session, generation=generation, by=user)
+    return redirect(request, "generation", project_id=project.id, generation_id=generation.id)
+
+
+@router.post(
+    "/projects/{project_id}/generations/{generation_id}/resume", name="resume_generation_page"
+)
+def resume_generation_page(
+    request: Request,
+    session: SessionDep,
+    user: CurrentUser,
+    project: AdminProject,
+    generation: AdminPageGeneration,
+) -> RedirectResponse:
+    service.resume_generation(session, generation=generation, by=user)
+    return redirect(request, "generation", project_id=project.id, generation_id=generation.id)
+
+
+def _form(
+    request: Request,
+    session: Session,
+    project: Project,
+    form: GenerationForm,
+    *,
+    problems: list[tuple[str, str]] | None = None,
+) -> HTMLResponse:
+    return render(
+        request,
+        "runs/new_generation.html",
+        status=422 if problems else 200,
+        project=project,
+        section="runs",
+        form=form,
+        writers=queries.writers_of(session, project=project),
+        problems=problems or [],
+        wrong=dict(problems or []),
+    )

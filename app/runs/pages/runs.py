@@ -1,0 +1,257 @@
+"""The list of runs, the launch form, and the page on which a run is watched."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form, Request
+from pydantic import ValidationError
+from sqlalchemy.orm import Session
+from starlette.responses import (
+    HTMLResponse,
+    PlainTextResponse,
+    RedirectResponse,
+    Response,
+    StreamingResponse,
+)
+
+from app import artifacts
+from app.accounts.auth import CurrentUser
+from app.accounts.models import Role
+from app.db import Now, SessionDep
+from app.errors import AppError, NotFound, found
+from app.projects.auth import AdminProject, ProjectRole, ViewerProject
+from app.projects.models import Project
+from app.run_config import defaults
+from app.runs import formats, queries, rules, service
+from app.runs.auth import AdminPageRun, PageRun
+from app.runs.models import Checkpoint, Run, RunKind
+from app.runs.schemas import ChainForm, LaunchForm
+from app.web import redirect, render
+
+router = APIRouter()
+
+KINDS = [(kind, rules.NAMES[kind], rules.ABOUT[kind]) for kind in RunKind]
+
+
+@router.get("/projects/{project_id}/runs", name="runs")
+def runs(
+    request: Request, session: SessionDep, project: ViewerProject, role: ProjectRole, now: Now
+) -> HTMLResponse:
+    listed = queries.runs_of(session, project=project, limit=200)
+    return render(
+        request,
+        "runs/runs.html",
+        project=project,
+        section="runs",
+        runs=listed,
+        checkpoints=queries.final_checkpoints(session, runs=listed),
+        left={run.id: queries.time_left(run, now=now) for run in listed},
+        waiting={run.id for run in listed if queries.waits(run)},
+        snapshots=queries.usable_snapshots(session, project=project),
+        generations=queries.generations_of(session, project=project),
+        may_launch=role is Role.ADMIN,
+        rules=rules,
+    )
+
+
+@router.get("/projects/{project_id}/runs/new", name="new_run")
+def new_run(
+    request: Request,
+    session: SessionDep,
+    project: AdminProject,
+    kind: RunKind = RunKind.REWARD,
+    snapshot: str = "",
+    checkpoint: str = "",
+    reward: str = "",
+) -> HTMLResponse:
+    """The launch form; a link may choose kind, snapshot, base and reward model beforehand."""
+    form = LaunchForm(
+        kind=kind,
+        snapshot_id=snapshot,
+        base="checkpoint" if checkpoint else "new",
+        checkpoint=checkpoint,
+        reward_checkpoint_id=reward,
+    )
+    return _form(request, session, project, form)
+
+
+@router.post("/projects/{project_id}/runs", name="create_run_page", response_model=None)
+def create_run_page(
+    request: Request,
+    session: SessionDep,
+    user: CurrentUser,
+    project: AdminProject,
+    form: Annotated[LaunchForm, Form()],
+) -> Response:
+    try:
+        body = form.body(formats.given_settings(form.model_extra or {}))
+        snapshot = queries.snapshot_in(session, project_id=project.id, snapshot_id=body.snapshot_id)
+        run = service.launch(session, snapshot=found(snapshot), body=body, by=user)
+    except (ValidationError, AppError) as error:
+        return _form(request, session, project, form, problems=_problems(error), status=422)
+    return redirect(request, "run", project_id=project.id, run_id=run.id)
+
+
+@router.post("/projects/{project_id}/runs/chain", name="launch_chain")
+def launch_chain(
+    request: Request,
+    session: SessionDep,
+    user: CurrentUser,
+    project: AdminProject,
+    form: Annotated[ChainForm, Form()],
+) -> RedirectResponse:
+    """SFT → reward model → DPO → PPO with one button."""
+    snapshot = queries.snapshot_in(session, project_id=project.id, snapshot_id=form.snapshot_id)
+    service.launch_chain(session, snapshot=found(snapshot), by=user)
+    return redirect(request, "runs", project_id=project.id)
+
+
+@router.get("/projects/{project_id}/runs/{run_id}", name="run")
+def run_page(
+    request: Request,
+    session: SessionDep,
+    project: ViewerProject,
+    role: ProjectRole,
+    run: PageRun,
+    now: Now,
+) -> HTMLResponse:
+    """State, curves, texts, settings and events; `run.js` keeps it fresh while the run lives."""
+    events = queries.events_of(session, run=run)
+    reward = session.get(Checkpoint, run.reward_checkpoint_id) if run.reward_checkpoint_id else None
+    parent = session.get(Checkpoint, run.parent_checkpoint_id) if run.parent_checkpoint_id else None
+    return render(
+        request,
+        "runs/run.html",
+        charts=True,
+        project=project,
+        section="runs",
+        run=run,
+        snapshot=queries.snapshot_in(session, project_id=project.id, snapshot_id=run.snapshot_id),
+        parent=parent,
+        reward=reward,
+        checkpoint=queries.final_checkpoint(session, run=run),
+        awaited=queries.awaited(session, run=run),
+        left=queries.time_left(run, now=now),
+        events=[event for event in events if event.kind != "log"],
+        log=next((event.message for event in reversed(events) if event.kind == "log"), ""),
+        preparing=_preparing(run, events),
+        samples=_by_prompt(queries.samples_of(session, run=run)),
+        curves=[chart.as_json() for chart in formats.CURVES[run.kind]],
+        more=[chart.as_json() for chart in formats.MORE],
+        changed=rules.changed_settings(run.config, defaults(run.kind)),
+        may_manage=role is Role.ADMIN,
+        rules=rules,
+    )
+
+
+@router.post("/projects/{project_id}/runs/{run_id}/cancel", name="cancel_run_page")
+def cancel_run_page(
+    request: Request,
+    session: SessionDep,
+    user: CurrentUser,
+    project: AdminProject,
+    run: AdminPageRun,
+) -> RedirectResponse:
+    service.cancel(session, run=run, by=user)
+    return redirect(request, "run", project_id=project.id, run_id=run.id)
+
+
+@router.post("/projects/{project_id}/runs/{run_id}/resume", name="resume_run_page")
+def resume_run_page(
+    request: Request,
+    session: SessionDep,
+    user: CurrentUser,
+    project: AdminProject,
+    run: AdminPageRun,
+) -> RedirectResponse:
+    service.resume(session, run=run, by=user)
+    return redirect(request, "run", project_id=project.id, run_id=run.id)
+
+
+@router.get("/projects/{project_id}/runs/{run_id}/log", name="run_log", response_model=None)
+def run_log(run: PageRun) -> Response:
+    """All that the training process said, as plain text."""
+    if run.path is None:
+        raise NotFound("This run has no log yet: it comes when an attempt has ended.")
+    return StreamingResponse(
+        artifacts.chunks(f"{run.path}/log.txt"), media_type=PlainTextResponse.media_type
+    )
+
+
+def _form(
+    request: Request,
+    session: Session,
+    project: Project,
+    form: LaunchForm,
+    *,
+    problems: list[tuple[str, str]] | None = None,
+    status: int = 200,
+) -> HTMLResponse:
+    important, groups = formats.setting_groups(
+        form.kind, formats.given_settings(form.model_extra or {})
+    )
+    writers = queries.writers_of(session, project=project)
+    judges = queries.checkpoints_of(session, project=project, kinds=[RunKind.REWARD])
+    return render(
+        request,
+        "runs/new_run.html",
+        status=status,
+        project=project,
+        section="runs",
+        form=form,
+        kinds=KINDS,
+        about=rules.ABOUT[form.kind],
+        snapshots=[
+            (snapshot, _readable(form.kind, queries.training_rows(snapshot)))
+            for snapshot in queries.usable_snapshots(session, project=project)
+        ],
+        bases=[*writers, *judges] if form.kind is RunKind.REWARD else writers,
+        judges=judges,
+        important=important,
+        groups=groups,
+        problems=problems or [],
+        wrong={field.removeprefix("config."): text for field, text in problems or []},
+    )
+
+
+def _readable(kind: str, rows: dict[str, int]) -> str:
+    """What a run of the kind would read from a snapshot, in words."""
+    for name in rules.READS[kind]:
+        if rows.get(name):
+            return f"{rows[name]:,} {name} rows"
+    return "no rows for this kind"
+
+
+def _problems(error: ValidationError | AppError) -> list[tuple[str, str]]:
+    """(field, sentence) for each thing that is wrong."""
+    if isinstance(error, AppError):
+        named = [(str(item.get("field", "")), str(item["message"])) for item in error.errors]
+        return named or [("", error.detail)]
+    return [
+        (
+            ".".join(str(part) for part in item["loc"]),
+            {
+                "snapshot_id": "Choose a snapshot.",
+                "reward_checkpoint_id": "Choose a checkpoint.",
+            }.get(
+                str(item["loc"][0]) if item["loc"] else "",
+                item["msg"].removeprefix("Value error, "),
+            ),
+        )
+        for item in error.errors()
+    ]
+
+
+def _preparing(run: Run, events: Any) -> str:
+    """What the attempt is busy with before its first step."""
+    if run.state.value != "running" or run.step > run.start_step:
+        return ""
+    told = [e.message for e in events if e.kind == "preparing" and e.attempt == run.attempt]
+    return told[-1] if told else "Loading the model and the data."
+
+
+def _by_prompt(samples: list[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """The texts of each prompt, the newest first; at most four prompts and six texts of each."""
+    prompts: dict[str, list[dict[str, Any]]] = {}
+    for sample in samples:
+        prompts.setdefault(str(sample.get("prompt", "")), []).append(sample)
+    return [(prompt, texts[:6]) for prompt, texts in list(prompts.items())[:4]]

@@ -1,0 +1,42 @@
+// Keeps the parts of a page marked `data-live` fresh for as long as one of them says `data-alive`.
+
+import { localiseTimes } from "./base.js";
+
+const every = 2000; // ms
+
+// The same page again, as a document: parsed by the browser, so that no text becomes HTML here.
+function again() {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open("GET", location.href);
+    request.responseType = "document";
+    request.timeout = 20_000;
+    request.onload = () => (request.status === 200 && request.response ? resolve(request.response) : reject());
+    request.onerror = reject;
+    request.ontimeout = reject;
+    request.send();
+  });
+}
+
+const isBusy = (part) => part.contains(document.activeElement) && document.activeElement !== document.body;
+
+function replaceParts(fresh) {
+  for (const part of document.querySelectorAll("[data-live]")) {
+    const next = fresh.getElementById(part.id);
+    if (!next || isBusy(part)) continue;
+    document.adoptNode(next);
+    localiseTimes(next);
+    if (!next.isEqualNode(part)) part.replaceWith(next);
+  }
+}
+
+async function keepFresh() {
+  try {
+    if (!document.hidden) replaceParts(await again());
+  } catch {
+    // The server restarts, or the network is away: look again.
+  }
+  if (document.querySelector("[data-alive]")) setTimeout(keepFresh, every);
+}
+
+setTimeout(keepFresh, every);
