@@ -20,25 +20,48 @@ from app.run_config import (
     describe,
     parse_config,
 )
-from app.trainer.failures import OUT_OF_MEMORY, BadInput, Failure, is_out_of_memory
+from app.trainer.failures import (
+    OUT_OF_MEMORY,
+    BadInput,
+    Cancelled,
+    Failure,
+    OutOfMemory,
+    is_out_of_memory,
+    signals,
+)
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
+def quiet() -> None:
+    """Libraries keep to themselves: standard output and error have readers."""
+    from transformers.utils import logging  # noqa: PLC0415 - slow to load: not for --help
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command → its exit code (0, 2 input, 3 memory, 4 not a number, 130 cancelled)."""
     options = parser().parse_args(arguments)
+    signals.listen()  # before torch loads, which takes seconds
     try:
-        return int(options.run(options))
+        try:
+            return int(options.run(options))
+        except (RuntimeError, MemoryError) as error:
+            if is_out_of_memory(error):
+                raise OutOfMemory(
+                    "Out of memory. Lower --batch-size, or use --device cpu."
+                ) from error
+            raise
     except Failure as failure:
-        return fail(failure)
-
-
-def fail(failure: Failure) -> int:
-    print(f"{failure}", file=sys.stderr)  # noqa: T201
-    return failure.exit_code
+        print(failure, file=sys.stderr)  # noqa: T201
+        return failure.exit_code
+    except BrokenPipeError:  # the reader of standard output has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 def parser() -> argparse.ArgumentParser:
@@ -136,9 +159,8 @@ def run_training(options: argparse.Namespace) -> int:
         config = parse_config(options.kind, chosen_settings(options))
     except ConfigError as error:
         raise BadInput(f"Settings: {error}") from error
-    from app.trainer.run_folder import RunFolder, signals  # noqa: PLC0415 - torch loads here
+    from app.trainer.run_folder import RunFolder  # noqa: PLC0415 - torch loads here
 
-    signals.listen()
     main_process = os.environ.get("RANK", "0") == "0"
     folder = RunFolder(options.output, kind=options.kind, main=main_process)
     inputs = {
@@ -147,17 +169,16 @@ def run_training(options: argparse.Namespace) -> int:
     folder.open(config, inputs, resume=options.resume)
     try:
         train(config, options, folder)
+    except Cancelled as cancelled:
+        folder.finish("cancelled", error=str(cancelled))
+        raise
     except Failure as failure:
-        folder.finish("cancelled" if failure.exit_code == 130 else "failed", error=str(failure))
-        return fail(failure)
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            folder.finish("failed", error=f"{type(error).__name__}: {error}")
-            raise
-        folder.finish("failed", error=OUT_OF_MEMORY)
-        print(OUT_OF_MEMORY, file=sys.stderr)  # noqa: T201
-        return 3
+        folder.finish("failed", error=str(failure))
+        raise
     except BaseException as error:
+        if is_out_of_memory(error):
+            folder.finish("failed", error=OUT_OF_MEMORY)
+            raise OutOfMemory(OUT_OF_MEMORY) from error
         folder.finish("failed", error=f"{type(error).__name__}: {error}")
         raise
     folder.finish("succeeded")
@@ -165,14 +186,11 @@ def run_training(options: argparse.Namespace) -> int:
 
 
 def train(config: RunConfig, options: argparse.Namespace, folder: Any) -> None:
-    from transformers.utils import logging  # noqa: PLC0415 - slow to load: not for --help
-
     from app.trainer import dpo, ppo, reward, sft  # noqa: PLC0415
     from app.trainer.lm import pick_device  # noqa: PLC0415
     from app.trainer.optimization import any_process, start_processes  # noqa: PLC0415
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    quiet()
     accelerator = start_processes(pick_device(options.device))
     folder.agree = lambda flag: any_process(accelerator, flag=flag)
     folder.check()
@@ -219,6 +237,7 @@ def read_settings(file: Path) -> dict[str, Any]:
 def run_new(options: argparse.Namespace) -> int:
     from app.trainer.new_model import new_model  # noqa: PLC0415 - torch loads here
 
+    quiet()
     new_model(
         options.size,
         options.corpus,
@@ -235,6 +254,7 @@ def run_new(options: argparse.Namespace) -> int:
 def run_score(options: argparse.Namespace) -> int:
     from app.trainer.score import score_file  # noqa: PLC0415 - torch loads here
 
+    quiet()
     score_file(
         options.model,
         options.file,
@@ -249,6 +269,7 @@ def run_generate(options: argparse.Namespace) -> int:
     from app.trainer.generate import generate_file  # noqa: PLC0415 - torch loads here
     from app.trainer.rollout import Sampling  # noqa: PLC0415
 
+    quiet()
     generate_file(
         options.model,
         options.file,

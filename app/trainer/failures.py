@@ -1,5 +1,8 @@
 """How a run can end early: each with its exit code and one sentence that says what to change."""
 
+import signal
+from types import FrameType
+
 
 class Failure(Exception):
     """The base of the four; `str(error)` is for people."""
@@ -43,3 +46,27 @@ OUT_OF_MEMORY = (
     "gradient_accumulation_steps to keep the batch), set gradient_checkpointing=true or "
     "bf16=true, shorten max_length, or train an adapter with lora_r=16."
 )
+
+
+class Signals:
+    """Remembers SIGTERM and Ctrl-C until a loop asks; a second one ends the process at once."""
+
+    def __init__(self) -> None:
+        self.came = False
+
+    def listen(self) -> None:
+        signal.signal(signal.SIGTERM, self._remember)
+        signal.signal(signal.SIGINT, self._remember)
+
+    def check(self, sentence: str) -> None:
+        """Raise `Cancelled` once one has come."""
+        if self.came:
+            raise Cancelled(sentence)
+
+    def _remember(self, number: int, _frame: FrameType | None) -> None:
+        if self.came:
+            raise SystemExit(128 + number)
+        self.came = True
+
+
+signals = Signals()

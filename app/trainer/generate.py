@@ -10,9 +10,9 @@ from app.trainer import lm as models
 from app.trainer.batches import Example, encode_prompt
 from app.trainer.chat import BadConversation, ChatFormat
 from app.trainer.dataset import parse_line, prompt_row, read_lines
-from app.trainer.failures import BadInput
+from app.trainer.failures import BadInput, signals
 from app.trainer.rollout import Sampling, generate, noise_seed
-from app.trainer.run_folder import Progress, signals
+from app.trainer.run_folder import Progress
 
 ANSWERS = frozenset({"responses", "annotations", "gold", "chosen", "rejected", "completion"})
 TRIES = 4  # an empty response cannot be judged: draw again, at most this often
@@ -51,7 +51,6 @@ def generate_file(
     name = source or f"model:{Path(model).resolve().name if Path(model).is_dir() else model}"
     chunk = max(1, batch_size // n) * 4  # prompts written at once
     start = kept_lines(output, chunk) if output else 0
-    signals.listen()
     progress = Progress("generate", len(prompts))
     stream = output.open("a", encoding="utf-8") if output else sys.stdout
     try:

@@ -15,10 +15,10 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from app.trainer.chat import BadConversation, ChatFormat, Message
 from app.trainer.dataset import as_messages, as_reply, read_records
-from app.trainer.failures import BadInput, Cancelled, Diverged
-from app.trainer.lm import pick_device
+from app.trainer.failures import BadInput, Cancelled, Diverged, signals
+from app.trainer.lm import autocast, pick_device
 from app.trainer.optimization import seed_everything
-from app.trainer.run_folder import Progress, signals
+from app.trainer.run_folder import Progress
 
 PAD, END = "<|pad|>", "<|end|>"
 ROLES = ("system", "user", "assistant")
@@ -51,6 +51,7 @@ SIZES = {
     "small": Size(6144, 256, 6, 8, 704, 600),  # about 6.5 M parameters
 }
 CONTEXT, BLOCK, BATCH = 2048, 256, 16
+MIN_STEPS, EPOCHS = 60, 12  # of a model whose number of steps is not given
 
 
 def new_model(
@@ -71,10 +72,8 @@ def new_model(
 
     """
     shape = SIZES[size]
-    steps = shape.steps if steps is None else steps
     if (output / "config.json").exists():
         raise BadInput(f"{output} already holds a model. Choose another --output.")
-    signals.listen()
     seed_everything(seed)
     documents = [document for file in corpus for document in read_documents(file)]
     if sum(len(d) if isinstance(d, str) else 1 for d in documents) == 0:
@@ -82,7 +81,10 @@ def new_model(
     tokenizer = make_tokenizer(documents, vocab_size or shape.vocabulary)
     lm: Any = make_lm(shape, tokenizer)
     lm.to(pick_device(device))
-    train_on_text(lm, token_stream(documents, tokenizer), steps, learning_rate, seed)
+    stream = token_stream(documents, tokenizer)
+    if steps is None:  # a small corpus is known by heart soon
+        steps = min(shape.steps, max(MIN_STEPS, EPOCHS * len(stream) // (BATCH * BLOCK)))
+    train_on_text(lm, stream, steps, learning_rate, seed)
     partial = output.with_name(f".{output.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -226,6 +228,7 @@ def train_on_text(
     warmup = max(1, steps // 20)
     block = min(BLOCK, len(stream) - 1)
     progress = Progress("new model", steps)
+    fast = lm.device.type == "cuda" or bool(torch.cpu._is_avx512_bf16_supported())  # noqa: SLF001
     lm.train()
     began = time.perf_counter()
     for step in range(1, steps + 1):
@@ -235,7 +238,8 @@ def train_on_text(
         batch = torch.stack([stream[s : s + block + 1] for s in starts]).to(lm.device)
         rise, fall = step / warmup, 0.5 * (1 + math.cos(math.pi * step / steps))
         optimizer.param_groups[0]["lr"] = learning_rate * min(rise, max(fall, 0.1))
-        logits = lm(input_ids=batch[:, :-1], use_cache=False).logits
+        with autocast(lm.device, bf16=fast):
+            logits = lm(input_ids=batch[:, :-1], use_cache=False).logits
         loss = F.cross_entropy(logits.flatten(0, 1).float(), batch[:, 1:].flatten())
         loss.backward()
         torch.nn.utils.clip_grad_norm_(lm.parameters(), 1.0)

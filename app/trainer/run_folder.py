@@ -2,19 +2,17 @@
 
 import json
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
 
 from app.run_config import RunConfig, to_mapping
 from app.trainer.card import model_card
-from app.trainer.failures import BadInput, Cancelled
+from app.trainer.failures import BadInput, Cancelled, signals
 
 # Settings that may differ between a run and its resumption: they change no update.
 FREE_ON_RESUME = frozenset(
@@ -26,30 +24,6 @@ FREE_ON_RESUME = frozenset(
 
 # What a folder has once a run has really begun.
 TRAINED = ("metrics.jsonl", "checkpoints", "model")
-
-
-class Signals:
-    """Remembers SIGTERM and Ctrl-C until a loop asks; a second one ends the process at once."""
-
-    def __init__(self) -> None:
-        self.came = False
-
-    def listen(self) -> None:
-        signal.signal(signal.SIGTERM, self._remember)
-        signal.signal(signal.SIGINT, self._remember)
-
-    def check(self, sentence: str) -> None:
-        """Raise `Cancelled` once one has come."""
-        if self.came:
-            raise Cancelled(sentence)
-
-    def _remember(self, number: int, _frame: FrameType | None) -> None:
-        if self.came:
-            raise SystemExit(128 + number)
-        self.came = True
-
-
-signals = Signals()
 
 
 class RunFolder:

@@ -11,9 +11,9 @@ from app.trainer import lm as models
 from app.trainer.batches import Example, encode_responses
 from app.trainer.chat import BadConversation
 from app.trainer.dataset import Row, as_reply, need, parse_line, prompt_row, read_lines
-from app.trainer.failures import BadInput
+from app.trainer.failures import BadInput, signals
 from app.trainer.rollout import RewardModel
-from app.trainer.run_folder import Progress, signals
+from app.trainer.run_folder import Progress
 
 
 def score_file(
@@ -36,7 +36,6 @@ def score_file(
     loaded = models.load_reward_model(model, tokenizer, role="reward model", fresh=False)
     limit = models.context_limit(loaded)
     reward = RewardModel(loaded.to(models.pick_device(device)), tokenizer, max_tokens=2048)
-    signals.listen()
     progress = Progress("score", len(rows))
     with contextlib.ExitStack() as stack:
         stream: Any = sys.stdout

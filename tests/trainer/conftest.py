@@ -12,8 +12,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="the trainer needs the train extra")
 
 from app.trainer.__main__ import main  # noqa: E402
+from app.trainer.failures import signals  # noqa: E402
 from app.trainer.new_model import Size, make_lm, make_tokenizer, read_documents  # noqa: E402
-from app.trainer.run_folder import signals  # noqa: E402
 from tests.trainer import manners  # noqa: E402
 
 MICRO = Size(vocabulary=400, hidden=32, layers=2, heads=2, inner=64, steps=0)
