@@ -358,12 +358,12 @@ class Cluster:
         )
 
     def _advice(self) -> str:
-        if os.geteuid() == 0:
-            return (
-                f" (As root, the database runs as the account {self.account.pw_name}; an ordinary "
-                "user, or a clone outside root's own folder, needs no such change.)"
-            )
-        return ""
+        if os.geteuid() != 0:
+            return ""
+        return (
+            f" (PostgreSQL refuses to run as root, so it runs as {self.account.pw_name} here. What "
+            "always works: an ordinary user, or another server named in DATABASE_URL.)"
+        )
 
 
 def binaries() -> Path:

@@ -12,8 +12,8 @@ from app.accounts import queries, rules
 from app.accounts.models import ApiToken, LoginSession, RateLimit, User
 from app.accounts.service.audit_log import audit
 from app.accounts.service.passwords import (
-    NOBODY,
     hash_password,
+    nobodys_hash,
     password_matches,
     require_good_password,
 )
@@ -61,7 +61,7 @@ def sign_in(session: Session, *, email: str, password: str, address: str, now: d
             f"Too many tries. Wait {seconds} seconds and try again.", retry_after=seconds
         )
     user = queries.user_by_email(session, email)
-    known = user.password_hash if user is not None and user.password_hash else NOBODY
+    known = user.password_hash if user is not None and user.password_hash else nobodys_hash()
     is_right = password_matches(password, known)
     if user is None or user.password_hash is None or not is_right:
         raise Unauthenticated("This address and password do not belong together.")

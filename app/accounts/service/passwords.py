@@ -1,5 +1,6 @@
 """Passwords: argon2id, checked in constant time whether or not there is such a person."""
 
+from functools import cache
 from threading import BoundedSemaphore
 
 from argon2 import PasswordHasher
@@ -10,7 +11,15 @@ from app.errors import Invalid
 
 HASHER = PasswordHasher()  # argon2id, RFC 9106's second recommended setting: 64 MiB, t = 3
 HASHING = BoundedSemaphore(2)  # 64 MiB each: a burst of sign-ins must not eat the memory
-NOBODY = HASHER.hash("nobody")  # an unknown address costs as much time as a wrong password
+
+
+@cache
+def nobodys_hash() -> str:
+    """What an unknown address is checked against, so that it costs as much as a wrong password.
+
+    Made on first use: every process imports this, and few check passwords.
+    """
+    return hash_password("nobody")
 
 
 def hash_password(password: str) -> str:
