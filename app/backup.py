@@ -30,7 +30,7 @@ from app import artifacts
 from app.config import Settings
 from app.errors import Conflict, Invalid, NotFound
 from app.postgres import configured
-from app.postgres.cluster import binaries
+from app.postgres.machine import binaries
 from app.schema import is_at_head, is_known, migrate
 from app.supervisor import only_one
 

