@@ -41,7 +41,7 @@ PAGES: list[APIRouter] = [
     corpus_pages.router,
     quality_pages.router,
     datasets_pages.router,
-    runs_pages.router,
+    *runs_pages.routers,
 ]
 API: list[APIRouter] = [
     annotation_api.router,

@@ -149,7 +149,7 @@ class GenerationForm(BaseModel):
     temperature: str = "0.8"
     top_p: str = "1"
     max_new_tokens: str = "128"
-    max_prompts: str = "50"
+    max_prompts: str = ""
     seed: str = "42"
 
     def body(self) -> GenerationBody:

@@ -25,7 +25,13 @@ ROLES = {
     Who.OWNER: {"ana"},
     Who.SIGNED_IN: {"ana", "rui", "ada", "vic", "sam"},
 }
-BODIES = {"POST /api/v1/runs": lambda ids: {"kind": "reward", "snapshot_id": ids["snapshot_id"]}}
+BODIES = {
+    "POST /api/v1/runs": lambda ids: {
+        "kind": "reward",
+        "snapshot_id": ids["snapshot_id"],
+        "base": {"new": "tiny"},
+    }
+}
 
 
 def routes():

@@ -11,7 +11,7 @@ from app.runs.auth import PageCheckpoint
 from app.runs.models import Run
 from app.web import render
 
-router = APIRouter()
+router = APIRouter(include_in_schema=False)
 
 
 @router.get("/projects/{project_id}/checkpoints/{checkpoint_id}", name="checkpoint")

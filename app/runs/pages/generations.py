@@ -19,14 +19,18 @@ from app.runs.models import Checkpoint
 from app.runs.schemas import GenerationForm
 from app.web import redirect, render
 
-router = APIRouter()
+router = APIRouter(include_in_schema=False)
+
+FEW = "50"  # prompts that the form proposes: enough to judge in a sitting
 
 
 @router.get("/projects/{project_id}/generations/new", name="new_generation")
 def new_generation(
     request: Request, session: SessionDep, project: AdminProject, checkpoint: str = ""
 ) -> HTMLResponse:
-    return _form(request, session, project, GenerationForm(checkpoint_id=checkpoint))
+    return _form(
+        request, session, project, GenerationForm(checkpoint_id=checkpoint, max_prompts=FEW)
+    )
 
 
 @router.post(

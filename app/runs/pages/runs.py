@@ -27,7 +27,7 @@ from app.runs.models import Checkpoint, Run, RunKind
 from app.runs.schemas import ChainForm, LaunchForm
 from app.web import redirect, render
 
-router = APIRouter()
+router = APIRouter(include_in_schema=False)
 
 KINDS = [(kind, rules.NAMES[kind], rules.ABOUT[kind]) for kind in RunKind]
 
