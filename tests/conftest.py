@@ -24,7 +24,7 @@ from app.db import SessionLocal, connect, database_now, get_now
 from app.main import create_app
 from app.projects.models import Project
 from app.schema import migrate
-from app.web.protection import SESSION_COOKIE
+from app.web.protection import SESSION_COOKIE, form_token_for
 from tests.people import People, make_noise, make_people
 
 
@@ -199,8 +199,7 @@ def sign_in(app: FastAPI, session: Session) -> Callable[[User], TestClient]:
         session.commit()
         client = TestClient(app, base_url="https://testserver", follow_redirects=False)
         client.cookies.set(SESSION_COOKIE, token)
-        page = client.get("/account").text
-        client.headers["X-Form-Token"] = page.split('name="form-token" content="')[1].split('"')[0]
+        client.headers["X-Form-Token"] = form_token_for(token)
         return client
 
     return browser_of

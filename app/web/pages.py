@@ -14,7 +14,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup
 from starlette.responses import HTMLResponse, RedirectResponse
-from starlette.routing import NoMatchFound
 
 from app.web.protection import CHART_POLICY, form_token_of
 from app.web.text import markdown
@@ -91,10 +90,7 @@ def form_token_field(context: Context) -> Markup:
 @pass_context
 def url(context: Context, name: str, **path_params: Any) -> str:
     request: Request = context["request"]
-    try:
-        return str(request.app.url_path_for(name, **path_params))
-    except NoMatchFound:  # TEMPORARY while pages are being built
-        return f"#missing-{name}"
+    return str(request.app.url_path_for(name, **path_params))
 
 
 def make_environment() -> Environment:

@@ -30,10 +30,15 @@ CHART_POLICY = PAGE_POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe
 )
 
 
+def form_token_for(cookie: str) -> str:
+    """The token that a form of the browser with this session cookie must carry."""
+    return hmac.new(cookie.encode(), b"form", hashlib.sha256).hexdigest()
+
+
 def form_token_of(request: Request) -> str:
-    """The token that a form of this signed-in browser must carry; empty when nobody is."""
-    cookie = request.cookies.get(SESSION_COOKIE, "")
-    return hmac.new(cookie.encode(), b"form", hashlib.sha256).hexdigest() if cookie else ""
+    """The token of the browser that asks; empty when nobody is signed in."""
+    cookie = request.cookies.get(SESSION_COOKIE)
+    return form_token_for(cookie) if cookie else ""
 
 
 def comes_from_here(request: Request) -> bool:

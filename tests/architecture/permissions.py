@@ -64,6 +64,11 @@ PERMISSIONS = {
     "GET /api/v1/projects/{project_id}/members": Who.ADMIN,
     "PUT /api/v1/projects/{project_id}/members/{email}": Who.ADMIN,
     # corpus
+    "GET /projects/{project_id}/data": Who.VIEWER,
+    "GET /projects/{project_id}/prompts/{prompt_id}": Who.VIEWER,
+    "POST /projects/{project_id}/imports": Who.ADMIN,
+    "GET /projects/{project_id}/imports/{import_id}": Who.VIEWER,
+    "POST /projects/{project_id}/imports/{import_id}/cancel": Who.ADMIN,
     "POST /api/v1/projects/{project_id}/imports": Who.ADMIN,
     "GET /api/v1/projects/{project_id}/imports": Who.VIEWER,
     "GET /api/v1/imports/{import_id}": Who.VIEWER,

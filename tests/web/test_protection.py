@@ -11,6 +11,7 @@ TOKEN_FORM = {"name": "script", "days": "1"}
 def test_a_write_needs_the_token_of_our_own_page(sign_in, ana):
     browser = sign_in(ana)
     token = browser.headers.pop("X-Form-Token")
+    assert f'name="form_token" value="{token}"' in browser.get("/account").text
 
     refused = browser.post("/account/tokens", data=TOKEN_FORM)
     assert refused.status_code == 403
