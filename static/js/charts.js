@@ -13,6 +13,13 @@ export function colours() {
   };
 }
 
+// A colour of the style sheet (#rrggbb) with another mixed in.
+export function mix(one, other, share) {
+  const parts = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
+  const [a, b] = [parts(one), parts(other)];
+  return `rgb(${a.map((value, index) => Math.round(value + share * (b[index] - value))).join(", ")})`;
+}
+
 // Plotly reads a little HTML in labels; what people typed is text.
 export const plain = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 

@@ -1,6 +1,6 @@
 // The charts of a project's dashboard: each answers the question in its title.
 
-import { drawAll, plain, shorten } from "./charts.js";
+import { drawAll, mix, plain, shorten } from "./charts.js";
 
 const percent = { tickformat: ".0%", range: [0, 1.02] };
 
@@ -75,7 +75,8 @@ function matrix({ names, percent: shares, tasks }, colour, wide) {
   return {
     traces: [{
       type: "heatmap", z: shares, x: place, y: place, zmin: 0, zmax: 1, xgap: 2, ygap: 2, hoverongaps: false,
-      colorscale: [[0, colour.sunken], [1, colour.main]],
+      colorscale: [[0, colour.sunken], [1, mix(colour.main, colour.surface, 0.45)]],
+      textfont: { color: colour.text },
       colorbar: { tickformat: ".0%", thickness: 10, outlinewidth: 0, len: 0.9 },
       text: shares.map((row) => row.map((share) => (share === null || !few ? "" : `${Math.round(100 * share)}`))), texttemplate: "%{text}",
       customdata: shares.map((row, i) => row.map((_, j) => `${plain(names[i])} and ${plain(names[j])}: ${tasks[i][j]} tasks`)),

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from sqlalchemy.orm import Session
 
 from app.accounts.models import Role, User
+from app.annotation.service.gold import restand
 from app.db import database_now
 from app.projects.models import Membership, Project, Standing
-from app.quality.service.review import rescore, suspend_disputed_gold
+from app.quality.queries.review import responses_of
+from app.quality.service.review import suspend_disputed_gold
 from app.tasks.models import GoldKey, Task
 from tests.factories import make_annotation, make_member, make_task, make_user
 from tests.people import People
@@ -49,19 +51,39 @@ def test_people_who_fail_gold_do_not_dispute_it(session: Session, people: People
 
 
 def test_scores_are_corrected_when_gold_is_suspended(session: Session, people: People):
-    (user,) = crowd(session, people.project, 1)
-    keys = []
-    for _ in range(12):
-        gold = make_task(session, people.project, prefers=[[0, 1]])
-        answer(session, gold, [user], [False])
-        keys.append(session.get(GoldKey, gold.id))
-    rescore(session, project=people.project)
-    member = session.get(Membership, (people.project.id, user.id))
-    assert (member.gold_seen, member.gold_passed) == (12, 0)
-    assert member.standing is Standing.FAILED
-    for key in keys[:11]:
-        key.suspended_at = database_now(session)
-    session.flush()
-    rescore(session, project=people.project)
-    assert (member.gold_seen, member.gold_passed) == (1, 0)
-    assert member.standing is not Standing.FAILED
+    users = crowd(session, people.project, 6)
+    ida = users[5]
+    for _ in range(12):  # gold that everybody else passes
+        answer(session, make_task(session, people.project, prefers=[[0, 1]]), [ida], [True])
+    disputed = [make_task(session, people.project, prefers=[[0, 1]]) for _ in range(3)]
+    for gold in disputed:
+        answer(session, gold, users, [False] * 6)
+    now = database_now(session)
+    restand(session, project=people.project, user_ids={ida.id}, now=now)
+    member = session.get(Membership, (people.project.id, ida.id), populate_existing=True)
+    assert (member.gold_seen, member.gold_passed) == (15, 12)
+    found = suspend_disputed_gold(session, project=people.project, now=now)
+    assert set(found) == {gold.id for gold in disputed}
+    session.refresh(member)
+    assert (member.gold_seen, member.gold_passed) == (12, 12)
+    # Whoever submits next is counted anew; what is suspended stays out.
+    restand(session, project=people.project, user_ids={ida.id}, now=now)
+    session.refresh(member)
+    assert (member.gold_seen, member.gold_passed) == (12, 12)
+
+
+def test_setting_the_key_again_brings_gold_back(session: Session, people: People, api):
+    users = crowd(session, people.project, 5)
+    gold = make_task(session, people.project, prefers=[[0, 1]])
+    answer(session, gold, users, [False] * 5)
+    suspend_disputed_gold(session, project=people.project, now=database_now(session))
+    session.commit()
+    first, second = (str(response.id) for response in responses_of(session, task=gold))
+    reply = api(people.ada).put(
+        f"/api/v1/tasks/{gold.id}/gold", json={"prefers": [[second, first]]}
+    )
+    assert reply.status_code == 200, reply.text
+    session.expire_all()
+    assert session.get(GoldKey, gold.id).suspended_at is None
+    member = session.get(Membership, (people.project.id, users[0].id))
+    assert (member.gold_seen, member.gold_passed) == (1, 1)

@@ -98,7 +98,7 @@ def test_an_empty_project_says_what_to_do(session: Session, people: People, sign
     make_task(session, people.project, wanted=3)
     session.commit()
     page = ada.get(f"/projects/{people.project.id}").text
-    assert "1 tasks wait for 3 judgements" in page
+    assert "Tasks waiting: 1; judgements wanted: 3." in page
     assert "data-chart" not in page
 
 

@@ -16,7 +16,7 @@ from app.projects.models import Membership, Project, Standing
 from app.tasks import queries as task_queries
 from app.tasks import rules as task_rules
 from app.tasks import service as tasks
-from app.tasks.models import Task
+from app.tasks.models import GoldKey, Task
 from app.tasks.schemas import Gold
 
 PAUSED_BECAUSE = (
@@ -84,7 +84,7 @@ def restand(
     now: datetime,
     may_pause: bool = False,
 ) -> None:
-    """Recount people's gold answers, and what follows: standing, gold share, pause."""
+    """Recount people's answers to gold in force, and what follows: standing, gold share, pause."""
     if not user_ids:
         return
     tally = (
@@ -93,12 +93,14 @@ def restand(
             func.count().label("seen"),
             func.count().filter(Annotation.gold_passed.is_(True)).label("passed"),
         )
+        .join(GoldKey, GoldKey.task_id == Annotation.task_id)
         .where(
             Annotation.project_id == project.id,
             Annotation.user_id.in_(user_ids),
             Annotation.gold_passed.is_not(None),
             Annotation.is_current.is_(True),
             Annotation.is_repeat.is_(False),
+            GoldKey.suspended_at.is_(None),
         )
         .group_by(Annotation.user_id)
     )

@@ -1,5 +1,6 @@
 """The people of a project as quality sees them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -51,25 +52,14 @@ def people_of(session: Session, *, project: Project) -> list[Person]:
     return [Person(**row._mapping) for row in rows]  # noqa: SLF001 – public, despite its name
 
 
-def gold_scores(session: Session, *, project: Project) -> dict[UUID, tuple[int, int]]:
-    """(seen, passed) per person, from her current answers to gold that is not suspended."""
-    rows = session.execute(
-        select(
-            Annotation.user_id,
-            func.count(),
-            func.count().filter(Annotation.gold_passed.is_(True)),
+def people_who_answered(session: Session, *, task_ids: Sequence[UUID]) -> set[UUID]:
+    """Everybody whose score depends on one of these gold tasks."""
+    answered = session.scalars(
+        select(Annotation.user_id).where(
+            Annotation.task_id.in_(task_ids), Annotation.gold_passed.is_not(None)
         )
-        .join(GoldKey, GoldKey.task_id == Annotation.task_id)
-        .where(
-            Annotation.project_id == project.id,
-            Annotation.is_current,
-            ~Annotation.is_repeat,
-            Annotation.gold_passed.is_not(None),
-            GoldKey.suspended_at.is_(None),
-        )
-        .group_by(Annotation.user_id)
     )
-    return {user_id: (seen, passed) for user_id, seen, passed in rows if user_id}
+    return {user_id for user_id in answered if user_id}
 
 
 def n_gold(session: Session, *, project: Project) -> int:

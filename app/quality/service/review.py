@@ -9,14 +9,15 @@ from sqlalchemy.orm import Session
 
 from app.accounts.models import User
 from app.accounts.service import audit
+from app.annotation.service.gold import restand
 from app.errors import Invalid
-from app.projects.models import Membership, Project, Standing
+from app.projects.models import Membership, Project
 from app.quality.models import Adjudication
 from app.quality.queries import people as queries
 from app.quality.queries.review import adjudications_of, responses_of
 from app.quality.rules import review as rules
 from app.tasks.models import GoldKey, Task, TaskKind
-from app.tasks.rules import standing
+from app.tasks.service import try_lock_opening
 
 LONGEST_REASON = 4_000
 
@@ -78,53 +79,43 @@ def _says_the_same(earlier: Adjudication, ranks: Sequence[int], reason: str, by:
 def suspend_disputed_gold(session: Session, *, project: Project, now: datetime) -> list[UUID]:
     """Take gold that many good annotators fail out of scoring until a reviewer has looked at it.
 
-    Answers the tasks suspended now; everybody's score is corrected when there are any.
+    Answers the tasks suspended now, none while an import is under way; everybody's score is
+    corrected. A pause is an admin's to lift.
     """
-    suspended = []
-    for gold in queries.gold_answers(session, project=project):
-        if not rules.is_disputed(judged=gold.judged, failed=gold.failed):
-            continue
-        changed = session.scalar(
+    disputed = [
+        gold
+        for gold in queries.gold_answers(session, project=project)
+        if gold.suspended_at is None and rules.is_disputed(judged=gold.judged, failed=gold.failed)
+    ]
+    if not disputed or not try_lock_opening(session, project=project):
+        return []
+    session.execute(  # before tasks and their keys, as everywhere
+        select(Membership.user_id)
+        .where(Membership.project_id == project.id)
+        .order_by(Membership.user_id)
+        .with_for_update(key_share=True)
+    )
+    suspended = [
+        gold
+        for gold in disputed
+        if session.scalar(
             update(GoldKey)
             .where(GoldKey.task_id == gold.task_id, GoldKey.suspended_at.is_(None))
             .values(suspended_at=now)
             .returning(GoldKey.task_id)
         )
-        if changed is not None:
-            suspended.append(changed)
-            audit(
-                session,
-                user=None,
-                action="gold.suspend",
-                target=str(changed),
-                project_id=project.id,
-                judged=gold.judged,
-                failed=gold.failed,
-            )
-    if suspended:
-        rescore(session, project=project)
-    return suspended
-
-
-def rescore(session: Session, *, project: Project) -> None:
-    """Count everybody's gold answers anew, suspended gold left out.
-
-    A standing that has become better is restored; a pause is an admin's to lift.
-    """
-    members = session.scalars(
-        select(Membership)
-        .where(Membership.project_id == project.id)
-        .order_by(Membership.user_id)
-        # A submission adds to these counts: it waits, or we count what it wrote.
-        .with_for_update()
-    ).all()
-    scores = queries.gold_scores(session, project=project)
-    for member in members:
-        seen, passed = scores.get(member.user_id, (0, 0))
-        if (member.gold_seen, member.gold_passed) == (seen, passed):
-            continue
-        member.gold_seen, member.gold_passed = seen, passed
-        verdict = standing(seen=seen, passed=passed, threshold=project.gold_threshold)
-        member.standing = Standing(verdict)
-        if member.standing is Standing.GOOD:
-            member.gold_share = None
+    ]
+    for gold in suspended:
+        audit(
+            session,
+            user=None,
+            action="gold.suspend",
+            target=str(gold.task_id),
+            project_id=project.id,
+            judged=gold.judged,
+            failed=gold.failed,
+        )
+    task_ids = [gold.task_id for gold in suspended]
+    answered = queries.people_who_answered(session, task_ids=task_ids)
+    restand(session, project=project, user_ids=answered, now=now)
+    return task_ids
