@@ -32,12 +32,16 @@ class _Stopped(Exception):
 
 @queue.task(name=JobName.SNAPSHOT, pass_context=True)
 def snapshot(context: JobContext, *, snapshot_id: str) -> None:
-    """Freeze one snapshot; a worker that is told to stop puts it back into the queue."""
+    """Freeze one snapshot."""
+    freeze_snapshot(UUID(snapshot_id), stopping=context.additional_context["stopping"])
+
+
+def freeze_snapshot(snapshot_id: UUID, *, stopping: threading.Event) -> None:
+    """Freeze a queued snapshot; once `stopping` is set, put it back for another worker."""
     with transaction() as session:
-        lease = datasets.start(session, snapshot_id=UUID(snapshot_id))
+        lease = datasets.start(session, snapshot_id=snapshot_id)
     if lease is None:
         return
-    stopping = context.additional_context.get("stopping") or threading.Event()
     pulse = Pulse(lambda session: datasets.hold(session, lease=lease), stopping=stopping)
 
     def beat() -> None:
@@ -50,7 +54,7 @@ def snapshot(context: JobContext, *, snapshot_id: str) -> None:
         with pulse:
             build(lease, beat=beat)
     except LeaseLost:
-        log.warning("lost the snapshot to another attempt", snapshot_id=snapshot_id)
+        log.warning("lost the snapshot to another attempt", snapshot_id=str(snapshot_id))
     except _Stopped:
         with transaction() as session:
             datasets.give_back(session, lease=lease)

@@ -1,0 +1,158 @@
+"""The job with real connections: one moment, one attempt, one worker after another."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from sqlalchemy import text
+
+from app import artifacts
+from app.accounts.models import Role
+from app.config import settings
+from app.datasets import service
+from app.datasets.models import Snapshot
+from app.datasets.queries import see_one_moment
+from app.datasets.schemas import Recipe
+from app.db import JobState, transaction
+from app.errors import LeaseLost
+from app.projects.models import Project
+from app.tasks.models import Task
+from app.worker.snapshots import build, freeze_snapshot
+from tests.datasets.frozen import rows_of
+from tests.factories import make_annotation, make_member, make_project, make_task, make_user
+
+pytestmark = pytest.mark.concurrency
+
+
+@pytest.fixture
+def project_id(concurrency_engine):
+    with transaction() as session:
+        ada, ana = make_user(session, "Ada", role=Role.ADMIN), make_user(session, "Ana")
+        project = make_project(session, "Kitchen help", by=ada)
+        make_member(session, project, ana, Role.ANNOTATOR)
+        for number in range(20):
+            task = make_task(session, project, prompt=f"Question {number}", wanted=2)
+            make_annotation(session, task, ana, ranks=[1, 2])
+        return project.id
+
+
+def asked_for(project_id, *, queued=True):
+    with transaction() as session:
+        project = session.get_one(Project, project_id)
+        return service.request(
+            session, project=project, recipe=Recipe(test_share=0), queued=queued
+        ).id
+
+
+def as_it_is(snapshot_id):
+    with transaction() as session:
+        snapshot = session.get_one(Snapshot, snapshot_id)
+        session.expunge(snapshot)
+        return snapshot
+
+
+def jobs():
+    with transaction() as session:
+        statement = text("SELECT args ->> 'snapshot_id' FROM procrastinate_jobs ORDER BY id")
+        return list(session.scalars(statement))
+
+
+def test_a_worker_takes_the_job_and_registers_the_files(project_id, concurrency_engine, tmp_path):
+    snapshot_id = asked_for(project_id)
+    url = concurrency_engine.url.render_as_string(hide_password=False)
+    script = f"from app.worker.main import run; run({url!r})"
+    own = {
+        "TOUCHSTONE_HOME": str(settings.home_path),
+        "TOUCHSTONE_ARTIFACTS": settings.artifacts_url,
+    }
+    with (
+        (tmp_path / "worker.log").open("wb") as log,
+        subprocess.Popen(
+            [sys.executable, "-c", script], env=os.environ | own, stdout=log, stderr=log
+        ) as worker,
+    ):
+        deadline = time.monotonic() + 60
+        while not as_it_is(snapshot_id).state.is_final and time.monotonic() < deadline:
+            time.sleep(0.1)
+        worker.terminate()
+    made = as_it_is(snapshot_id)
+    assert (made.state, made.attempt, made.error) == (JobState.SUCCEEDED, 1, None)
+    assert len(rows_of(made, "preference")) == 20
+    assert not list((artifacts.local_path("") / ".work").iterdir())
+
+
+def test_a_snapshot_shows_one_moment_whatever_is_judged_meanwhile(project_id, tmp_path):
+    """Rui judges everything the other way round while the first prompt is read."""
+
+    def judge_everything():
+        nonlocal has_judged
+        if not has_judged:
+            has_judged = True
+            with transaction() as session:
+                rui = make_user(session, "Rui")
+                for task in session.query(Task).where(Task.project_id == project_id):
+                    make_annotation(session, task, rui, ranks=[2, 1])
+
+    has_judged = False
+    with transaction() as session:
+        see_one_moment(session)
+        frozen = service.freeze(
+            session,
+            project=session.get_one(Project, project_id),
+            recipe=Recipe(),
+            folder=tmp_path / "one",
+            beat=judge_everything,
+        )
+    assert has_judged
+    assert frozen.counts["judgements"]["read"] == 20
+    assert frozen.counts["comparisons"]["included"] == 20
+
+
+def test_a_worker_that_is_told_to_stop_hands_the_snapshot_on(project_id):
+    snapshot_id = asked_for(project_id)
+    stopping = threading.Event()
+    stopping.set()
+    freeze_snapshot(snapshot_id, stopping=stopping)
+    given_back = as_it_is(snapshot_id)
+    assert (given_back.state, given_back.path) == (JobState.QUEUED, None)
+    assert jobs() == [str(snapshot_id)] * 2
+    freeze_snapshot(snapshot_id, stopping=threading.Event())
+    assert as_it_is(snapshot_id).state is JobState.SUCCEEDED
+
+
+def test_a_worker_that_wakes_up_late_changes_nothing(project_id):
+    snapshot_id = asked_for(project_id, queued=False)
+    with transaction() as session:
+        old = service.start(session, snapshot_id=snapshot_id)
+    taken = False
+
+    def another_takes_over():
+        nonlocal taken
+        if not taken:
+            taken = True
+            freeze_snapshot(snapshot_id, stopping=threading.Event())
+
+    with pytest.raises(LeaseLost):
+        build(old, beat=another_takes_over)
+    made = as_it_is(snapshot_id)
+    assert (made.state, made.attempt) == (JobState.SUCCEEDED, 2)
+    assert made.path == f"snapshots/{snapshot_id}/attempt-2"
+    assert not artifacts.exists(f"snapshots/{snapshot_id}/attempt-1")
+    freeze_snapshot(snapshot_id, stopping=threading.Event())
+    assert as_it_is(snapshot_id).attempt == 2
+
+
+def test_a_full_disk_ends_in_a_sentence(project_id, monkeypatch, tmp_path):
+    """The store's root is a file, so nothing can be written into it."""
+    root = tmp_path / "no-folder"
+    root.write_text("")
+    monkeypatch.setitem(settings.__dict__, "artifacts_url", root.as_uri())
+    snapshot_id = asked_for(project_id)
+    freeze_snapshot(snapshot_id, stopping=threading.Event())
+    failed = as_it_is(snapshot_id)
+    assert failed.state is JobState.FAILED
+    assert "could not be written" in failed.error
+    assert "artifact store" in failed.error
