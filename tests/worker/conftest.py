@@ -1,8 +1,6 @@
 """A project with a stored snapshot in a database of its own, and ways to run its jobs."""
 
 import json
-import os
-import subprocess
 import sys
 import threading
 import time
@@ -22,6 +20,9 @@ from app.runs.schemas import RunBody
 from app.worker import generation, process, training
 from tests.factories import make_member, make_project, make_user
 from tests.runs.factories import store_snapshot
+from tests.worker.processes import start_worker, tiny_lm
+
+__all__ = ["start_worker", "tiny_lm"]  # fixtures
 
 FAKE = (sys.executable, str(Path(__file__).with_name("fake_trainer.py")))
 
@@ -109,19 +110,3 @@ def workshop(
     yield workshop
     for thread in workshop.threads:
         thread.join(30)
-
-
-@pytest.fixture(scope="session")
-def tiny_lm(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A language model from scratch that has seen next to nothing, in a folder."""
-    folder = tmp_path_factory.mktemp("tiny")
-    corpus = folder / "corpus.txt"
-    corpus.write_text("\n\n".join(f"There are {n} eggs in box {n}, thank you." for n in range(40)))
-    command = [sys.executable, "-m", "app.trainer", "new", "--size", "tiny", "--steps", "2"]
-    subprocess.run(
-        [*command, "--corpus", str(corpus), "--output", str(folder / "model")],
-        check=True,
-        capture_output=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-    return str(folder / "model")

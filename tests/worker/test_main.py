@@ -1,56 +1,22 @@
 """The worker as a process of its own, with the real trainer."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, select, text
 
 from app import artifacts
-from app.config import settings
 from app.db import JobState, transaction
 from app.jobs import JobName, defer
 from app.runs import queries
 from app.runs.models import Checkpoint
 from tests.worker.conftest import FAKE, Workshop
+from tests.worker.processes import Start
 
 pytestmark = pytest.mark.concurrency
-
-Start = Callable[..., "subprocess.Popen[bytes]"]
-
-
-@pytest.fixture
-def start_worker(concurrency_engine: Engine, tmp_path: Path) -> Iterator[Start]:
-    """Start worker processes that take over from each other after two seconds."""
-    url = concurrency_engine.url.render_as_string(hide_password=False)
-    script = (
-        "import sys; from datetime import timedelta; from app.worker.main import run;"
-        f"run({url!r}, stalled=timedelta(seconds=2))"
-    )
-    started: list[subprocess.Popen[bytes]] = []
-
-    def start(**variables: str) -> "subprocess.Popen[bytes]":
-        own = {"TOUCHSTONE_HOME": str(settings.home_path), "OMP_NUM_THREADS": "1"}
-        with (tmp_path / "worker.log").open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-c", script],
-                stdout=log,
-                stderr=log,
-                env=os.environ | own | variables,
-            )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
 
 
 def children_of(run_id: object) -> list[str]:
