@@ -92,6 +92,7 @@ class TestIdempotency:
         assert "idempotency key" in other.json()["detail"]
         assert len(stored(ana)) == 1
 
+    @pytest.mark.usefixtures("task")
     def test_a_key_belongs_to_one_assignment(self, session, project, ana, works, stored):
         make_task(session, project, prompt="another")
         session.commit()

@@ -1,0 +1,312 @@
+"""A day on the ranking page, in a real browser, with the hands on the keyboard."""
+
+import re
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from sqlalchemy import delete, func, select
+
+from app.accounts import service as accounts
+from app.accounts.models import LoginSession, User
+from app.annotation.models import Annotation
+from app.db import SessionLocal, database_now, transaction
+from app.tasks.models import Assignment, AssignmentState
+from app.web.protection import SESSION_COOKIE
+from tests.factories import make_task
+from tests.people import make_people
+
+pytestmark = pytest.mark.browser
+
+PATIENCE = 10_000  # ms
+
+
+@pytest.fixture
+def desk(live_server, browser):
+    """Ana's browser on a project with a pair first, then four responses, then more pairs."""
+    with transaction() as session:
+        people = make_people(session)
+        project = people.project
+        make_task(session, project, prompt="Which egg?", responses=["soft", "hard"], priority=9)
+        make_task(
+            session, project, prompt="Four greetings", responses=["a", "b", "c", "d"], priority=8
+        )
+        for number in range(6):
+            make_task(session, project, prompt=f"Pair {number}", responses=["x", "y"])
+        ana, project_id = people.ana.id, project.id
+        key = accounts.open_session(session, user=people.ana, now=database_now(session))
+    return Desk(browser, live_server, ana=ana, project_id=project_id, key=key)
+
+
+class Desk:
+    def __init__(self, browser, address, *, ana, project_id, key):
+        self.ana, self.address, self.rank = ana, address, f"{address}/projects/{project_id}/rank"
+        self.context = browser.new_context(viewport={"width": 1280, "height": 860})
+        self.context.set_default_timeout(PATIENCE)
+        self.sign_in(key)
+        self.page = self.context.new_page()
+        self.complaints: list[str] = []
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("console", self.listen)
+
+    def listen(self, message):
+        if message.type == "error" and "Failed to load resource" not in message.text:
+            self.complaints.append(message.text)
+
+    def sign_in(self, key):
+        cookie = {"name": SESSION_COOKIE, "value": key, "secure": True, "httpOnly": True}
+        self.context.add_cookies([{**cookie, "domain": "127.0.0.1", "path": "/"}])
+
+    def start(self):
+        self.page.goto(self.rank)
+        self.page.get_by_role("button", name="Start ranking").click()
+        self.ready()
+        return self.page
+
+    def ready(self):
+        """The task is painted, its keys are alive and the one behind it has been fetched."""
+        self.page.locator("form.task").wait_for()
+        self.page.wait_for_load_state("networkidle")
+
+    def press(self, *keys):
+        for key in keys:
+            self.page.keyboard.press(key)
+
+    def shown(self):
+        return self.page.locator("form.task").get_attribute("data-assignment")
+
+    def see(self, text):
+        self.page.get_by_text(text).first.wait_for()
+
+    def another_is_shown(self, before):
+        self.page.wait_for_function(
+            "id => document.querySelector('form.task').dataset.assignment !== id", arg=before
+        )
+        self.ready()
+
+    def judgements(self):
+        with SessionLocal() as session:
+            return session.scalars(
+                select(Annotation).where(Annotation.user_id == self.ana).order_by(Annotation.id)
+            ).all()
+
+    def wait_for_judgements(self, number):
+        for _ in range(100):
+            if len(self.judgements()) >= number:
+                return self.judgements()
+            self.page.wait_for_timeout(100)
+        pytest.fail(f"{number} judgements were expected, there are {len(self.judgements())}")
+
+
+def test_a_pair_and_a_ranking_with_keys_alone(desk):
+    page = desk.start()
+    desk.press("2", "2")
+    desk.see("B is better")
+    first = desk.shown()
+    desk.press("Enter")
+    desk.another_is_shown(first)
+    (pair,) = desk.wait_for_judgements(1)
+    assert (pair.strength, sorted(pair.ranks)) == (2, [1, 2])
+    assert pair.active_ms <= pair.visible_ms <= pair.wall_ms
+
+    desk.see("Four greetings")
+    desk.press("2", "1", "2")  # places for A, B and C, one after the other
+    assert page.evaluate("document.activeElement.id") == "response-D"
+    desk.press("Enter")
+    desk.see("Give D a place first.")
+    desk.press("4", "Shift+ArrowUp")  # D fourth, then one place up: third
+    desk.see("B > A = C > D")
+    second = desk.shown()
+    desk.press("Enter")
+    desk.another_is_shown(second)
+    ranking = next(each for each in desk.wait_for_judgements(2) if len(each.ranks) == 4)
+    with SessionLocal() as session:
+        order = session.get(Assignment, ranking.assignment_id).display_order
+    assert [ranking.ranks[place] for place in order] == [2, 1, 2, 4]
+    assert page.locator("[data-done]").inner_text() == "2"
+    assert desk.complaints == []
+
+
+def test_undo_opens_the_last_answers_and_keeps_both(desk):
+    desk.start()
+    desk.press("1")
+    first = desk.shown()
+    desk.press("Enter")
+    desk.another_is_shown(first)
+    desk.wait_for_judgements(1)
+    desk.press("u")
+    desk.page.wait_for_url("**/rank/history")
+    desk.press("Enter")  # the newest has the focus
+    desk.page.wait_for_url(f"**/assignments/{first}")
+    desk.ready()
+    desk.see("You have answered this one already")
+    desk.press("0", "Enter")
+    desk.page.wait_for_url("**/rank/history")
+    assert sorted((each.revision, each.ranks) for each in desk.judgements())[1] == (2, [1, 1])
+
+
+def test_skipping_asks_why(desk):
+    desk.start()
+    first = desk.shown()
+    desk.press("s", "Enter")
+    desk.see("Choose a reason")
+    desk.press("3", "Enter")
+    desk.another_is_shown(first)
+    with SessionLocal() as session:
+        row = session.get(Assignment, first)
+        assert (row.state, row.skip_reason) == (AssignmentState.SKIPPED, "language")
+
+
+def test_an_impatient_second_enter_judges_nothing(desk):
+    desk.start()
+    first = desk.shown()
+    desk.press("1", "Enter", "Enter", "1", "Enter")
+    desk.another_is_shown(first)
+    desk.page.wait_for_timeout(500)
+    assert len(desk.judgements()) == 1
+
+
+def test_work_goes_on_without_a_connection_and_arrives_later(desk):
+    page = desk.start()
+    first = desk.shown()
+    desk.context.set_offline(True)
+    desk.press("1", "Enter")
+    desk.page.wait_for_function(
+        "id => document.querySelector('form.task').dataset.assignment !== id", arg=first
+    )
+    desk.see("1 waiting to be sent")
+    desk.see("Four greetings")
+    page.wait_for_timeout(200)
+    desk.press("1", "2", "3", "4", "Enter")
+    desk.see("2 waiting to be sent")
+    kept = page.evaluate("JSON.stringify(localStorage)")
+    assert "greetings" not in kept
+    assert "soft" not in kept
+    assert desk.judgements() == []
+
+    desk.context.set_offline(False)
+    assert len(desk.wait_for_judgements(2)) == 2
+    page.get_by_text("waiting to be sent").wait_for(state="hidden")
+    assert page.evaluate("Object.keys(localStorage).filter(key => key.includes('queue'))") == []
+    desk.ready()
+    assert desk.shown() != first
+
+
+def test_a_crash_with_something_unsent_loses_nothing(desk):
+    page = desk.start()
+    desk.context.set_offline(True)
+    desk.press("1", "Enter")
+    desk.see("1 waiting to be sent")
+    page.close(run_before_unload=False)
+    desk.context.set_offline(False)
+    desk.page = desk.context.new_page()
+    desk.page.goto(desk.rank)
+    assert len(desk.wait_for_judgements(1)) == 1
+
+
+def test_an_ended_sign_in_clears_nothing(desk):
+    page = desk.start()
+    desk.press("r")
+    page.keyboard.type("Because it is soft")
+    desk.press("Escape", "1")
+    with transaction() as session:
+        session.execute(delete(LoginSession))
+    desk.press("Enter")
+    desk.see("Your sign-in has ended")
+    assert desk.judgements() == []
+    with transaction() as session:
+        user = session.get_one(User, desk.ana)
+        desk.sign_in(accounts.open_session(session, user=user, now=database_now(session)))
+    page.get_by_role("button", name="I have signed in").click()
+    (judgement,) = desk.wait_for_judgements(1)
+    assert judgement.rationale == "Because it is soft"
+
+
+def test_a_draft_survives_a_reload(desk):
+    page = desk.start()
+    desk.press("2", "2", "2", "r")
+    page.keyboard.type("half a thought")
+    desk.press("Escape")
+    page.wait_for_timeout(1600)
+    page.reload()
+    desk.ready()
+    assert page.locator("textarea[name=rationale]").input_value() == "half a thought"
+    assert page.locator("input[name=choice]:checked").get_attribute("value") == "B3"
+
+
+def test_a_task_answered_in_another_tab_is_not_answered_twice(desk):
+    page = desk.start()
+    first = desk.shown()
+    other = desk.context.new_page()
+    other.goto(desk.rank)
+    other.locator("form.task").wait_for()
+    desk.press("1", "Enter")
+    desk.another_is_shown(first)
+    other.locator('input[value="T"]').check(force=True)
+    other.get_by_role("button", name="Submit").click()
+    other.get_by_text("You have answered this task already").wait_for()
+    assert len(desk.judgements()) == 1
+    assert page.locator("form.task").count() == 1
+
+
+def test_shortcuts_can_be_switched_off(desk):
+    page = desk.start()
+    desk.press("?")
+    page.get_by_label("Single keys work as shortcuts").uncheck()
+    desk.press("Escape", "1")
+    assert page.locator("input[name=choice]:checked").count() == 0
+    assert page.locator("[data-legend]").is_hidden()
+
+
+def test_it_works_on_a_phone_by_touch(desk):
+    page = desk.start()
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    boxes = [page.locator(f"#response-{label}").bounding_box() for label in "AB"]
+    assert boxes[0]["x"] == boxes[1]["x"]
+    assert boxes[1]["y"] > boxes[0]["y"]
+    page.locator('input[value="A3"]').check(force=True)
+    page.get_by_role("button", name="Submit").click()
+    assert desk.wait_for_judgements(1)[0].strength == 3
+
+
+def test_a_lease_about_to_end_warns_and_can_be_prolonged(desk):
+    page = desk.page
+    page.clock.install()
+    desk.start()
+    page.clock.fast_forward("28:00")  # nobody has been at it
+    desk.see("Do you need more time?")
+    assert re.fullmatch(r"[12]:\d\d left", page.locator("[data-lease]").inner_text())
+    page.get_by_role("button", name="Keep this task").click()
+    page.get_by_text("Do you need more time?").wait_for(state="hidden")
+    with SessionLocal() as session:
+        assert session.get(Assignment, desk.shown()).renewals == 1
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_stands_in_the_way_of_assistive_technology(desk, scheme):
+    page = desk.start()
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    options = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+    for number_of_responses in (2, 4):
+        assert page.locator(".response").count() == number_of_responses
+        found = Axe().run(page, options=options).response["violations"]
+        assert [(each["id"], [n["html"] for n in each["nodes"]]) for each in found] == []
+        if number_of_responses == 2:
+            first = desk.shown()
+            desk.press("1", "Enter")
+            desk.another_is_shown(first)
+
+
+def test_leaving_gives_back_what_was_fetched_ahead(desk):
+    page = desk.start()
+    page.goto(f"{desk.address}/account")
+    with SessionLocal() as session:
+        states = select(func.count()).where(
+            Assignment.user_id == desk.ana, Assignment.state == AssignmentState.OPEN
+        )
+        for _ in range(50):
+            if session.scalar(states) == 1:
+                break
+            session.rollback()
+            page.wait_for_timeout(100)
+        assert session.scalar(states) == 1

@@ -1,0 +1,177 @@
+"""The same submission at the same time, over real connections."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from random import Random
+
+import pytest
+from sqlalchemy import func, select
+
+from app.accounts.models import Role, User
+from app.annotation import service
+from app.annotation.models import Annotation
+from app.annotation.schemas import GoldBody, ImportedJudgement, JudgementBody
+from app.db import SessionLocal, database_now, transaction
+from app.errors import AppError
+from app.projects.models import Membership, Project
+from app.tasks import service as tasks
+from app.tasks.models import Assignment, AssignmentState, Task
+from app.tasks.queries import responses_of
+from tests.factories import make_member, make_project, make_task, make_user
+
+pytestmark = [pytest.mark.concurrency, pytest.mark.usefixtures("concurrency_engine")]
+
+A_BEFORE_B = JudgementBody(ranking=[["A"], ["B"]])
+B_BEFORE_A = JudgementBody(ranking=[["B"], ["A"]])
+
+
+@pytest.fixture
+def rush(concurrency_engine):
+    with transaction() as session:
+        boss = make_user(session, "Boss", role=Role.ADMIN)
+        project = make_project(session, "Rush", by=boss)
+        people = [make_user(session, f"Person {number}") for number in range(8)]
+        for person in people:
+            make_member(session, project, person, Role.ANNOTATOR)
+        task = make_task(session, project, wanted=11)
+        return project.id, task.id, [person.id for person in people], boss.id
+
+
+def claim(project_id, user_id):
+    with transaction() as session:
+        assignment = tasks.claim(
+            session,
+            project=session.get_one(Project, project_id),
+            user=session.get_one(User, user_id),
+            now=database_now(session),
+            rng=Random(1),
+        )
+        return assignment.id
+
+
+def submit(project_id, user_id, assignment_id, *, body=A_BEFORE_B, key="k"):
+    with transaction() as session:
+        done = service.submit(
+            session,
+            assignment=session.get_one(Assignment, assignment_id),
+            project=session.get_one(Project, project_id),
+            user=session.get_one(User, user_id),
+            judgement=body,
+            key=key,
+            now=database_now(session),
+        )
+        return done.annotation.id, done.is_new
+
+
+def all_at_once(calls):
+    barrier = threading.Barrier(len(calls))
+
+    def go(call):
+        barrier.wait()
+        try:
+            return call()
+        except AppError as error:
+            return error
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(go, calls))
+
+
+def test_one_key_many_times_at_once_is_one_judgement(rush):
+    project_id, task_id, people, _ = rush
+    mine = claim(project_id, people[0])
+    replies = all_at_once([lambda: submit(project_id, people[0], mine)] * 12)
+    assert len({annotation_id for annotation_id, _ in replies}) == 1
+    assert sorted(is_new for _, is_new in replies) == [False] * 11 + [True]
+    with SessionLocal() as session:
+        assert session.scalar(select(func.count()).select_from(Annotation)) == 1
+        task = session.get(Task, task_id)
+        assert (task.leased, task.counted) == (0, 1)
+
+
+def test_of_two_tabs_one_wins_and_the_other_hears_of_it(rush):
+    project_id, _, people, _ = rush
+    mine = claim(project_id, people[0])
+    replies = all_at_once(
+        [
+            lambda: submit(project_id, people[0], mine, body=A_BEFORE_B, key="tab 1"),
+            lambda: submit(project_id, people[0], mine, body=B_BEFORE_A, key="tab 2"),
+        ]
+    )
+    errors = [reply for reply in replies if isinstance(reply, AppError)]
+    assert [error.status for error in errors] == [409]
+    with SessionLocal() as session:
+        assert session.scalar(select(func.count()).select_from(Annotation)) == 1
+
+
+def test_gold_comes_and_goes_while_people_work(rush):
+    """The counters hold, whatever the task was when each of them claimed and submitted."""
+    project_id, task_id, people, boss_id = rush
+
+    def work(user_id):
+        assignment_id = claim(project_id, user_id)
+        return submit(project_id, user_id, assignment_id, key=f"{user_id}")
+
+    def flip():
+        for number in range(6):
+            with transaction() as session:
+                task = session.get_one(Task, task_id)
+                by = {
+                    "task": task,
+                    "project": session.get_one(Project, project_id),
+                    "by": session.get_one(User, boss_id),
+                    "now": database_now(session),
+                }
+                if number % 2:
+                    service.unset_gold(session, **by)
+                else:
+                    first, second = responses_of(session, task_ids=[task_id])[task_id]
+                    body = GoldBody(prefers=[(str(first), str(second))])
+                    service.set_gold(session, body=body, **by)
+
+    with transaction() as session:
+        session.get_one(Project, project_id).gold_rate = 0.5
+    all_at_once([flip, *(lambda user_id=user_id: work(user_id) for user_id in people)])
+    with transaction() as session:
+        project, task = session.get_one(Project, project_id), session.get_one(Task, task_id)
+        by, now = session.get_one(User, boss_id), database_now(session)
+        service.unset_gold(session, task=task, project=project, by=by, now=now)
+    with SessionLocal() as session:
+        task = session.get(Task, task_id)
+        states = select(func.count()).where(Assignment.task_id == task_id)
+        assert task.leased == session.scalar(states.where(Assignment.state == AssignmentState.OPEN))
+        assert task.counted == session.scalar(
+            select(func.count()).where(
+                Annotation.task_id == task_id, Annotation.counted, Annotation.is_current
+            )
+        )
+        assert task.leased == 0
+        tallies = session.scalars(
+            select(Membership.gold_seen).where(Membership.project_id == project_id)
+        )
+        assert set(tallies) == {0}
+
+
+def test_an_import_and_people_meet_at_one_task(rush):
+    project_id, task_id, people, _ = rush
+
+    def bring(number):
+        with transaction() as session:
+            service.record_imported(
+                session,
+                project=session.get_one(Project, project_id),
+                judgements=[ImportedJudgement(task_id, f"w{number % 3}", [1, 2])],
+                now=database_now(session),
+            )
+
+    def work(user_id):
+        return submit(project_id, user_id, claim(project_id, user_id), key=f"{user_id}")
+
+    replies = all_at_once(
+        [lambda number=number: bring(number) for number in range(6)]
+        + [lambda user_id=user_id: work(user_id) for user_id in people]
+    )
+    assert not [reply for reply in replies if isinstance(reply, Exception)]
+    with SessionLocal() as session:
+        task = session.get(Task, task_id)
+        assert (task.leased, task.counted, task.wanted) == (0, 11, 11)
