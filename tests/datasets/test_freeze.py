@@ -9,7 +9,7 @@ import pytest
 from app import artifacts
 from app.accounts.models import Role, UserKind
 from app.annotation.models import Annotation
-from app.corpus.rules import prompt_hash, response_hash, task_identity
+from app.corpus.rules import prompt_hash, response_hash
 from app.datasets import service
 from app.datasets.models import Snapshot
 from app.datasets.schemas import Recipe
@@ -332,7 +332,6 @@ def content_project(session, by, name, *, seed):
             session, project, prompt=prompt, responses=stored, sources=sources, wanted=3
         )
         hashes = [response_hash(prompt=hashed, text=each, source=None) for each in stored]
-        task.identity = task_identity(prompt=hashed, responses=hashes)
         for link in session.query(TaskResponse).where(TaskResponse.task_id == task.id):
             session.refresh(link, ["response"])
             link.response.content_hash = hashes[link.position]

@@ -1,10 +1,12 @@
 """From judged prompts to rows: what a recipe takes, settles and counts."""
 
+from array import array
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from uuid import UUID
+from itertools import combinations
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from app.datasets import queries
@@ -32,11 +34,31 @@ from app.datasets.rules.rows import ConfigName, PromptRows, TaskRows, mean_ratin
 from app.datasets.schemas import Margin, Method, Recipe, Ties
 from app.errors import Invalid
 from app.projects.models import Project
-from app.quality.rules.consensus import pair_votes
-from app.quality.rules.dawid_skene import FIRST, SECOND, TIE, dawid_skene
+from app.quality.rules.dawid_skene import TIE, dawid_skene
 
-Posteriors = Mapping[UUID, Mapping[Pair, tuple[float, float, float]]]
 _DIGITS = 6  # of a posterior: sums of floats differ in the last places by the order of people
+
+
+@dataclass(frozen=True, slots=True)
+class Posteriors:
+    """P(first, tie, second) of every implied pair that people judged, kept small.
+
+    first_row: by task, where its pairs begin in `classes` (pairs, 3).
+    """
+
+    first_row: Mapping[bytes, int] = field(default_factory=dict)
+    classes: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 3)))
+
+    def of(self, task: JudgedTask) -> dict[Pair, tuple[float, float, float]] | None:
+        row = self.first_row.get(task.id.bytes)
+        if row is None:
+            return None
+        pairs = list(combinations(range(len(task.responses)), 2))
+        classes = self.classes[row : row + len(pairs)].tolist()
+        return {
+            pair: (first, tie, second)
+            for pair, (first, tie, second) in zip(pairs, classes, strict=True)
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +69,7 @@ class Plan:
     admission: Admission
     criteria: tuple[str, ...]
     strength_levels: int
-    posteriors: Posteriors = field(default_factory=dict)
+    posteriors: Posteriors = field(default_factory=Posteriors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +188,7 @@ class Assembly:
             return None, "no_judgements"
         if len(votes) < recipe.min_annotations:
             return None, "too_few_judgements"
-        posterior = self.plan.posteriors.get(task.id)
+        posterior = self.plan.posteriors.of(task)
         settled = by_posterior(posterior, votes) if posterior else by_majority(votes)
         if settled.outcome is Outcome.UNRESOLVED:
             return None, "unresolved"
@@ -202,36 +224,32 @@ class Assembly:
 def dawid_skene_posteriors(
     prompts: Iterable[JudgedPrompt], admission: Admission, *, beat: Callable[[], None]
 ) -> Posteriors:
-    """P(first, tie, second) of every implied pair that people judged."""
-    keys: list[tuple[UUID, Pair]] = []
+    """What Dawid and Skene's model says of every implied pair that people judged."""
+    first_row: dict[bytes, int] = {}
     codes: dict[str, int] = {}
-    columns: tuple[list[int], list[int], list[int]] = ([], [], [])
+    item, annotator, vote = array("q"), array("q"), array("q")
+    n_items = 0
     for prompt in prompts:
         beat()
         for task in prompt.tasks:
             admitted = admit(task, admission)
             if not admitted.by_people:
                 continue
-            for i, j in pair_votes([admitted.votes[0].ranks]):
+            first_row[task.id.bytes] = n_items
+            for i, j in combinations(range(len(task.responses)), 2):
                 for judgement in admitted.judgements:
                     ranks = judgement.vote.ranks
-                    difference = (ranks[i] > ranks[j]) - (ranks[i] < ranks[j])
-                    columns[0].append(len(keys))
-                    columns[1].append(codes.setdefault(_person(judgement), len(codes)))
-                    columns[2].append({-1: FIRST, 0: TIE, 1: SECOND}[difference])
-                keys.append((task.id, (i, j)))
-    if not keys:
-        return {}
-    item, annotator, vote = (np.array(column, np.int64) for column in columns)
-    fitted = dawid_skene(item, annotator, vote, n_items=len(keys), n_annotators=len(codes))
-    posteriors: dict[UUID, dict[Pair, tuple[float, float, float]]] = {}
-    for (task_id, pair), (first, tie, second) in zip(
-        keys, fitted.posterior.round(_DIGITS).tolist(), strict=True
-    ):
-        posteriors.setdefault(task_id, {})[pair] = (first, tie, second)
-    return posteriors
-
-
-def _person(judgement: Judgement) -> str:
-    assert judgement.user_id is not None
-    return judgement.user_id
+                    item.append(n_items)
+                    annotator.append(codes.setdefault(judgement.user_id or "", len(codes)))
+                    vote.append(TIE + (ranks[i] > ranks[j]) - (ranks[i] < ranks[j]))
+                n_items += 1
+    if not n_items:
+        return Posteriors()
+    fitted = dawid_skene(
+        np.array(item),
+        np.array(annotator),
+        np.array(vote),
+        n_items=n_items,
+        n_annotators=len(codes),
+    )
+    return Posteriors(first_row, fitted.posterior.round(_DIGITS))
