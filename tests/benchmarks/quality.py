@@ -5,6 +5,7 @@ with 1,000 resamples, the cached view and the memory. Prints; asserts nothing.
 """
 
 import argparse
+import os
 import resource
 import tempfile
 import time
@@ -173,28 +174,50 @@ def fill(session: Session, *, annotations: int, size: int) -> Project:
     return project
 
 
+def backend_seconds(session: Session) -> float:
+    """CPU seconds of the database process behind a session, where it runs on this machine."""
+    pid = session.scalar(text("SELECT pg_backend_pid()"))
+    stat = Path(f"/proc/{pid}/stat")
+    if not stat.exists():
+        return float("nan")
+    user, system = stat.read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
 @contextmanager
-def timed(what: str) -> Iterator[None]:
+def timed(what: str, session: Session) -> Iterator[None]:
+    """Prints wall time, CPU time here and in the database (its parallel helpers left out)."""
+    database = backend_seconds(session)
     begun, cpu = time.perf_counter(), time.process_time()
     yield
     seconds, own = time.perf_counter() - begun, time.process_time() - cpu
+    database = backend_seconds(session) - database
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"  {what:<44} {seconds:7.2f} s wall {own:7.2f} s cpu {memory:7.0f} MB peak")
+    print(
+        f"  {what:<40} {seconds:7.2f} s wall {own:6.2f} s cpu {database:6.2f} s database cpu "
+        f"{memory:5.0f} MB peak",
+        flush=True,
+    )
 
 
 def measure(url: str, *, annotations: int, size: int) -> None:
     print(f"{annotations:,} judgements, {size} responses per task")
     engine = connect(url, pool_size=2)
     migrate(engine)
-    with timed("filling the database"), transaction() as session:
+    with transaction() as session, timed("filling the database", session):
         project = fill(session, annotations=annotations, size=size)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM ANALYZE"))
+    measure_reads(project)
+    engine.dispose()
+
+
+def measure_reads(project: Project) -> None:
     with transaction() as session:
         session.add(project)
-        with timed("reading the judgements (one statement)"):
+        with timed("reading the judgements (one statement)", session):
             crowd = crowd_of(session, project=project)
-        with timed("computing all figures, 1,000 resamples"):
+        with timed("computing all figures, 1,000 resamples", session):
             summary.compute(
                 session,
                 project=project,
@@ -205,21 +228,20 @@ def measure(url: str, *, annotations: int, size: int) -> None:
         del crowd
     with transaction() as session:
         session.add(project)
-        with timed("recompute: read, compute, store"):
+        with timed("recompute: read, compute, store", session):
             summary.recompute(session, project=project)
     with transaction() as session:
         session.add(project)
-        with timed("showing the cached figures"):
+        with timed("showing the cached figures", session):
             view = summary.current(session, project=project)
         assert view is not None
-        with timed("collecting what the dashboard shows"):
+        with timed("collecting what the dashboard shows", session):
             dashboard(session, project=project, view=view)
     for part in (Part.WEEK, Part.SOURCE, Part.ANNOTATOR_PAIR):
         with transaction() as session:
             session.add(project)
-            with timed(f"recompute by {part.value}"):
+            with timed(f"recompute by {part.value}", session):
                 summary.recompute(session, project=project, part=part)
-    engine.dispose()
 
 
 def main() -> None:
