@@ -53,6 +53,7 @@ class Run(Base):
     attempt: Mapped[int] = mapped_column(default=0)
     step: Mapped[int] = mapped_column(default=0)
     total_steps: Mapped[int | None]
+    activity: Mapped[str | None]  # what the attempt is busy with before its first step
     start_step: Mapped[int] = mapped_column(default=0)  # where the current attempt took over
     saved_step: Mapped[int | None]  # the last step to resume from, and its folder in the store
     saved_path: Mapped[str | None]

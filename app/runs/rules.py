@@ -4,6 +4,7 @@ States and kinds are their plain words here; `app.db.JobState` and `RunKind` com
 """
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -45,6 +46,7 @@ WHY_MISSING = {
     "prompts": "It is made of the project's prompts: import some first.",
 }
 
+PROGRESS = re.compile(r"^new model (\d+)/(\d+)")
 LOST_LIMIT = 3  # a run whose worker died so often in a row is not tried again by itself
 
 
@@ -130,6 +132,13 @@ def new_model_steps(size: str, *, corpus_bytes: int) -> int:
     """
     most = {"tiny": 300, "small": 600}[size]
     return min(most, max(40, math.ceil(8 * corpus_bytes / 4096)))
+
+
+def making_a_model(said: Sequence[str]) -> str:
+    """What a run does before it trains, from the last lines of `new`: `new model 12/45 …`."""
+    done = next((found for line in reversed(said) if (found := PROGRESS.search(line))), None)
+    where = f" ({done[1]} of {done[2]})" if done else ""
+    return f"Making a new language model from the texts of the snapshot{where}"
 
 
 def seconds_left(

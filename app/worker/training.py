@@ -41,7 +41,6 @@ log = structlog.get_logger(__name__)
 RELAY = 0.5  # seconds between two looks at what the child wrote
 GRACE = {Stop.CANCEL: 60.0, Stop.SHUTDOWN: 20.0, Stop.LOST: 5.0}  # for the child to save and end
 PATIENCE = 60.0  # seconds for which the last write of an attempt waits for the database
-NEW_MODEL = "Making a new language model from the texts of the snapshot."
 STOPPED = 130  # exit code of a child that was asked to end
 
 T = TypeVar("T")
@@ -158,18 +157,22 @@ class Attempt:
         made, size = self.folder / "base", str(self.plan.base["new"])
         corpus = corpus_of(dataset)
         steps = rules.new_model_steps(size, corpus_bytes=sum(f.stat().st_size for f in corpus))
-        self._write(partial(runs.tell, lease=self.lease, message=NEW_MODEL))
         command = [
             *(*TRAINER, "new", "--size", size, "--steps", str(steps)),
             *("--output", str(made), "--device", settings.train_device),
             *("--corpus", *map(str, corpus)),
         ]
+        told = ""
         with Child(command, log=self.log) as child:
             while (code := child.poll()) is None:
                 if (stop := self.pulse.stop) is not None:
                     child.stop(grace=GRACE[stop])
                     return None
-                time.sleep(0.1)
+                activity = rules.making_a_model(child.last_words())
+                if activity != told:
+                    self._write(partial(runs.tell, lease=self.lease, activity=activity))
+                    told = activity
+                time.sleep(RELAY)
             if code != 0:
                 raise Unusable(rules.failure(code, child.last_words()))
         path = f"{self.home}/base-{self.lease.attempt}"

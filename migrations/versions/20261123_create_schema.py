@@ -547,6 +547,7 @@ def upgrade() -> None:
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("step", sa.Integer(), nullable=False),
         sa.Column("total_steps", sa.Integer(), nullable=True),
+        sa.Column("activity", sa.Text(), nullable=True),
         sa.Column("start_step", sa.Integer(), nullable=False),
         sa.Column("saved_step", sa.Integer(), nullable=True),
         sa.Column("saved_path", sa.Text(), nullable=True),

@@ -128,7 +128,7 @@ def test_the_page_of_a_running_run_shows_where_it_is(
     session.commit()
     browser = sign_in(ada)
     before = browser.get(f"/projects/{project.id}/runs/{run.id}").text
-    assert "Loading the model and the data." in before
+    assert "Loading the model and the data" in before
     service.record(
         session,
         lease=lease,

@@ -134,3 +134,11 @@ def test_a_chain_passes_often_over_little_data_and_over_a_part_of_much() -> None
         0.01,
     ]
     assert rules.chain_settings({})["sft"]["num_train_epochs"] == 16
+
+
+def test_making_a_model_says_how_far_it_is() -> None:
+    assert rules.making_a_model([]).endswith("of the snapshot")
+    said = ["loading", "new model 12/45  loss 6.5", "new model 14/45  loss 6.4  454 tokens/s"]
+    assert rules.making_a_model(said).endswith("(14 of 45)")
+    assert rules.new_model_steps("tiny", corpus_bytes=100) == 40
+    assert rules.new_model_steps("tiny", corpus_bytes=10**9) == 300

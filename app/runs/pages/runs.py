@@ -16,7 +16,7 @@ from starlette.responses import (
 from app import artifacts
 from app.accounts.auth import CurrentUser
 from app.accounts.models import Role
-from app.db import Now, SessionDep
+from app.db import JobState, Now, SessionDep
 from app.errors import AppError, NotFound, found
 from app.projects.auth import AdminProject, ProjectRole, ViewerProject
 from app.projects.models import Project
@@ -133,7 +133,7 @@ def run_page(
         left=queries.time_left(run, now=now),
         events=[event for event in events if event.kind != "log"],
         log=next((event.message for event in reversed(events) if event.kind == "log"), ""),
-        preparing=_preparing(run, events),
+        preparing=_preparing(run),
         samples=_by_prompt(queries.samples_of(session, run=run)),
         curves=[chart.as_json() for chart in formats.CURVES[run.kind]],
         more=[chart.as_json() for chart in formats.MORE],
@@ -241,12 +241,11 @@ def _problems(error: ValidationError | AppError) -> list[tuple[str, str]]:
     ]
 
 
-def _preparing(run: Run, events: Any) -> str:
+def _preparing(run: Run) -> str:
     """What the attempt is busy with before its first step."""
-    if run.state.value != "running" or run.step > run.start_step:
+    if run.state is not JobState.RUNNING or run.step > run.start_step:
         return ""
-    told = [e.message for e in events if e.kind == "preparing" and e.attempt == run.attempt]
-    return told[-1] if told else "Loading the model and the data."
+    return run.activity or "Loading the model and the data"
 
 
 def _by_prompt(samples: list[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:

@@ -42,6 +42,7 @@ def start(session: Session, *, run_id: UUID) -> Lease | None:
             step=func.coalesce(Run.saved_step, 0),
             seen_at=func.now(),
             started_at=func.now(),
+            activity=None,
             error=None,
         )
         .returning(Run.attempt, Run.start_step)
@@ -80,8 +81,10 @@ def record(
         values = rules.storable({key: value for key, value in line.items() if key != "step"})
         steps.setdefault(int(line["step"]), {}).update(values)
         latest.update(values)
-    values = {"metrics": Run.metrics.op("||")(latest), "step": max(steps)} if steps else {}
-    asked = hold(session, lease=lease, **values)
+    news: dict[str, Any] = {}
+    if steps:
+        news = {"metrics": Run.metrics.op("||")(latest), "step": max(steps), "activity": None}
+    asked = hold(session, lease=lease, **news)
     if steps:
         statement = insert(Metric)
         session.execute(
@@ -102,10 +105,9 @@ def record(
     return asked
 
 
-def tell(session: Session, *, lease: Lease, message: str) -> None:
-    """Say what the attempt is busy with, where no curve shows it."""
-    hold(session, lease=lease)
-    note(session, lease, "preparing", message)
+def tell(session: Session, *, lease: Lease, activity: str) -> None:
+    """Say what the attempt is busy with, before there are steps to show it."""
+    hold(session, lease=lease, activity=activity)
 
 
 def keep_base(session: Session, *, lease: Lease, path: str) -> None:
