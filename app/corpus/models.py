@@ -37,7 +37,7 @@ class Import(Base):
     )
     filename: Mapped[str]
     format: Mapped[str]  # as asked for; `auto` becomes what was detected
-    skip_bad_lines: Mapped[bool] = mapped_column(default=True)
+    skip_bad_lines: Mapped[bool] = mapped_column(default=False)
     path: Mapped[str]  # of the staged upload in the artifact store
     bytes: Mapped[int] = mapped_column(BigInteger, default=0)
     state: Mapped[JobState] = mapped_column(text_enum(JobState), default=JobState.QUEUED)

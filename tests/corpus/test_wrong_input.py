@@ -225,6 +225,10 @@ def test_a_file_of_too_many_lines_is_refused_blank_ones_too():
         (b'[\n  {"prompt": "x"},\n  {"prompt": "y"}\n]\n', "spread over several lines"),
         (b'{\n  "prompt": "x"\n}\n', "spread over several lines"),
         (b'{"question": "x", "answer": "y"}\n', "the first row has the keys answer, question"),
+        (
+            b'{"tree_id": "1", "prompt": {"text": "x"}}\n',
+            "the first row has the keys prompt, tree_id",
+        ),
         (b"PAR1 and then nothing of it", "Parquet file ends too early"),
         (b"PAR1" + b"x" * 50 + b"\xff\xff\xff\xffPAR1", "too many columns or groups"),
         (b"PAR1" + b"x" * 50 + b"\x20\x00\x00\x00PAR1", "The Parquet file cannot be read"),

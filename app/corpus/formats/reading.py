@@ -71,8 +71,10 @@ def detected(row: Mapping[str, Any]) -> str | None:
     if "chosen" in row and "rejected" in row:
         is_hh = is_transcript(row["chosen"]) and is_transcript(row["rejected"])
         return "hh-rlhf" if is_hh and "prompt" not in row else "trl"
-    is_open = not {"completion", "response", "chosen", "rejected"} & row.keys()
-    return "prompts" if is_open and ("prompt" in row or "messages" in row) else None
+    has_reply = not {"completion", "response", "chosen", "rejected"}.isdisjoint(row)
+    is_tree = isinstance(row.get("prompt"), dict)  # as Open Assistant publishes them
+    is_prompt = "prompt" in row or "messages" in row
+    return "prompts" if is_prompt and not has_reply and not is_tree else None
 
 
 def _not_recognised(row: Mapping[str, Any]) -> str:
