@@ -37,12 +37,12 @@ LEFT_FOR_VISITORS = 25  # ordinary tasks that still want judgements
 
 # When each of the crowd works: (days ago, hour of the day, tasks).
 SHIFTS = {
-    "careful": ((5, 9, 12), (4, 10, 12), (2, 9, 12), (1, 14, 9)),
-    "even-handed": ((5, 11, 9), (3, 15, 10), (1, 10, 8)),
-    "quick": ((4, 8, 14), (2, 18, 14)),
-    "longer-wins": ((5, 16, 9), (3, 9, 9), (1, 8, 7)),
-    "left-clicker": ((4, 13, 14), (2, 16, 10)),
-    "tired-afternoon": ((5, 14, 6), (4, 9, 8), (3, 17, 8), (1, 16.5, 8)),
+    "careful": ((16, 9, 12), (9, 10, 12), (4, 9, 12), (1, 14, 9)),
+    "even-handed": ((15, 11, 9), (8, 15, 10), (2, 10, 8)),
+    "quick": ((14, 8, 14), (3, 18, 14)),
+    "longer-wins": ((16, 16, 9), (9, 9, 9), (2, 8, 7)),
+    "left-clicker": ((10, 13, 14), (3, 16, 10)),
+    "tired-afternoon": ((15, 14, 6), (10, 9, 8), (4, 17, 8), (1, 16.5, 8)),
 }
 
 
@@ -102,7 +102,7 @@ def _settings(name: str) -> ProjectBody:
         strength_levels=3,
         allow_ties=True,
         overlap=Overlap(min=3, max=3),
-        gold_rate=0.08,
+        gold_rate=0.06,
         gold_threshold=0.8,  # strict, so that the careless show
         guidelines=content.guidelines(),
     )

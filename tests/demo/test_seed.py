@@ -5,6 +5,7 @@ import sys
 from datetime import timedelta
 from itertools import pairwise
 from random import Random
+from statistics import mean
 
 import pytest
 from sqlalchemy import func, select, update
@@ -89,10 +90,10 @@ def test_the_figures_of_each_task_agree_with_its_judgements(session):
     for task, n in session.execute(select(Task, judged)):
         assert (task.counted, task.leased) == (n, 0)
     assert count(session, Assignment.state != AssignmentState.SUBMITTED) == 0
-    assert 100 < count(session, Annotation.counted) < 207
+    assert 80 < count(session, Annotation.counted) < 207
 
 
-def test_the_judgements_lie_in_the_last_days_and_took_their_time(session):
+def test_the_judgements_lie_in_the_last_weeks_and_took_their_time(session):
     now = database_now(session)
     rows = session.execute(
         select(
@@ -102,9 +103,9 @@ def test_the_judgements_lie_in_the_last_days_and_took_their_time(session):
             Assignment.created_at,
         ).join(Assignment, Assignment.id == Annotation.assignment_id)
     ).all()
-    assert all(now - timedelta(days=6.1) < row.created_at < row.submitted_at < now for row in rows)
+    assert all(now - timedelta(days=17) < row.created_at < row.submitted_at < now for row in rows)
     assert all(0 < row.visible_ms <= row.wall_ms for row in rows)
-    assert len({row.submitted_at.date() for row in rows}) >= 4
+    assert len({row.submitted_at.date() for row in rows}) >= 6
 
 
 def test_nobody_works_on_two_tasks_at_once(session):
@@ -117,16 +118,29 @@ def test_nobody_works_on_two_tasks_at_once(session):
         assert one.user_id != next_one.user_id or one.finished_at < next_one.created_at
 
 
-def test_gold_tells_the_careful_from_the_careless(session):
-    def membership(name):
-        return session.scalars(
-            select(Membership).join(User, User.id == Membership.user_id).where(User.name == name)
-        ).one()
+def test_gold_finds_nothing_wrong_with_the_careful_one(session):
+    careful = session.scalars(
+        select(Membership)
+        .join(User, User.id == Membership.user_id)
+        .where(User.name == "Simulated: careful")
+    ).one()
+    assert careful.gold_seen >= 1
+    assert careful.gold_passed / careful.gold_seen > 0.6
+    assert (careful.standing, careful.paused_at) == (Standing.GOOD, None)
 
-    careful, careless = membership("Simulated: careful"), membership("Simulated: left-clicker")
-    assert careful.gold_seen >= 3
-    assert careful.standing is Standing.GOOD
-    assert careful.gold_passed / careful.gold_seen > careless.gold_passed / careless.gold_seen
+
+def test_the_place_on_the_screen_decides_for_the_left_clicker_alone(session):
+    def share_of_the_first(name):
+        rows = session.execute(
+            select(Annotation.ranks, Assignment.display_order)
+            .join(Assignment, Assignment.id == Annotation.assignment_id)
+            .join(User, User.id == Annotation.user_id)
+            .where(User.name == name, func.cardinality(Annotation.ranks) == 2)
+        ).all()
+        return mean(ranks[order[0]] == 1 and ranks != [1, 1] for ranks, order in rows)
+
+    assert share_of_the_first("Simulated: left-clicker") > 0.8
+    assert 0.2 < share_of_the_first("Simulated: careful") < 0.8
 
 
 def test_what_the_crowd_knew_has_not_been_imported(session):
@@ -139,7 +153,7 @@ def test_the_snapshot_feeds_every_kind_of_training(session):
     assert snapshot.state is JobState.SUCCEEDED
     rows = {file["path"]: file["rows"] for file in snapshot.files}
     for config in ("sft", "ranking", "preference", "prompts"):
-        assert rows[f"{config}/train.jsonl.gz"] >= 30
+        assert rows[f"{config}/train.jsonl.gz"] >= 25
         assert rows[f"{config}/test.jsonl.gz"] >= 1
 
 
