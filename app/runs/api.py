@@ -10,7 +10,7 @@ from starlette.responses import StreamingResponse
 from app import artifacts
 from app.accounts.auth import CurrentUser
 from app.datasets.formats.names import file_name
-from app.db import JsonObject, Now, SessionDep, database_now
+from app.db import JsonObject, SessionDep
 from app.errors import found
 from app.projects.auth import AdminProject, ViewerProject
 from app.runs import queries, service
@@ -71,7 +71,6 @@ def get_run(session: SessionDep, run: ViewedRun) -> RunOut:
 def run_metrics(
     session: SessionDep,
     run: ViewedRun,
-    now: Now,
     after_step: Annotated[int, Query(ge=-1)] = -1,
     limit: Annotated[int, Query(ge=1, le=MOST_STEPS)] = MOST_STEPS,
 ) -> MetricsOut:
@@ -84,7 +83,7 @@ def run_metrics(
         attempt=run.attempt,
         step=run.step,
         total_steps=run.total_steps,
-        seconds_left=queries.time_left(run, now=now),
+        seconds_left=queries.time_left(session, run=run),
     )
 
 
@@ -184,7 +183,7 @@ def run_out(session: Session, run: Run) -> RunOut:
         attempt=run.attempt,
         step=run.step,
         total_steps=run.total_steps,
-        seconds_left=queries.time_left(run, now=database_now(session)),
+        seconds_left=queries.time_left(session, run=run),
         base={key: value for key, value in run.base.items() if key != "path"},
         parent_checkpoint_id=_text(run.parent_checkpoint_id),
         reward_checkpoint_id=_text(run.reward_checkpoint_id),

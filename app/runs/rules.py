@@ -6,7 +6,6 @@ States and kinds are their plain words here; `app.db.JobState` and `RunKind` com
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from app.errors import Conflict, Invalid
@@ -142,13 +141,13 @@ def making_a_model(said: Sequence[str]) -> str:
 
 
 def seconds_left(
-    *, step: int, start_step: int, total_steps: int | None, started_at: datetime, now: datetime
+    first: tuple[int, float], last: tuple[int, float], *, total_steps: int | None
 ) -> float | None:
-    """Time to go at the pace of this attempt; None before there is a pace."""
-    if not total_steps or step <= start_step:
+    """Time to go at the pace between two logged steps, each (step, time in seconds)."""
+    steps = last[0] - first[0]
+    if not total_steps or steps <= 0:
         return None
-    pace = (now - started_at).total_seconds() / (step - start_step)
-    return max(0.0, pace * (total_steps - step))
+    return max(0.0, (last[1] - first[1]) / steps * (total_steps - last[0]))
 
 
 def in_words(seconds: float) -> str:

@@ -16,7 +16,7 @@ let attempt = null;
 
 function traces(chart, colour) {
   const shades = [colour.main, colour.accent, colour.muted];
-  return Object.entries(chart.curves).flatMap(([metric, label], place) => {
+  return chart.curves.flatMap(([metric, label], place) => {
     const x = [];
     const y = [];
     for (const [step, values] of steps) {
@@ -39,7 +39,7 @@ function layout(chart, colour, drawn) {
   return {
     showlegend: drawn.length > 1, legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" }, margin: { t: drawn.length > 1 ? 34 : 8 },
     xaxis: { title: { text: "step", standoff: 6 }, rangemode: "tozero" },
-    yaxis: chart.percent ? { tickformat: ".0%", range: [0, 1.02] } : {},
+    yaxis: chart.percent ? { tickformat: ".0%", ...(chart.whole ? { range: [0, 1.02] } : { rangemode: "tozero" }) } : {},
     shapes: chart.line === null ? [] : [dotted],
   };
 }

@@ -1,12 +1,8 @@
-from datetime import UTC, datetime, timedelta
-
 import pytest
 
 from app.errors import Conflict, Invalid
 from app.run_config import parse_config
 from app.runs import rules
-
-NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 
 
 def test_a_succeeded_run_never_changes_again() -> None:
@@ -69,19 +65,12 @@ def test_steps_are_estimated(kind: str, settings: dict[str, float], rows: int, s
     assert rules.estimated_steps(parse_config(kind, settings), rows=rows) == steps
 
 
-def test_time_left_goes_by_the_pace_of_this_attempt() -> None:
-    left = rules.seconds_left(
-        step=60,
-        start_step=50,
-        total_steps=100,
-        started_at=NOON,
-        now=NOON + timedelta(seconds=20),
-    )
-    assert left == 80  # ten steps took 20 s, forty are left
-    nothing_yet = rules.seconds_left(
-        step=50, start_step=50, total_steps=100, started_at=NOON, now=NOON
-    )
-    assert nothing_yet is None
+def test_time_left_goes_by_the_pace_of_logged_steps() -> None:
+    # ten steps took 20 s, forty are left
+    assert rules.seconds_left((51, 1000.0), (61, 1020.0), total_steps=101) == 80
+    assert rules.seconds_left((51, 1000.0), (51, 1000.0), total_steps=101) is None
+    assert rules.seconds_left((51, 1000.0), (61, 1020.0), total_steps=None) is None
+    assert rules.seconds_left((1, 0.0), (30, 60.0), total_steps=20) == 0  # a low estimate
 
 
 def test_postgresql_can_hold_what_a_model_wrote() -> None:

@@ -6,16 +6,21 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """`curves`: metric → name in the legend; those of the test split begin with `eval_`."""
+    """`curves`: metric → name in the legend; those of the test split begin with `eval_`.
+
+    `percent` shows shares; `whole` shows them from 0 to 100 %.
+    """
 
     title: str
     note: str
     curves: dict[str, str]
     percent: bool = False
     line: float | None = None  # where a dotted line helps, such as chance
+    whole: bool = True
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """Curves as a list: templates write the keys of an object in order of the alphabet."""
+        return asdict(self) | {"curves": list(self.curves.items())}
 
 
 LOSS = Chart(
@@ -105,6 +110,7 @@ CURVES: dict[str, list[Chart]] = {
             "Share of tokens at which the update was clipped.",
             {"policy/clipfrac_avg": "clipped"},
             percent=True,
+            whole=False,
         ),
         Chart(
             "Does it foresee its scores?",

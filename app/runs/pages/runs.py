@@ -16,7 +16,7 @@ from starlette.responses import (
 from app import artifacts
 from app.accounts.auth import CurrentUser
 from app.accounts.models import Role
-from app.db import JobState, Now, SessionDep
+from app.db import JobState, SessionDep
 from app.errors import AppError, NotFound, found
 from app.projects.auth import AdminProject, ProjectRole, ViewerProject
 from app.projects.models import Project
@@ -34,7 +34,7 @@ KINDS = [(kind, rules.NAMES[kind], rules.ABOUT[kind]) for kind in RunKind]
 
 @router.get("/projects/{project_id}/runs", name="runs")
 def runs(
-    request: Request, session: SessionDep, project: ViewerProject, role: ProjectRole, now: Now
+    request: Request, session: SessionDep, project: ViewerProject, role: ProjectRole
 ) -> HTMLResponse:
     listed = queries.runs_of(session, project=project, limit=200)
     return render(
@@ -44,7 +44,7 @@ def runs(
         section="runs",
         runs=listed,
         checkpoints=queries.final_checkpoints(session, runs=listed),
-        left={run.id: queries.time_left(run, now=now) for run in listed},
+        left={run.id: queries.time_left(session, run=run) for run in listed},
         waiting={run.id for run in listed if queries.waits(run)},
         snapshots=queries.usable_snapshots(session, project=project),
         generations=queries.generations_of(session, project=project),
@@ -64,10 +64,11 @@ def new_run(
     reward: str = "",
 ) -> HTMLResponse:
     """The launch form; a link may choose kind, snapshot, base and reward model beforehand."""
+    goes_on = kind is not RunKind.SFT and queries.writers_of(session, project=project)
     form = LaunchForm(
         kind=kind,
         snapshot_id=snapshot,
-        base="checkpoint" if checkpoint else "new",
+        base="checkpoint" if checkpoint or goes_on else "new",
         checkpoint=checkpoint,
         reward_checkpoint_id=reward,
     )
@@ -112,7 +113,6 @@ def run_page(
     project: ViewerProject,
     role: ProjectRole,
     run: PageRun,
-    now: Now,
 ) -> HTMLResponse:
     """State, curves, texts, settings and events; `run.js` keeps it fresh while the run lives."""
     events = queries.events_of(session, run=run)
@@ -130,7 +130,7 @@ def run_page(
         reward=reward,
         checkpoint=queries.final_checkpoint(session, run=run),
         awaited=queries.awaited(session, run=run),
-        left=queries.time_left(run, now=now),
+        left=queries.time_left(session, run=run),
         events=[event for event in events if event.kind != "log"],
         log=next((event.message for event in reversed(events) if event.kind == "log"), ""),
         preparing=_preparing(run),
@@ -217,7 +217,7 @@ def _readable(kind: str, rows: dict[str, int]) -> str:
     """What a run of the kind would read from a snapshot, in words."""
     for name in rules.READS[kind]:
         if rows.get(name):
-            return f"{rows[name]:,} {name} rows"
+            return f"{rows[name]:,} rows of {name}"
     return "no rows for this kind"
 
 

@@ -1,7 +1,6 @@
 """Reads of runs, their curves and texts, and of checkpoints."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import func, or_, select
@@ -237,14 +236,20 @@ def unfinished(session: Session, *, project: Project) -> int:
     ).one()
 
 
-def time_left(run: Run, *, now: datetime) -> float | None:
-    """Seconds to go at the pace of the present attempt; None where there is no telling."""
-    if run.state is not JobState.RUNNING or run.started_at is None:
+def time_left(session: Session, *, run: Run) -> float | None:
+    """Seconds to go at the pace of the present attempt; None where there is no telling.
+
+    The pace is that of its logged steps: loading, or making a model first, is no part of it.
+    """
+    if run.state is not JobState.RUNNING:
         return None
-    return rules.seconds_left(
-        step=run.step,
-        start_step=run.start_step,
-        total_steps=run.total_steps,
-        started_at=run.started_at,
-        now=now,
+    logged = (
+        select(Metric.step, Metric.values["time"].as_float())
+        .where(Metric.run_id == run.id, Metric.attempt == run.attempt)
+        .limit(1)
     )
+    first = session.execute(logged.order_by(Metric.step)).one_or_none()
+    last = session.execute(logged.order_by(Metric.step.desc())).one_or_none()
+    if first is None or last is None or first[1] is None or last[1] is None:
+        return None
+    return rules.seconds_left((first[0], first[1]), (last[0], last[1]), total_steps=run.total_steps)
