@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from app.accounts.auth import CurrentUser
 from app.annotation import formats, queries, service
-from app.annotation.auth import AdminTask, OwnAssignment
+from app.annotation.auth import AdminTask, OwnAssignment, OwnToSubmit
 from app.annotation.schemas import (
     AnnotationOut,
     AnnotationPage,
@@ -116,7 +116,7 @@ def save_draft(session: SessionDep, own: OwnAssignment, body: DraftBody) -> Draf
 def submit(
     request: Request,
     session: SessionDep,
-    own: OwnAssignment,
+    own: OwnToSubmit,
     user: CurrentUser,
     body: JudgementBody,
     now: Now,
@@ -136,10 +136,11 @@ def submit(
         judgement=body,
         key=idempotency_key,
         now=now,
+        membership=own.membership,
     )
     answer: dict[str, Any] = {
-        "id": str(done.annotation.id),
-        "revision": done.annotation.revision,
+        "id": str(done.annotation_id),
+        "revision": done.revision,
         "counted": done.counted,
     }
     if next:
@@ -147,7 +148,13 @@ def submit(
         if after is not None:
             shown, _, _ = found(queries.assignment_of(session, user=user, assignment_id=after))
         following = tasks.claim(
-            session, project=project, user=user, now=now, rng=CHANCE, after=shown
+            session,
+            project=project,
+            user=user,
+            now=now,
+            rng=CHANCE,
+            after=shown,
+            membership=own.membership,
         )
         answer["next"] = following and _view(
             request, session, assignment=following, project=project, now=now, html=html

@@ -17,7 +17,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from app.accounts.auth import CurrentUser
 from app.accounts.models import User
 from app.annotation import formats, queries, rules, service
-from app.annotation.auth import Own, OwnAssignment
+from app.annotation.auth import OwnAssignment
 from app.annotation.schemas import JudgementBody, SkipBody
 from app.db import Now, SessionDep
 from app.errors import AppError, Invalid, found
@@ -26,7 +26,7 @@ from app.projects.models import Membership, Project
 from app.projects.queries import guidelines_of
 from app.tasks import queries as task_queries
 from app.tasks import service as tasks
-from app.tasks.models import AssignmentState
+from app.tasks.models import Assignment, AssignmentState
 from app.web import redirect, render
 
 router = APIRouter(include_in_schema=False)
@@ -54,7 +54,7 @@ def rank(
     held = task_queries.open_assignments(session, project=project, user=user)
     live = [each for each in held if each.leased_until and each.leased_until > now]
     if live:
-        return _task_page(request, session, own=Own(live[0], project), user=user, now=now)
+        return _task_page(request, session, assignment=live[0], project=project, user=user, now=now)
     nothing = task_queries.why_nothing(session, project=project, user=user)
     return render(
         request,
@@ -97,7 +97,9 @@ def assignment_page(
     request: Request, session: SessionDep, own: OwnAssignment, user: CurrentUser, now: Now
 ) -> Response:
     """One task of hers, to finish or to change."""
-    return _task_page(request, session, own=own, user=user, now=now)
+    return _task_page(
+        request, session, assignment=own.assignment, project=own.project, user=user, now=now
+    )
 
 
 @router.post("/assignments/{assignment_id}", name="submit_form", response_model=None)
@@ -125,7 +127,16 @@ def submit_form(
             )
     except AppError as error:
         session.refresh(own.assignment)
-        return _task_page(request, session, own=own, user=user, now=now, error=error, given=given)
+        return _task_page(
+            request,
+            session,
+            assignment=own.assignment,
+            project=own.project,
+            user=user,
+            now=now,
+            error=error,
+            given=given,
+        )
     if is_change:
         return redirect(request, "rank_history", project_id=own.project.id)
     tasks.claim(session, project=own.project, user=user, now=now, rng=CHANCE)
@@ -148,7 +159,16 @@ def skip_form(
     except ValidationError:
         given = formats.judgement_of_form(fields.multi_items())
         error = Invalid("Choose a reason for skipping this task.")
-        return _task_page(request, session, own=own, user=user, now=now, error=error, given=given)
+        return _task_page(
+            request,
+            session,
+            assignment=own.assignment,
+            project=own.project,
+            user=user,
+            now=now,
+            error=error,
+            given=given,
+        )
     tasks.skip(session, assignment=own.assignment, reason=body.reason, note=body.note, now=now)
     tasks.claim(session, project=own.project, user=user, now=now, rng=CHANCE)
     return redirect(request, "rank", project_id=own.project.id)
@@ -168,27 +188,28 @@ def _task_page(
     request: Request,
     session: Session,
     *,
-    own: Own,
+    assignment: Assignment,
+    project: Project,
     user: User,
     now: datetime,
     error: AppError | None = None,
     given: dict[str, Any] | None = None,
 ) -> HTMLResponse:
     """The page with one task; `given` is what a refused form held."""
-    view = queries.assignment_view(session, assignment=own.assignment, project=own.project)
+    view = queries.assignment_view(session, assignment=assignment, project=project)
     answer = None if given is None else formats.filled(given, size=len(view.responses))
     return render(
         request,
         "annotation/rank.html",
         status=error.status if error else 200,
-        project=own.project,
+        project=project,
         section="rank",
-        guidelines=found(guidelines_of(session, project=own.project)),
-        done_today=_done_today(session, project=own.project, user=user, now=now),
+        guidelines=found(guidelines_of(session, project=project)),
+        done_today=_done_today(session, project=project, user=user, now=now),
         **formats.task_context(
             view,
             now=now,
-            lease_minutes=own.project.lease_minutes,
+            lease_minutes=project.lease_minutes,
             answer=answer,
             error=error.detail if error else None,
         ),

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, and_, func, select, tuple_
+from sqlalchemy import Row, and_, bindparam, func, select, tuple_
 from sqlalchemy.orm import Session
 
-from app.accounts.models import Role, User
+from app.accounts.models import User
 from app.annotation import rules
 from app.annotation.models import Annotation
 from app.annotation.schemas import (
@@ -22,34 +22,40 @@ from app.projects.models import Membership, Project
 from app.tasks import queries as tasks
 from app.tasks.models import Assignment, AssignmentState, Task, TaskKind
 
+_OWN = (
+    select(Assignment, Project, Membership)
+    .join(Project, Project.id == Assignment.project_id)
+    .join(
+        Membership,
+        and_(
+            Membership.project_id == Assignment.project_id,
+            Membership.user_id == Assignment.user_id,
+        ),
+    )
+    .where(Assignment.id == bindparam("id"), Assignment.user_id == bindparam("person"))
+)
+_OWN_LOCKED = _OWN.with_for_update(of=Membership, key_share=True)
+_CURRENT = select(Annotation).where(
+    Annotation.assignment_id == bindparam("id"), Annotation.is_current.is_(True)
+)
+
 
 def assignment_of(
-    session: Session, *, user: User, assignment_id: UUID
-) -> tuple[Assignment, Project, Role] | None:
-    """The user's own assignment with its project and her role there, if she still has a part."""
+    session: Session, *, user: User, assignment_id: UUID, locks: bool = False
+) -> tuple[Assignment, Project, Membership] | None:
+    """The user's own assignment, if she still has a part in its project.
+
+    With `locks` her membership is held until the transaction ends: her claims and submissions
+    in one project happen one by one.
+    """
     row = session.execute(
-        select(Assignment, Project, Membership.role)
-        .join(Project, Project.id == Assignment.project_id)
-        .join(
-            Membership,
-            and_(
-                Membership.project_id == Assignment.project_id,
-                Membership.user_id == Assignment.user_id,
-            ),
-        )
-        .where(Assignment.id == assignment_id, Assignment.user_id == user.id)
+        _OWN_LOCKED if locks else _OWN, {"id": assignment_id, "person": user.id}
     ).one_or_none()
-    if row is None:
-        return None
-    return row[0], row[1], Role.ADMIN if user.is_admin else row[2]
+    return None if row is None else (row[0], row[1], row[2])
 
 
 def current_annotation(session: Session, *, assignment: Assignment) -> Annotation | None:
-    return session.scalar(
-        select(Annotation).where(
-            Annotation.assignment_id == assignment.id, Annotation.is_current.is_(True)
-        )
-    )
+    return session.scalar(_CURRENT, {"id": assignment.id})
 
 
 def annotation_by_key(session: Session, *, user: User, key: str) -> Annotation | None:

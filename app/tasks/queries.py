@@ -7,7 +7,17 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Label, Select, exists, func, literal_column, select, true
+from sqlalchemy import (
+    ColumnElement,
+    Double,
+    Integer,
+    Uuid,
+    bindparam,
+    exists,
+    func,
+    literal_column,
+    select,
+)
 from sqlalchemy.orm import Session, aliased
 
 from app.accounts.models import User
@@ -24,6 +34,63 @@ IS_WANTED: ColumnElement[bool] = literal_column(
 )
 IS_GOLD: ColumnElement[bool] = literal_column("task.kind = 'gold'")
 IS_OPEN: ColumnElement[bool] = literal_column("assignment.state = 'open'")
+
+# The statements of a claim, made once: to build one anew costs more than to run it.
+OURS = Task.project_id == bindparam("in_project", type_=Uuid())
+
+HELD = (
+    select(Assignment)
+    .where(
+        Assignment.project_id == bindparam("in_project"),
+        Assignment.user_id == bindparam("person"),
+        IS_OPEN,
+    )
+    .order_by(Assignment.ordinal)
+)
+
+HERS = aliased(Assignment)
+# Whether she has judged, skipped or holds a task; one whose lease ran out is free again.
+IS_HERS = exists().where(
+    HERS.task_id == Task.id,
+    HERS.user_id == bindparam("person"),
+    HERS.state != AssignmentState.EXPIRED,
+)
+HAD_IT = exists().where(HERS.task_id == Task.id, HERS.user_id == bindparam("person"))
+IS_IN_FORCE = exists().where(GoldKey.task_id == Task.id, GoldKey.suspended_at.is_(None))
+
+TOP_PRIORITY = select(Task.priority).where(OURS, IS_WANTED).order_by(Task.priority.desc()).limit(1)
+NEXT_PRIORITY = TOP_PRIORITY.where(Task.priority < bindparam("below", type_=Integer()))
+
+# A task that is wanted and new to her, of one priority (the highest by default), in a stretch of
+# the random key. An ordered scan of the partial index `ix_task_open`: what it costs depends on how
+# many of the tasks from there on she has judged, not on how many there are.
+WANTED_TASK = (
+    select(Task.id)
+    .where(
+        OURS,
+        IS_WANTED,
+        Task.priority
+        == func.coalesce(bindparam("level", type_=Integer()), TOP_PRIORITY.scalar_subquery()),
+        Task.random_key >= bindparam("from_key", type_=Double()),
+        Task.random_key < bindparam("to_key", type_=Double()),
+        ~IS_HERS,
+    )
+    .order_by(Task.random_key)
+    .limit(1)
+)
+
+# A gold task in force that she has never had, not even for a moment.
+GOLD_TASK = (
+    select(Task.id).where(OURS, IS_GOLD, IS_IN_FORCE, ~HAD_IT).order_by(Task.random_key).limit(1)
+)
+
+CONTENTS = (
+    select(Response.text, Prompt.messages, Prompt.system, Prompt.language)
+    .join(TaskResponse, TaskResponse.response_id == Response.id)
+    .join(Prompt, Prompt.id == Response.prompt_id)
+    .where(TaskResponse.task_id == bindparam("task_id"))
+    .order_by(TaskResponse.position)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +114,7 @@ class Nothing(StrEnum):
 
 
 def contents(session: Session, *, task_id: UUID) -> Contents:
-    rows = session.execute(
-        select(Response.text, Prompt.messages, Prompt.system, Prompt.language)
-        .join(TaskResponse, TaskResponse.response_id == Response.id)
-        .join(Prompt, Prompt.id == Response.prompt_id)
-        .where(TaskResponse.task_id == task_id)
-        .order_by(TaskResponse.position)
-    ).all()
+    rows = session.execute(CONTENTS, {"task_id": task_id}).all()
     first = rows[0]
     return Contents(first.messages, first.system, first.language, [row.text for row in rows])
 
@@ -103,70 +164,7 @@ def project_and_task(session: Session, *, task_id: UUID) -> tuple[Project, Task]
 
 def open_assignments(session: Session, *, project: Project, user: User) -> Sequence[Assignment]:
     """What she holds, expired or not, in the order in which she got it: at most two."""
-    return session.scalars(
-        select(Assignment)
-        .where(Assignment.project_id == project.id, Assignment.user_id == user.id, IS_OPEN)
-        .order_by(Assignment.ordinal)
-    ).all()
-
-
-def is_hers(user: User) -> ColumnElement[bool]:
-    """Whether she has judged, skipped or holds the task; one whose lease ran out is free again."""
-    hers = aliased(Assignment)
-    return exists().where(
-        hers.task_id == Task.id, hers.user_id == user.id, hers.state != AssignmentState.EXPIRED
-    )
-
-
-def priorities(*, project: Project, below: int | None = None) -> Select[int]:
-    """The highest priority that has a wanted task, under a bound if one is given."""
-    wanted = select(Task.priority).where(Task.project_id == project.id, IS_WANTED)
-    if below is not None:
-        wanted = wanted.where(Task.priority < below)
-    return wanted.order_by(Task.priority.desc()).limit(1)
-
-
-def wanted_task(
-    *, project: Project, user: User, priority: int | None, keys: ColumnElement[bool]
-) -> Select[UUID, int]:
-    """A task that is wanted and new to her: of one priority (the highest by default), `keys`.
-
-    An ordered scan of the partial index `ix_task_open`: what it costs depends on how many of the
-    tasks from there on she has judged, not on how many there are.
-    """
-    level = priorities(project=project).scalar_subquery() if priority is None else priority
-    return (
-        select(Task.id, size_of_task())
-        .where(
-            Task.project_id == project.id, IS_WANTED, Task.priority == level, keys, ~is_hers(user)
-        )
-        .order_by(Task.random_key)
-        .limit(1)
-    )
-
-
-def gold_task(*, project: Project, user: User, keys: ColumnElement[bool]) -> Select[UUID, int]:
-    """A gold task in force that she has never had, not even for a moment."""
-    hers = aliased(Assignment)
-    had = exists().where(hers.task_id == Task.id, hers.user_id == user.id)
-    in_force = exists().where(GoldKey.task_id == Task.id, GoldKey.suspended_at.is_(None))
-    return (
-        select(Task.id, size_of_task())
-        .where(Task.project_id == project.id, IS_GOLD, in_force, keys, ~had)
-        .order_by(Task.random_key)
-        .limit(1)
-    )
-
-
-def size_of_task() -> Label[int]:
-    """The number of its responses."""
-    return (
-        select(func.count())
-        .where(TaskResponse.task_id == Task.id)
-        .correlate(Task)
-        .scalar_subquery()
-        .label("size")
-    )
+    return session.scalars(HELD, {"in_project": project.id, "person": user.id}).all()
 
 
 def why_nothing(session: Session, *, project: Project, user: User) -> Nothing | None:
@@ -176,16 +174,15 @@ def why_nothing(session: Session, *, project: Project, user: User) -> Nothing | 
     membership = session.get(Membership, (project.id, user.id))
     if membership is not None and membership.paused_at is not None:
         return Nothing.PAUSED
-    ours = select(Task.id).where(Task.project_id == project.id).limit(1)
-    if session.scalar(ours.where(IS_WANTED, ~is_hers(user))) is not None:
+    where = {"in_project": project.id, "person": user.id}
+    ours = select(Task.id).where(OURS).limit(1)
+    if session.scalar(ours.where(IS_WANTED, ~IS_HERS), where) is not None:
         return None
-    if session.scalar(ours.where(IS_ORDINARY)) is None:
-        anything = gold_task(project=project, user=user, keys=true())
-        is_gold_alone = project.gold_rate > 0 and session.execute(anything).first() is not None
+    if session.scalar(ours.where(IS_ORDINARY), where) is None:
+        is_gold_alone = project.gold_rate > 0 and session.scalar(GOLD_TASK, where) is not None
         return None if is_gold_alone else Nothing.NO_TASKS
-    return (
-        Nothing.FINISHED if session.scalar(ours.where(IS_WANTED)) is None else Nothing.NONE_FOR_YOU
-    )
+    is_wanted = session.scalar(ours.where(IS_WANTED), where) is not None
+    return Nothing.NONE_FOR_YOU if is_wanted else Nothing.FINISHED
 
 
 def submitted_since(session: Session, *, project: Project, user: User, since: datetime) -> int:

@@ -60,7 +60,7 @@ def submit(project_id, user_id, assignment_id, *, body=A_BEFORE_B, key="k"):
             key=key,
             now=database_now(session),
         )
-        return done.annotation.id, done.is_new
+        return done.annotation_id, done.is_new
 
 
 def all_at_once(calls):

@@ -50,6 +50,7 @@ class Person:
         self.unlucky, self.idle, self.skips = unlucky, idle, skips
         self.acknowledged: list[object] = []
         self.hours = 0
+        self.is_skipping = False
 
     def step(self, session, assignment_id=None):
         """Hand in what she has, and claim the next, in one request; answers what she holds."""
@@ -59,7 +60,7 @@ class Person:
         done = None
         if assignment_id is not None:
             assignment = session.get_one(Assignment, assignment_id)
-            if self.rng.random() < self.skips:
+            if self.is_skipping:  # as decided once: a retry sends the same again
                 reason = SkipReason.OTHER
                 tasks.skip(session, assignment=assignment, reason=reason, note=None, now=now)
             else:
@@ -73,7 +74,7 @@ class Person:
                     key=f"{assignment_id}",
                     now=now,
                 )
-                done = submission.annotation.id
+                done = submission.annotation_id
         if self.rng.random() < self.unlucky:
             raise Killed
         following = tasks.claim(session, project=project, user=user, now=now, rng=self.rng)
@@ -96,6 +97,7 @@ class Person:
             if self.rng.random() < self.idle:
                 self.hours += 1  # lunch: her lease runs out for everybody behind her clock
             held = following
+            self.is_skipping = self.rng.random() < self.skips
 
 
 def run(people):

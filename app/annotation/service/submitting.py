@@ -4,10 +4,10 @@ import hashlib
 import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
-from uuid import uuid4
+from typing import Any, cast
+from uuid import UUID, uuid4
 
-from sqlalchemy import select, update
+from sqlalchemy import Table, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -18,11 +18,10 @@ from app.annotation.schemas import DraftBody, DraftOut, JudgementBody
 from app.annotation.service.gold import passes, restand
 from app.annotation.service.overlap import decide_overlap
 from app.errors import Conflict, Invalid, found
-from app.projects.models import Project
+from app.projects.models import Membership, Project
 from app.tasks import queries as task_queries
 from app.tasks import service as tasks
 from app.tasks.models import Assignment, AssignmentState
-from app.tasks.schemas import Completion
 
 MAX_WALL_MS = 2**31 - 1
 OTHER_BODY = (
@@ -34,7 +33,8 @@ OTHER_BODY = (
 class Submission:
     """What a submission left behind; `is_new` is False for a replay of an earlier one."""
 
-    annotation: Annotation
+    annotation_id: UUID
+    revision: int
     counted: bool  # as its author may know it: gold and repeats look like any other task
     is_new: bool
 
@@ -48,47 +48,56 @@ def submit(
     judgement: JudgementBody,
     key: str | None,
     now: datetime,
+    membership: Membership | None = None,
 ) -> Submission:
     """Record the annotator's order of the responses and close the assignment.
 
     The same key and body again answer as the first time; another body under the key is `Invalid`.
     On a submitted assignment, a new key with the current revision appends one, a stale revision
-    is `Conflict`.
+    is `Conflict`. `membership` is hers if it is locked already.
     """
-    tasks.lock_member(session, project=project, user=user)
-    values = _values(assignment, project=project, judgement=judgement)
-    digest = body_hash(assignment, judgement)
+    if membership is None:
+        tasks.lock_member(session, project=project, user=user)
+    values = _values(assignment, project=project, judgement=judgement) | {
+        "idempotency_key": key,
+        "body_hash": body_hash(assignment, judgement),
+    }
     completion = tasks.complete(session, assignment=assignment, now=now)
     if completion is None:
-        session.refresh(assignment)
-        replay = _replay(session, assignment=assignment, user=user, key=key, digest=digest)
-        if replay is not None:
-            surplus = queries.is_surplus(session, annotation=replay)
-            return Submission(replay, counted=not surplus, is_new=False)
-        return _revise(
+        replay = _replay(session, assignment=assignment, user=user, values=values)
+        return replay or _revise(
             session,
             assignment=assignment,
             project=project,
             user=user,
-            values=values | {"idempotency_key": key, "body_hash": digest},
+            values=values,
             revision=judgement.revision,
             now=now,
         )
-    annotation = _append(
+    passed = None if completion.gold is None else passes(completion.gold, values["ranks"])
+    annotation_id = _append(
         session,
         assignment=assignment,
         project=project,
         user=user,
-        values=values
-        | _times(assignment, judgement, now=now)
-        | {"idempotency_key": key, "body_hash": digest},
+        values=values | _times(assignment, judgement, now=now),
         counted=completion.counts,
-        gold_passed=_passed(completion, values["ranks"]),
+        gold_passed=passed,
         now=now,
     )
-    _follow_up(session, annotation=annotation, project=project, user=user, now=now)
+    _follow_up(
+        session,
+        assignment=assignment,
+        project=project,
+        user=user,
+        counted=completion.counts,
+        gold_passed=passed,
+        now=now,
+    )
     is_ordinary = not completion.is_gold and not assignment.is_repeat
-    return Submission(annotation, counted=completion.counts or not is_ordinary, is_new=True)
+    return Submission(
+        annotation_id, revision=1, counted=completion.counts or not is_ordinary, is_new=True
+    )
 
 
 def body_hash(assignment: Assignment, judgement: JudgementBody) -> bytes:
@@ -136,6 +145,14 @@ def _times(
     return {"wall_ms": wall, "visible_ms": visible, "active_ms": active}
 
 
+_rows = cast(Table, Annotation.__table__)
+APPEND = (
+    insert(_rows)
+    .on_conflict_do_nothing(index_elements=[_rows.c.user_id, _rows.c.idempotency_key])
+    .returning(_rows.c.id)
+)
+
+
 def _append(
     session: Session,
     *,
@@ -147,64 +164,65 @@ def _append(
     gold_passed: bool | None,
     now: datetime,
     revision: int = 1,
-) -> Annotation:
-    """The row; `Invalid` when its key was used on another assignment."""
-    annotation: Annotation | None = session.scalar(
-        insert(Annotation)
-        .values(
-            id=uuid4(),
-            project_id=project.id,
-            task_id=assignment.task_id,
-            assignment_id=assignment.id,
-            user_id=user.id,
-            guidelines_version=project.guidelines_version,
-            revision=revision,
-            is_current=True,
-            is_repeat=assignment.is_repeat,
-            counted=counted,
-            gold_passed=gold_passed,
-            submitted_at=now,
+) -> UUID:
+    """The row's id; `Invalid` when its key was used on another assignment."""
+    annotation_id: UUID | None = session.scalar(
+        APPEND,
+        {
+            "id": uuid4(),
+            "project_id": project.id,
+            "task_id": assignment.task_id,
+            "assignment_id": assignment.id,
+            "user_id": user.id,
+            "guidelines_version": project.guidelines_version,
+            "revision": revision,
+            "is_current": True,
+            "is_repeat": assignment.is_repeat,
+            "counted": counted,
+            "gold_passed": gold_passed,
+            "submitted_at": now,
             **values,
-        )
-        .on_conflict_do_nothing(index_elements=[Annotation.user_id, Annotation.idempotency_key])
-        .returning(Annotation)
+        },
     )
-    if annotation is None:
+    if annotation_id is None:
         raise Invalid(OTHER_BODY)
-    return annotation
-
-
-def _passed(completion: Completion, ranks: list[int]) -> bool | None:
-    return None if completion.gold is None else passes(completion.gold, ranks)
+    return annotation_id
 
 
 def _follow_up(
-    session: Session, *, annotation: Annotation, project: Project, user: User, now: datetime
+    session: Session,
+    *,
+    assignment: Assignment,
+    project: Project,
+    user: User,
+    counted: bool,
+    gold_passed: bool | None,
+    now: datetime,
 ) -> None:
     """What a judgement changes beyond itself: her standing, or how many more are wanted."""
-    if annotation.gold_passed is not None:
-        restand(
-            session,
-            project=project,
-            user_ids=[user.id],
-            now=now,
-            may_pause=not annotation.gold_passed,
-        )
-    elif annotation.counted:
-        decide_overlap(session, project=project, task_ids=[annotation.task_id])
+    if gold_passed is not None:
+        restand(session, project=project, user_ids=[user.id], now=now, may_pause=not gold_passed)
+    elif counted:
+        decide_overlap(session, project=project, task_ids=[assignment.task_id])
 
 
 def _replay(
-    session: Session, *, assignment: Assignment, user: User, key: str | None, digest: bytes
-) -> Annotation | None:
-    """The annotation this request made the first time it came, if it came before."""
+    session: Session, *, assignment: Assignment, user: User, values: dict[str, Any]
+) -> Submission | None:
+    """What this request left the first time it came, if it came before."""
+    key, digest = values["idempotency_key"], values["body_hash"]
     if key is None:
-        current = queries.current_annotation(session, assignment=assignment)
-        return current if current is not None and current.body_hash == digest else None
-    known = queries.annotation_by_key(session, user=user, key=key)
-    if known is not None and known.body_hash != digest:
-        raise Invalid(OTHER_BODY)
-    return known
+        known = queries.current_annotation(session, assignment=assignment)
+        if known is None or known.body_hash != digest:
+            return None
+    else:
+        known = queries.annotation_by_key(session, user=user, key=key)
+        if known is None:
+            return None
+        if known.body_hash != digest:
+            raise Invalid(OTHER_BODY)
+    surplus = queries.is_surplus(session, annotation=known)
+    return Submission(known.id, known.revision, counted=not surplus, is_new=False)
 
 
 def _revise(
@@ -240,22 +258,31 @@ def _revise(
             f"(revision {newest.revision}) and change it there.",
             errors=[{"field": "revision", "message": f"the current one is {newest.revision}"}],
         )
+    surplus = queries.is_surplus(session, annotation=replaced)
     gold = task_queries.gold_in_force(session, task_id=assignment.task_id)
+    gold_passed = None if gold is None else passes(gold, values["ranks"])
     times = ("wall_ms", "visible_ms", "active_ms")  # of the judgement, not of its correction
-    annotation = _append(
+    annotation_id = _append(
         session,
         assignment=assignment,
         project=project,
         user=user,
         values=values | {name: getattr(replaced, name) for name in times},
         counted=replaced.counted,
-        gold_passed=None if gold is None else passes(gold, values["ranks"]),
+        gold_passed=gold_passed,
         now=now,
         revision=replaced.revision + 1,
     )
-    _follow_up(session, annotation=annotation, project=project, user=user, now=now)
-    surplus = queries.is_surplus(session, annotation=annotation)
-    return Submission(annotation, counted=not surplus, is_new=True)
+    _follow_up(
+        session,
+        assignment=assignment,
+        project=project,
+        user=user,
+        counted=replaced.counted,
+        gold_passed=gold_passed,
+        now=now,
+    )
+    return Submission(annotation_id, replaced.revision + 1, counted=not surplus, is_new=True)
 
 
 def save_draft(session: Session, *, assignment: Assignment, draft: DraftBody) -> DraftOut:

@@ -8,10 +8,26 @@ skips tasks that others hold; when only such are left it tries again, and holds 
 from datetime import datetime, timedelta
 from random import Random
 from time import monotonic, sleep
-from uuid import UUID
+from typing import Any, cast
+from uuid import UUID, uuid4
 
-from sqlalchemy import select, text, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import (
+    Boolean,
+    DateTime,
+    SmallInteger,
+    Table,
+    Uuid,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal,
+    null,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.orm import Session
 
 from app.accounts.models import User
@@ -20,26 +36,115 @@ from app.errors import TooManyRequests
 from app.projects.models import Membership, Project
 from app.projects.service import ensure_membership
 from app.tasks import queries, rules
-from app.tasks.models import Assignment, AssignmentState, Task
+from app.tasks.models import Assignment, AssignmentState, Task, TaskKind, TaskResponse
 from app.tasks.service.finishing import give_back
 
-FREED_AT_ONCE = 20  # expired leases that one claim frees on its way
+FREED_AT_ONCE = 20  # expired leases that one claim frees on its way …
+FREES_ONE_IN = 8  # … though not every claim looks for them
 PATIENCE_SECONDS = 5  # of the second look, for tasks that others are just taking
 PAUSE_SECONDS = 0.05  # between two tries of it
+
+MINE = (
+    select(Membership)
+    .where(
+        Membership.project_id == bindparam("in_project"),
+        Membership.user_id == bindparam("person"),
+    )
+    .with_for_update(key_share=True)
+)
+
+_ordinary = queries.WANTED_TASK.with_for_update(key_share=True, skip_locked=True)
+_gold = queries.GOLD_TASK.with_for_update(key_share=True, skip_locked=True).correlate(None)
+_from_key = Task.random_key >= bindparam("gold_key")
+
+# Take a place in an ordinary task that nobody else holds at this moment, or, where gold is due,
+# a gold task instead. One statement either way, so that the time tells nothing; and gold only
+# where an ordinary task is in sight, so that the end of the work tells nothing.
+TAKE = (
+    update(Task)
+    .where(
+        Task.id
+        == func.coalesce(
+            case(
+                (
+                    and_(
+                        bindparam("wants_gold", type_=Boolean()),
+                        queries.WANTED_TASK.correlate(None).exists(),
+                    ),
+                    func.coalesce(
+                        _gold.where(_from_key).scalar_subquery(),
+                        _gold.where(~_from_key).scalar_subquery(),
+                    ),
+                ),
+                else_=null(),
+            ),
+            _ordinary.correlate(None).scalar_subquery(),
+        )
+    )
+    .values(leased=Task.leased + case((Task.kind == TaskKind.ORDINARY, 1), else_=0))
+    .returning(
+        Task.id,
+        select(func.count())
+        .where(TaskResponse.task_id == Task.id)
+        .correlate(Task)
+        .scalar_subquery()
+        .label("size"),
+    )
+    .execution_options(synchronize_session=False)
+)
+
+# The assignment and, with it, her turn in the project. An assignment whose lease ran out is
+# opened again, with its draft and order.
+_turn = (
+    update(Membership)
+    .where(
+        Membership.project_id == bindparam("in_project"),
+        Membership.user_id == bindparam("person"),
+    )
+    .values(claimed=Membership.claimed + 1)
+    .returning(Membership.claimed)
+    .cte("turn")
+)
+_opened: dict[str, Any] = {
+    "state": literal(AssignmentState.OPEN, Assignment.state.type),
+    "slot": bindparam("to_slot", type_=SmallInteger()),
+    "ordinal": _turn.c.claimed,
+    "leased_until": bindparam("until", type_=DateTime(timezone=True)),
+    "created_at": bindparam("now", type_=DateTime(timezone=True)),
+    "renewals": literal(0, SmallInteger()),
+}
+_lent: dict[str, Any] = {
+    **_opened,
+    "id": bindparam("new_id", type_=Uuid()),
+    "project_id": bindparam("in_project", type_=Uuid()),
+    "task_id": bindparam("of_task", type_=Uuid()),
+    "user_id": bindparam("person", type_=Uuid()),
+    "is_repeat": literal(False, Boolean()),
+    "display_order": bindparam("order", type_=ARRAY(SmallInteger)),
+    "draft_revision": literal(0, Assignment.draft_revision.type),
+}
+_rows = cast(Table, Assignment.__table__)
+_insert = insert(_rows).from_select(
+    list(_lent), select(*(value.label(name) for name, value in _lent.items())), False
+)
+LEND = select(Assignment).from_statement(
+    _insert.on_conflict_do_update(
+        index_elements=[_rows.c.task_id, _rows.c.user_id],
+        index_where=text("NOT is_repeat"),
+        set_={**{name: _insert.excluded[name] for name in _opened}, "finished_at": null()},
+        where=_rows.c.state == AssignmentState.EXPIRED,
+    ).returning(*_rows.c)
+)
 
 
 def lock_member(session: Session, *, project: Project, user: User) -> Membership:
     """Her membership, locked until the transaction ends."""
-    mine = (
-        select(Membership)
-        .where(Membership.project_id == project.id, Membership.user_id == user.id)
-        .with_for_update(key_share=True)
-    )
+    where = {"in_project": project.id, "person": user.id}
     fresh = {"populate_existing": True}
-    membership = session.scalar(mine, execution_options=fresh)
+    membership = session.scalar(MINE, where, execution_options=fresh)
     if membership is None:  # an admin of the installation works here for the first time
         ensure_membership(session, project=project, user=user)
-        membership = session.scalars(mine, execution_options=fresh).one()
+        membership = session.scalars(MINE, where, execution_options=fresh).one()
     return membership
 
 
@@ -51,25 +156,34 @@ def claim(
     now: datetime,
     rng: Random,
     after: Assignment | None = None,
+    membership: Membership | None = None,
 ) -> Assignment | None:
     """The task on her screen, or the one to follow `after`; None when there is nothing for her.
 
-    What she holds comes first, so that asking again changes nothing. May commit what the session
-    did so far: a submission in the same request stands, whatever comes of the claim.
+    What she holds comes first, so that asking again changes nothing. `membership` is hers if it is
+    locked already. May commit what the session did so far: a submission in the same request
+    stands, whatever comes of the claim.
     """
 
-    def attempt(*, is_last: bool) -> Assignment | None:
+    def attempt(membership: Membership | None, *, is_last: bool) -> Assignment | None:
         return _attempt(
-            session, project=project, user=user, now=now, rng=rng, after=after, is_last=is_last
+            session,
+            project=project,
+            user=user,
+            membership=membership or lock_member(session, project=project, user=user),
+            now=now,
+            rng=rng,
+            after=after,
+            is_last=is_last,
         )
 
-    assignment = attempt(is_last=False)
+    assignment = attempt(membership, is_last=False)
     if assignment is not None:
         return assignment
     # Somebody may just be giving back what she could have: look again, more patiently. Our own
     # rows go first, a submitted task and freed leases: others may be waiting for them in turn.
     commit_halfway(session)
-    return attempt(is_last=True)
+    return attempt(None, is_last=True)
 
 
 def _attempt(
@@ -77,12 +191,12 @@ def _attempt(
     *,
     project: Project,
     user: User,
+    membership: Membership,
     now: datetime,
     rng: Random,
     after: Assignment | None,
     is_last: bool,
 ) -> Assignment | None:
-    membership = lock_member(session, project=project, user=user)
     is_paused = membership.paused_at is not None or project.paused_at is not None
     lease = timedelta(minutes=project.lease_minutes)
     held: list[Assignment] = []
@@ -97,27 +211,35 @@ def _attempt(
             return assignment
     if is_paused or len(held) > 1:
         return None
+    if is_last or rng.randrange(FREES_ONE_IN) == 0:
+        free_expired(session, project=project, but=user, now=now)
     chance = rules.gold_chance(
         membership.claimed, rate=project.gold_rate, share=membership.gold_share
     )
     wants_gold = rng.random() < chance
-    free_expired(session, project=project, but=user, now=now)
-    picked = _pick(session, project=project, user=user, rng=rng, wants_gold=wants_gold)
-    if picked is None and is_last:
-        picked = _pick_patiently(session, project=project, user=user, rng=rng)
-    if picked is None:
+    taken = _take(session, project=project, user=user, rng=rng, wants_gold=wants_gold)
+    if taken is None and is_last:
+        taken = _take_patiently(session, project=project, user=user, rng=rng)
+    if taken is None:
         return None
-    task_id, size = picked
-    membership.claimed += 1
-    return _lend(
-        session,
-        task_id=task_id,
-        membership=membership,
-        slot=2 if any(assignment.slot == 1 for assignment in held) else 1,
-        display_order=rules.shuffled(size, rng=rng),
-        leased_until=now + lease,
-        now=now,
-    )
+    task_id, size = taken
+    lent: Assignment = session.scalars(
+        LEND,
+        {
+            "new_id": uuid4(),
+            "in_project": project.id,
+            "person": user.id,
+            "of_task": task_id,
+            "order": rules.shuffled(size, rng=rng),
+            "to_slot": 2 if any(each.slot == 1 for each in held) else 1,
+            "until": now + lease,
+            "now": now,
+        },
+        execution_options={"populate_existing": True},
+    ).one()
+    session.expire(membership, ["claimed"])
+    lent.is_new = True
+    return lent
 
 
 def _has_run_out(assignment: Assignment, *, now: datetime) -> bool:
@@ -152,37 +274,36 @@ def free_expired(session: Session, *, project: Project, but: User, now: datetime
         .limit(FREED_AT_ONCE)
         .with_for_update(key_share=True, skip_locked=True, of=[Assignment, Task])
     ).all()
-    if not gone:
-        return
-    session.execute(
-        update(Assignment)
-        .where(Assignment.id.in_([row.id for row in gone]))
-        .values(state=AssignmentState.EXPIRED, finished_at=now)
-    )
-    for row in gone:  # two leases of one task are two steps of its counter
-        give_back(session, task_id=row.task_id)
+    for row in gone:
+        give_back(session, assignment_id=row.id, now=now)
 
 
-def _pick(
+def _take(
     session: Session, *, project: Project, user: User, rng: Random, wants_gold: bool
 ) -> tuple[UUID, int] | None:
-    """Take a place in a wanted task, or choose a gold one; answers its id and size.
+    """Take a place in a task; answers its id and how many responses it has.
 
-    Gold comes in the place of an ordinary task, never when those have run out, so that the end
-    of the work tells nothing.
+    From a fresh random point of the key on, wrapping round: nobody wades through what she has
+    judged, and two people rarely want the same row.
     """
-    ordinary = _wanted(session, project=project, user=user, rng=rng)
-    if ordinary is None:
-        return None
-    if wants_gold:
-        gold = _gold(session, project=project, user=user, rng=rng)
-        if gold is not None:
-            return gold
-    session.execute(update(Task).where(Task.id == ordinary[0]).values(leased=Task.leased + 1))
-    return ordinary
+    where = {"in_project": project.id, "person": user.id, "wants_gold": wants_gold}
+    start = where["gold_key"] = rng.random()
+    priority: int | None = None
+    while True:
+        for low, high in ((start, 1.0), (0.0, start)):
+            stretch = {"level": priority, "from_key": low, "to_key": high}
+            row = session.execute(TAKE, where | stretch).one_or_none()
+            if row is not None:
+                return row.id, row.size
+        if priority is None:
+            priority = session.scalar(queries.TOP_PRIORITY, where)
+        if priority is not None:
+            priority = session.scalar(queries.NEXT_PRIORITY, where | {"below": priority})
+        if priority is None:
+            return None
 
 
-def _pick_patiently(
+def _take_patiently(
     session: Session, *, project: Project, user: User, rng: Random
 ) -> tuple[UUID, int] | None:
     """The second look: ask again while others are taking the tasks that she could have.
@@ -191,12 +312,13 @@ def _pick_patiently(
     """
     deadline = monotonic() + PATIENCE_SECONDS
     while True:
-        in_sight = _wanted(session, project=project, user=user, rng=rng, locks=False)
-        if in_sight is None:
-            return _gold_alone(session, project=project, user=user, rng=rng)
-        picked = _pick(session, project=project, user=user, rng=rng, wants_gold=False)
-        if picked is not None:
-            return picked
+        nothing = queries.why_nothing(session, project=project, user=user)
+        if nothing is not None:
+            return None
+        taken = _take(session, project=project, user=user, rng=rng, wants_gold=False)
+        taken = taken or _take_gold_alone(session, project=project, user=user)
+        if taken is not None:
+            return taken
         if monotonic() > deadline:
             raise TooManyRequests(
                 "Many people are asking for the last tasks. Ask again in a moment.", retry_after=1
@@ -204,95 +326,13 @@ def _pick_patiently(
         sleep(rng.uniform(0.5, 1.5) * PAUSE_SECONDS)
 
 
-def _gold_alone(
-    session: Session, *, project: Project, user: User, rng: Random
-) -> tuple[UUID, int] | None:
+def _take_gold_alone(session: Session, *, project: Project, user: User) -> tuple[UUID, int] | None:
     """In a project of gold alone it is handed out like any other work."""
-    if project.gold_rate == 0:
+    where = {"in_project": project.id, "person": user.id}
+    ordinary = select(Task.id).where(queries.OURS, queries.IS_ORDINARY).limit(1)
+    if session.scalar(ordinary, where) is not None:
         return None
-    ordinary = select(Task.id).where(Task.project_id == project.id, queries.IS_ORDINARY).limit(1)
-    if session.scalar(ordinary) is not None:
+    task_id = session.execute(_gold, where).scalar()
+    if task_id is None:
         return None
-    return _gold(session, project=project, user=user, rng=rng)
-
-
-def _wanted(
-    session: Session, *, project: Project, user: User, rng: Random, locks: bool = True
-) -> tuple[UUID, int] | None:
-    """A wanted task that is new to her, of the highest priority that has one.
-
-    From a fresh random point of the key on, wrapping round: nobody wades through what she has
-    judged, and two people rarely want the same row. With `locks`, one that nobody else holds.
-    """
-    start = rng.random()
-    priority: int | None = None
-    while True:
-        for keys in (Task.random_key >= start, Task.random_key < start):
-            wanted = queries.wanted_task(project=project, user=user, priority=priority, keys=keys)
-            if locks:
-                wanted = wanted.with_for_update(of=Task, key_share=True, skip_locked=True)
-            row = session.execute(wanted).one_or_none()
-            if row is not None:
-                return row.id, row.size
-        if priority is None:
-            priority = session.scalar(queries.priorities(project=project))
-        if priority is not None:
-            priority = session.scalar(queries.priorities(project=project, below=priority))
-        if priority is None:
-            return None
-
-
-def _gold(
-    session: Session, *, project: Project, user: User, rng: Random
-) -> tuple[UUID, int] | None:
-    """A gold task that is new to her; locked, so that it stays gold until she has it."""
-    start = rng.random()
-    for keys in (Task.random_key >= start, Task.random_key < start):
-        gold = queries.gold_task(project=project, user=user, keys=keys)
-        row = session.execute(
-            gold.with_for_update(of=Task, read=True, skip_locked=True)
-        ).one_or_none()
-        if row is not None:
-            return row.id, row.size
-    return None
-
-
-def _lend(
-    session: Session,
-    *,
-    task_id: UUID,
-    membership: Membership,
-    slot: int,
-    display_order: list[int],
-    leased_until: datetime,
-    now: datetime,
-) -> Assignment:
-    """The assignment row; one whose lease ran out is opened again with its draft and order."""
-    opened = {
-        "state": AssignmentState.OPEN,
-        "slot": slot,
-        "ordinal": membership.claimed,
-        "leased_until": leased_until,
-        "created_at": now,
-        "finished_at": None,
-    }
-    statement = (
-        insert(Assignment)
-        .values(
-            project_id=membership.project_id,
-            task_id=task_id,
-            user_id=membership.user_id,
-            display_order=display_order,
-            **opened,
-        )
-        .on_conflict_do_update(
-            index_elements=[Assignment.task_id, Assignment.user_id],
-            index_where=text("NOT is_repeat"),
-            set_={**opened, "renewals": 0},
-            where=Assignment.state == AssignmentState.EXPIRED,
-        )
-        .returning(Assignment)
-    )
-    assignment = session.scalars(statement, execution_options={"populate_existing": True}).one()
-    assignment.is_new = True
-    return assignment
+    return task_id, len(queries.responses_of(session, task_ids=[task_id])[task_id])

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import case, select, update
+from sqlalchemy import Update, and_, bindparam, case, null, select, update
 from sqlalchemy.orm import Session
 
 from app.errors import Conflict
@@ -15,6 +15,38 @@ from app.projects.models import Project
 from app.tasks import queries, rules
 from app.tasks.models import Assignment, AssignmentState, SkipReason, Task, TaskKind
 from app.tasks.schemas import Completion
+
+
+def _end_as(state: AssignmentState, *, counted: int = 0, **values: Any) -> Update:
+    """One statement: end an open assignment and give its place back, or let it count.
+
+    Answers the kind of the task, or nothing when the assignment was not open any more. Gold has
+    no places. Its row is written all the same: it must be the newest one that is asked, since the
+    task may just be turning gold or ordinary.
+    """
+    ended = (
+        update(Assignment)
+        .where(Assignment.id == bindparam("assignment_id"), queries.IS_OPEN)
+        .values(state=state, finished_at=bindparam("now"), **values)
+        .returning(Assignment.task_id, Assignment.is_repeat)
+        .cte("ended")
+    )
+    place = case((and_(Task.kind == TaskKind.ORDINARY, ~ended.c.is_repeat), 1), else_=0)
+    return (
+        update(Task)
+        .where(Task.id == ended.c.task_id)
+        .values(leased=Task.leased - place, counted=Task.counted + counted * place)
+        .returning(Task.kind)
+        .execution_options(synchronize_session=False)
+    )
+
+
+SUBMIT = _end_as(AssignmentState.SUBMITTED, counted=1, draft=null())
+RELEASE = _end_as(AssignmentState.EXPIRED)
+SKIP = _end_as(
+    AssignmentState.SKIPPED, skip_reason=bindparam("reason"), skip_note=bindparam("note")
+)
+ENDED = ["state", "finished_at", "draft", "skip_reason", "skip_note"]  # what these may change
 
 
 def renew(
@@ -53,8 +85,12 @@ def renew(
 
 def release(session: Session, *, assignment: Assignment, now: datetime) -> None:
     """Give an open task back; its draft stays for when she meets it again. Twice is once."""
-    if _close(session, assignment=assignment, state=AssignmentState.EXPIRED, now=now):
-        give_back(session, task_id=assignment.task_id)
+    give_back(session, assignment_id=assignment.id, now=now)
+    session.expire(assignment, ENDED)
+
+
+def give_back(session: Session, *, assignment_id: UUID, now: datetime) -> None:
+    session.execute(RELEASE, {"assignment_id": assignment_id, "now": now})
 
 
 def skip(
@@ -66,39 +102,19 @@ def skip(
     now: datetime,
 ) -> None:
     """Pass on a task for good; the draft survives. Twice is once, a submitted one is `Conflict`."""
-    why: dict[str, Any] = {"skip_reason": reason, "skip_note": note}
-    skipped = AssignmentState.SKIPPED
-    if _close(session, assignment=assignment, state=skipped, now=now, **why):
-        give_back(session, task_id=assignment.task_id)
+    given = {"assignment_id": assignment.id, "now": now, "reason": reason, "note": note}
+    skipped = session.scalar(SKIP, given)
+    session.expire(assignment, ENDED)
+    if skipped is not None:
         return
     late = session.scalar(
         update(Assignment)
         .where(Assignment.id == assignment.id, Assignment.state == AssignmentState.EXPIRED)
-        .values(state=skipped, **why)
+        .values(state=AssignmentState.SKIPPED, skip_reason=reason, skip_note=note)
         .returning(Assignment.id)
     )
-    if late is None:
-        session.refresh(assignment)
-        if assignment.state is AssignmentState.SUBMITTED:
-            raise Conflict("You have submitted this task already. Change your answer instead.")
-
-
-def _close(
-    session: Session,
-    *,
-    assignment: Assignment,
-    state: AssignmentState,
-    now: datetime,
-    **values: Any,
-) -> bool:
-    """End an open assignment; False when it was not open any more."""
-    closed = session.scalar(
-        update(Assignment)
-        .where(Assignment.id == assignment.id, Assignment.state == AssignmentState.OPEN)
-        .values(state=state, finished_at=now, **values)
-        .returning(Assignment.id)
-    )
-    return closed is not None
+    if late is None and assignment.state is AssignmentState.SUBMITTED:
+        raise Conflict("You have submitted this task already. Change your answer instead.")
 
 
 def complete(session: Session, *, assignment: Assignment, now: datetime) -> Completion | None:
@@ -107,35 +123,18 @@ def complete(session: Session, *, assignment: Assignment, now: datetime) -> Comp
     A lease that ran out or a skip takes nothing away: the work counts if the task still wants it,
     else it is surplus. Gold counts never and has no places.
     """
-    is_late = not _close(
-        session, assignment=assignment, state=AssignmentState.SUBMITTED, now=now, draft=None
-    )
-    if is_late and not _close_late(session, assignment=assignment, now=now):
-        return None
-    if assignment.is_repeat:
-        return Completion(counts=False, is_late=is_late)
-    if is_late:
-        kind, counts = _count_late(session, task_id=assignment.task_id)
+    kind = session.scalar(SUBMIT, {"assignment_id": assignment.id, "now": now})
+    session.expire(assignment, ENDED)
+    is_late = kind is None
+    if kind is not None:
+        counts = kind is TaskKind.ORDINARY and not assignment.is_repeat
+    elif _close_late(session, assignment=assignment, now=now):
+        kind, counts = _count_late(session, assignment=assignment)
     else:
-        kind = give_back(session, task_id=assignment.task_id, counted=1)
-        counts = kind is TaskKind.ORDINARY
+        return None
     is_gold = kind is TaskKind.GOLD
     gold = queries.gold_in_force(session, task_id=assignment.task_id) if is_gold else None
     return Completion(counts=counts, is_late=is_late, is_gold=is_gold, gold=gold)
-
-
-def _count_late(session: Session, *, task_id: UUID) -> tuple[TaskKind, bool]:
-    """Count a judgement whose place is gone, if the task has another; its kind, and whether."""
-    task = session.execute(
-        select(Task.kind, Task.leased + Task.counted < Task.wanted)
-        .where(Task.id == task_id)
-        .with_for_update(key_share=True)
-    ).one()
-    kind, is_wanted = task
-    if kind is not TaskKind.ORDINARY or not is_wanted:
-        return kind, False
-    session.execute(update(Task).where(Task.id == task_id).values(counted=Task.counted + 1))
-    return kind, True
 
 
 def _close_late(session: Session, *, assignment: Assignment, now: datetime) -> bool:
@@ -148,7 +147,7 @@ def _close_late(session: Session, *, assignment: Assignment, now: datetime) -> b
         .values(
             state=AssignmentState.SUBMITTED,
             finished_at=now,
-            draft=None,
+            draft=null(),
             skip_reason=None,
             skip_note=None,
         )
@@ -157,17 +156,16 @@ def _close_late(session: Session, *, assignment: Assignment, now: datetime) -> b
     return closed is not None
 
 
-def give_back(session: Session, *, task_id: UUID, counted: int = 0) -> TaskKind:
-    """One lease less, `counted` judgements more; answers the kind of the task.
-
-    Gold has no places. The row is written all the same: it must be the newest one that is asked,
-    since the task may just be turning gold or ordinary.
-    """
-    is_ordinary = case((Task.kind == TaskKind.ORDINARY, 1), else_=0)
-    kind: TaskKind = session.execute(
-        update(Task)
-        .where(Task.id == task_id)
-        .values(leased=Task.leased - is_ordinary, counted=Task.counted + counted * is_ordinary)
-        .returning(Task.kind)
-    ).scalar_one()
-    return kind
+def _count_late(session: Session, *, assignment: Assignment) -> tuple[TaskKind, bool]:
+    """Count a judgement whose place is gone, if the task has another; its kind, and whether."""
+    kind, is_wanted = session.execute(
+        select(Task.kind, Task.leased + Task.counted < Task.wanted)
+        .where(Task.id == assignment.task_id)
+        .with_for_update(key_share=True)
+    ).one()
+    counts = kind is TaskKind.ORDINARY and is_wanted and not assignment.is_repeat
+    if counts:
+        session.execute(
+            update(Task).where(Task.id == assignment.task_id).values(counted=Task.counted + 1)
+        )
+    return kind, counts

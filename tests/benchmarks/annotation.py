@@ -1,0 +1,303 @@
+"""Judgements per second and what each costs: `python -m tests.benchmarks.annotation [--tasks N]`.
+
+Annotators without think time get the next comparison and submit, over HTTP, against one server
+process and a PostgreSQL of its own, with the load generator on the same machine. Beside it, in the
+same run, an endpoint that only commits one row: the neighbourhood of the limit. CPU is that of the
+server and of PostgreSQL. Prints; asserts nothing.
+"""
+
+import argparse
+import http.client
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from statistics import quantiles
+from typing import Any
+from uuid import uuid4
+
+from fastapi import FastAPI
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from app.accounts import service as accounts
+from app.accounts.models import RateLimit, Role
+from app.db import SessionDep, connect, database_now, transaction
+from app.main import create_app
+from app.postgres import running
+from app.schema import migrate
+from tests.conftest import free_port, psycopg_url
+from tests.factories import make_member, make_project, make_user
+
+WANTED = 3
+ROWS = """
+INSERT INTO prompt (id, project_id, content_hash, messages, tags, meta)
+SELECT md5('p' || n)::uuid, :project, sha256(n::text::bytea),
+  jsonb_build_array(jsonb_build_object('role', 'user', 'content', 'Prompt ' || n || :words)),
+  '{}', '{}' FROM generate_series(1, :tasks) n;
+INSERT INTO response (id, prompt_id, content_hash, text, source, meta)
+SELECT md5('r' || n || '-' || k)::uuid, md5('p' || n)::uuid, sha256((n || '-' || k)::bytea),
+  'Response ' || n || ' ' || k || :words, 'model-' || k, '{}'
+FROM generate_series(1, :tasks) n, generate_series(0, 1) k;
+INSERT INTO task (id, project_id, prompt_id, identity, kind, priority, wanted, leased, counted,
+  meta)
+SELECT md5('t' || n)::uuid, :project, md5('p' || n)::uuid, sha256(n::text::bytea), 'ordinary', 0,
+  :wanted, 0, 0, '{}' FROM generate_series(1, :tasks) n;
+INSERT INTO task_response (task_id, position, response_id)
+SELECT md5('t' || n)::uuid, k, md5('r' || n || '-' || k)::uuid
+FROM generate_series(1, :tasks) n, generate_series(0, 1) k;
+"""
+JUDGED = """
+INSERT INTO assignment (id, project_id, task_id, user_id, state, is_repeat, slot, ordinal,
+  display_order, renewals, draft_revision, finished_at)
+SELECT gen_random_uuid(), :project, md5('t' || n)::uuid, :user, 'submitted', false, 1, n, '{0,1}',
+  0, 0, now() FROM generate_series(1, :judged) n;
+UPDATE task SET counted = 1 WHERE id IN (SELECT task_id FROM assignment WHERE user_id = :user);
+"""
+
+
+def application() -> FastAPI:
+    """The application as it is, and the bare endpoint beside it."""
+    app = create_app(os.environ["BENCHMARK_DATABASE"])
+    numbers = count()
+
+    @app.post("/bare", dependencies=[])
+    def bare(session: SessionDep) -> dict[str, bool]:
+        session.add(RateLimit(key=f"bare {next(numbers)} {uuid4()}", tokens=1.0))
+        return {"committed": True}
+
+    return app
+
+
+@dataclass
+class Took:
+    """Milliseconds of each request, by kind."""
+
+    next: list[float] = field(default_factory=list)
+    submit: list[float] = field(default_factory=list)
+    failed: int = 0
+
+    def __add__(self, other: "Took") -> "Took":
+        return Took(self.next + other.next, self.submit + other.submit, self.failed + other.failed)
+
+
+class Annotator:
+    """One person's program on a connection of its own."""
+
+    def __init__(self, port: int, key: str, project_id: str) -> None:
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        self.headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        self.path = f"/api/v1/projects/{project_id}/assignments"
+
+    def call(self, method: str, path: str, body: Any, times: list[float]) -> tuple[int, Any]:
+        begun = time.perf_counter()
+        headers = {**self.headers, "Idempotency-Key": str(uuid4())}
+        self.connection.request(method, path, json.dumps(body) if body else None, headers)
+        reply = self.connection.getresponse()
+        content = reply.read()
+        times.append((time.perf_counter() - begun) * 1000)
+        return reply.status, json.loads(content) if content else None
+
+    def two_requests(self, until: float) -> Took:
+        took = Took()
+        while time.perf_counter() < until:
+            status, task = self.call("POST", self.path, None, took.next)
+            if status not in {200, 201}:
+                took.failed += 1
+                if status == 204:
+                    break
+                continue
+            self.submit(task, took)
+        return took
+
+    def one_request(self, until: float) -> Took:
+        took = Took()
+        _, task = self.call("POST", self.path, None, took.next)
+        while task and time.perf_counter() < until:
+            task = self.submit(task, took, "?next=true")
+        return took
+
+    def submit(self, task: Any, took: Took, query: str = "") -> Any:
+        body = {"ranking": [["A"], ["B"]], "strength": 1, "times": {"visible_ms": 1}}
+        path = f"/api/v1/assignments/{task['id']}/annotation{query}"
+        status, answer = self.call("PUT", path, body, took.submit)
+        if status != 201:
+            took.failed += 1
+            return None
+        return answer.get("next")
+
+    def bare(self, until: float) -> Took:
+        took = Took()
+        while time.perf_counter() < until:
+            status, _ = self.call("POST", "/bare", None, took.submit)
+            took.failed += status != 200
+        return took
+
+
+@contextmanager
+def server(url: str) -> Iterator[tuple[int, int]]:
+    """A server process; its port and pid."""
+    port = free_port()
+    command = [sys.executable, "-m", "uvicorn", "tests.benchmarks.annotation:application"]
+    command += ["--factory", "--port", str(port), "--log-level", "warning", "--no-access-log"]
+    environment = {**os.environ, "BENCHMARK_DATABASE": url, "TOUCHSTONE_LOG_LEVEL": "error"}
+    process = subprocess.Popen(command, env=environment)
+    try:
+        for _ in range(300):
+            time.sleep(0.1)
+            try:
+                http.client.HTTPConnection("127.0.0.1", port).request("GET", "/healthz")
+                break
+            except OSError:
+                continue
+        yield port, process.pid
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def cpu_seconds(pids: Sequence[int]) -> float:
+    """User and system time of the processes and of their children that have ended."""
+    total = 0
+    for pid in pids:
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
+        except OSError:
+            continue
+        total += sum(int(each) for each in stat.rsplit(")", 1)[1].split()[11:15])
+    return total / os.sysconf("SC_CLK_TCK")
+
+
+def family(pid: int) -> list[int]:
+    """A process and its children, as a PostgreSQL server has them."""
+    children = []
+    for each in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(each.read_text(encoding="ascii").rsplit(")", 1)[1].split()[1])
+        except OSError:
+            continue
+        if parent == pid:
+            children.append(int(each.parent.name))
+    return [pid, *children]
+
+
+def memory_mb(pids: Sequence[int]) -> float:
+    """Proportional share of memory: what is shared between processes counts once."""
+    total = 0
+    for pid in pids:
+        try:
+            rollup = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
+        except OSError:
+            continue
+        total += next(int(line.split()[1]) for line in rollup.splitlines() if line[:4] == "Pss:")
+    return total / 1024
+
+
+def percentiles(times: Sequence[float]) -> str:
+    if len(times) < 2:
+        return f"{'–':>17}"
+    cuts = quantiles(times, n=100)
+    return f"{cuts[49]:5.0f} {cuts[94]:5.0f} {cuts[98]:5.0f}"
+
+
+def measure(
+    name: str, annotators: Sequence[Annotator], way: Callable[[Annotator, float], Took], *,
+    seconds: float, web: int, database: int,
+) -> None:  # fmt: skip
+    before = cpu_seconds([web]), cpu_seconds(family(database))
+    begun = time.perf_counter()
+    with ThreadPoolExecutor(len(annotators)) as pool:
+        tooks = list(pool.map(lambda each: way(each, begun + seconds), annotators))
+    wall = time.perf_counter() - begun
+    took = sum(tooks, Took())
+    done = max(1, len(took.submit) - took.failed)
+    web_ms = (cpu_seconds([web]) - before[0]) * 1000 / done
+    database_ms = (cpu_seconds(family(database)) - before[1]) * 1000 / done
+    print(
+        f"  {name:14} {len(annotators):3}  {done / wall:7.1f}/s   next {percentiles(took.next)}"
+        f"   submit {percentiles(took.submit)} ms   CPU {web_ms + database_ms:5.2f} ms"
+        f" (web {web_ms:.2f}, database {database_ms:.2f})"
+        f"   {memory_mb([web, *family(database)]):4.0f} MB   failed {took.failed}",
+        flush=True,
+    )
+
+
+def fill(session: Session, *, tasks: int, judged: int, people: int) -> tuple[str, list[str]]:
+    """A project of so many pairs; everybody has judged the first `judged` of them."""
+    boss = make_user(session, "Boss", role=Role.ADMIN)
+    project = make_project(session, f"{tasks} pairs", by=boss)
+    words = " and so on, with care and some detail" * 12
+    sizes = {"project": project.id, "tasks": tasks, "wanted": WANTED, "words": words}
+    for statement in ROWS.split(";\n"):
+        if statement.strip():
+            session.execute(text(statement), sizes)
+    keys, now = [], database_now(session)
+    for number in range(people):
+        user = make_user(session, f"Annotator {number}")
+        make_member(session, project, user, Role.ANNOTATOR)
+        keys.append(accounts.create_token(session, user=user, name="benchmark", now=now))
+        if number == 0 and judged:
+            for statement in JUDGED.split(";\n"):
+                if statement.strip():
+                    given = {"project": project.id, "user": user.id, "judged": judged}
+                    session.execute(
+                        text(statement), {k: v for k, v in given.items() if f":{k}" in statement}
+                    )
+    return str(project.id), keys
+
+
+def run(home: Path, arguments: argparse.Namespace) -> None:
+    with running(home) as address:
+        url = psycopg_url(address)
+        engine = connect(url, pool_size=2)
+        migrate(engine)
+        with transaction() as session:
+            project_id, keys = fill(
+                session,
+                tasks=arguments.tasks,
+                judged=arguments.judged,
+                people=max(arguments.people),
+            )
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("VACUUM ANALYZE"))
+        engine.dispose()
+        lines = (home / "postgres" / "postmaster.pid").read_text(encoding="utf-8").splitlines()
+        database = int(lines[0])
+        print(f"{arguments.tasks:,} tasks, the first annotator has judged {arguments.judged:,}")
+        print("  way        people  judgements     p50   p95   p99              p50   p95   p99")
+        with server(url) as (port, web):
+            for people in arguments.people:
+                annotators = [Annotator(port, key, project_id) for key in keys[:people]]
+                for name, way in (
+                    ("bare commit", Annotator.bare),
+                    ("two requests", Annotator.two_requests),
+                    ("one request", Annotator.one_request),
+                ):
+                    measure(
+                        name, annotators, way,
+                        seconds=arguments.seconds, web=web, database=database,
+                    )  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tasks", type=int, default=2_000)
+    parser.add_argument("--judged", type=int, default=0, help="by the first annotator, before")
+    parser.add_argument("--people", type=int, nargs="+", default=[1, 8, 32])
+    parser.add_argument("--seconds", type=float, default=8)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="touchstone-annotation-") as folder:
+        Path(folder).chmod(0o755)
+        run(Path(folder), arguments)
+
+
+if __name__ == "__main__":
+    main()
