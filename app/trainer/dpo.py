@@ -71,7 +71,9 @@ def train(
 
     def reference(examples: Sequence[Example], name: str) -> list[Tensor]:
         key = content_key(bare, examples, forward)
-        compute = partial(sequence_logps, bare, examples, forward, check=folder.check)
+        # the others wait meanwhile, so they cannot be asked whether to stop
+        check = folder.check if accelerator.num_processes == 1 else None
+        compute = partial(sequence_logps, bare, examples, forward, check=check)
         with accelerator.main_process_first():
             file = folder.path / "reference" / f"{name}.safetensors"
             return cached_logps(file, key, examples, compute)
