@@ -48,14 +48,17 @@ HELD = (
     .order_by(Assignment.ordinal)
 )
 
+# Asked row by row through the index of (task, person): counts, since the planner would turn an
+# EXISTS into a join with all that she has judged. A repeat has a first judgement before it.
 HERS = aliased(Assignment)
-# Whether she has judged, skipped or holds a task; one whose lease ran out is free again.
-IS_HERS = exists().where(
-    HERS.task_id == Task.id,
-    HERS.user_id == bindparam("person"),
-    HERS.state != AssignmentState.EXPIRED,
+_hers = (
+    select(func.count())
+    .where(HERS.task_id == Task.id, HERS.user_id == bindparam("person"), ~HERS.is_repeat)
+    .correlate(Task)
 )
-HAD_IT = exists().where(HERS.task_id == Task.id, HERS.user_id == bindparam("person"))
+# Whether a task is new to her: not judged, skipped or held; one whose lease ran out is free again.
+IS_NEW = _hers.where(HERS.state != AssignmentState.EXPIRED).scalar_subquery() == 0
+NEVER_HAD = _hers.scalar_subquery() == 0
 IS_IN_FORCE = exists().where(GoldKey.task_id == Task.id, GoldKey.suspended_at.is_(None))
 
 TOP_PRIORITY = select(Task.priority).where(OURS, IS_WANTED).order_by(Task.priority.desc()).limit(1)
@@ -73,7 +76,7 @@ WANTED_TASK = (
         == func.coalesce(bindparam("level", type_=Integer()), TOP_PRIORITY.scalar_subquery()),
         Task.random_key >= bindparam("from_key", type_=Double()),
         Task.random_key < bindparam("to_key", type_=Double()),
-        ~IS_HERS,
+        IS_NEW,
     )
     .order_by(Task.random_key)
     .limit(1)
@@ -81,7 +84,7 @@ WANTED_TASK = (
 
 # A gold task in force that she has never had, not even for a moment.
 GOLD_TASK = (
-    select(Task.id).where(OURS, IS_GOLD, IS_IN_FORCE, ~HAD_IT).order_by(Task.random_key).limit(1)
+    select(Task.id).where(OURS, IS_GOLD, IS_IN_FORCE, NEVER_HAD).order_by(Task.random_key).limit(1)
 )
 
 CONTENTS = (
@@ -176,7 +179,7 @@ def why_nothing(session: Session, *, project: Project, user: User) -> Nothing | 
         return Nothing.PAUSED
     where = {"in_project": project.id, "person": user.id}
     ours = select(Task.id).where(OURS).limit(1)
-    if session.scalar(ours.where(IS_WANTED, ~IS_HERS), where) is not None:
+    if session.scalar(ours.where(IS_WANTED, IS_NEW), where) is not None:
         return None
     if session.scalar(ours.where(IS_ORDINARY), where) is None:
         is_gold_alone = project.gold_rate > 0 and session.scalar(GOLD_TASK, where) is not None

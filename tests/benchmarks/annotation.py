@@ -215,9 +215,9 @@ def measure(
     before = cpu_seconds([web]), cpu_seconds(family(database))
     begun = time.perf_counter()
     with ThreadPoolExecutor(len(annotators)) as pool:
-        tooks = list(pool.map(lambda each: way(each, begun + seconds), annotators))
+        parts = list(pool.map(lambda each: way(each, begun + seconds), annotators))
     wall = time.perf_counter() - begun
-    took = sum(tooks, Took())
+    took = sum(parts, Took())
     done = max(1, len(took.submit) - took.failed)
     web_ms = (cpu_seconds([web]) - before[0]) * 1000 / done
     database_ms = (cpu_seconds(family(database)) - before[1]) * 1000 / done

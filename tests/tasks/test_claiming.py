@@ -5,7 +5,7 @@ from datetime import timedelta
 from random import Random
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from app.accounts.models import Role
 from app.db import database_now
@@ -14,6 +14,7 @@ from app.projects.models import Membership
 from app.tasks import queries, service
 from app.tasks.models import Assignment, AssignmentState, GoldKey, SkipReason, Task
 from app.tasks.queries import Nothing
+from app.tasks.service.claiming import TAKE
 from tests.factories import make_member, make_task, make_user
 
 
@@ -301,3 +302,24 @@ class TestLeases:
         assert hand_in(session, held).counts
         with pytest.raises(Conflict, match="submitted this task already"):
             service.skip(session, assignment=held, reason=SkipReason.OTHER, note=None, now=now)
+
+
+def test_a_claim_walks_two_indexes_and_never_all_that_somebody_judged(session, project, ana):
+    """A change of a condition must not lose a partial index: it would be felt at 50,000 only."""
+    make_task(session, project)
+    where = {"in_project": project.id, "person": ana.id, "wants_gold": False, "gold_key": 0.5}
+    stretch = {"level": None, "from_key": 0.0, "to_key": 1.0}
+    compiled = TAKE.compile(dialect=session.get_bind().dialect)
+    session.execute(text("SET LOCAL enable_seqscan = off"))
+    rows = (
+        session.connection()
+        .connection.driver_connection.execute(
+            f"EXPLAIN {compiled}", compiled.construct_params(where | stretch)
+        )
+        .fetchall()
+    )
+    plan = "\n".join(line for (line,) in rows)
+    assert "Index Scan using ix_task_open" in plan
+    assert "Index Scan using uq_assignment_task_user" in plan
+    assert "Join" not in plan
+    assert "Seq Scan" not in plan

@@ -144,7 +144,7 @@ def _turn_untouched(session: Session, *, task_ids: Sequence[UUID]) -> set[UUID]:
     """Make those ordinary tasks gold that nobody has had."""
     if not task_ids:
         return set()
-    was_had = exists().where(Assignment.task_id == Task.id)
+    was_had = exists().where(Assignment.task_id == Task.id, ~Assignment.is_repeat)  # by its index
     turned = session.scalars(
         update(Task)
         .where(
