@@ -1,0 +1,206 @@
+"""How fast the trainer is, and what each lever gives: `python -m tests.benchmarks.trainer`.
+
+Batches shaped like HH harmlessness pairs (prompt 116, responses 40 and 50 tokens on average) on a
+Llama from scratch, forward and backward on one thread, CPU seconds; the variants of a table take
+turns, so that ratios hold on a busy machine. "Of the peak" counts the operations that are strictly
+needed (prompt once, no padding, head where used) against the best matrix product measured here.
+Prints; asserts nothing. About three minutes.
+"""
+
+import argparse
+import random
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification
+
+from app.run_config import DpoConfig, RewardConfig
+from app.trainer import dpo, losses, reward
+from app.trainer import lm as models
+from app.trainer.batches import Example, Forward, lay_out, pieces
+from app.trainer.dataset import Row
+from app.trainer.rollout import Sampling, generate, noise_seed
+
+VOCABULARY, HIDDEN, LAYERS = 8192, 256, 6
+SHAPE = LlamaConfig(
+    vocab_size=VOCABULARY,
+    hidden_size=HIDDEN,
+    intermediate_size=704,
+    num_hidden_layers=LAYERS,
+    num_attention_heads=8,
+    max_position_embeddings=2048,
+    num_labels=1,
+    pad_token_id=0,
+)
+DEVICE = torch.device("cpu")
+
+PADDED = Forward(packed=False, max_tokens=10**9, bf16=False)
+VARIANTS = {
+    "one padded batch": PADDED,
+    "padded, sorted pieces": replace(PADDED, max_tokens=1024),
+    "packed, prompt shared": Forward(packed=True, max_tokens=1024, bf16=False),
+    "the same in bf16": Forward(packed=True, max_tokens=1024, bf16=True),
+}
+
+
+def examples(count: int, responses: int, seed: int = 0) -> list[Example]:
+    """Tasks with log-normal lengths around those of the real data."""
+    rng = random.Random(seed)
+
+    def ids(mean: int, least: int) -> tuple[int, ...]:
+        length = max(least, min(4 * mean, int(rng.lognormvariate(0, 0.7) * mean * 0.8)))
+        return tuple(rng.randrange(1, VOCABULARY) for _ in range(length))
+
+    made = []
+    for _ in range(count):
+        ranks = tuple(range(1, responses + 1))
+        row = Row("made", (), tuple(() for _ in ranks), ranks)
+        made.append(Example(row, ids(116, 8), tuple(ids(40 + 10 * (r % 2), 3) for r in ranks)))
+    return made
+
+
+def sft_step(lm: LlamaForCausalLM, batch: list[Example], forward: Forward) -> None:
+    for layout in layouts(batch, forward):
+        with models.autocast(DEVICE, bf16=forward.bf16):
+            logits = models.target_logits(lm, layout)
+        losses.logps_of(logits, layout.targets).sum().backward()
+
+
+def reward_step(scorer: models.Scorer, batch: list[Example], forward: Forward) -> None:
+    for own, layout in zip(groups(batch, forward), layouts(batch, forward), strict=True):
+        with models.autocast(DEVICE, bf16=forward.bf16):
+            scores = scorer(layout, layout.ends)
+        parts = reward.by_example(own, scores)
+        sum(reward.task_loss(e, s, RewardConfig()) for e, s in parts).backward()
+
+
+def dpo_step(lm: LlamaForCausalLM, batch: list[Example], forward: Forward) -> None:
+    for own, layout in zip(groups(batch, forward), layouts(batch, forward), strict=True):
+        with models.autocast(DEVICE, bf16=forward.bf16):
+            logps = models.target_logps(lm, layout)
+        sums = losses.sum_by(logps, layout.owners, layout.responses)
+        dpo.batch_loss(own, sums, sums.detach(), DpoConfig())[0].backward()
+
+
+def groups(batch: list[Example], forward: Forward) -> list[list[Example]]:
+    return [[batch[i] for i in group] for group in pieces(batch, forward)]
+
+
+def layouts(batch: list[Example], forward: Forward) -> list:
+    return [lay_out(group, packed=forward.packed) for group in groups(batch, forward)]
+
+
+def needed(batch: list[Example], *, head: bool) -> float:
+    """Operations of forward and backward that no implementation can avoid."""
+    body = sum(p.numel() for p in LlamaForSequenceClassification(SHAPE).model.layers.parameters())
+    total = 0.0
+    for e in batch:
+        total += 6 * body * e.size
+        keys = len(e.prompt) ** 2 / 2 + sum(
+            len(r) * (len(e.prompt) + len(r) / 2) for r in e.responses
+        )
+        total += 3 * LAYERS * 4 * HIDDEN * keys
+        if head:
+            total += 6 * HIDDEN * VOCABULARY * e.targets
+    return total
+
+
+def peak(seconds: float = 1.0) -> float:
+    """Operations per CPU second of the best 32-bit matrix product."""
+    best = 0.0
+    for size in (512, 1024):
+        a, b = torch.randn(size, size), torch.randn(size, size)
+        a @ b
+        began, done = time.process_time(), 0
+        while time.process_time() - began < seconds / 2:
+            a @ b
+            done += 1
+        best = max(best, done * 2 * size**3 / (time.process_time() - began))
+    return best
+
+
+def compared(steps: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:
+    """Least CPU seconds of each step; they take turns."""
+    seconds = {name: [] for name in steps}
+    for turn in range(rounds + 1):
+        for name, step in steps.items():
+            began = time.process_time()
+            step()
+            if turn:  # the first warms up
+                seconds[name].append(time.process_time() - began)
+    return {name: min(found) for name, found in seconds.items()}
+
+
+def print_table(title: str, seconds: dict[str, float], work: float, best: float) -> None:
+    print(f"\n{title}")
+    first = next(iter(seconds.values()))
+    for name, value in seconds.items():
+        share = work / value / best
+        print(f"  {name:28} {value:8.3f} s   {first / value:5.2f}x   {share:4.0%} of the peak")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--batch", type=int, default=8)
+    rounds, size = (options := parser.parse_args()).rounds, options.batch
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    best = peak()
+    print(f"matrix peak of one thread: {best / 1e9:.0f} GFLOP/s in 32 bit")
+    lm = models.without_dropout(LlamaForCausalLM(SHAPE))
+    scorer = models.Scorer(models.without_dropout(LlamaForSequenceClassification(SHAPE)))
+    print(f"{sum(p.numel() for p in lm.parameters()) / 1e6:.1f} M parameters, batch {size}")
+
+    pairs, single = examples(size, 2), examples(size, 1)
+    for title, step, model, batch, head in (
+        ("supervised fine-tuning", sft_step, lm, single, True),
+        ("reward model, pairs", reward_step, scorer, pairs, False),
+        ("DPO, reference cached", dpo_step, lm, pairs, True),
+    ):
+        steps = {
+            name: (lambda s=step, m=model, b=batch, f=forward: s(m, b, f))
+            for name, forward in VARIANTS.items()
+        }
+        print_table(title, compared(steps, rounds), needed(batch, head=head), best)
+
+    rankings = examples(max(size // 2, 1), 6)
+    exploded = [
+        replace(e, row=replace(e.row, replies=((), ()), ranks=(1, 2)), responses=(a, b))
+        for e in rankings
+        for i, a in enumerate(e.responses)
+        for b in e.responses[i + 1 :]
+    ]
+    packed = VARIANTS["packed, prompt shared"]
+    steps = {
+        "its 15 pairs each": lambda: reward_step(scorer, exploded, packed),
+        "rankings of 6 at once": lambda: reward_step(scorer, rankings, packed),
+    }
+    print_table(
+        "reward model, rankings of 6", compared(steps, rounds), needed(rankings, head=False), best
+    )
+    generation(lm, size, rounds)
+
+
+def generation(lm: LlamaForCausalLM, size: int, rounds: int) -> None:
+    """Responses with a cache and compaction, against every prompt on its own."""
+    prompts = [e.prompt for e in examples(size, 1, seed=1)]
+    seeds = [noise_seed(0, i) for i in range(size)]
+    stops = frozenset(range(1, VOCABULARY, 24))  # ends after about 24 tokens
+
+    def run(batch_size: int) -> None:
+        generate(
+            lm, prompts, Sampling(64), stop_ids=stops, seeds=seeds, batch_size=batch_size
+        )  # fmt: skip
+
+    seconds = compared({"one at a time": lambda: run(1), "together": lambda: run(size)}, rounds)
+    print("\ngeneration, up to 64 tokens")
+    first = next(iter(seconds.values()))
+    for name, value in seconds.items():
+        print(f"  {name:28} {value:8.3f} s   {first / value:5.2f}x")
+
+
+if __name__ == "__main__":
+    main()
