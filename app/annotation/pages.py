@@ -48,7 +48,8 @@ def rank(
     """Her task; before it new guidelines; or the offer of a task, or why there is none."""
     membership = session.get(Membership, (project.id, user.id))
     guidelines = found(guidelines_of(session, project=project))
-    is_news = membership is not None and membership.guidelines_read < project.guidelines_version
+    read = membership.guidelines_read if membership else 0  # None: an admin of the installation
+    is_news = read < project.guidelines_version
     if is_news and guidelines.text.strip():
         return redirect(request, "guidelines", project_id=project.id)
     held = task_queries.open_assignments(session, project=project, user=user)

@@ -168,9 +168,8 @@ def guidelines(
         shown=shown,
         versions=versions,
         changes=changes_in(shown, versions),
-        must_read=membership is not None
-        and role is not Role.VIEWER
-        and membership.guidelines_read < project.guidelines_version,
+        must_read=role is not Role.VIEWER
+        and (membership.guidelines_read if membership else 0) < project.guidelines_version,
     )
 
 

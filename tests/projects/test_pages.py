@@ -145,3 +145,18 @@ def test_the_last_admin_stays(sign_in, ada, project):
     reply = sign_in(ada).post(f"/projects/{project.id}/members/{ada.id}/remove")
     assert reply.status_code == 409
     assert "only admin" in reply.text
+
+
+def test_an_installation_admin_who_is_no_member_reads_before_she_works(
+    sign_in, session, ada, project
+):
+    make_task(session, project)
+    session.delete(queries.member(session, project=project, user_id=ada.id))
+    session.commit()
+    browser = sign_in(ada)
+
+    first = browser.get(f"/projects/{project.id}/rank")
+    assert first.headers["location"] == f"/projects/{project.id}/guidelines"
+    assert "I have read them" in browser.get(first.headers["location"]).text
+    browser.post(f"/projects/{project.id}/guidelines/read")
+    assert browser.get(f"/projects/{project.id}/rank").status_code == 200

@@ -139,6 +139,7 @@ def acknowledge_guidelines(session: Session, *, project: Project, user: User, ve
     """Remember that the member has read this version; an older one than hers changes nothing."""
     if not 1 <= version <= project.guidelines_version:
         raise Invalid(f"The guidelines have no version {version}.")
+    ensure_membership(session, project=project, user=user)
     session.execute(
         update(Membership)
         .where(
