@@ -135,7 +135,8 @@ def test_undo_opens_the_last_answers_and_keeps_both(desk):
     desk.wait_for_judgements(1)
     desk.press("u")
     desk.page.wait_for_url("**/rank/history")
-    desk.press("Enter")  # the newest has the focus
+    desk.page.wait_for_selector("[autofocus]:focus")  # the newest has the focus
+    desk.press("Enter")
     desk.page.wait_for_url(f"**/assignments/{first}")
     desk.ready()
     desk.see("You have answered this one already")
