@@ -13,7 +13,7 @@ import torch
 from app.run_config import PpoConfig
 from app.trainer import lm as models
 from app.trainer import losses, ppo
-from app.trainer.batches import Example, Forward, encode_prompt
+from app.trainer.batches import Example, Forward, encode_prompt, lay_out
 from app.trainer.chat import ChatFormat
 from app.trainer.dataset import Row
 from app.trainer.optimization import Updater, start_processes
@@ -157,7 +157,7 @@ class TestPlay:
         answered = play.generate(prompts, range(len(prompts)))
         expected = []
         for e in answered:
-            layout = ppo.lay_out([e], packed=False)
+            layout = lay_out([e], packed=False)
             with torch.no_grad():
                 expected.append(play.reward.scorer(layout, layout.ends).item())
         assert play.score(answered).tolist() == pytest.approx(expected, abs=1e-5)
@@ -178,7 +178,7 @@ class TestPlay:
         play, prompts = stage()
         e = play.episodes(prompts[:1], stream=0, number=1)[0]
         cut = replace(e.example, responses=(e.example.responses[0][:-1],))
-        layout = ppo.lay_out([cut], packed=False)
+        layout = lay_out([cut], packed=False)
         with torch.no_grad():
             expected = play.reward.scorer(layout, layout.ends).item()
         assert e.values[-1].item() == pytest.approx(expected, abs=1e-5)

@@ -1,0 +1,222 @@
+"""The loop: generate → score → penalise → advantages → update, until steps or KL budget end."""
+
+import copy
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from app.run_config import PpoConfig
+from app.trainer import lm as models
+from app.trainer.batches import (
+    Example,
+    Forward,
+    Sampler,
+    batch_size,
+    encode_prompt,
+    read_examples,
+)
+from app.trainer.chat import ChatFormat
+from app.trainer.dataset import prompt_row
+from app.trainer.failures import BadInput, Cancelled
+from app.trainer.optimization import Updater, seed_everything, total_steps
+from app.trainer.ppo.episodes import Episode, Play, PolicyAndValue
+from app.trainer.ppo.shaping import (
+    Shaping,
+    adapt,
+    objective,
+)
+from app.trainer.ppo.updating import KlBudget, update
+from app.trainer.rollout import RewardModel, readable
+from app.trainer.run_folder import RunFolder
+
+EVAL_PROMPTS = 64  # most prompts answered in one evaluation
+EVALUATION, REFERENCE = 1, 2  # streams of sampling noise beside that of training (0)
+
+
+def train(
+    config: PpoConfig, dataset: Path, model: str, folder: RunFolder, accelerator: Accelerator
+) -> None:
+    """Raise the reward model's score of what the policy says, at a price per nat of drift."""
+    seed_everything(config.seed)
+    tokenizer = models.load_tokenizer(models.locate(model, "model"))
+    chat = ChatFormat(tokenizer)
+    bare = models.load_lm(model)
+    reward, value = load_judges(config, model, chat, folder)
+    context = min(config.max_length, models.context_limit(bare))
+    data = read_examples(
+        dataset,
+        config,
+        purpose="ppo",
+        to_row=prompt_row,
+        encode=partial(encode_prompt, chat=chat, longest=context - config.response_length),
+        context_limit=models.context_limit(bare),
+    )
+    folder.describe_data(data.figures, data.sentences)
+    sampler = Sampler(
+        [example.length for example in data.train],
+        batch=batch_size(config, accelerator.num_processes),
+        seed=config.seed,
+        shuffle=config.shuffle,
+        group=config.group_by_length,
+    )
+    steps = total_steps(config, sampler.steps_per_epoch)
+    if config.total_episodes and config.max_steps < 0:
+        steps = -(-config.total_episodes // sampler.batch_size)
+    folder.plan(
+        total_steps=steps,
+        steps_per_epoch=sampler.steps_per_epoch,
+        start={"model": models.fingerprint(bare), "data": data.fingerprint()},
+    )
+    packable = folder.packs(models.can_pack(bare, longest=config.max_length))
+    forward = Forward.of(config, accelerator.device, packable=packable)
+    reference = None if config.lora_r else copy.deepcopy(bare).eval().requires_grad_(False)
+    policy = models.with_lora(bare, config, scores=False)
+    updater = Updater(accelerator, PolicyAndValue(policy, value), config, steps)
+    reward.model.to(accelerator.device)
+    if reference is not None:
+        reference.to(accelerator.device)
+    play = Play(config, accelerator, updater, reference, reward, chat, forward)
+    shaping = Shaping(config.kl_coef)
+    budget = KlBudget(config.kl_budget, updater.bare)
+    held_out = (data.test or data.train)[:EVAL_PROMPTS]
+
+    done = 0
+    if found := folder.load_checkpoint():
+        done, checkpoint, state = found
+        models.load_weights(policy, checkpoint / "model")
+        load_values(updater.bare, checkpoint)
+        updater.load(state)
+        shaping, budget.kept = Shaping(**state["shaping"]), state["within"]
+    else:
+        normalise(shaping, play, data.train, config)
+
+    def save(step: int) -> None:
+        state = updater.state() | {
+            "sampler": sampler.state(step),
+            "shaping": vars(shaping),
+            "within": budget.kept,
+        }
+
+        def write(path: Path) -> None:
+            models.save(policy, tokenizer, path / "model")
+            save_values(updater.bare, tokenizer, path)
+
+        folder.save_checkpoint(step, write, state)
+
+    try:
+        for step in range(done + 1, steps + 1):
+            began = time.perf_counter()
+            batch = [data.train[i] for i in sampler.batch(step - 1)]
+            episodes = play.episodes(batch, stream=0, number=step)
+            metrics = objective(episodes, shaping, config)
+            over = budget.exceeded(metrics["objective/kl_exact"])
+            if not over:
+                budget.keep(updater.bare)
+                metrics |= update(episodes, shaping, config, updater, forward, step)
+                adapt(shaping, config, metrics["objective/kl"], len(episodes))
+            tokens = sum(e.example.length for e in episodes)
+            metrics["tokens_per_second"] = tokens / (time.perf_counter() - began)
+            metrics["episode"] = float(step * sampler.batch_size)
+            if over or folder.eval_due(step):
+                shown = play.episodes(held_out, stream=EVALUATION, number=0)
+                over = over or budget.exceeded(evaluation(shown)["eval_objective/kl"])
+                if over:
+                    budget.put_back(updater.bare)
+                    folder.stop_here(step, "kl_budget", budget.sentence(step))
+                    shown = play.episodes(held_out, stream=EVALUATION, number=0)
+                metrics |= evaluation(shown)
+                folder.sample(step, [sample(e, chat) for e in shown[: config.num_samples]])
+            folder.log(step, metrics)
+            if over or folder.save_due(step):
+                save(step)
+            if over:
+                break
+    except Cancelled:
+        save(folder.step)
+        raise
+    folder.save_model(
+        lambda path: models.save(policy, tokenizer, path), base=model, dataset=dataset
+    )
+
+
+# -- setting up -------------------------------------------------------------------------------
+
+
+def load_judges(
+    config: PpoConfig, model: str, chat: ChatFormat, folder: RunFolder
+) -> tuple[RewardModel, models.Scorer | None]:
+    """The reward model, and the value model that starts as its copy (or on the policy)."""
+    name = config.reward_model_path
+    if not name:
+        raise BadInput("PPO needs a reward model: set reward_model_path to its folder.")
+    tokenizer = models.load_tokenizer(models.locate(name, "reward model"))
+    loaded = models.load_reward_model(name, tokenizer, role="reward model", fresh=False)
+    limit = min(config.max_length, models.context_limit(loaded))
+    reward = RewardModel(loaded, tokenizer, max_tokens=max(limit, 1024), bf16=config.bf16)
+    if config.value_model == "shared":
+        return reward, None
+    if reward.shares_tokens(chat):
+        start = copy.deepcopy(loaded).requires_grad_(True)
+    else:
+        folder.note("The reward model has other tokens; values start from the policy instead.")
+        start = models.load_reward_model(model, copy.deepcopy(chat.tokenizer))
+        nn.init.zeros_(start.score.weight)
+    return reward, models.Scorer(models.with_lora(start, config, scores=True))
+
+
+def normalise(
+    shaping: Shaping, play: "Play", prompts: Sequence[Example], config: PpoConfig
+) -> None:
+    """Set the scale of scores, so that `kl_coef` means the same whatever the reward model."""
+    if config.score_normalization == "model":
+        found = play.reward.model.config
+        shaping.mean = float(getattr(found, "score_mean", 0.0))
+        shaping.std = float(getattr(found, "score_std", 1.0))
+    elif config.score_normalization == "reference":
+        episodes = play.episodes(prompts[:EVAL_PROMPTS], stream=REFERENCE, number=0)
+        scores = torch.tensor([e.score for e in episodes])
+        shaping.mean = float(scores.mean())
+        shaping.std = max(float(scores.std(correction=0)), 1e-6)
+
+
+# -- generate and score -----------------------------------------------------------------------
+
+
+def evaluation(episodes: Sequence[Episode]) -> dict[str, float]:
+    """Means over held-out prompts, answered with the same noise each time; KL is the exact one."""
+    count = len(episodes)
+    return {
+        "eval_objective/scores": sum(e.score for e in episodes) / count,
+        "eval_objective/kl": sum(e.drift for e in episodes) / count,
+        "eval_tokens/response_length": sum(e.actions for e in episodes) / count,
+    }
+
+
+def sample(episode: Episode, chat: ChatFormat) -> dict[str, Any]:
+    return {
+        "prompt": readable(episode.example.row),
+        "response": chat.decode(episode.example.responses[0]),
+        "score": round(episode.score, 4),
+        "kl": round(episode.drift, 4),
+        "ended": episode.ended,
+    }
+
+
+def save_values(module: PolicyAndValue, tokenizer: Any, path: Path) -> None:
+    if module.value is not None:
+        models.save(module.value.model, tokenizer, path / "value")
+    else:
+        torch.save(module.head.state_dict(), path / "value_head.pt")
+
+
+def load_values(module: PolicyAndValue, path: Path) -> None:
+    if module.value is not None:
+        models.load_weights(module.value.model, path / "value")
+    else:
+        module.head.load_state_dict(torch.load(path / "value_head.pt", weights_only=True))
