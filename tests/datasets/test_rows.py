@@ -5,11 +5,11 @@ import random
 import pytest
 
 from app.datasets.rules.comparisons import Pairs, Vote, by_majority, comparisons
+from app.datasets.rules.ratings import mean_ratings
 from app.datasets.rules.rows import (
     Candidate,
     ConfigName,
     TaskRows,
-    mean_ratings,
     prompt_rows,
 )
 from app.datasets.rules.transcripts import Refusal

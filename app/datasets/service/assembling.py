@@ -30,7 +30,8 @@ from app.datasets.rules.judged import (
     Judgement,
     admit,
 )
-from app.datasets.rules.rows import ConfigName, PromptRows, TaskRows, mean_ratings, prompt_rows
+from app.datasets.rules.ratings import mean_ratings
+from app.datasets.rules.rows import ConfigName, PromptRows, TaskRows, prompt_rows
 from app.datasets.schemas import Margin, Method, Recipe, Ties
 from app.errors import Invalid
 from app.projects.models import Project
