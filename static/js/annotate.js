@@ -38,7 +38,12 @@ const page = {
       part.hidden = (part.dataset.for === "pair") !== this.form.isPair;
     }
     // Two frames: keys count only once the task has been painted.
-    requestAnimationFrame(() => requestAnimationFrame(() => (this.isReady = true)));
+    const { form } = this.form;
+    const wake = () => {
+      this.isReady = true;
+      form.dataset.ready = "yes";
+    };
+    requestAnimationFrame(() => requestAnimationFrame(wake));
   },
 
   show(assignment) {

@@ -64,7 +64,7 @@ class Desk:
 
     def ready(self):
         """The task is painted, its keys are alive and the one behind it has been fetched."""
-        self.page.locator("form.task").wait_for()
+        self.page.locator("form.task[data-ready]").wait_for()
         self.page.wait_for_load_state("networkidle")
 
     def press(self, *keys):

@@ -66,7 +66,7 @@ def rank_all(page, rank):
     page.goto(rank)
     page.get_by_role("button", name="Start ranking").click()
     for _ in range(PROMPTS):
-        page.locator("form.task").wait_for()
+        page.locator("form.task[data-ready]").wait_for()  # painted: its keys are alive
         page.wait_for_load_state("networkidle")
         shown = page.locator("form.task").get_attribute("data-assignment")
         first = page.locator(".response[data-label=A]").inner_text()
