@@ -1,8 +1,6 @@
 """Reads for datasets: snapshots, and everything judged in a project, prompt by prompt."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -48,16 +46,15 @@ def see_one_moment(session: Session) -> None:
         session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
 
 
-@contextmanager
 def judged_prompts(
     session: Session, *, project: Project, limit: int | None = None
-) -> Iterator[Iterator[JudgedPrompt]]:
+) -> Iterator[JudgedPrompt]:
     """Every prompt with its ordinary tasks and their current judgements, sorted by content hash.
 
     Memory is flat: a cursor in the server walks over the prompts, their tasks are read by the
     batch. Prompts that only serve gold or qualification questions come with their number and no
     tasks. `limit`: so many prompts only, which are as good as drawn at random (the order is a
-    hash's). Inside the block `session` belongs to the reader alone.
+    hash's).
     """
     prompts = (
         select(Prompt.id, Prompt.content_hash, Prompt.system, Prompt.messages)
@@ -66,23 +63,9 @@ def judged_prompts(
         .limit(limit)
         .execution_options(yield_per=BATCH)
     )
-    with session.execute(prompts) as cursor, ThreadPoolExecutor(1) as reader:
-        yield _read_ahead(session, cursor.partitions(), reader)
-
-
-def _read_ahead(
-    session: Session, batches: Iterator[Sequence[Row[Any]]], reader: ThreadPoolExecutor
-) -> Iterator[JudgedPrompt]:
-    """One batch is read while the caller works on the one before."""
-
-    def read() -> list[JudgedPrompt]:
-        batch = next(batches, None)
-        return list(_with_tasks(session, batch)) if batch else []
-
-    upcoming = reader.submit(read)
-    while batch := upcoming.result():
-        upcoming = reader.submit(read)
-        yield from batch
+    with session.execute(prompts) as cursor:
+        for batch in cursor.partitions():
+            yield from _with_tasks(session, batch)
 
 
 def _with_tasks(session: Session, prompts: Sequence[Row[Any]]) -> Iterator[JudgedPrompt]:

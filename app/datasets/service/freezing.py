@@ -3,7 +3,7 @@
 import gc
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -69,18 +69,17 @@ def freeze(
         lineage_file(folder / ".lineage") as lineage,
         data_files(folder, file_format=recipe.format, criteria=made.criteria) as files,
     ):
-        with queries.judged_prompts(session, project=project) as prompts:
-            for prompt in prompts:
-                beat()
-                assembled = assembly.add(prompt)
-                if assembled is None:
-                    continue
-                for config, rows in assembled.made.rows.items():
-                    for row in rows:
-                        files.add(config, assembled.split, row)
-                refused += assembled.made.refused[: MOST_REFUSED - len(refused)]
-                if assembled.judgements:
-                    lineage.add(prompt.id, [names.origin(each) for each in assembled.judgements])
+        for prompt in queries.judged_prompts(session, project=project):
+            beat()
+            assembled = assembly.add(prompt)
+            if assembled is None:
+                continue
+            for config, rows in assembled.made.rows.items():
+                for row in rows:
+                    files.add(config, assembled.split, row)
+            refused += assembled.made.refused[: MOST_REFUSED - len(refused)]
+            if assembled.judgements:
+                lineage.add(prompt.id, [names.origin(each) for each in assembled.judgements])
         written = files.close()
         counts, quality = assembly.counts.as_json(), assembly.tally.figures()
         if not written:
@@ -131,16 +130,21 @@ def with_posteriors(
     """The plan with what Dawid–Skene says, where the recipe asks for it: one more reading."""
     if plan.recipe.consensus is not Method.DAWID_SKENE:
         return plan
-    with queries.judged_prompts(session, project=project, limit=limit) as prompts:
-        posteriors = dawid_skene_posteriors(prompts, plan.admission, beat=beat)
-    return replace(plan, posteriors=posteriors)
+    prompts = queries.judged_prompts(session, project=project, limit=limit)
+    return Plan(
+        recipe=plan.recipe,
+        admission=plan.admission,
+        criteria=plan.criteria,
+        strength_levels=plan.strength_levels,
+        posteriors=dawid_skene_posteriors(prompts, plan.admission, beat=beat),
+    )
 
 
 class _Names:
     """People under pseudonyms that hold inside a project and say nothing outside it."""
 
     def __init__(self, project: Project) -> None:
-        self.project_id = str(project.id)
+        self.project = project
         self.people: dict[str, str] = {}
         self.sources: set[str] = set()
         self.versions: set[int] = set()
@@ -159,7 +163,7 @@ class _Names:
             self.sources.add(source)
             return source
         if judgement.user_id not in self.people:
-            secret = sha256(f"{self.project_id} {judgement.user_id}".encode()).hexdigest()
+            secret = sha256(f"{self.project.id} {judgement.user_id}".encode()).hexdigest()
             self.people[judgement.user_id] = f"annotator-{secret[:12]}"
         return self.people[judgement.user_id]
 

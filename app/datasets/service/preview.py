@@ -43,12 +43,11 @@ def preview(session: Session, *, project: Project, recipe: Recipe) -> Preview:
     )
     assembly = Assembly(made)
     looked_at, deadline = 0, monotonic() + _SECONDS
-    with queries.judged_prompts(session, project=project, limit=MOST_PROMPTS) as prompts:
-        for prompt in prompts:
-            assembly.add(prompt)
-            looked_at += 1
-            if monotonic() > deadline:
-                break
+    for prompt in queries.judged_prompts(session, project=project, limit=MOST_PROMPTS):
+        assembly.add(prompt)
+        looked_at += 1
+        if monotonic() > deadline:
+            break
     return Preview(
         counts=assembly.counts.as_json(),
         quality=assembly.tally.figures(),
