@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.accounts.models import Role, User, UserKind
@@ -17,6 +18,31 @@ from app.projects.models import Guidelines, Membership, Project
 from app.tasks.models import Assignment, AssignmentState, GoldKey, Task, TaskKind, TaskResponse
 
 PASSWORD = "a long enough passphrase"
+
+MANY_TASKS = """
+INSERT INTO prompt (id, project_id, content_hash, messages, tags, meta)
+SELECT md5('p' || n)::uuid, :project, sha256(n::text::bytea),
+  jsonb_build_array(jsonb_build_object('role', 'user', 'content', 'Prompt ' || n || :words)),
+  '{}', '{}' FROM generate_series(1, :tasks) n;
+INSERT INTO response (id, prompt_id, content_hash, text, source, meta)
+SELECT md5('r' || n || '-' || k)::uuid, md5('p' || n)::uuid, sha256((n || '-' || k)::bytea),
+  'Response ' || n || ' ' || k || :words, 'model-' || k, '{}'
+FROM generate_series(1, :tasks) n, generate_series(0, 1) k;
+INSERT INTO task (id, project_id, prompt_id, identity, kind, priority, wanted, leased, counted,
+  meta)
+SELECT md5('t' || n)::uuid, :project, md5('p' || n)::uuid, sha256(n::text::bytea), 'ordinary', 0,
+  :wanted, 0, 0, '{}' FROM generate_series(1, :tasks) n;
+INSERT INTO task_response (task_id, position, response_id)
+SELECT md5('t' || n)::uuid, k, md5('r' || n || '-' || k)::uuid
+FROM generate_series(1, :tasks) n, generate_series(0, 1) k;
+"""
+MANY_JUDGED = """
+INSERT INTO assignment (id, project_id, task_id, user_id, state, is_repeat, slot, ordinal,
+  display_order, renewals, draft_revision, finished_at)
+SELECT gen_random_uuid(), :project, md5('t' || n)::uuid, :user, 'submitted', false, 1, n, '{0,1}',
+  0, 0, now() FROM generate_series(1, :judged) n;
+UPDATE task SET counted = 1 WHERE id IN (SELECT task_id FROM assignment WHERE user_id = :user);
+"""
 
 
 @cache
@@ -101,11 +127,11 @@ def make_task(
     )
     session.add(task)
     session.flush()
-    for position, text in enumerate(responses):
+    for position, reply in enumerate(responses):
         response = Response(
             prompt_id=prompt.id,
             content_hash=os.urandom(32),
-            text=text,
+            text=reply,
             source=sources[position] if sources else f"model-{position}",
         )
         session.add(response)
@@ -162,3 +188,20 @@ def make_annotation(
         task.wanted = max(task.wanted or 0, task.counted)
     session.flush()
     return annotation
+
+
+def make_many_tasks(session: Session, project: Project, *, count: int, wanted: int) -> None:
+    """So many pairs, each wanted so often, in as many statements as one would take."""
+    words = " and so on, with care and some detail" * 12
+    _run(session, MANY_TASKS, project=project.id, tasks=count, wanted=wanted, words=words)
+
+
+def make_many_judged(session: Session, project: Project, user: User, *, count: int) -> None:
+    """She has handed in the first `count` of `make_many_tasks`."""
+    _run(session, MANY_JUDGED, project=project.id, user=user.id, judged=count)
+
+
+def _run(session: Session, script: str, **values: Any) -> None:
+    for statement in filter(str.strip, script.split(";\n")):
+        given = {key: value for key, value in values.items() if f":{key}" in statement}
+        session.execute(text(statement), given)

@@ -8,14 +8,19 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    Boolean,
     ColumnElement,
     Double,
     Integer,
     Uuid,
+    and_,
     bindparam,
+    case,
     exists,
     func,
+    literal,
     literal_column,
+    null,
     select,
 )
 from sqlalchemy.orm import Session, aliased
@@ -116,6 +121,25 @@ class Nothing(StrEnum):
     NONE_FOR_YOU = "none_for_you"
 
 
+# In one statement, so of one moment: asked one by one, a task that becomes gold or ordinary in
+# between would be missed by each. Later questions are asked only where the earlier say so.
+_ours = select(Task.id).where(OURS)
+WHY_NOTHING = select(
+    case(
+        (_ours.where(IS_WANTED, IS_NEW).exists(), null()),
+        (
+            _ours.where(IS_ORDINARY).exists(),
+            case(
+                (_ours.where(IS_WANTED).exists(), literal(Nothing.NONE_FOR_YOU)),
+                else_=literal(Nothing.FINISHED),
+            ),
+        ),
+        (and_(bindparam("has_gold", type_=Boolean()), GOLD_TASK.exists()), null()),
+        else_=literal(Nothing.NO_TASKS),
+    )
+)
+
+
 def contents(session: Session, *, task_id: UUID) -> Contents:
     rows = session.execute(CONTENTS, {"task_id": task_id}).all()
     first = rows[0]
@@ -177,15 +201,9 @@ def why_nothing(session: Session, *, project: Project, user: User) -> Nothing | 
     membership = session.get(Membership, (project.id, user.id))
     if membership is not None and membership.paused_at is not None:
         return Nothing.PAUSED
-    where = {"in_project": project.id, "person": user.id}
-    ours = select(Task.id).where(OURS).limit(1)
-    if session.scalar(ours.where(IS_WANTED, IS_NEW), where) is not None:
-        return None
-    if session.scalar(ours.where(IS_ORDINARY), where) is None:
-        is_gold_alone = project.gold_rate > 0 and session.scalar(GOLD_TASK, where) is not None
-        return None if is_gold_alone else Nothing.NO_TASKS
-    is_wanted = session.scalar(ours.where(IS_WANTED), where) is not None
-    return Nothing.NONE_FOR_YOU if is_wanted else Nothing.FINISHED
+    where = {"in_project": project.id, "person": user.id, "has_gold": project.gold_rate > 0}
+    reason = session.scalar(WHY_NOTHING, where)
+    return None if reason is None else Nothing(reason)
 
 
 def submitted_since(session: Session, *, project: Project, user: User, since: datetime) -> int:

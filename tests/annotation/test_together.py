@@ -16,7 +16,7 @@ from app.errors import AppError
 from app.projects.models import Membership, Project
 from app.tasks import service as tasks
 from app.tasks.models import Assignment, AssignmentState, Task
-from app.tasks.queries import responses_of
+from app.tasks.queries import responses_of, why_nothing
 from tests.factories import make_member, make_project, make_task, make_user
 
 pytestmark = [pytest.mark.concurrency, pytest.mark.usefixtures("concurrency_engine")]
@@ -77,6 +77,25 @@ def all_at_once(calls):
         return list(pool.map(go, calls))
 
 
+def flip(project_id, task_id, boss_id, *, times):
+    """Make the task gold, then ordinary again, and so on."""
+    for number in range(times):
+        with transaction() as session:
+            task = session.get_one(Task, task_id)
+            by = {
+                "task": task,
+                "project": session.get_one(Project, project_id),
+                "by": session.get_one(User, boss_id),
+                "now": database_now(session),
+            }
+            if number % 2:
+                service.unset_gold(session, **by)
+            else:
+                first, second = responses_of(session, task_ids=[task_id])[task_id]
+                body = GoldBody(prefers=[(str(first), str(second))])
+                service.set_gold(session, body=body, **by)
+
+
 def test_one_key_many_times_at_once_is_one_judgement(rush):
     project_id, task_id, people, _ = rush
     mine = claim(project_id, people[0])
@@ -112,26 +131,14 @@ def test_gold_comes_and_goes_while_people_work(rush):
         assignment_id = claim(project_id, user_id)
         return submit(project_id, user_id, assignment_id, key=f"{user_id}")
 
-    def flip():
-        for number in range(6):
-            with transaction() as session:
-                task = session.get_one(Task, task_id)
-                by = {
-                    "task": task,
-                    "project": session.get_one(Project, project_id),
-                    "by": session.get_one(User, boss_id),
-                    "now": database_now(session),
-                }
-                if number % 2:
-                    service.unset_gold(session, **by)
-                else:
-                    first, second = responses_of(session, task_ids=[task_id])[task_id]
-                    body = GoldBody(prefers=[(str(first), str(second))])
-                    service.set_gold(session, body=body, **by)
-
     with transaction() as session:
         session.get_one(Project, project_id).gold_rate = 0.5
-    all_at_once([flip, *(lambda user_id=user_id: work(user_id) for user_id in people)])
+    all_at_once(
+        [
+            lambda: flip(project_id, task_id, boss_id, times=6),
+            *(lambda user_id=user_id: work(user_id) for user_id in people),
+        ]
+    )
     with transaction() as session:
         project, task = session.get_one(Project, project_id), session.get_one(Task, task_id)
         by, now = session.get_one(User, boss_id), database_now(session)
@@ -150,6 +157,24 @@ def test_gold_comes_and_goes_while_people_work(rush):
             select(Membership.gold_seen).where(Membership.project_id == project_id)
         )
         assert set(tallies) == {0}
+
+
+def test_a_task_that_becomes_gold_and_ordinary_is_there_all_the_time(rush):
+    project_id, task_id, people, boss_id = rush
+    with transaction() as session:
+        session.get_one(Project, project_id).gold_rate = 0.5
+    with ThreadPoolExecutor(1) as pool:
+        flipping = pool.submit(flip, project_id, task_id, boss_id, times=60)
+        answers = set()
+        while not flipping.done():
+            with transaction() as session:
+                project, ana = (
+                    session.get_one(Project, project_id),
+                    session.get_one(User, people[0]),
+                )
+                answers.add(why_nothing(session, project=project, user=ana))
+        flipping.result()
+    assert answers == {None}
 
 
 def test_an_import_and_people_meet_at_one_task(rush):

@@ -35,33 +35,15 @@ from app.main import create_app
 from app.postgres import running
 from app.schema import migrate
 from tests.conftest import free_port, psycopg_url
-from tests.factories import make_member, make_project, make_user
+from tests.factories import (
+    make_many_judged,
+    make_many_tasks,
+    make_member,
+    make_project,
+    make_user,
+)
 
 WANTED = 3
-ROWS = """
-INSERT INTO prompt (id, project_id, content_hash, messages, tags, meta)
-SELECT md5('p' || n)::uuid, :project, sha256(n::text::bytea),
-  jsonb_build_array(jsonb_build_object('role', 'user', 'content', 'Prompt ' || n || :words)),
-  '{}', '{}' FROM generate_series(1, :tasks) n;
-INSERT INTO response (id, prompt_id, content_hash, text, source, meta)
-SELECT md5('r' || n || '-' || k)::uuid, md5('p' || n)::uuid, sha256((n || '-' || k)::bytea),
-  'Response ' || n || ' ' || k || :words, 'model-' || k, '{}'
-FROM generate_series(1, :tasks) n, generate_series(0, 1) k;
-INSERT INTO task (id, project_id, prompt_id, identity, kind, priority, wanted, leased, counted,
-  meta)
-SELECT md5('t' || n)::uuid, :project, md5('p' || n)::uuid, sha256(n::text::bytea), 'ordinary', 0,
-  :wanted, 0, 0, '{}' FROM generate_series(1, :tasks) n;
-INSERT INTO task_response (task_id, position, response_id)
-SELECT md5('t' || n)::uuid, k, md5('r' || n || '-' || k)::uuid
-FROM generate_series(1, :tasks) n, generate_series(0, 1) k;
-"""
-JUDGED = """
-INSERT INTO assignment (id, project_id, task_id, user_id, state, is_repeat, slot, ordinal,
-  display_order, renewals, draft_revision, finished_at)
-SELECT gen_random_uuid(), :project, md5('t' || n)::uuid, :user, 'submitted', false, 1, n, '{0,1}',
-  0, 0, now() FROM generate_series(1, :judged) n;
-UPDATE task SET counted = 1 WHERE id IN (SELECT task_id FROM assignment WHERE user_id = :user);
-"""
 
 
 def application() -> FastAPI:
@@ -234,23 +216,14 @@ def fill(session: Session, *, tasks: int, judged: int, people: int) -> tuple[str
     """A project of so many pairs; everybody has judged the first `judged` of them."""
     boss = make_user(session, "Boss", role=Role.ADMIN)
     project = make_project(session, f"{tasks} pairs", by=boss)
-    words = " and so on, with care and some detail" * 12
-    sizes = {"project": project.id, "tasks": tasks, "wanted": WANTED, "words": words}
-    for statement in ROWS.split(";\n"):
-        if statement.strip():
-            session.execute(text(statement), sizes)
+    make_many_tasks(session, project, count=tasks, wanted=WANTED)
     keys, now = [], database_now(session)
     for number in range(people):
         user = make_user(session, f"Annotator {number}")
         make_member(session, project, user, Role.ANNOTATOR)
         keys.append(accounts.create_token(session, user=user, name="benchmark", now=now))
         if number == 0 and judged:
-            for statement in JUDGED.split(";\n"):
-                if statement.strip():
-                    given = {"project": project.id, "user": user.id, "judged": judged}
-                    session.execute(
-                        text(statement), {k: v for k, v in given.items() if f":{k}" in statement}
-                    )
+            make_many_judged(session, project, user, count=judged)
     return str(project.id), keys
 
 

@@ -8,14 +8,21 @@ import pytest
 from sqlalchemy import func, select, text
 
 from app.accounts.models import Role
-from app.db import database_now
+from app.db import database_now, transaction
 from app.errors import Conflict
 from app.projects.models import Membership
 from app.tasks import queries, service
 from app.tasks.models import Assignment, AssignmentState, GoldKey, SkipReason, Task
 from app.tasks.queries import Nothing
 from app.tasks.service.claiming import TAKE
-from tests.factories import make_member, make_task, make_user
+from tests.factories import (
+    make_many_judged,
+    make_many_tasks,
+    make_member,
+    make_project,
+    make_task,
+    make_user,
+)
 
 
 @pytest.fixture
@@ -304,22 +311,24 @@ class TestLeases:
             service.skip(session, assignment=held, reason=SkipReason.OTHER, note=None, now=now)
 
 
-def test_a_claim_walks_two_indexes_and_never_all_that_somebody_judged(session, project, ana):
+@pytest.mark.concurrency
+def test_a_claim_walks_two_indexes_and_never_all_that_somebody_judged(concurrency_engine):
     """A change of a condition must not lose a partial index: it would be felt at 50,000 only."""
-    make_task(session, project)
-    where = {"in_project": project.id, "person": ana.id, "wants_gold": False, "gold_key": 0.5}
-    stretch = {"level": None, "from_key": 0.0, "to_key": 1.0}
-    compiled = TAKE.compile(dialect=session.get_bind().dialect)
-    session.execute(text("SET LOCAL enable_seqscan = off"))
-    rows = (
-        session.connection()
-        .connection.driver_connection.execute(
+    with transaction() as session:
+        boss = make_user(session, "Boss", role=Role.ADMIN)
+        project = make_project(session, "Many", by=boss)
+        make_many_tasks(session, project, count=5_000, wanted=3)
+        make_many_judged(session, project, boss, count=4_000)
+        session.execute(text("ANALYZE task, assignment"))
+        where = {"in_project": project.id, "person": boss.id, "wants_gold": False, "gold_key": 0.5}
+        stretch = {"level": None, "from_key": 0.0, "to_key": 1.0}
+        compiled = TAKE.compile(dialect=concurrency_engine.dialect)
+        rows = session.connection().exec_driver_sql(
             f"EXPLAIN {compiled}", compiled.construct_params(where | stretch)
         )
-        .fetchall()
-    )
-    plan = "\n".join(line for (line,) in rows)
+        plan = "\n".join(rows.scalars())
     assert "Index Scan using ix_task_open" in plan
     assert "Index Scan using uq_assignment_task_user" in plan
     assert "Join" not in plan
-    assert "Seq Scan" not in plan
+    assert "Seq Scan on task" not in plan
+    assert "Seq Scan on assignment" not in plan
