@@ -97,7 +97,9 @@ def _settings(name: str) -> ProjectBody:
         name=name,
         description=(
             "Short answers to everyday questions, written for this demonstration. "
-            "The judgements that are here already come from simulated annotators."
+            "The judgements that are here already come from simulated annotators. Once round the "
+            "loop: rank some, look at the overview, freeze a snapshot, train on it, and let the "
+            "new model write responses."
         ),
         strength_levels=3,
         allow_ties=True,

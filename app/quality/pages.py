@@ -42,6 +42,7 @@ def project_dashboard(
         view=view,
         board=view and dashboard(session, project=project, view=view),
         may_review=role in {Role.ADMIN, Role.REVIEWER},
+        may_freeze=role is Role.ADMIN,
     )
 
 

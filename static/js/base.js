@@ -1,4 +1,4 @@
-// On every page: times in the reader's zone, copy boxes, forms that cannot be sent twice.
+// On every page: times in the reader's zone, copy boxes, forms that cannot be sent twice, the tab we are on.
 
 const sameYear = { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" };
 
@@ -30,6 +30,8 @@ function sendOnce(event) {
   form.dataset.sent = "yes";
 }
 
+// On a phone the tabs are wider than the window: show where we are.
+document.querySelector(".tabs [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
 localiseTimes();
 document.querySelectorAll("[data-copy]").forEach(offerCopy);
 document.addEventListener("submit", sendOnce);
