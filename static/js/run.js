@@ -11,6 +11,8 @@ const more = document.querySelector("[data-more]");
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const final = ["succeeded", "failed", "cancelled"];
 
+const isWaiting = () => ["queued", "waiting"].includes(document.querySelector("#run-head .badge")?.textContent.trim());
+
 let steps = new Map(); // step → its metrics
 let attempt = null;
 
@@ -89,13 +91,11 @@ if (source) {
   follow();
   dark.addEventListener("change", drawAll);
   more?.addEventListener("toggle", drawAll);
-} else {
+} else if (isWaiting()) {
   // It has not begun: the page has room for its curves once it has.
   const look = setInterval(() => {
-    const badge = document.querySelector("#run-head .badge")?.textContent.trim();
-    if (!["queued", "waiting"].includes(badge)) {
-      clearInterval(look);
-      location.reload();
-    }
+    if (isWaiting()) return;
+    clearInterval(look);
+    location.reload();
   }, 1000);
 }

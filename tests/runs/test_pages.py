@@ -146,6 +146,30 @@ def test_the_page_of_a_running_run_shows_where_it_is(
     assert (metrics["state"], metrics["attempt"]) == ("running", 1)
 
 
+def test_a_reward_run_shows_its_newest_scores_beside_what_people_said(
+    session: Session, sign_in: SignIn, ada: User, project: Project
+) -> None:
+    run = make_run(session, make_snapshot(session, project), RunKind.REWARD)
+    lease = service.start(session, run_id=run.id)
+    assert lease is not None
+    for step, scores in ((5, (0.5, -0.5)), (10, (-1.25, 2.5))):
+        responses = [
+            {"response": text, "score": score, "rank": rank}
+            for text, score, rank in zip(("Boil it.", "No."), scores, (1, 2), strict=True)
+        ]
+        sample = {"step": step, "prompt": "An egg?", "response": "Boil it.", "responses": responses}
+        service.record(session, lease=lease, metrics=[{"step": step}], samples=[sample])
+    session.commit()
+    page = sign_in(ada).get(f"/projects/{project.id}/runs/{run.id}").text
+    assert "at step 10" in page
+    assert "at step 5" not in page
+    best, second = (
+        page.index("score 2.50 · people: place 2"),
+        page.index("score -1.25 · people put"),
+    )
+    assert best < page.index("No.", best) < second < page.index("Boil it.", second)
+
+
 def test_cancel_and_resume_from_the_page(
     session: Session, sign_in: SignIn, ada: User, project: Project
 ) -> None:
@@ -173,6 +197,7 @@ def test_a_failure_is_shown_with_its_remedy_and_its_log(
     page = sign_in(ada).get(f"/projects/{project.id}/runs/{run.id}").text
     assert "Out of memory. Lower it." in page
     assert "step 1\nstep 2" in page
+    assert "data-curves" not in page  # it has nothing to draw
 
 
 def test_a_run_of_another_project_is_not_here(
