@@ -1,5 +1,6 @@
 """Every error becomes a page for people or a problem document (RFC 9457) for programs."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -74,15 +75,18 @@ def invalid_request(request: Request, error: RequestValidationError) -> Response
     """What is wrong with which field, in words; the values sent are not repeated."""
     if any(item["loc"][0] == "path" for item in error.errors()):  # no id of ours looks like that
         return app_error(request, NotFound())
-    errors = [
-        {
-            "field": ".".join(str(part) for part in item["loc"][1:]) or str(item["loc"][0]),
-            "message": str(item["msg"]).removeprefix("Value error, "),
-        }
-        for item in error.errors()
-    ]
+    errors = [_trouble(item) for item in error.errors()]
     detail = "; ".join(f"{item['field']}: {item['message']}" for item in errors[:5])
     return problem(request, status=422, title=Invalid.title, detail=detail, errors=errors)
+
+
+def _trouble(item: Mapping[str, Any]) -> dict[str, str]:
+    """One complaint of Pydantic's: the field as it was sent, and what is wrong with it."""
+    first, *within = (str(part) for part in item["loc"])
+    if item["type"] == "json_invalid":  # its place is a character, not a field
+        return {"field": first, "message": f"not JSON: {item['ctx']['error']} (at {within[0]})"}
+    message = str(item["msg"]).removeprefix("Value error, ")
+    return {"field": ".".join(within) or first, "message": message}
 
 
 def http_error(request: Request, error: HTTPException) -> Response:

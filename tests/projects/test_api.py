@@ -83,6 +83,15 @@ def test_what_cannot_be_is_refused_with_the_field(api, ada, session, change, say
     assert session.scalar(select(Project.id).where(Project.name == "Odd")) is None
 
 
+def test_a_body_that_is_no_json_is_told_where_it_breaks_off(api, ada):
+    headers = {"Content-Type": "application/json"}
+    reply = api(ada).post("/api/v1/projects", content=b'{"name": "Sums"', headers=headers)
+    assert reply.status_code == 422
+    assert reply.json()["errors"] == [
+        {"field": "body", "message": "not JSON: Expecting ',' delimiter (at 15)"}
+    ]
+
+
 def test_a_name_is_taken_in_any_case(api, ada, project):
     reply = api(ada).post("/api/v1/projects", json={"name": project.name.upper()})
     assert reply.status_code == 409
