@@ -66,7 +66,10 @@ class Times(Body):
 
 
 class JudgementBody(Body):
-    """`PUT /assignments/{id}/annotation`: groups of labels, best first; a group is a tie."""
+    """`PUT /assignments/{id}/annotation`: groups of labels, best first; a group is a tie.
+
+    `from_draft`: take the texts from the draft. A browser keeps no text of what it could not send.
+    """
 
     ranking: Ranking
     strength: Strength | None = None
@@ -75,6 +78,7 @@ class JudgementBody(Body):
     flags: Flags = {}
     rewrite: Rewrite | None = None
     times: Times = Times()
+    from_draft: bool = False
     revision: Revision | None = None
 
 

@@ -1,7 +1,7 @@
 // Judgements on their way: one at a time, in order, again and again until the server has them.
 //
 // What waits is also kept in the browser, so that a crash loses nothing: ids, ranks and times, never
-// a text; the rationale of such a rescued judgement is the draft that the server has.
+// a text; the rationale of such a rescued judgement comes from the draft that the server has.
 
 import { api, Problem } from "./api.js";
 
@@ -63,8 +63,8 @@ export class Queue {
 
   keep() {
     const kept = this.entries.map(({ key, assignment, body }) => {
-      const { rationale: _rationale, rewrite: _rewrite, ...rest } = body;
-      return { key, assignment, body: rest };
+      const { rationale, rewrite, ...rest } = body;
+      return { key, assignment, body: rationale || rewrite ? { ...rest, from_draft: true } : rest };
     });
     try {
       if (kept.length) localStorage.setItem(this.store, JSON.stringify(kept));

@@ -194,14 +194,18 @@ def test_work_goes_on_without_a_connection_and_arrives_later(desk):
 
 def test_a_crash_with_something_unsent_loses_nothing(desk):
     page = desk.start()
+    desk.press("r")
+    with page.expect_response("**/draft"):
+        page.keyboard.type("Because it is soft")
     desk.context.set_offline(True)
-    desk.press("1", "Enter")
+    desk.press("Escape", "1", "Enter")
     desk.see("1 waiting to be sent")
     page.close(run_before_unload=False)
     desk.context.set_offline(False)
     desk.page = desk.context.new_page()
     desk.page.goto(desk.rank)
-    assert len(desk.wait_for_judgements(1)) == 1
+    (judgement,) = desk.wait_for_judgements(1)
+    assert judgement.rationale == "Because it is soft"
 
 
 def test_an_ended_sign_in_clears_nothing(desk):

@@ -311,6 +311,16 @@ class TestDrafts:
         assert session.get(Assignment, mine["id"]).draft is None
 
     @pytest.mark.usefixtures("task")
+    def test_its_texts_complete_a_judgement_that_lost_them(self, ana, works, stored):
+        worker = works(ana)
+        mine = worker.claim().json()
+        worker.draft(mine, revision=1, ranking=[["A"]], rationale="B is right", rewrite="better")
+        assert worker.submit(mine, "B>A=C", from_draft=True).status_code == 201
+        (annotation,) = stored(ana)
+        assert (annotation.rationale, annotation.rewrite) == ("B is right", "better")
+        assert len(set(annotation.ranks)) == 2  # the rest is what she sent
+
+    @pytest.mark.usefixtures("task")
     def test_it_survives_a_lease_that_ran_out(self, ana, rui, works, clock):
         worker, other = works(ana), works(rui)
         mine = worker.claim().json()

@@ -115,6 +115,7 @@ def _values(
     size = len(order)
     rules.require_ranking(judgement.ranking, size=size, allow_ties=project.allow_ties)
     flags = rules.positions(judgement.flags, display_order=order)
+    draft = (assignment.draft or {}) if judgement.from_draft else {}
     return {
         "ranks": rules.canonical_ranks(judgement.ranking, order),
         "strength": rules.applicable_strength(
@@ -126,9 +127,9 @@ def _values(
         "ratings": rules.canonical_ratings(
             judgement.ratings, criteria=project.criteria, display_order=order
         ),
-        "rationale": judgement.rationale or None,
+        "rationale": judgement.rationale or draft.get("rationale"),
         "flags": {str(place): sorted(set(marks)) for place, marks in flags.items() if marks},
-        "rewrite": judgement.rewrite or None,
+        "rewrite": judgement.rewrite or draft.get("rewrite"),
     }
 
 
