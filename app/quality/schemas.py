@@ -26,8 +26,8 @@ class BiasOut(FigureOut):
 class FieldOut(BaseModel):
     """The agreement figures of one field. They rest on the `n_shared_tasks` judged by two or more.
 
-    `ranking` is nominal over implied pairs (first, tie, second: AC1), `strength` and criteria are
-    ordinal (AC2 with quadratic weights).
+    `ranking` is nominal over implied pairs (first, tie, second; no tie where the project allows
+    none: AC1), `strength` and criteria are ordinal (AC2 with quadratic weights).
     """
 
     n_tasks: int

@@ -211,6 +211,64 @@ def test_a_group_of_four_is_not_shown_and_one_of_five_is(
     assert [group["key"] for group in answer["groups"]] == ["first language: en"]
 
 
+def test_a_repeat_is_no_part_of_any_breakdown(session: Session, people: People, api: Api):
+    task = make_task(session, people.project, wanted=2)
+    for user in (people.ana, people.rui):
+        make_annotation(
+            session, task, user, ranks=FIRST, submitted_at=datetime(2026, 3, 4, tzinfo=UTC)
+        )
+    again = make_annotation(
+        session,
+        task,
+        people.ana,
+        ranks=FIRST,
+        is_repeat=True,
+        submitted_at=datetime(2026, 3, 25, tzinfo=UTC),
+    )
+    again.guidelines_version = 2
+    session.commit()
+    for by, key in (("week", "2026-W10"), ("guidelines_version", "1"), ("source", "")):
+        groups = agreement(api, people.ada, people.project, by)["groups"]
+        assert [group["key"] for group in groups] == [key]
+
+
+def test_figures_follow_what_they_depend_on(session: Session, people: People, api: Api):
+    # Without one more judgement: another task is gold, ties are not allowed, people tell of
+    # themselves.
+    project = people.project
+    votes = [[FIRST, SECOND], [FIRST, FIRST], [SECOND, FIRST], [SECOND, SECOND]]
+    tasks = judged(session, project, [people.ana, people.rui], votes)
+    key = GoldKey(task_id=tasks[0].id, prefers=[[0, 1]])
+    session.add(key)
+    tasks[0].kind, tasks[0].wanted = "gold", None
+    session.commit()
+    before = agreement(api, people.ada, project)["fields"]["ranking"]
+    assert before["percent_agreement"]["value"] == pytest.approx(2 / 3, abs=1e-6)
+    session.delete(key)
+    session.add(GoldKey(task_id=tasks[1].id, prefers=[[0, 1]]))
+    tasks[0].kind, tasks[0].wanted, tasks[1].kind, tasks[1].wanted = "ordinary", 2, "gold", None
+    session.commit()
+    after = agreement(api, people.ada, project)["fields"]["ranking"]
+    assert after["percent_agreement"]["value"] == pytest.approx(1 / 3, abs=1e-6)
+    project.allow_ties = False
+    session.commit()
+    strict = agreement(api, people.ada, project)["fields"]["ranking"]
+    assert strict["gwet_ac"]["value"] < after["gwet_ac"]["value"]
+
+
+def test_groups_follow_what_people_say_of_themselves(session: Session, people: People, api: Api):
+    crowd = [make_user(session, f"Person {number}") for number in range(5)]
+    for user in crowd:
+        make_member(session, people.project, user, Role.ANNOTATOR)
+    judged(session, people.project, crowd, [[FIRST] * 5])
+    assert agreement(api, people.ada, people.project, "group")["groups"] == []
+    for user in crowd:
+        user.preferences = {"demographics": {"first language": "en"}}
+    session.commit()
+    answer = agreement(api, people.ada, people.project, "group")
+    assert [group["key"] for group in answer["groups"]] == ["first language: en"]
+
+
 # People
 
 

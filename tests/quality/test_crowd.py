@@ -43,6 +43,12 @@ def test_columns_hold_what_was_judged(session: Session, people: People):
     assert found.submitted[0] == datetime(2026, 3, 1, tzinfo=UTC).timestamp()
 
 
+def test_the_longer_response_is_the_one_with_more_characters(session: Session, people: People):
+    task = make_task(session, people.project, responses=["naïveté — déjà", "plain and longer"])
+    make_annotation(session, task, people.ana, ranks=[1, 2])
+    assert crowd_of(session, project=people.project).judgements.lengths.tolist() == [[1, 2]]
+
+
 def test_only_peoples_counted_current_judgements_of_ordinary_tasks_are_there(
     session: Session, people: People
 ):

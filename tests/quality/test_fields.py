@@ -11,7 +11,7 @@ from scipy import stats
 
 from app.quality.rules import bootstrap, fields
 from app.quality.rules.fields import Scale
-from app.quality.rules.judgements import Judgements, from_rankings
+from app.quality.rules.judgements import Judgements, from_rankings, ranking_units
 
 
 def rng() -> np.random.Generator:
@@ -204,6 +204,24 @@ def test_only_ties_have_no_decisive_agreement_and_no_tau():
     assert figures.percent_agreement.value == 1
     assert figures.percent_agreement_no_ties.reason == fields.NOTHING_DECISIVE
     assert figures.kendall_tau_b.reason == figures.kendall_w.reason == fields.NO_ORDER
+
+
+def test_where_ties_are_not_allowed_chance_has_two_answers():
+    judgements = crowd(40)
+    judgements = judgements.where((judgements.ranks[:, 0] != judgements.ranks[:, 1]).nonzero()[0])
+    with_ties = fields.ranking_agreement(judgements, rng=rng())
+    without = fields.ranking_agreement(judgements, ties=False, rng=rng())
+    counts = ranking_units(judgements).counts[:, [0, 2]].astype(float)
+    number = counts.sum(axis=1)
+    several = counts[number > 1]
+    ordered = number[number > 1] * (number[number > 1] - 1)
+    same = ((several * (several - 1)).sum(axis=1) / ordered).mean()
+    share = (counts / number[:, None]).mean(axis=0)[0]
+    chance = 2 * share * (1 - share)  # Gwet's for two categories
+    assert without.gwet_ac.value == pytest.approx((same - chance) / (1 - chance))
+    assert without.gwet_ac.value < with_ties.gwet_ac.value
+    assert without.percent_agreement_no_ties.value == pytest.approx(same)
+    assert without.krippendorff_alpha.value == pytest.approx(with_ties.krippendorff_alpha.value)
 
 
 def test_repeats_do_not_agree_with_themselves():

@@ -136,12 +136,9 @@ def _packed(array: Any, width: int, *, plus: int = 0) -> ColumnElement[int]:
 
 
 def _length_order(project: Project) -> Subquery:
-    """Per task, the rank of each response by length (1 = shortest), packed as above.
-
-    Bytes, not characters: the size of a stored text is known without reading it.
-    """
+    """Per task, the rank of each response by its characters (1 = shortest), packed as above."""
     place = func.dense_rank().over(
-        partition_by=TaskResponse.task_id, order_by=func.octet_length(Response.text)
+        partition_by=TaskResponse.task_id, order_by=func.char_length(Response.text)
     )
     ranked = (
         select(TaskResponse.task_id, TaskResponse.position, place.label("place"))

@@ -4,7 +4,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Text, cast, func, select
 from sqlalchemy.orm import Session
 
 from app.accounts.models import User
@@ -15,7 +15,7 @@ from app.quality.models import Part, QualitySummary
 from app.quality.queries.crowd import source_hash
 from app.tasks.models import Task, TaskKind
 
-FORMAT = "1"  # of the kept figures; raised with every change of their shape
+FORMAT = "2"  # of the kept figures; raised with every change of their shape or meaning
 
 
 def kept(session: Session, *, project: Project, part: Part) -> QualitySummary | None:
@@ -31,18 +31,25 @@ def n_annotations(session: Session, *, project: Project) -> int:
     ).one()
 
 
-def fingerprint(session: Session, *, project: Project) -> tuple[int, str]:
-    """(annotations, a digest of what figures depend on): judgements, kinds of tasks, the scale."""
+def fingerprint(session: Session, *, project: Project, part: Part) -> tuple[int, str]:
+    """(annotations, a digest of what figures depend on).
+
+    Judgements, which tasks are ordinary, the scale; for groups, how people describe themselves.
+    """
     annotations = n_annotations(session, project=project)
-    ordinary, gold = session.execute(
-        select(
-            func.count().filter(Task.kind == TaskKind.ORDINARY),
-            func.count().filter(Task.kind == TaskKind.GOLD),
-        ).where(Task.project_id == project.id)
+    others = session.execute(
+        select(func.count(), func.bit_xor(func.hashtextextended(cast(Task.id, Text), 0))).where(
+            Task.project_id == project.id, Task.kind != TaskKind.ORDINARY
+        )
     ).one()
-    scale = (project.strength_levels, project.criteria)
-    digest = sha256(repr((annotations, ordinary, gold, scale)).encode()).hexdigest()
+    scale = (project.strength_levels, project.allow_ties, project.criteria)
+    groups = _described(groups_of(session, project=project)) if part is Part.GROUP else None
+    digest = sha256(repr((annotations, tuple(others), scale, groups)).encode()).hexdigest()
     return annotations, f"{FORMAT}:{digest}"
+
+
+def _described(groups: dict[str, set[Any]]) -> list[tuple[str, list[str]]]:
+    return sorted((name, sorted(map(str, ids))) for name, ids in groups.items())
 
 
 def sources_of(session: Session, *, project: Project) -> dict[int, str]:

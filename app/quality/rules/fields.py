@@ -1,7 +1,7 @@
 """The agreement figures of each field of a judgement: ranking, strength, one per criterion."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -66,15 +66,22 @@ class FieldAgreement:
 
 
 def ranking_agreement(
-    judgements: Judgements, *, rng: np.random.Generator, resamples: int = RESAMPLES
+    judgements: Judgements,
+    *,
+    ties: bool = True,
+    rng: np.random.Generator,
+    resamples: int = RESAMPLES,
 ) -> FieldAgreement:
-    """Who is better: the implied pairs in three classes, nominal; intervals over tasks."""
+    """Who is better: the implied pairs, nominal; intervals over tasks.
+
+    In three classes, or in two where the project knows no `ties`: AC1 rests on what could be said.
+    """
     judgements = judgements.once()
     return _agreement(
         judgements,
-        ranking_units(judgements),
+        ranking_units(judgements, ties=ties),
         level=Level.NOMINAL,
-        tie=TIE,
+        tie=TIE if ties else None,
         rank_columns=True,
         rng=rng,
         resamples=resamples,
@@ -110,7 +117,7 @@ def rating_agreement(
     judgements = judgements.once()
     rated = np.isfinite(judgements.ratings[criterion]).any(axis=1)
     judgements = judgements.where(np.asarray(rated))
-    return _agreement(
+    found = _agreement(
         judgements,
         rating_units(judgements, criterion=criterion, low=scale.low, high=scale.high),
         level=Level.ORDINAL,
@@ -119,6 +126,7 @@ def rating_agreement(
         rng=rng,
         resamples=resamples,
     )
+    return replace(found, percent_agreement_no_ties=undefined(NO_TIES))
 
 
 def all_fields(
@@ -126,11 +134,12 @@ def all_fields(
     *,
     levels: int,
     scales: Mapping[str, Scale],
+    ties: bool = True,
     rng: np.random.Generator,
     resamples: int = RESAMPLES,
 ) -> dict[str, FieldAgreement]:
     """Every field of the project, under its wire name (contract §3)."""
-    fields = {"ranking": ranking_agreement(judgements, rng=rng, resamples=resamples)}
+    fields = {"ranking": ranking_agreement(judgements, ties=ties, rng=rng, resamples=resamples)}
     if levels:
         fields["strength"] = strength_agreement(
             judgements, levels=levels, rng=rng, resamples=resamples
@@ -159,8 +168,6 @@ def _agreement(
         if shared
         else dict.fromkeys(_NAMES, undefined(NOTHING_SHARED if len(tasks) else NOTHING))
     )
-    if tie is None:
-        figures["percent_agreement_no_ties"] = undefined(NO_TIES)
     if not rank_columns:
         figures |= dict.fromkeys(("kendall_tau_b", "kendall_w"), undefined(NOT_A_RANKING))
     return FieldAgreement(

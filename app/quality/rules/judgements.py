@@ -61,6 +61,11 @@ class Judgements:
         """Without repeats."""
         return self.where(~self.repeat) if self.repeat.any() else self
 
+    @property
+    def has_ties(self) -> bool:
+        ordered = np.sort(self.ranks, axis=1)
+        return bool(((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] > 0)).any())
+
 
 def from_rankings(
     rankings: Sequence[tuple[int, int, Sequence[int]]],
@@ -136,8 +141,11 @@ def _counts(units: Ints, categories: Ints, *, n_units: int, n_categories: int) -
     return flat.reshape(n_units, n_categories).astype(np.int64)
 
 
-def ranking_units(judgements: Judgements) -> Units:
-    """Every implied pair of every task, in three classes: first better, tie, second better."""
+def ranking_units(judgements: Judgements, *, ties: bool = True) -> Units:
+    """Every implied pair of every task, in three classes: first better, tie, second better.
+
+    Without `ties`, which then nobody may have given, in two: first better, second better.
+    """
     counts, tasks = [np.zeros((0, 3), np.int64)], [np.zeros(0, np.int64)]
     sizes = judgements.sizes
     for size in np.unique(sizes):
@@ -148,7 +156,9 @@ def ranking_units(judgements: Judgements) -> Units:
             category = TIE - np.sign(ranks[:, j] - ranks[:, i]).astype(np.int64)
             counts.append(_counts(local, category, n_units=len(names), n_categories=3))
             tasks.append(names)
-    return _sorted_by_task(np.concatenate(counts), np.concatenate(tasks))
+    found = np.concatenate(counts)
+    classes = found if ties else found[:, [FIRST, SECOND]]
+    return _sorted_by_task(classes, np.concatenate(tasks))
 
 
 def _sorted_by_task(counts: Ints, tasks: Ints) -> Units:

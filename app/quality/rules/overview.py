@@ -52,6 +52,7 @@ def overview(
     n_annotators: int,
     levels: int,
     scales: Mapping[str, Scale],
+    ties: bool,
     today: date,
 ) -> Overview:
     """Everything at once; the same judgements give the same intervals."""
@@ -60,8 +61,12 @@ def overview(
     number = np.bincount(once.annotator, minlength=n_annotators)
     busiest = np.sort(np.argsort(-number, kind="stable")[:MATRIX_PEOPLE])
     return Overview(
-        fields=all_fields(once, levels=levels, scales=scales, rng=rng),
-        weeks=by_week(once, lambda part: {"ranking": ranking_agreement(part, rng=rng)}, most=WEEKS),
+        fields=all_fields(once, levels=levels, scales=scales, ties=ties, rng=rng),
+        weeks=by_week(
+            once,
+            lambda part: {"ranking": ranking_agreement(part, ties=ties, rng=rng)},
+            most=WEEKS,
+        ),
         days=per_day(once, until=today, days=DAYS),
         annotators=annotator_health(judgements, n_annotators=n_annotators),
         matrix_people=busiest,

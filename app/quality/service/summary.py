@@ -45,7 +45,7 @@ def current(
     For a large project the last ones are shown, marked as such, while a job computes anew. None:
     there are none yet, and the job has been asked.
     """
-    annotations, fingerprint = queries.fingerprint(session, project=project)
+    annotations, fingerprint = queries.fingerprint(session, project=project, part=part)
     row = queries.kept(session, project=project, part=part)
     if row is not None and row.fingerprint == fingerprint:
         return View(row.figures, row.computed_at, is_current=True)
@@ -69,7 +69,7 @@ def lock_of(project: Project, part: Part) -> str:
 def recompute(session: Session, *, project: Project, part: Part = Part.OVERVIEW) -> View:
     """Compute from the data as it is and keep the result, unless a newer one is kept already."""
     now = database_now(session)
-    _, fingerprint = queries.fingerprint(session, project=project)
+    _, fingerprint = queries.fingerprint(session, project=project, part=part)
     crowd = crowd_of(session, project=project)
     figures = compute(session, project=project, crowd=crowd, part=part, now=now)
     values = {"computed_at": now, "fingerprint": fingerprint, "figures": figures}
@@ -95,6 +95,7 @@ def compute(
             n_annotators=len(crowd.annotators),
             levels=project.strength_levels,
             scales=_scales(project),
+            ties=_has_ties(project, crowd.judgements),
             today=now.date(),
         )
         return _overview_json(figures, crowd)
@@ -108,11 +109,22 @@ def _scales(project: Project) -> dict[str, Scale]:
     }
 
 
+def _has_ties(project: Project, judgements: Judgements) -> bool:
+    """Whether a tie is an answer: where it is allowed, or came with the data all the same."""
+    return project.allow_ties or judgements.once().has_ties
+
+
 def _groups(session: Session, *, project: Project, crowd: Crowd, part: Part) -> list[JsonObject]:
     """One breakdown: `{key, fields}` per part of the judgements."""
     rng = np.random.default_rng(SEED)
-    judgements = crowd.judgements
-    figures = partial(all_fields, levels=project.strength_levels, scales=_scales(project), rng=rng)
+    judgements = crowd.judgements.once()
+    figures = partial(
+        all_fields,
+        levels=project.strength_levels,
+        scales=_scales(project),
+        ties=_has_ties(project, judgements),
+        rng=rng,
+    )
     if part is Part.WEEK:
         return [
             _slice(week.key, week.fields)
@@ -123,7 +135,8 @@ def _groups(session: Session, *, project: Project, crowd: Crowd, part: Part) -> 
         return [_slice(str(version.key), version.fields) for version in versions]
     if part is Part.SOURCE:
         names = queries.sources_of(session, project=project)
-        sources = breakdowns.by_key(judgements, crowd.sources, figures, most=MOST_SOURCES)
+        of_rows = crowd.sources[~crowd.judgements.repeat]
+        sources = breakdowns.by_key(judgements, of_rows, figures, most=MOST_SOURCES)
         return [_slice(names.get(source.key, ""), source.fields) for source in sources]
     if part is Part.GROUP:
         codes = {user_id: code for code, user_id in enumerate(crowd.annotator_ids())}
