@@ -48,6 +48,8 @@ def get_agreement(
     if by is not None:
         parts = found(summary.current(session, project=project, part=Part(by), wait=True))
         answer |= {"by": by, "groups": parts.figures["groups"]}
+        if reason := parts.figures.get("reason"):
+            answer["reason"] = reason
         if by == "group" and not parts.figures["groups"]:
             answer["reason"] = (
                 f"No group that people have described themselves by has {SMALLEST_GROUP} "

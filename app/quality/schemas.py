@@ -27,7 +27,8 @@ class FieldOut(BaseModel):
     """The agreement figures of one field. They rest on the `n_shared_tasks` judged by two or more.
 
     `ranking` is nominal over implied pairs (first, tie, second; no tie where the project allows
-    none: AC1), `strength` and criteria are ordinal (AC2 with quadratic weights).
+    none: AC1), `strength` and criteria are ordinal (AC2 with quadratic weights). First and second
+    are as in the `response_ids` of the annotations, in the order of their content hashes.
     """
 
     n_tasks: int

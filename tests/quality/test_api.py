@@ -10,7 +10,8 @@ from starlette.testclient import TestClient
 
 from app.accounts.models import AuditEvent, Role, User
 from app.projects.models import Membership, Project
-from app.quality.models import Adjudication
+from app.quality.models import Adjudication, QualitySummary
+from app.quality.rules import breakdowns
 from app.quality.service import summary
 from app.tasks.models import GoldKey, Task
 from tests.factories import make_annotation, make_member, make_task, make_user
@@ -230,6 +231,22 @@ def test_a_repeat_is_no_part_of_any_breakdown(session: Session, people: People, 
     for by, key in (("week", "2026-W10"), ("guidelines_version", "1"), ("source", "")):
         groups = agreement(api, people.ada, people.project, by)["groups"]
         assert [group["key"] for group in groups] == [key]
+
+
+def test_a_breakdown_that_leaves_something_out_says_so(
+    session: Session, people: People, api: Api, monkeypatch: pytest.MonkeyPatch
+):
+    crowd = [people.ana, people.rui, people.ada]
+    judged(session, people.project, crowd, [[FIRST, FIRST, SECOND], [FIRST, SECOND, None]])
+    complete = agreement(api, people.ada, people.project, "annotator_pair")
+    assert len(complete["groups"]) == 3
+    assert "reason" not in complete
+    monkeypatch.setattr(breakdowns, "MOST_PAIRED_PEOPLE", 2)
+    session.delete(session.get_one(QualitySummary, (people.project.id, "annotator_pair")))
+    session.commit()
+    answer = agreement(api, people.ada, people.project, "annotator_pair")
+    assert len(answer["groups"]) == 1
+    assert answer["reason"] == "Only the 2 people with most judgements are paired here, of 3."
 
 
 def test_figures_follow_what_they_depend_on(session: Session, people: People, api: Api):

@@ -19,6 +19,7 @@ from app.quality.queries.crowd import Crowd, crowd_of
 from app.quality.rules import breakdowns
 from app.quality.rules.breakdowns import Fields
 from app.quality.rules.fields import Scale, all_fields
+from app.quality.rules.intervals import Ints
 from app.quality.rules.judgements import Judgements
 from app.quality.rules.overview import SEED, Overview, overview
 
@@ -99,7 +100,34 @@ def compute(
             today=now.date(),
         )
         return _overview_json(figures, crowd)
-    return {"groups": _groups(session, project=project, crowd=crowd, part=part)}
+    groups = _groups(session, project=project, crowd=crowd, part=part)
+    reason = _left_out(crowd, part)
+    return {"groups": groups} | ({"reason": reason} if reason else {})
+
+
+def _left_out(crowd: Crowd, part: Part) -> str | None:
+    """What a breakdown of many parts does not show, None where it shows all."""
+    judgements = crowd.judgements.once()
+    if part is Part.WEEK:
+        keys, most, shown = breakdowns.task_weeks(judgements), MOST_WEEKS, "latest weeks are shown"
+    elif part is Part.SOURCE:
+        keys, most = _sources(crowd), MOST_SOURCES
+        shown = "sources with most judgements are shown"
+    elif part is Part.GUIDELINES_VERSION:
+        keys, most = judgements.version, MOST_VERSIONS
+        shown = "versions with most judgements are shown"
+    elif part is Part.ANNOTATOR_PAIR:
+        keys, most = judgements.annotator, breakdowns.MOST_PAIRED_PEOPLE
+        shown = "people with most judgements are paired"
+    else:
+        return None
+    number = len(np.unique(keys))
+    return f"Only the {most} {shown} here, of {number:,}." if number > most else None
+
+
+def _sources(crowd: Crowd) -> Ints:
+    """Of the judgements without repeats."""
+    return crowd.sources[~crowd.judgements.repeat]
 
 
 def _scales(project: Project) -> dict[str, Scale]:
@@ -135,8 +163,7 @@ def _groups(session: Session, *, project: Project, crowd: Crowd, part: Part) -> 
         return [_slice(str(version.key), version.fields) for version in versions]
     if part is Part.SOURCE:
         names = queries.sources_of(session, project=project)
-        of_rows = crowd.sources[~crowd.judgements.repeat]
-        sources = breakdowns.by_key(judgements, of_rows, figures, most=MOST_SOURCES)
+        sources = breakdowns.by_key(judgements, _sources(crowd), figures, most=MOST_SOURCES)
         return [_slice(names.get(source.key, ""), source.fields) for source in sources]
     if part is Part.GROUP:
         codes = {user_id: code for code, user_id in enumerate(crowd.annotator_ids())}
