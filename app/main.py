@@ -32,7 +32,7 @@ from app.web import redirect
 from app.web.logs import RequestLog, configure_logs
 from app.web.pages import STATIC, plotly_folder
 from app.web.problems import install
-from app.web.protection import SecurityHeaders, protect_writes
+from app.web.protection import BodyLimit, HeadAsGet, SecurityHeaders, protect_writes
 
 PAGES: list[APIRouter] = [
     annotation_pages.router,
@@ -120,6 +120,8 @@ def create_app(database_url: str | None = None) -> FastAPI:
     app.mount("/static/plotly", StaticFiles(directory=plotly_folder()), name="plotly")
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     install(app)
+    app.add_middleware(BodyLimit, may_upload=accounts_auth.may_upload)
+    app.add_middleware(HeadAsGet)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestLog)
     return app

@@ -7,11 +7,13 @@ from uuid import UUID
 from fastapi import Depends, Request
 from sqlalchemy import update
 from sqlalchemy.orm import Session
+from starlette.datastructures import Headers
+from starlette.requests import cookie_parser
 
 from app.accounts import queries
 from app.accounts.models import ApiToken, LoginSession, Role, User
 from app.config import settings
-from app.db import Now, SessionDep
+from app.db import Now, SessionDep, database_now, transaction
 from app.errors import Forbidden, Unauthenticated
 from app.web.protection import SAFE_METHODS, SESSION_COOKIE
 
@@ -73,6 +75,17 @@ def visitor(request: Request, session: SessionDep, now: Now) -> User | None:
 
 
 Visitor = Annotated[User | None, Depends(visitor)]
+
+
+def may_upload(headers: Headers) -> bool:
+    """Whether somebody with an account asks; said before a long body is taken in."""
+    scheme, _, key = headers.get("authorization", "").partition(" ")
+    cookie = cookie_parser(headers.get("cookie", "")).get(SESSION_COOKIE, "")
+    with transaction() as session:
+        now = database_now(session)
+        if scheme == "Bearer":
+            return queries.live_token(session, key.strip(), now=now) is not None
+        return user_of_cookie(session, cookie, now=now) is not None
 
 
 def current_user(user: Visitor) -> User:

@@ -31,7 +31,7 @@ def require_safe_transport(request: Request) -> None:
     if request.url.scheme != "https" and request.url.hostname not in LOOPBACK:
         raise Forbidden(
             "Signing in needs HTTPS here: over plain HTTP your password could be read on the way. "
-            "Put Touchstone behind a proxy with a certificate (README, 'Beyond one machine'), "
+            "Put Touchstone behind a proxy with a certificate (README, 'Grow'), "
             "or open it on the machine where it runs, at http://127.0.0.1."
         )
 
@@ -51,6 +51,7 @@ def with_cookie(reply: RedirectResponse, token: str) -> RedirectResponse:
 
 @router.get("/setup/{key}", name="setup")
 def setup(request: Request, session: SessionDep, now: Now, key: str) -> HTMLResponse:
+    require_safe_transport(request)
     service.open_link(session, key=key, kind=LinkKind.SETUP, now=now)
     return render(request, "accounts/new_person.html", is_setup=True, email="", name="")
 
@@ -69,6 +70,7 @@ def finish_setup(
 
 @router.get("/invitation/{key}", name="invitation")
 def invitation(request: Request, session: SessionDep, now: Now, key: str) -> HTMLResponse:
+    require_safe_transport(request)
     link = service.open_link(session, key=key, kind=LinkKind.INVITATION, now=now)
     return render(
         request, "accounts/new_person.html", is_setup=False, email=link.email or "", name=""
@@ -114,6 +116,7 @@ def sign_in_page(
 ) -> HTMLResponse | RedirectResponse:
     if user is not None:
         return RedirectResponse(safe_next(next_), status_code=303)
+    require_safe_transport(request)  # before anybody types a password
     return render(
         request,
         "accounts/sign_in.html",

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
@@ -113,6 +113,14 @@ def database_error(request: Request, error: DBAPIError) -> Response:
             status=409,
             title=Conflict.title,
             detail="Somebody changed this at the same moment. Reload the page and try again.",
+        )
+    if isinstance(error, DataError):
+        return problem(
+            request,
+            status=422,
+            title=Invalid.title,
+            detail="Something here cannot be stored: a NUL character, half of a surrogate pair, "
+            "or a number that is too large.",
         )
     log.error("database", error=str(error.orig), path=request.url.path)
     if isinstance(error, OperationalError) or error.connection_invalidated:

@@ -6,17 +6,22 @@ The token is derived from the session cookie, so that checking it costs no query
 
 import hashlib
 import hmac
+from collections.abc import Callable
 from typing import Annotated
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
-from starlette.datastructures import MutableHeaders
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.config import settings
 from app.errors import Forbidden
 
 SESSION_COOKIE = "__Host-session"
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+MOST_BYTES = 4 * 10**6  # of a body that is no upload: the longest guidelines fit twice
 LOOPBACK = {"localhost", "127.0.0.1", "::1", "[::1]", "testserver"}
 
 PAGE_POLICY = (
@@ -107,3 +112,49 @@ class SecurityHeaders:
             await send(message)
 
         await self.app(scope, receive, send_with_headers)
+
+
+class BodyLimit:
+    """Takes no more of a body than a form or a call of ours needs.
+
+    Only whoever `may_upload` (asked when a body turns out to be long) sends more, to an address
+    that ends in `/imports`: a stranger must fill neither the memory nor the disk.
+    """
+
+    def __init__(self, app: ASGIApp, *, may_upload: Callable[[Headers], bool]) -> None:
+        self.app = app
+        self.may_upload = may_upload
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        announced = headers.get("content-length", "")
+        size, limit = int(announced) if announced.isdecimal() else 0, MOST_BYTES
+        taken, is_upload = 0, scope["path"].endswith("/imports")
+
+        async def receive_within_limit() -> Message:
+            nonlocal limit, taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            is_asked = max(size, taken) > limit == MOST_BYTES
+            if is_asked and is_upload and await run_in_threadpool(self.may_upload, headers):
+                limit += settings.max_upload_mb * 10**6
+            if max(size, taken) > limit:
+                raise HTTPException(413, f"More than {limit // 10**6} MB are not taken here.")
+            return message
+
+        await self.app(scope, receive_within_limit, send)
+
+
+class HeadAsGet:
+    """Answers HEAD like GET wherever there is a page; the server leaves the body out."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}
+        await self.app(scope, receive, send)

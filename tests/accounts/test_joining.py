@@ -55,6 +55,28 @@ def test_a_newer_set_up_link_ends_the_older_one(app, empty, session):
     assert browser(app).get(f"/setup/{new}").status_code == 200
 
 
+def test_a_set_up_link_that_is_too_old_says_how_to_get_another(app, empty, session, clock):
+    key = setup_key(session)
+    clock.advance(days=1, seconds=1)
+    for reply in (browser(app).get(f"/setup/{key}"), browser(app).post(f"/setup/{key}", data=GOOD)):
+        assert reply.status_code == 404
+        assert "restart it: it prints a fresh link" in reply.text
+
+
+def test_somebody_who_was_disabled_before_she_came_stays_out(app, session, ada):
+    now = database_now(session)
+    key = service.invite(session, email="ben@example.org", role=Role.REVIEWER, by=ada, now=now)
+    ben = queries.user_by_email(session, "ben@example.org")
+    service.disable(session, user=ben, by=ada, now=now)
+    session.commit()
+    reply = browser(app).post(f"/invitation/{key}", data=GOOD)
+    assert reply.status_code == 403
+    assert "disabled" in reply.text
+    assert "set-cookie" not in reply.headers
+    session.refresh(ben)
+    assert ben.password_hash is None
+
+
 @pytest.mark.parametrize("path", ["/", "/sign-in"])
 def test_before_set_up_the_sign_in_page_says_where_the_link_is(app, empty, path):
     reply = browser(app).get(path, follow_redirects=True)

@@ -113,6 +113,11 @@ def test_over_plain_http_from_elsewhere_signing_in_is_refused_with_the_reason(ap
     assert reply.status_code == 403
     assert "HTTPS" in reply.text
     assert "set-cookie" not in reply.headers
+    for path in ("/sign-in", "/setup/key", "/invitation/key"):  # before she types anything
+        page = far.get(path)
+        assert page.status_code == 403
+        assert "HTTPS" in page.text
+        assert "<input" not in page.text
 
 
 def test_after_signing_in_nobody_is_led_elsewhere(client, ana):

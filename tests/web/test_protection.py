@@ -1,9 +1,11 @@
 """Another site can make a browser send something; it cannot make us do it."""
 
+import gc
+
 import pytest
 
 from app.config import settings
-from app.web.protection import PAGE_POLICY
+from app.web.protection import MOST_BYTES, PAGE_POLICY, SESSION_COOKIE
 
 TOKEN_FORM = {"name": "script", "days": "1"}
 
@@ -84,3 +86,56 @@ def test_metrics_are_for_admins(client, api, ada, ana):
 def test_settings_are_frozen():
     with pytest.raises(Exception, match="frozen"):
         settings.session_days = 1
+
+
+MULTIPART = {"content-type": "multipart/form-data; boundary=b"}
+PART = b'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'
+
+
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # a form that breaks off
+@pytest.mark.parametrize(
+    "who", [{}, {"cookie": f"{SESSION_COOKIE}=x"}, {"authorization": "Bearer x"}]
+)
+@pytest.mark.parametrize("path", ["/sign-in", "/projects/x/imports", "/api/v1/projects/x/imports"])
+def test_a_stranger_fills_neither_the_memory_nor_the_disk(client, path, who):
+    body = PART + b"x" * MOST_BYTES
+    for content in (body, iter([body])):  # with its length and without
+        reply = client.post(path, content=content, headers=MULTIPART | who)
+        if path == "/sign-in":
+            assert reply.status_code == 413
+            assert "More than 4 MB are not taken here" in reply.text
+        else:  # or sent away before anything was read
+            assert reply.status_code in {401, 403, 404, 413}
+    gc.collect()
+
+
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+def test_whoever_has_an_account_may_send_large_files_and_no_larger_ones(
+    api, sign_in, ada, project, monkeypatch
+):
+    line = b'{"prompt": "p", "responses": ["a", "b"], "note": "%s"}\n' % (b"x" * MOST_BYTES)
+    address = f"/projects/{project.id}/imports"
+    assert api(ada).post(f"/api/v1{address}", content=line).status_code == 202
+    browser = sign_in(ada)
+    assert browser.post(address, files={"file": ("a.jsonl", line)}).status_code == 303
+    assert api(ada).post("/api/v1/projects", content=line).status_code == 413
+    monkeypatch.setitem(settings.__dict__, "max_upload_mb", 1)
+    for program in (browser, api(ada)):
+        reply = program.post(address, files={"file": ("a.jsonl", line * 2)})
+        assert reply.status_code == 413
+    gc.collect()
+
+
+def test_head_is_answered_like_get(client, sign_in, ana):
+    for path in ("/sign-in", "/healthz", "/nowhere", "/static/app.css"):
+        assert client.head(path).status_code == client.get(path).status_code
+    assert sign_in(ana).head("/account").status_code == 200
+    assert client.head("/account").headers["location"] == "/sign-in?next=%2Faccount"
+
+
+def test_what_the_database_cannot_store_is_the_senders_mistake(client, api, ada):
+    reply = client.post("/sign-in", data={"email": "\0", "password": "x"})
+    assert reply.status_code == 422
+    assert "a NUL character" in reply.text
+    reply = client.post("/sign-in", data={"email": "a", "password": "x", "next": "/\0"})
+    assert reply.status_code == 401

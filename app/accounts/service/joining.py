@@ -11,7 +11,7 @@ from app.accounts.models import LinkKind, LoginSession, OneTimeLink, Role, User,
 from app.accounts.service.audit_log import audit
 from app.accounts.service.passwords import hash_password, require_good_password
 from app.config import settings
-from app.errors import Conflict, NotFound, found
+from app.errors import Conflict, Forbidden, NotFound, found
 
 
 def create_user(
@@ -121,7 +121,8 @@ def new_link(
 def open_link(session: Session, *, key: str, kind: LinkKind, now: datetime) -> OneTimeLink:
     """The link of a key, still good; otherwise a sentence that says what to do."""
     link = queries.link_by_key(session, key, kind)
-    if kind is LinkKind.SETUP and (link is None or queries.has_admin(session)):
+    is_over = link is not None and rules.is_expired(link.expires_at, now=now)
+    if kind is LinkKind.SETUP and (link is None or is_over or queries.has_admin(session)):
         raise NotFound(
             "This set-up link does not work any more. If nobody has set up Touchstone yet, "
             "restart it: it prints a fresh link."
@@ -130,7 +131,7 @@ def open_link(session: Session, *, key: str, kind: LinkKind, now: datetime) -> O
         raise NotFound("This invitation is unknown. Ask whoever invited you for a new one.")
     if link.used_at is not None:
         raise Conflict("This invitation has been used already. Sign in with your own password.")
-    if rules.is_expired(link.expires_at, now=now):
+    if is_over:
         raise Conflict("This invitation has expired. Ask whoever invited you for a new one.")
     return link
 
@@ -152,6 +153,8 @@ def use_link(
         user = create_user(session, email=email, name=name, role=Role.ADMIN, password=password)
     else:
         user = found(queries.user_by_email(session, link.email or ""))
+        if user.disabled_at is not None:
+            raise Forbidden("This account is disabled. Ask an admin.")
         user.name, user.password_hash = name, hash_password(password)
     audit(session, user=user, action=f"accept {link.kind}", target=str(user.id))
     return user
