@@ -3,8 +3,9 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request, Security
 from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import text
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse
@@ -31,7 +32,7 @@ from app.schema import is_at_head
 from app.web import redirect
 from app.web.logs import RequestLog, configure_logs
 from app.web.pages import STATIC, plotly_folder
-from app.web.problems import install
+from app.web.problems import PROBLEM_REPLY, install
 from app.web.protection import BodyLimit, HeadAsGet, SecurityHeaders, protect_writes
 
 PAGES: list[APIRouter] = [
@@ -51,6 +52,9 @@ API: list[APIRouter] = [
     datasets_api.router,
     runs_api.router,
 ]
+
+# Says in the OpenAPI document how programs sign in; `accounts.auth` does the checking.
+BEARER = Security(HTTPBearer(auto_error=False, description="`touchstone token create`"))
 
 upkeep = APIRouter()
 
@@ -76,7 +80,12 @@ def readyz(session: SessionDep) -> JSONResponse:
     )
 
 
-@upkeep.get("/metrics", tags=["upkeep"], dependencies=[Depends(accounts_auth.admin_user)])
+@upkeep.get(
+    "/metrics",
+    tags=["upkeep"],
+    dependencies=[Depends(accounts_auth.admin_user), BEARER],
+    response_class=PlainTextResponse,
+)
 def metrics() -> PlainTextResponse:
     """Figures for Prometheus; for admins (an API token will do)."""
     return PlainTextResponse(generate_latest(), media_type=CONTENT_TYPE_LATEST)
@@ -111,11 +120,12 @@ def create_app(database_url: str | None = None) -> FastAPI:
         openapi_url="/api/v1/openapi.json",
         generate_unique_id_function=operation_id,
         dependencies=[Depends(protect_writes)],
+        responses={"default": PROBLEM_REPLY},
     )
     for router in PAGES:
         app.include_router(router)
     for router in API:
-        app.include_router(router, prefix="/api/v1")
+        app.include_router(router, prefix="/api/v1", dependencies=[BEARER])
     app.include_router(upkeep)
     app.mount("/static/plotly", StaticFiles(directory=plotly_folder()), name="plotly")
     app.mount("/static", StaticFiles(directory=STATIC), name="static")

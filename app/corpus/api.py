@@ -11,12 +11,16 @@ from app.corpus.models import Import
 from app.corpus.schemas import ImportOut, LineError
 from app.db import SessionDep
 from app.projects.auth import AdminProject, ViewerProject
-from app.web.uploads import StagedUpload
+from app.web.uploads import UPLOAD_CONTENT, StagedUpload
 
 router = APIRouter(tags=["corpus"])
 
 
-@router.post("/projects/{project_id}/imports", status_code=202)
+@router.post(
+    "/projects/{project_id}/imports",
+    status_code=202,
+    openapi_extra={"requestBody": {"required": True, "content": UPLOAD_CONTENT}},
+)
 def create_import(
     session: SessionDep,
     project: AdminProject,

@@ -71,7 +71,11 @@ def get_snapshot(snapshot: ViewedSnapshot) -> SnapshotOut:
     return snapshot_out(snapshot)
 
 
-@router.get("/snapshots/{snapshot_id}/files/{path:path}", response_model=None)
+@router.get(
+    "/snapshots/{snapshot_id}/files/{path:path}",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"application/octet-stream": {}}}},
+)
 def snapshot_file(snapshot: ViewedSnapshot, path: str) -> StreamingResponse:
     """One file, byte by byte as its SHA-256 says."""
     folder = _folder(snapshot)
@@ -88,7 +92,11 @@ def snapshot_file(snapshot: ViewedSnapshot, path: str) -> StreamingResponse:
     )
 
 
-@router.get("/snapshots/{snapshot_id}/archive", response_model=None)
+@router.get(
+    "/snapshots/{snapshot_id}/archive",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"application/zip": {}}}},
+)
 def snapshot_archive(snapshot: ViewedSnapshot) -> StreamingResponse:
     """All files as one zip, always the same bytes."""
     folder = _folder(snapshot)

@@ -129,7 +129,11 @@ def checkpoint_lineage(session: SessionDep, checkpoint: ViewedCheckpoint) -> Jso
     return queries.lineage(session, checkpoint=checkpoint)
 
 
-@router.get("/checkpoints/{checkpoint_id}/archive", response_model=None)
+@router.get(
+    "/checkpoints/{checkpoint_id}/archive",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"application/zip": {}}}},
+)
 def checkpoint_archive(checkpoint: ViewedCheckpoint) -> StreamingResponse:
     """The model folder as one zip."""
     files = [str(file["path"]) for file in checkpoint.files]

@@ -18,6 +18,25 @@ from app.web.pages import render
 log = structlog.get_logger(__name__)
 
 PROBLEM = "application/problem+json"
+# How the OpenAPI document describes every reply that is no success.
+PROBLEM_REPLY: dict[str, Any] = {
+    "description": "What is wrong, as a problem document (RFC 9457)",
+    "content": {
+        PROBLEM: {
+            "schema": {
+                "type": "object",
+                "required": ["type", "title", "status", "detail"],
+                "properties": {
+                    "type": {"type": "string"},
+                    "title": {"type": "string"},
+                    "status": {"type": "integer"},
+                    "detail": {"type": "string"},
+                    "errors": {"type": "array", "items": {"type": "object"}},
+                },
+            }
+        }
+    },
+}
 
 
 def wants_json(request: Request) -> bool:

@@ -14,6 +14,16 @@ from app.config import settings
 from app.errors import Invalid, TooLarge
 
 PIECE = 1 << 20
+_BYTES = {"schema": {"type": "string", "format": "binary"}}
+_PART = {"type": "object", "required": ["file"], "properties": {"file": _BYTES["schema"]}}
+# What the OpenAPI document says of the body, which FastAPI does not see.
+UPLOAD_CONTENT = {
+    "application/x-ndjson": _BYTES,
+    "application/gzip": _BYTES,
+    "text/csv": _BYTES,
+    "application/vnd.apache.parquet": _BYTES,
+    "multipart/form-data": {"schema": _PART},
+}
 
 
 @dataclass(frozen=True, slots=True)
