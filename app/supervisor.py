@@ -64,8 +64,10 @@ class Supervisor:
         self.stopping = threading.Event()
         self.hurry = threading.Event()
         self.looked_at = time.monotonic()
+        self.gate, self.opener = os.pipe()  # the web process waits at it while we prepare
+        web = ("serve", "--fd", str(listener.fileno()), "--after", str(self.gate))
         self.parts = [
-            Part("web process", touchstone("serve", "--fd", str(listener.fileno()))),
+            Part("web process", touchstone(*web)),
             Part("worker", touchstone("worker")),
         ]
 
@@ -79,7 +81,11 @@ class Supervisor:
             signal.signal(number, stop)
 
     def prepare(self, *, url: str, demo: bool) -> str:
-        """Migrate and seed in a child; answers the set-up link, empty once there is an admin."""
+        """Migrate and seed in a child; answers the set-up link, empty once there is an admin.
+
+        Meanwhile the web process loads what it needs, which takes as long.
+        """
+        self._start(self.parts[0])
         command = touchstone("prepare", "--url", url, *(["--demo"] if demo else []))
         part = Part("preparation", command)
         self._start(part, stdout=subprocess.PIPE)
@@ -93,6 +99,7 @@ class Supervisor:
         part.process.stdout.close()
         if part.process.returncode and not self.stopping.is_set():
             sys.exit(part.process.returncode)  # it has said why
+        os.close(self.opener)
         return link
 
     def run(self, *, announcement: str) -> None:
@@ -131,7 +138,7 @@ class Supervisor:
             env=os.environ | {SUPERVISOR: str(os.getpid())},
             stdin=subprocess.DEVNULL,
             stdout=stdout,
-            pass_fds=[self.listener.fileno()],
+            pass_fds=[self.listener.fileno(), self.gate],
             start_new_session=True,  # Ctrl-C in the terminal is for us; we tell them in order
         )
 
@@ -180,8 +187,8 @@ def up(settings: Settings, *, host: str, port: int | None, demo: bool) -> None:
         os.environ["TOUCHSTONE_HOME"] = str(home)
         supervisor = Supervisor(database=database, listener=listener)
         supervisor.listen_to_signals()
-        link = supervisor.prepare(url=url, demo=demo)
         try:
+            link = supervisor.prepare(url=url, demo=demo)
             supervisor.run(announcement=announcement(url, link=link, home=home))
         finally:
             say("Stopping …")

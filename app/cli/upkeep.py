@@ -48,8 +48,12 @@ def serve(
     listener: Annotated[
         int | None, typer.Option("--fd", hidden=True, help="A listening socket to use.")
     ] = None,
+    gate: Annotated[
+        int | None, typer.Option("--after", hidden=True, help="A pipe whose end is the start.")
+    ] = None,
 ) -> None:
     """Run one web process; any number may share a database."""
+    import os
     import socket
 
     import uvicorn
@@ -73,6 +77,9 @@ def serve(
                 timeout_graceful_shutdown=5,
             )
         )
+        if gate is not None:
+            with os.fdopen(gate, "rb") as waiting:
+                waiting.read()  # nothing comes; it ends when the database is prepared
         if listener is None:
             print(f"Web pages at {address(*own.getsockname()[:2])}", flush=True)
         with contextlib.suppress(SystemExit, KeyboardInterrupt):  # it has shut down in order

@@ -21,8 +21,8 @@ from app.runs import service as runs
 log = structlog.get_logger(__name__)
 
 BEAT = 0.5  # seconds between two beats; a cancellation is seen within one
-OUT_OF_TOUCH = 40.0  # seconds without the database after which the attempt gives itself up
-STALLED = timedelta(seconds=60)  # then others give it up, too
+STALLED = timedelta(seconds=20)  # of silence; then others take over
+OUT_OF_TOUCH = 40.0  # seconds without the database after which the attempt gives itself up, too
 
 
 class Stop(StrEnum):
@@ -86,6 +86,12 @@ class Pulse:
                     log.warning("out of touch with the database", error=str(error.orig))
                     self._lost.set()
                     return
+
+
+def reach() -> None:
+    """Only ask whether the database answers."""
+    with transaction() as session:
+        session.execute(text("SELECT 1"))
 
 
 def take_over(*, silent_for: timedelta) -> int:

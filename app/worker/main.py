@@ -3,7 +3,9 @@
 import asyncio
 import signal
 import threading
+import time
 from datetime import timedelta
+from functools import partial
 
 import structlog
 from procrastinate import PsycopgConnector
@@ -11,7 +13,7 @@ from procrastinate.worker import Worker
 
 from app.db import connect
 from app.jobs import Lane, queue
-from app.worker.lease import STALLED, take_over
+from app.worker.lease import STALLED, reach, take_over
 
 log = structlog.get_logger(__name__)
 
@@ -86,9 +88,19 @@ async def _signalled() -> None:
 
 
 async def _take_over_again_and_again(stalled: timedelta) -> None:
+    """Look for lost workers, but not after a silence of our own.
+
+    When this machine slept or the database was away, the others could not beat either: they get
+    another round before anything is taken from them.
+    """
+    heard = 0.0  # by the wall clock, which goes on while a machine sleeps
     while True:
+        await asyncio.sleep(stalled.total_seconds() / 8)
+        now = time.time()
+        is_fresh = now - heard < stalled.total_seconds() / 2
+        look = partial(take_over, silent_for=stalled) if is_fresh else reach
         try:
-            await asyncio.to_thread(take_over, silent_for=stalled)
+            await asyncio.to_thread(look)
+            heard = now
         except Exception as error:  # noqa: BLE001 - the next round tries again
             log.warning("could not look for lost workers", error=str(error))
-        await asyncio.sleep(stalled.total_seconds() / 4)

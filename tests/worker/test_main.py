@@ -1,18 +1,23 @@
 """The worker as a process of its own, with the real trainer."""
 
+import asyncio
 import json
 import signal
 import time
+from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import Engine, select, text
+from sqlalchemy.exc import OperationalError
 
 from app import artifacts
 from app.db import JobState, transaction
 from app.jobs import JobName, defer
 from app.runs import queries
 from app.runs.models import Checkpoint
+from app.worker import main
 from tests.worker.conftest import FAKE, Workshop
 from tests.worker.processes import Start
 
@@ -59,6 +64,37 @@ def test_a_run_survives_the_death_of_its_worker(
         checkpoint = session.scalars(select(Checkpoint)).one()
         assert checkpoint.path == f"runs/{run_id}/attempt-2/model"
     assert not artifacts.exists(f"runs/{run_id}/attempt-1")
+
+
+def test_nothing_is_taken_right_after_the_database_or_this_machine_was_away(monkeypatch) -> None:
+    """Whoever could not beat meanwhile gets another round first."""
+    looks, stalled = [], timedelta(milliseconds=8)
+
+    class Enough(BaseException):
+        pass
+
+    def note(name: str) -> None:
+        looks.append(name)
+        if len(looks) == 4:
+            clock.now += 3600  # a laptop was closed
+        if len(looks) == 6:
+            raise OperationalError("", {}, Exception("gone"))
+        if len(looks) == 7:
+            clock.now += 3600  # and was away for long
+        if len(looks) == 9:
+            raise Enough
+
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(main, "time", SimpleNamespace(time=lambda: clock.now))
+    monkeypatch.setattr(main, "take_over", lambda *, silent_for: note("take over"))  # noqa: ARG005
+    monkeypatch.setattr(main, "reach", lambda: note("reach"))
+    with pytest.raises(Enough):
+        asyncio.run(main._take_over_again_and_again(stalled))
+    assert looks == [
+        *("reach", "take over", "take over", "take over"),
+        *("reach", "take over", "take over"),
+        *("reach", "take over"),
+    ]
 
 
 def fake(**behaviour: object) -> dict[str, str]:
