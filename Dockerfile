@@ -10,8 +10,9 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /touchstone
 COPY pyproject.toml constraints.txt README.md ./
 COPY .ci .ci
-COPY app app
-RUN TORCH=${TORCH} sh .ci/install train
+# The packages alone: a change of our own code leaves this layer, with its torch, as it is. It is
+# installed as a link to this folder, where the next stage puts the real one.
+RUN mkdir app && touch app/__init__.py && TORCH=${TORCH} sh .ci/install train
 
 FROM python:${PYTHON}-slim
 RUN useradd --system --uid 10001 --create-home touchstone \
@@ -27,6 +28,7 @@ ENV PATH=/touchstone/.venv/bin:$PATH \
   PYTHONUNBUFFERED=1 \
   TOUCHSTONE_HOME=/data \
   TOUCHSTONE_LOG_FORMAT=json \
+  HF_HOME=/data/huggingface \
   HF_HUB_DISABLE_TELEMETRY=1
 USER touchstone
 VOLUME /data

@@ -10,19 +10,22 @@ names are still there when they are copied.
 """
 
 import contextlib
+import gzip
 import hashlib
 import io
 import json
+import lzma
 import os
 import shutil
 import subprocess
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 
 from sqlalchemy import create_engine, text
 
@@ -40,6 +43,7 @@ PRELUDE = b"""SET lock_timeout = '10s';
 DROP SCHEMA public CASCADE;
 CREATE SCHEMA public;
 """
+DAMAGED = (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError)
 Report = Callable[..., None]
 
 
@@ -89,9 +93,7 @@ def read(settings: Settings, file: Path, *, replace: bool, report: Report) -> st
         summary = checked_summary(tar, file)
         dump = Path(at) / DUMP
         with dump.open("wb") as target:
-            source = tar.extractfile(DUMP)
-            assert source is not None
-            shutil.copyfileobj(source, target, 1 << 20)
+            shutil.copyfileobj(inner_file(tar, DUMP, file), target, 1 << 20)
         if digest(dump) != summary["dump_sha256"]:
             raise Invalid(f"{file} is damaged: its database does not have the recorded checksum.")
         with configured(settings) as url:
@@ -104,7 +106,7 @@ def read(settings: Settings, file: Path, *, replace: bool, report: Report) -> st
                             "backup of it, then say --replace; or restore into another "
                             "TOUCHSTONE_HOME."
                         )
-                files = checked_files(tar)
+                files = checked_files(tar)  # to the end: what breaks off is found here
                 unpack(settings, files["artifacts"], tar, report=report)
                 restore_database(dump, conninfo(url))
                 unpack(settings, files["secrets"], tar, report=report)
@@ -202,14 +204,14 @@ def describe(url: str) -> dict[str, Any]:
 
 def checked_summary(tar: tarfile.TarFile, file: Path) -> dict[str, Any]:
     try:
-        source = tar.extractfile(SUMMARY)
-        assert source is not None
-        summary = json.load(source)
-    except (KeyError, AssertionError, ValueError, tarfile.TarError) as error:
+        summary = json.load(inner_file(tar, SUMMARY, file))
+        version, schema = summary["touchstone_backup"], str(summary["schema"])
+        _ = summary["dump_sha256"], summary["made_at"]
+    except (KeyError, TypeError, ValueError) as error:
         raise Invalid(f"{file} is no backup of Touchstone.") from error
-    if summary.get("touchstone_backup") != VERSION:
+    if version != VERSION:
         raise Invalid(f"{file} was written by a newer Touchstone. Restore it with that version.")
-    if not is_known(str(summary["schema"])):
+    if not is_known(schema):
         raise Invalid(
             f"{file} has a schema that this Touchstone does not know. Restore it with the version "
             "that wrote it, or a newer one."
@@ -217,14 +219,27 @@ def checked_summary(tar: tarfile.TarFile, file: Path) -> dict[str, Any]:
     return dict(summary)
 
 
+def inner_file(tar: tarfile.TarFile, name: str, file: Path) -> IO[bytes]:
+    try:
+        content = tar.extractfile(name)
+    except KeyError:
+        content = None
+    if content is None:
+        raise Invalid(f"{file} is no backup of Touchstone: it has no {name}.")
+    return content
+
+
 @contextmanager
 def opened(file: Path) -> Iterator[tarfile.TarFile]:
     try:
         tar = tarfile.open(file)  # noqa: SIM115 # closed by the block below
-    except tarfile.TarError as error:
+    except DAMAGED as error:
         raise Invalid(f"{file} is no backup of Touchstone.") from error
-    with tar:
-        yield tar
+    try:
+        with tar:
+            yield tar
+    except DAMAGED as error:
+        raise Invalid(f"{file} breaks off or is damaged. Nothing was changed.") from error
 
 
 def has_data(connection: Any) -> bool:

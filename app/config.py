@@ -3,7 +3,7 @@
 from functools import cached_property
 from pathlib import Path
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -16,7 +16,11 @@ class Settings(BaseSettings):
     """Everything that can be set. `touchstone doctor --settings` prints each with its source."""
 
     model_config = SettingsConfigDict(
-        env_prefix="TOUCHSTONE_", toml_file="touchstone.toml", frozen=True, extra="forbid"
+        env_prefix="TOUCHSTONE_",
+        env_ignore_empty=True,  # what compose hands on without a value
+        toml_file="touchstone.toml",
+        frozen=True,
+        extra="forbid",
     )
 
     home: Path = Field(
@@ -51,7 +55,11 @@ class Settings(BaseSettings):
     log_format: str = Field(
         "auto", pattern="^(auto|json|text)$", description="json, text, or auto: text on a terminal."
     )
-    log_level: str = Field("info", description="debug, info, warning or error.")
+    log_level: str = Field(
+        "info",
+        pattern="^(debug|info|warning|error)$",
+        description="debug, info, warning or error.",
+    )
     train_device: str = Field(
         "auto", description="Device of training children: auto, cpu, cuda or cuda:N."
     )
@@ -60,6 +68,14 @@ class Settings(BaseSettings):
         description="What starts a training, such as `accelerate launch --num-processes 4 -m "
         "app.trainer`; without it this Python, in one process.",
     )
+
+    @field_validator("home")
+    @classmethod
+    def _home_of_a_known_account(cls, home: Path) -> Path:
+        try:
+            return home.expanduser()
+        except RuntimeError as error:
+            raise ValueError(f"there is no account {home.parts[0]} on this machine") from error
 
     @classmethod
     def settings_customise_sources(
@@ -74,7 +90,7 @@ class Settings(BaseSettings):
 
     @cached_property
     def home_path(self) -> Path:
-        return self.home.expanduser().resolve()
+        return self.home.resolve()
 
     @cached_property
     def artifacts_url(self) -> str:

@@ -17,6 +17,7 @@ from pydantic import AliasChoices
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+from app import artifacts
 from app.config import Settings, settings
 from app.errors import Conflict
 from app.postgres import PostgresProblem, configured, normal_url
@@ -173,6 +174,22 @@ def check_server(url: str) -> Iterator[Finding]:
         engine.dispose()
 
 
+def check_artifacts() -> Iterator[Finding]:
+    if artifacts.local_path("") is not None:
+        return  # lies in the home, or on a disk that is written to when it is needed
+    try:
+        artifacts.exists("nothing")
+    except Exception as error:  # noqa: BLE001 # every kind of store has its own
+        yield Finding(
+            Mark.BAD,
+            f"The artifact store {settings.artifacts_url} cannot be used: {error}",
+            "Check TOUCHSTONE_ARTIFACTS; another kind of store than file:// may need a package, "
+            "s3:// needs `.venv/bin/pip install s3fs`.",
+        )
+    else:
+        yield Finding(Mark.GOOD, f"Artifact store {settings.artifacts_url}")
+
+
 def check_port() -> Iterator[Finding]:
     url = running_url(settings.home_path)
     if url:
@@ -205,6 +222,7 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     check_training,
     check_home,
     check_database,
+    check_artifacts,
     check_port,
     check_browser,
 )
@@ -250,7 +268,7 @@ def described(current: Settings) -> Iterator[tuple[str, str, str, str]]:
     """Variable, value (secrets masked), source and meaning of each setting."""
     table = Path(str(Settings.model_config.get("toml_file")))
     in_file = tomllib.loads(table.read_text()) if table.exists() else {}
-    environment = {name.upper() for name in os.environ}
+    environment = {name.upper() for name, value in os.environ.items() if value}
     for name, field in Settings.model_fields.items():
         alias = field.validation_alias
         variables = (

@@ -25,6 +25,8 @@ def sentence_of(error: BaseException) -> str | None:
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}."
 
+    from procrastinate.exceptions import ConnectorException
+    from psycopg import OperationalError as Disconnected
     from sqlalchemy.exc import OperationalError
 
     from app.errors import AppError
@@ -35,8 +37,8 @@ def sentence_of(error: BaseException) -> str | None:
         return error.detail
     if isinstance(error, PostgresProblem | ConfigError):
         return str(error)
-    if isinstance(error, OperationalError):
-        reason = " ".join(str(error.orig).split())
+    if isinstance(error, OperationalError | Disconnected | ConnectorException):
+        reason = " ".join(str(getattr(error, "orig", None) or error.__cause__ or error).split())
         return f"The database does not answer: {reason}"
     return None
 

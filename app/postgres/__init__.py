@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from app.config import Settings
 from app.postgres.cluster import DATABASE, Cluster
@@ -118,7 +119,12 @@ def configured(settings: Settings) -> Iterator[str]:
 def normal_url(url: str) -> str:
     """`url` for SQLAlchemy with psycopg, whatever other tools call it."""
     scheme, separator, rest = url.partition("://")
-    if not separator or scheme not in {"postgres", "postgresql", "postgresql+psycopg"}:
+    try:
+        urlsplit(url).port  # noqa: B018 # it raises where there is no number
+        is_url = bool(separator)
+    except ValueError:
+        is_url = False
+    if not is_url or scheme not in {"postgres", "postgresql", "postgresql+psycopg"}:
         raise PostgresProblem(
             "DATABASE_URL must look like postgresql://user:password@host:5432/database; Touchstone "
             "works with PostgreSQL only."

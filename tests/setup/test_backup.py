@@ -1,5 +1,6 @@
 """A backup brings everything back elsewhere, and a broken one changes nothing."""
 
+import gzip
 import hashlib
 import io
 import json
@@ -175,6 +176,37 @@ def test_what_is_no_backup_is_named(server_url, tmp_path):
                 backup.read(settings, tmp_path / name, replace=False, report=silent)
         with pytest.raises(NotFound, match=r"There is no file"):
             backup.read(settings, tmp_path / "missing.tar", replace=False, report=silent)
+
+
+def test_a_backup_without_its_parts_is_named(saved, server_url, tmp_path):
+    with tarfile.open(saved) as tar:
+        summary = json.load(tar.extractfile("backup.json"))
+    del summary["dump_sha256"]
+    for content in (b"[]", b'{"touchstone_backup": 1}', json.dumps(summary).encode()):
+        broken = rewritten(saved, tmp_path / "broken.tar", **{"backup.json": content})
+        with (
+            installation(server_url, tmp_path / "new"),
+            pytest.raises(Invalid, match=r"broken.tar is no backup of Touchstone"),
+        ):
+            backup.read(settings, broken, replace=False, report=silent)
+    broken = rewritten(saved, tmp_path / "broken.tar", **{"database.dump": None})
+    with (
+        installation(server_url, tmp_path / "new"),
+        pytest.raises(Invalid, match=r"it has no database.dump"),
+    ):
+        backup.read(settings, broken, replace=False, report=silent)
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+@pytest.mark.parametrize("share", [0.3, 0.9])
+def test_a_backup_that_breaks_off_is_named(saved, server_url, tmp_path, pack, share):
+    content = pack(saved.read_bytes())
+    (tmp_path / "short").write_bytes(content[: int(len(content) * share)])
+    with (
+        installation(server_url, tmp_path / "new"),
+        pytest.raises(Invalid, match=r"breaks off or is damaged|is no backup of Touchstone"),
+    ):
+        backup.read(settings, tmp_path / "short", replace=False, report=silent)
 
 
 def test_an_empty_installation_has_nothing_to_back_up(server_url, tmp_path):

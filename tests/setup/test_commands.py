@@ -7,9 +7,13 @@ import signal
 import sys
 from dataclasses import dataclass
 
+import psycopg
+import psycopg_pool
 import pytest
+from procrastinate.exceptions import ConnectorException
 
 from app.cli import main
+from app.cli.terminal import sentence_of
 from app.config import settings
 from app.db import SessionLocal
 from tests.conftest import fresh_database, psycopg_url
@@ -123,6 +127,33 @@ def test_a_setting_that_makes_no_sense_is_named(tmp_path):
     assert done.returncode == 2
     assert done.stderr.startswith("touchstone: pool_size: Input should be a valid integer")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("TOUCHSTONE_LOG_LEVEL", "loud", "log_level: String should match pattern"),
+        ("TOUCHSTONE_HOME", "~nobody-knows/x", "there is no account ~nobody-knows on this machine"),
+        ("DATABASE_URL", "postgresql://me@here:port/x", "DATABASE_URL must look like postgresql:"),
+    ],
+)
+def test_a_setting_that_cannot_be_meant_ends_with_a_sentence(tmp_path, name, value, sentence):
+    done = program(tmp_path / "home", "user", "list", **{name: value})
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        psycopg.OperationalError("the connection is closed"),
+        psycopg_pool.PoolTimeout("pool initialization incomplete after 30.0 sec"),
+        ConnectorException(),
+    ],
+)
+def test_a_worker_without_its_database_says_so(error):
+    assert sentence_of(error).startswith("The database does not answer: ")
 
 
 def test_a_database_that_does_not_answer_is_named(tmp_path):

@@ -1,9 +1,10 @@
 """`touchstone doctor` names what is wrong, and every setting with its source."""
 
+import fsspec
 import pytest
 
 from app import doctor
-from app.config import Settings
+from app.config import Settings, settings
 from app.doctor import Mark, described, pins
 from tests.setup.processes import ROOT, touchstone
 
@@ -24,6 +25,25 @@ def test_each_setting_says_where_it_comes_from(monkeypatch, tmp_path):
     assert found["TOUCHSTONE_SESSION_DAYS"] == ("3", "touchstone.toml")
     assert found["TOUCHSTONE_POOL_SIZE"] == ("7", "environment: TOUCHSTONE_POOL_SIZE")
     assert found["TOUCHSTONE_INVITATION_DAYS"] == ("7", "default")
+
+
+def test_an_empty_variable_is_as_good_as_none(monkeypatch):
+    for name in ("TOUCHSTONE_HOME", "TOUCHSTONE_POOL_SIZE", "DATABASE_URL"):
+        monkeypatch.setenv(name, "")
+    found = {name: (value, source) for name, value, source, _ in described(Settings())}
+    assert found["TOUCHSTONE_HOME"] == ("var", "default")
+    assert found["TOUCHSTONE_POOL_SIZE"] == ("16", "default")
+    assert found["DATABASE_URL"] == ("not set", "default")
+
+
+@pytest.mark.parametrize("url", ["nosuch://bucket", "s3://bucket"])
+def test_an_artifact_store_that_cannot_be_used_is_found(monkeypatch, url):
+    monkeypatch.setitem(settings.__dict__, "artifacts_url", url)
+    monkeypatch.setattr(fsspec.registry, "known_implementations", {})
+    (finding,) = doctor.check_artifacts()
+    assert finding.mark is Mark.BAD
+    assert url in finding.what
+    assert "Check TOUCHSTONE_ARTIFACTS" in finding.mend
 
 
 def test_passwords_are_not_shown(monkeypatch):

@@ -225,7 +225,9 @@ def test_every_way_to_write_a_postgresql_url_is_understood(given):
     assert normal_url(given) == "postgresql+psycopg://u@h/d"
 
 
-@pytest.mark.parametrize("given", ["mysql://u@h/d", "sqlite:///x.db", "nonsense"])
+@pytest.mark.parametrize(
+    "given", ["mysql://u@h/d", "sqlite:///x.db", "nonsense", "postgresql://u@h:port/d"]
+)
 def test_other_databases_are_refused_with_an_example(given):
     with pytest.raises(PostgresProblem, match="must look like postgresql://"):
         normal_url(given)

@@ -1,6 +1,7 @@
 """What a fresh clone promises: targets, files, and nobody's package registry by name."""
 
 import os
+import re
 import shutil
 import subprocess
 
@@ -53,6 +54,33 @@ def test_the_scripts_are_sound_shell(script):
     assert subprocess.run([shell, "-n", str(file)], check=False).returncode == 0
 
 
+def test_an_environment_that_cannot_be_made_says_why(tmp_path):
+    (tmp_path / ".ci").mkdir()
+    for name in ("pyproject.toml", "constraints.txt", ".ci/install"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    programs = tmp_path / "bin"  # no apt-get among them
+    programs.mkdir()
+    for name in ("cat", "cksum", "dirname", "grep", "id", "rm", "sed", "tail", "uname"):
+        (programs / name).symlink_to(shutil.which(name))
+    python = programs / "python3"
+    python.write_text(
+        "#!/bin/sh\n"
+        'case "$*" in -c*) exit 0 ;; --version) echo Python 3.12.1 ;;\n'
+        '*venv*) echo "Error: [Errno 28] No space left on device" >&2 ;; esac\nexit 1\n'
+    )
+    python.chmod(0o755)
+    done = subprocess.run(
+        ["/bin/sh", str(tmp_path / ".ci/install")],
+        env={"PATH": str(programs)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "Python cannot make .venv: Error: [Errno 28] No space left on device." in done.stderr
+    assert not (tmp_path / ".venv").exists()
+
+
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a clone")
 def test_no_file_names_a_package_registry():
     listed = subprocess.run(
@@ -80,6 +108,27 @@ def test_containers_start_in_order_and_wait_for_each_other():
         assert waits == "service_completed_successfully"
         assert services[name]["environment"]["DATABASE_URL"].startswith("postgresql://")
     assert "password" not in services["web"]["environment"]["DATABASE_URL"]
+
+
+def test_one_service_builds_the_image_that_all_use():
+    """Several builds of one name at once can fail, and cost as much again."""
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    ours = {name for name, service in services.items() if service["image"] == "touchstone"}
+    assert ours == {"setup", "web", "worker"}
+    assert [name for name, service in services.items() if "build" in service] == ["setup"]
+
+
+def test_the_image_has_what_the_program_reads():
+    """What lies beside the code and is read when it runs, and what is kept out of the build."""
+    copied = re.findall(
+        r"^COPY (?!--from)(.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE
+    )
+    names = {name for line in copied for name in line.split()}
+    assert {"app", "migrations", "static", "templates", "pyproject.toml"} <= names
+    assert all((ROOT / name).exists() for name in names)
+    ignored = (ROOT / ".dockerignore").read_text().split()
+    assert {".git", ".venv", "var", "touchstone.toml"} <= set(ignored)
+    assert not names & set(ignored)
 
 
 def test_the_image_runs_as_nobody_in_particular():
