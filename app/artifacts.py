@@ -222,7 +222,12 @@ def _store() -> tuple[Any, str]:
     if url.startswith("file://"):  # fsspec leaves %20 as it is
         parts = urlsplit(url)
         return LocalFileSystem(), str(Path(unquote(parts.netloc + parts.path)).absolute())
-    filesystem, root = fsspec.core.url_to_fs(url)
+    try:
+        filesystem, root = fsspec.core.url_to_fs(url)
+    except (ImportError, ValueError) as error:
+        raise Invalid(
+            f"The artifact store {url} cannot be used: {error}. Check TOUCHSTONE_ARTIFACTS."
+        ) from error
     return filesystem, str(root).rstrip("/")
 
 

@@ -74,7 +74,7 @@ def get_snapshot(snapshot: ViewedSnapshot) -> SnapshotOut:
 @router.get(
     "/snapshots/{snapshot_id}/files/{path:path}",
     response_class=StreamingResponse,
-    responses={200: {"content": {"application/octet-stream": {}}}},
+    responses={200: {"content": {"*/*": {}}}},
 )
 def snapshot_file(snapshot: ViewedSnapshot, path: str) -> StreamingResponse:
     """One file, byte by byte as its SHA-256 says."""

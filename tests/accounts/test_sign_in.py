@@ -5,8 +5,9 @@ from datetime import timedelta
 from sqlalchemy import func, select
 
 from app.accounts import service
-from app.accounts.models import LoginSession
+from app.accounts.models import LoginSession, RateLimit
 from app.accounts.rules import key_hash
+from app.accounts.service import keys
 from app.config import settings
 from app.web.protection import SESSION_COOKIE
 from tests.factories import PASSWORD
@@ -62,6 +63,23 @@ def test_too_many_tries_are_slowed_down_but_not_locked_out(client, ana, clock):
 
     clock.advance(seconds=31)
     assert enter(client, ana.email).status_code == 303
+
+
+def test_an_address_that_tries_one_name_after_the_other_is_slowed_down(
+    client, ana, clock, session, monkeypatch
+):
+    monkeypatch.setattr(keys, "ADDRESS_TRIES", 3)
+    for number in range(3):
+        assert enter(client, f"guess{number}@example.org").status_code == 401
+    assert enter(client, "guess3@example.org").status_code == 429
+    clock.advance(seconds=4)
+    assert enter(client, ana.email).status_code == 303
+
+    client.cookies.clear()
+    clock.advance(days=2)
+    assert enter(client, ana.email).status_code == 303
+    left = session.scalars(select(RateLimit.key)).all()  # the names that were guessed are gone
+    assert set(left) == {"sign-in:testclient", f"sign-in:{ana.email}:testclient"}
 
 
 def test_a_session_ends_when_it_is_idle_and_when_it_is_old(sign_in, ana, clock):

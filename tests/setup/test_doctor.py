@@ -1,6 +1,5 @@
 """`touchstone doctor` names what is wrong, and every setting with its source."""
 
-import fsspec
 import pytest
 
 from app import doctor
@@ -36,13 +35,11 @@ def test_an_empty_variable_is_as_good_as_none(monkeypatch):
     assert found["DATABASE_URL"] == ("not set", "default")
 
 
-@pytest.mark.parametrize("url", ["nosuch://bucket", "s3://bucket"])
-def test_an_artifact_store_that_cannot_be_used_is_found(monkeypatch, url):
-    monkeypatch.setitem(settings.__dict__, "artifacts_url", url)
-    monkeypatch.setattr(fsspec.registry, "known_implementations", {})
+def test_an_artifact_store_that_cannot_be_used_is_found(monkeypatch):
+    monkeypatch.setitem(settings.__dict__, "artifacts_url", "nosuch://bucket")
     (finding,) = doctor.check_artifacts()
     assert finding.mark is Mark.BAD
-    assert url in finding.what
+    assert "nosuch://bucket cannot be used: Protocol not known" in finding.what
     assert "Check TOUCHSTONE_ARTIFACTS" in finding.mend
 
 

@@ -22,6 +22,9 @@ from app.errors import Forbidden, Invalid, NotFound, TooManyRequests, Unauthenti
 
 SIGN_IN_TRIES = 10  # per account and address, refilled at one in 30 s
 SIGN_IN_REFILL = 1 / 30
+ADDRESS_TRIES = 100  # per address, whoever it asks for: an office signs in, a list of names stops
+ADDRESS_REFILL = 1 / 3
+KEPT = timedelta(days=1)  # a bucket that nobody touched is full again long before
 
 
 def spend(
@@ -48,14 +51,14 @@ def sign_in(session: Session, *, email: str, password: str, address: str, now: d
 
     The caller must let the transaction commit when this raises: the spent try is in it.
     """
-    wait = spend(
-        session,
-        key=f"sign-in:{email.strip().lower()}:{address}",
-        capacity=SIGN_IN_TRIES,
-        per_second=SIGN_IN_REFILL,
-        now=now,
-    )
-    if wait is not None:
+    buckets = {
+        f"sign-in:{address}": (ADDRESS_TRIES, ADDRESS_REFILL),
+        f"sign-in:{email.strip().lower()}:{address}": (SIGN_IN_TRIES, SIGN_IN_REFILL),
+    }
+    for key, (capacity, per_second) in buckets.items():
+        wait = spend(session, key=key, capacity=capacity, per_second=per_second, now=now)
+        if wait is None:
+            continue
         seconds = math.ceil(wait)
         raise TooManyRequests(
             f"Too many tries. Wait {seconds} seconds and try again.", retry_after=seconds
@@ -67,6 +70,7 @@ def sign_in(session: Session, *, email: str, password: str, address: str, now: d
         raise Unauthenticated("This address and password do not belong together.")
     if user.disabled_at is not None:
         raise Forbidden("This account is disabled. Ask an admin.")
+    session.execute(delete(RateLimit).where(RateLimit.updated_at < now - KEPT))
     return open_session(session, user=user, now=now)
 
 
