@@ -1,6 +1,7 @@
 """The database: base class, column types, sessions and the clock."""
 
 import json
+import select as polling
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -21,11 +22,13 @@ from sqlalchemy import (
     cast,
     column,
     create_engine,
+    event,
     func,
     literal,
     select,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB, Insert, insert
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Session, sessionmaker
 
 from app.config import settings
@@ -119,11 +122,23 @@ def connect(url: str, *, pool_size: int | None = None) -> Engine:
         url.replace("postgresql://", "postgresql+psycopg://", 1),
         pool_size=pool_size or settings.pool_size,
         max_overflow=4,
-        pool_pre_ping=True,
         connect_args={"options": "-c timezone=UTC", "application_name": "touchstone"},
     )
+    event.listen(engine, "checkout", refuse_dead)
     SessionLocal.configure(bind=engine)
     return engine
+
+
+def refuse_dead(connection: Any, _record: Any, _proxy: Any) -> None:
+    """Have the pool replace a connection that its server has ended.
+
+    On an idle connection nothing is said until then, and looking costs no round trip.
+    """
+    poll = polling.poll()
+    if not connection.closed:
+        poll.register(connection.fileno(), polling.POLLIN)
+    if connection.closed or poll.poll(0):
+        raise DisconnectionError("The database server has ended this connection.")
 
 
 def get_session() -> Iterator[Session]:
@@ -132,8 +147,12 @@ def get_session() -> Iterator[Session]:
         session.commit()
 
 
-# Function scope: COMMIT happens before the reply leaves; FastAPI's default replies first.
-SessionDep = Annotated[Session, Depends(get_session, scope="function")]
+# Function scope: COMMIT happens before the reply leaves; FastAPI's default replies first. No more
+# at once than there are connections: who waits for one in a thread keeps that thread from those
+# who have theirs and want to go on, so that all of them would wait.
+SessionDep = Annotated[
+    Session, Depends(get_session, scope="function", max_concurrency=settings.pool_size)
+]
 
 
 @contextmanager
@@ -153,9 +172,12 @@ def commit_halfway(session: Session) -> None:
     session.commit()
 
 
+NOW = select(func.now())
+
+
 def database_now(session: Session) -> datetime:
     """The database's clock at the start of the transaction."""
-    return session.scalars(select(func.now())).one()
+    return session.scalars(NOW).one()
 
 
 def get_now(session: SessionDep) -> datetime:

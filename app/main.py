@@ -122,10 +122,10 @@ def create_app(database_url: str | None = None) -> FastAPI:
         dependencies=[Depends(protect_writes)],
         responses={"default": PROBLEM_REPLY},
     )
+    for router in API:  # first: a path is compared with one route after the other
+        app.include_router(router, prefix="/api/v1", dependencies=[BEARER])
     for router in PAGES:
         app.include_router(router)
-    for router in API:
-        app.include_router(router, prefix="/api/v1", dependencies=[BEARER])
     app.include_router(upkeep)
     app.mount("/static/plotly", StaticFiles(directory=plotly_folder()), name="plotly")
     app.mount("/static", StaticFiles(directory=STATIC), name="static")

@@ -88,7 +88,8 @@ def may_upload(headers: Headers) -> bool:
         return user_of_cookie(session, cookie, now=now) is not None
 
 
-def current_user(user: Visitor) -> User:
+# What only decides is `async`, here and in other `auth` modules: it needs no thread of its own.
+async def current_user(user: Visitor) -> User:
     if user is None:
         raise Unauthenticated("Sign in, or send an API token as `Authorization: Bearer …`.")
     return user
@@ -97,7 +98,7 @@ def current_user(user: Visitor) -> User:
 CurrentUser = Annotated[User, Depends(current_user)]
 
 
-def admin_user(user: CurrentUser) -> User:
+async def admin_user(user: CurrentUser) -> User:
     if not user.is_admin:
         raise Forbidden("Only an admin of this installation may do this.")
     return user

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import DateTime, bindparam, func, select
 from sqlalchemy.orm import Session, joinedload
 
 from app.accounts.models import (
@@ -38,35 +38,43 @@ def people(session: Session) -> Sequence[User]:
     ).all()
 
 
+_now = bindparam("now", type_=DateTime(timezone=True))
+
+# Asked with every request, so made once.
+LIVE_SESSION = (
+    select(LoginSession)
+    .join(LoginSession.user)
+    .options(joinedload(LoginSession.user))
+    .where(
+        LoginSession.token_hash == bindparam("hash"),
+        LoginSession.expires_at > _now,
+        LoginSession.seen_at > bindparam("awake", type_=DateTime(timezone=True)),
+        User.disabled_at.is_(None),
+    )
+)
+LIVE_TOKEN = (
+    select(ApiToken)
+    .join(ApiToken.user)
+    .options(joinedload(ApiToken.user))
+    .where(
+        ApiToken.token_hash == bindparam("hash"),
+        ApiToken.revoked_at.is_(None),
+        ApiToken.expires_at.is_(None) | (ApiToken.expires_at > _now),
+        User.disabled_at.is_(None),
+    )
+)
+
+
 def live_session(
     session: Session, token: str, *, now: datetime, idle: timedelta
 ) -> LoginSession | None:
     """The signed-in session of a cookie, with its user; None once it has ended."""
-    return session.scalar(
-        select(LoginSession)
-        .join(LoginSession.user)
-        .options(joinedload(LoginSession.user))
-        .where(
-            LoginSession.token_hash == key_hash(token),
-            LoginSession.expires_at > now,
-            LoginSession.seen_at > now - idle,
-            User.disabled_at.is_(None),
-        )
-    )
+    given = {"hash": key_hash(token), "now": now, "awake": now - idle}
+    return session.scalar(LIVE_SESSION, given)
 
 
 def live_token(session: Session, token: str, *, now: datetime) -> ApiToken | None:
-    return session.scalar(
-        select(ApiToken)
-        .join(ApiToken.user)
-        .options(joinedload(ApiToken.user))
-        .where(
-            ApiToken.token_hash == key_hash(token),
-            ApiToken.revoked_at.is_(None),
-            ApiToken.expires_at.is_(None) | (ApiToken.expires_at > now),
-            User.disabled_at.is_(None),
-        )
-    )
+    return session.scalar(LIVE_TOKEN, {"hash": key_hash(token), "now": now})
 
 
 def tokens_of(session: Session, user: User) -> Sequence[ApiToken]:

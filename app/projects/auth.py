@@ -3,7 +3,7 @@
 A stranger gets 404, a member without the right 403; admins of the installation may everything.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 from uuid import UUID
 
@@ -32,7 +32,7 @@ def project_access(
 Access = Annotated[tuple[Project, Role], Depends(project_access)]
 
 
-def project_role(access: Access) -> Role:
+async def project_role(access: Access) -> Role:
     return access[1]
 
 
@@ -50,8 +50,8 @@ def require(role: Role, *allowed: Role) -> None:
         )
 
 
-def _project_for(*allowed: Role) -> Callable[[tuple[Project, Role]], Project]:
-    def permitted_project(access: Access) -> Project:
+def _project_for(*allowed: Role) -> Callable[[tuple[Project, Role]], Awaitable[Project]]:
+    async def permitted_project(access: Access) -> Project:
         project, role = access
         require(role, *allowed)
         return project

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import column, func, select, table, tuple_
+from sqlalchemy import bindparam, column, func, select, table, tuple_
 from sqlalchemy.orm import Session, contains_eager
 
 from app.accounts.models import Role, User, UserKind
@@ -12,6 +12,15 @@ from app.projects.models import Guidelines, Membership, Project
 
 # Tasks stand right of projects: the list counts them by the table's name, as a string key would.
 TASK = table("task", column("project_id"), column("wanted"), column("counted"))
+
+PROJECT_FOR = (
+    select(Project, Membership.role)
+    .outerjoin(
+        Membership,
+        (Membership.project_id == Project.id) & (Membership.user_id == bindparam("person")),
+    )
+    .where(Project.id == bindparam("id"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +37,7 @@ def project_for(session: Session, *, user: User, project_id: UUID) -> tuple[Proj
 
     Admins of the installation have every project, as admins.
     """
-    row = session.execute(
-        select(Project, Membership.role)
-        .outerjoin(
-            Membership, (Membership.project_id == Project.id) & (Membership.user_id == user.id)
-        )
-        .where(Project.id == project_id)
-    ).one_or_none()
+    row = session.execute(PROJECT_FOR, {"id": project_id, "person": user.id}).one_or_none()
     if row is None:
         return None
     project, role = row

@@ -1,0 +1,75 @@
+"""Requests and database connections: many at once, and connections that die while idle."""
+
+import http.client
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from sqlalchemy import func, select, text
+
+from app.config import settings
+from app.db import Now, SessionDep, connect, transaction
+from tests.conftest import free_port, fresh_database, maintenance, psycopg_url
+
+pytestmark = pytest.mark.concurrency
+
+
+@pytest.fixture
+def engine(server_url):
+    """As a web process has it, with the pool of the settings."""
+    with fresh_database(server_url) as name:
+        engine = connect(psycopg_url(server_url, name))
+        yield engine
+        engine.dispose()
+
+
+@pytest.fixture
+def port(engine):
+    app = FastAPI()
+
+    @app.get("/")
+    def ask(session: SessionDep, now: Now) -> int:
+        session.execute(text("SELECT pg_sleep(0.02)"))
+        return 1
+
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error", ws="none"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.02)
+    yield port
+    server.should_exit = True
+    thread.join(timeout=10)
+
+
+def test_many_more_requests_than_connections_all_get_their_turn(port):
+    many = 6 * settings.pool_size
+    start = threading.Barrier(many)
+
+    def ask(_number):
+        connection = http.client.HTTPConnection("127.0.0.1", port)
+        connection.connect()
+        start.wait()
+        connection.request("GET", "/")
+        with closing(connection):
+            return connection.getresponse().status
+
+    with ThreadPoolExecutor(many) as pool:
+        assert set(pool.map(ask, range(many))) == {200}
+
+
+def test_a_connection_that_the_server_ended_while_it_was_idle_is_replaced(engine, server_url):
+    def backend():
+        with transaction() as session:
+            return session.scalar(select(func.pg_backend_pid()))
+
+    first = backend()
+    assert backend() == first  # it waits in the pool
+    with maintenance(server_url) as other:
+        assert other.scalar(select(func.pg_terminate_backend(first, 5_000)))
+    assert backend() != first
