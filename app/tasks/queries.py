@@ -66,6 +66,8 @@ IS_NEW = _hers.where(HERS.state != AssignmentState.EXPIRED).scalar_subquery() ==
 NEVER_HAD = _hers.scalar_subquery() == 0
 IS_IN_FORCE = exists().where(GoldKey.task_id == Task.id, GoldKey.suspended_at.is_(None))
 
+AN_ORDINARY_TASK = select(Task.id).where(OURS, IS_ORDINARY).limit(1)
+
 TOP_PRIORITY = select(Task.priority).where(OURS, IS_WANTED).order_by(Task.priority.desc()).limit(1)
 NEXT_PRIORITY = TOP_PRIORITY.where(Task.priority < bindparam("below", type_=Integer()))
 

@@ -9,6 +9,8 @@ from typing import Literal
 Pair = tuple[int, int]
 Verdict = Literal["good", "warned", "failed"]
 
+FEWEST_RESPONSES, MOST_RESPONSES = 2, 10  # of a task
+
 PRIOR = (4.0, 1.5)  # Beta prior of an annotator's accuracy on gold
 WARN_ABOVE, FAIL_ABOVE = 0.80, 0.95  # P(accuracy < threshold)
 FEWEST_GOLD = 5  # nobody fails on less

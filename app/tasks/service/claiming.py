@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from random import Random
 from time import monotonic, sleep
 from typing import Any, cast
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from sqlalchemy import (
     Boolean,
@@ -25,10 +25,11 @@ from sqlalchemy import (
     null,
     select,
     text,
+    true,
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, insert
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from app.accounts.models import User
 from app.db import commit_halfway
@@ -79,31 +80,40 @@ TAKE = (
                 else_=null(),
             ),
             _ordinary.correlate(None).scalar_subquery(),
+            case(
+                (bindparam("gold_alone", type_=Boolean()), _gold.scalar_subquery()),
+                else_=null(),
+            ),
         )
     )
     .values(leased=Task.leased + case((Task.kind == TaskKind.ORDINARY, 1), else_=0))
-    .returning(
-        Task.id,
-        select(func.count())
-        .where(TaskResponse.task_id == Task.id)
-        .correlate(Task)
-        .scalar_subquery()
-        .label("size"),
-    )
-    .execution_options(synchronize_session=False)
+    .returning(Task.id)
 )
 
-# The assignment and, with it, her turn in the project. An assignment whose lease ran out is
-# opened again, with its draft and order.
+# With the task her turn in the project, and the assignment. One whose lease ran out is opened
+# again, with its draft and order.
+_taken = TAKE.cte("taken")
 _turn = (
     update(Membership)
     .where(
         Membership.project_id == bindparam("in_project"),
         Membership.user_id == bindparam("person"),
+        select(_taken.c.id).exists(),
     )
     .values(claimed=Membership.claimed + 1)
     .returning(Membership.claimed)
     .cte("turn")
+)
+_size = select(func.count()).where(TaskResponse.task_id == _taken.c.id).correlate(_taken)
+_place = (
+    func.unnest(bindparam("places", type_=ARRAY(SmallInteger)))
+    .table_valued("position", with_ordinality="number", name="place")
+    .render_derived()
+)
+_order = (
+    select(_place.c.position)
+    .where(_place.c.position < _size.scalar_subquery())
+    .order_by(_place.c.number)
 )
 _opened: dict[str, Any] = {
     "state": literal(AssignmentState.OPEN, Assignment.state.type),
@@ -113,28 +123,35 @@ _opened: dict[str, Any] = {
     "created_at": bindparam("now", type_=DateTime(timezone=True)),
     "renewals": literal(0, SmallInteger()),
 }
-_lent: dict[str, Any] = {
+_new: dict[str, Any] = {
     **_opened,
     "id": bindparam("new_id", type_=Uuid()),
     "project_id": bindparam("in_project", type_=Uuid()),
-    "task_id": bindparam("of_task", type_=Uuid()),
+    "task_id": _taken.c.id,
     "user_id": bindparam("person", type_=Uuid()),
     "is_repeat": literal(False, Boolean()),
-    "display_order": bindparam("order", type_=ARRAY(SmallInteger)),
+    "display_order": func.array(_order.scalar_subquery(), type_=ARRAY(SmallInteger)),
     "draft_revision": literal(0, Assignment.draft_revision.type),
 }
 _rows = cast(Table, Assignment.__table__)
 _insert = insert(_rows).from_select(
-    list(_lent), select(*(value.label(name) for name, value in _lent.items())), False
+    list(_new),
+    select(*(value.label(name) for name, value in _new.items())).select_from(
+        _taken.join(_turn, true())
+    ),
+    False,
 )
-LEND = select(Assignment).from_statement(
+_lent = (
     _insert.on_conflict_do_update(
         index_elements=[_rows.c.task_id, _rows.c.user_id],
         index_where=text("NOT is_repeat"),
         set_={**{name: _insert.excluded[name] for name in _opened}, "finished_at": null()},
         where=_rows.c.state == AssignmentState.EXPIRED,
-    ).returning(*_rows.c)
+    )
+    .returning(*_rows.c)
+    .cte("lent")
 )
+LEND = select(aliased(Assignment, _lent)).select_from(_taken.outerjoin(_lent, true()))
 
 
 def lock_member(session: Session, *, project: Project, user: User) -> Membership:
@@ -217,28 +234,20 @@ def _attempt(
         membership.claimed, rate=project.gold_rate, share=membership.gold_share
     )
     wants_gold = rng.random() < chance
-    taken = _take(session, project=project, user=user, rng=rng, wants_gold=wants_gold)
-    if taken is None and is_last:
-        taken = _take_patiently(session, project=project, user=user, rng=rng)
-    if taken is None:
-        return None
-    task_id, size = taken
-    lent: Assignment = session.scalars(
-        LEND,
-        {
-            "new_id": uuid4(),
-            "in_project": project.id,
-            "person": user.id,
-            "of_task": task_id,
-            "order": rules.shuffled(size, rng=rng),
-            "to_slot": 2 if any(each.slot == 1 for each in held) else 1,
-            "until": now + lease,
-            "now": now,
-        },
-        execution_options={"populate_existing": True},
-    ).one()
-    session.expire(membership, ["claimed"])
-    lent.is_new = True
+    given = {
+        "in_project": project.id,
+        "person": user.id,
+        "new_id": uuid4(),
+        "to_slot": 2 if any(each.slot == 1 for each in held) else 1,
+        "until": now + lease,
+        "now": now,
+    }
+    lent = _lend(session, given, rng=rng, wants_gold=wants_gold)
+    if lent is None and is_last:
+        lent = _lend_patiently(session, given, project=project, user=user, rng=rng)
+    if lent is not None:
+        session.expire(membership, ["claimed"])
+        lent.is_new = True
     return lent
 
 
@@ -278,23 +287,36 @@ def free_expired(session: Session, *, project: Project, but: User, now: datetime
         give_back(session, assignment_id=row.id, now=now)
 
 
-def _take(
-    session: Session, *, project: Project, user: User, rng: Random, wants_gold: bool
-) -> tuple[UUID, int] | None:
-    """Take a place in a task; answers its id and how many responses it has.
+def _lend(
+    session: Session,
+    given: dict[str, Any],
+    *,
+    rng: Random,
+    wants_gold: bool = False,
+    gold_alone: bool = False,
+) -> Assignment | None:
+    """Take a place in a task and lend it to her.
 
     From a fresh random point of the key on, wrapping round: nobody wades through what she has
     judged, and two people rarely want the same row.
     """
-    where = {"in_project": project.id, "person": user.id, "wants_gold": wants_gold}
-    start = where["gold_key"] = rng.random()
+    start = rng.random()
+    where = given | {
+        "wants_gold": wants_gold,
+        "gold_alone": gold_alone,
+        "gold_key": start,
+        "places": rules.shuffled(rules.MOST_RESPONSES, rng=rng),
+    }
     priority: int | None = None
     while True:
         for low, high in ((start, 1.0), (0.0, start)):
             stretch = {"level": priority, "from_key": low, "to_key": high}
-            row = session.execute(TAKE, where | stretch).one_or_none()
-            if row is not None:
-                return row.id, row.size
+            lent = session.scalars(
+                LEND, where | stretch, execution_options={"populate_existing": True}
+            ).all()
+            if lent:
+                assert lent[0] is not None  # the task was new to her
+                return lent[0]
         if priority is None:
             priority = session.scalar(queries.TOP_PRIORITY, where)
         if priority is not None:
@@ -303,9 +325,9 @@ def _take(
             return None
 
 
-def _take_patiently(
-    session: Session, *, project: Project, user: User, rng: Random
-) -> tuple[UUID, int] | None:
+def _lend_patiently(
+    session: Session, given: dict[str, Any], *, project: Project, user: User, rng: Random
+) -> Assignment | None:
     """The second look: ask again while others are taking the tasks that she could have.
 
     It holds no row while it waits, and waits for none, so that no two can wait for each other.
@@ -315,24 +337,13 @@ def _take_patiently(
         nothing = queries.why_nothing(session, project=project, user=user)
         if nothing is not None:
             return None
-        taken = _take(session, project=project, user=user, rng=rng, wants_gold=False)
-        taken = taken or _take_gold_alone(session, project=project, user=user)
-        if taken is not None:
-            return taken
+        # In a project of gold alone it is handed out like any other work.
+        gold_alone = session.scalar(queries.AN_ORDINARY_TASK, given) is None
+        lent = _lend(session, given, rng=rng, gold_alone=gold_alone)
+        if lent is not None:
+            return lent
         if monotonic() > deadline:
             raise TooManyRequests(
                 "Many people are asking for the last tasks. Ask again in a moment.", retry_after=1
             )
         sleep(rng.uniform(0.5, 1.5) * PAUSE_SECONDS)
-
-
-def _take_gold_alone(session: Session, *, project: Project, user: User) -> tuple[UUID, int] | None:
-    """In a project of gold alone it is handed out like any other work."""
-    where = {"in_project": project.id, "person": user.id}
-    ordinary = select(Task.id).where(queries.OURS, queries.IS_ORDINARY).limit(1)
-    if session.scalar(ordinary, where) is not None:
-        return None
-    task_id = session.execute(_gold, where).scalar()
-    if task_id is None:
-        return None
-    return task_id, len(queries.responses_of(session, task_ids=[task_id])[task_id])

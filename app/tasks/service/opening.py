@@ -13,10 +13,10 @@ from app.errors import Invalid
 from app.projects.models import Project
 from app.tasks import queries
 from app.tasks.models import Assignment, Task, TaskKind, TaskResponse
+from app.tasks.rules import FEWEST_RESPONSES, MOST_RESPONSES
 from app.tasks.schemas import Gold, NewTask, OpenedTask
 from app.tasks.service.gold import put_keys, require_consistent
 
-FEWEST, MOST = 2, 10  # responses of a task
 OPENING_LOCK = 7_203  # with the project's hash
 
 
@@ -39,8 +39,11 @@ def try_lock_opening(session: Session, *, project: Project) -> bool:
 
 def require_rankable(task: NewTask) -> None:
     size = len(task.response_ids)
-    if not FEWEST <= size <= MOST:
-        raise Invalid(f"A task needs {FEWEST} to {MOST} responses to rank; this one has {size}.")
+    if not FEWEST_RESPONSES <= size <= MOST_RESPONSES:
+        raise Invalid(
+            f"A task needs {FEWEST_RESPONSES} to {MOST_RESPONSES} responses to rank; "
+            f"this one has {size}."
+        )
     if len(set(task.response_ids)) < size:
         raise Invalid("The same response stands twice in this task.")
     if task.gold is not None:
