@@ -8,8 +8,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from app.db import SessionLocal, connect
 from app.postgres import Cluster
 from tests.conftest import free_port
+from tests.exactly_k import check_exactly_k
+from tests.setup.judges import make_judges
 from tests.setup.processes import running_of, status, touchstone, up, wait_until
 
 COMES_BACK = 20  # seconds; 5 are promised, and a test machine may be busy
@@ -87,6 +90,44 @@ def test_a_database_that_dies_is_started_again(place):
     dead.kill()
     wait_until(lambda: status(port, "/readyz") == 200, seconds=2 * COMES_BACK)
     assert Cluster(home).postmaster().pid != dead.pid
+
+
+def test_no_judgement_that_was_acknowledged_is_lost_or_doubled(place):
+    """People work on while the web process, one connection's server and all of it are killed."""
+    home, port = place.home, place.port
+    engine = connect(Cluster(home).url())
+    project_id, judges, enough = make_judges(port, count=6, tasks=5_000, wanted=2)
+
+    def work_goes_on():
+        had = sum(len(judge.acknowledged) for judge in judges)
+        wait_until(
+            lambda: sum(len(judge.acknowledged) for judge in judges) > had + 10,
+            seconds=3 * COMES_BACK,
+        )
+
+    for judge in judges:
+        judge.start()
+    for victim in (
+        lambda: child(place.process, "serve"),
+        lambda: next(
+            part
+            for part in Cluster(home).postmaster().children()
+            if "[local]" in " ".join(part.cmdline())
+        ),
+        lambda: Cluster(home).postmaster(),
+    ):
+        work_goes_on()
+        victim().kill()
+    work_goes_on()
+    enough.set()
+    for judge in judges:
+        judge.join(timeout=3 * COMES_BACK)
+    assert sum(judge.retries for judge in judges) > 0
+    assert [judge.refusals for judge in judges] == [[]] * len(judges)
+    unacknowledged = check_exactly_k(project_id, judges, all_done=False)
+    assert unacknowledged == set()
+    engine.dispose()
+    SessionLocal.configure(bind=None)
 
 
 def test_a_second_start_names_the_first(place):

@@ -1,7 +1,6 @@
 """Exactly K under real concurrency: never K + 1, nobody twice, nothing lost, no row left leased."""
 
 import threading
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from random import Random
@@ -11,13 +10,13 @@ from sqlalchemy import func, select
 
 from app.accounts.models import Role, User
 from app.annotation import service as annotation
-from app.annotation.models import Annotation
 from app.annotation.schemas import JudgementBody
 from app.db import SessionLocal, database_now, transaction
 from app.errors import TooManyRequests
 from app.projects.models import Project
 from app.tasks import service as tasks
-from app.tasks.models import Assignment, AssignmentState, SkipReason, Task
+from app.tasks.models import Assignment, AssignmentState, SkipReason
+from tests.exactly_k import check_exactly_k
 from tests.factories import make_member, make_project, make_task, make_user
 
 pytestmark = pytest.mark.concurrency
@@ -111,55 +110,10 @@ def run(people):
         return list(pool.map(go, people))
 
 
-def check(project_id, people, *, all_done=True):
-    with SessionLocal() as session:
-        rows = session.execute(
-            select(Task.id, Task.leased, Task.counted, Task.wanted).where(
-                Task.project_id == project_id
-            )
-        ).all()
-        counted = Counter(
-            session.scalars(
-                select(Annotation.task_id).where(
-                    Annotation.project_id == project_id,
-                    Annotation.counted.is_(True),
-                    Annotation.is_current.is_(True),
-                )
-            )
-        )
-        leased = Counter(
-            session.scalars(
-                select(Assignment.task_id).where(
-                    Assignment.project_id == project_id, Assignment.state == AssignmentState.OPEN
-                )
-            )
-        )
-        for row in rows:
-            assert row.counted == counted[row.id]
-            assert row.leased == leased[row.id]
-            assert row.leased + row.counted <= row.wanted
-            if all_done:
-                assert row.counted == row.wanted
-        twice = session.execute(
-            select(Annotation.task_id, Annotation.user_id)
-            .where(Annotation.project_id == project_id, Annotation.is_current.is_(True))
-            .group_by(Annotation.task_id, Annotation.user_id)
-            .having(func.count() > 1)
-        ).all()
-        assert twice == []
-        stored = set(
-            session.scalars(select(Annotation.id).where(Annotation.project_id == project_id))
-        )
-    acknowledged = {each for person in people for each in person.acknowledged}
-    assert len(acknowledged) == sum(len(person.acknowledged) for person in people)
-    assert acknowledged <= stored
-    return stored - acknowledged
-
-
 def test_a_crowd_finishes_everything_exactly_k_times(concurrency_engine):
     project_id, users = make_work(n_tasks=60, wanted=3)
     people = run([Person(project_id, user, seed=n) for n, user in enumerate(users)])
-    unacknowledged = check(project_id, people)
+    unacknowledged = check_exactly_k(project_id, people)
     assert unacknowledged == set()
     assert sum(len(person.acknowledged) for person in people) == 180
 
@@ -168,7 +122,7 @@ def test_the_last_places_are_not_missed(concurrency_engine):
     """Many people, few tasks: all of them end on rows that others are just taking."""
     project_id, users = make_work(n_tasks=4, wanted=PEOPLE // 4)
     people = run([Person(project_id, user, seed=n) for n, user in enumerate(users)])
-    check(project_id, people)
+    check_exactly_k(project_id, people)
 
 
 def test_kills_expiries_and_skips_break_nothing(concurrency_engine):
@@ -179,7 +133,7 @@ def test_kills_expiries_and_skips_break_nothing(concurrency_engine):
             for n, user in enumerate(users)
         ]
     )
-    check(project_id, people, all_done=False)
+    check_exactly_k(project_id, people, all_done=False)
     with SessionLocal() as session:
         submitted = session.scalar(
             select(func.count()).where(
@@ -202,9 +156,9 @@ def test_connections_cut_off_in_the_middle_leave_no_trace(concurrency_engine):
         with concurrency_engine.connect() as other:
             other.execute(select(func.pg_terminate_backend(pid)))
         session.invalidate()
-    check(project_id, [], all_done=False)
+    check_exactly_k(project_id, [], all_done=False)
     people = run([Person(project_id, user, seed=50 + n) for n, user in enumerate(users)])
-    check(project_id, people)
+    check_exactly_k(project_id, people)
 
 
 def test_one_person_with_many_tabs_never_holds_more_than_two(concurrency_engine):
@@ -232,4 +186,4 @@ def test_one_person_with_many_tabs_never_holds_more_than_two(concurrency_engine)
     with ThreadPoolExecutor(12) as pool:
         list(pool.map(tab, range(12)))
     assert len(set(held)) == 2
-    check(project_id, [], all_done=False)
+    check_exactly_k(project_id, [], all_done=False)
