@@ -57,7 +57,7 @@ def make_judges(port, *, count, tasks, wanted):
     """A project with so many tasks, people who will judge them, and the sign for enough."""
     enough = threading.Event()
     with transaction() as session:
-        boss = make_user(session, f"Boss {uuid4()}", role=Role.ADMIN)
+        boss = make_user(session, f"Boss {uuid4()}")
         project = make_project(session, f"Project {uuid4()}", by=boss)
         make_many_tasks(session, project, count=tasks, wanted=wanted)
         judges, now = [], database_now(session)

@@ -4,10 +4,10 @@ Each change of state is one guarded UPDATE of the assignment, then one of its ta
 """
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import Update, and_, bindparam, case, null, select, update
+from sqlalchemy import Table, Update, and_, bindparam, case, null, select, update
 from sqlalchemy.orm import Session
 
 from app.errors import Conflict
@@ -15,6 +15,9 @@ from app.projects.models import Project
 from app.tasks import queries, rules
 from app.tasks.models import Assignment, AssignmentState, SkipReason, Task, TaskKind
 from app.tasks.schemas import Completion
+
+# As tables: the ORM would make its statement anew each time.
+_assignments, _tasks = cast(Table, Assignment.__table__), cast(Table, Task.__table__)
 
 
 def _end_as(state: AssignmentState, *, counted: int = 0, **values: Any) -> Update:
@@ -25,7 +28,7 @@ def _end_as(state: AssignmentState, *, counted: int = 0, **values: Any) -> Updat
     task may just be turning gold or ordinary.
     """
     ended = (
-        update(Assignment)
+        update(_assignments)
         .where(Assignment.id == bindparam("assignment_id"), queries.IS_OPEN)
         .values(state=state, finished_at=bindparam("now"), **values)
         .returning(Assignment.task_id, Assignment.is_repeat)
@@ -33,11 +36,10 @@ def _end_as(state: AssignmentState, *, counted: int = 0, **values: Any) -> Updat
     )
     place = case((and_(Task.kind == TaskKind.ORDINARY, ~ended.c.is_repeat), 1), else_=0)
     return (
-        update(Task)
+        update(_tasks)
         .where(Task.id == ended.c.task_id)
         .values(leased=Task.leased - place, counted=Task.counted + counted * place)
         .returning(Task.kind)
-        .execution_options(synchronize_session=False)
     )
 
 
