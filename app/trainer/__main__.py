@@ -1,6 +1,7 @@
 """`python -m app.trainer`: train, make a model, score, generate. Each in a process of its own."""
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -21,11 +22,14 @@ from app.run_config import (
     parse_config,
 )
 from app.trainer.failures import (
+    DISK_FULL,
     OUT_OF_MEMORY,
     BadInput,
     Cancelled,
+    DiskFull,
     Failure,
     OutOfMemory,
+    is_disk_full,
     is_out_of_memory,
     signals,
 )
@@ -55,6 +59,12 @@ def main(arguments: list[str] | None = None) -> int:
                 raise OutOfMemory(
                     "Out of memory. Lower --batch-size, or use --device cpu."
                 ) from error
+            raise
+        except OSError as error:
+            if is_disk_full(error):
+                raise DiskFull("The disk is full. Make room, then run it again.") from error
+            if error.filename and error.strerror and not isinstance(error, BrokenPipeError):
+                raise BadInput(f"{error.filename}: {error.strerror}.") from error
             raise
     except Failure as failure:
         print(failure, file=sys.stderr)  # noqa: T201
@@ -150,6 +160,9 @@ def add_device(command: argparse.ArgumentParser) -> None:
     command.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
 
 
+AT_ONCE = "Stopped at once, within a step; add --resume to go on from the last checkpoint."
+
+
 # -- commands ---------------------------------------------------------------------------------
 
 
@@ -175,10 +188,17 @@ def run_training(options: argparse.Namespace) -> int:
     except Failure as failure:
         folder.finish("failed", error=str(failure))
         raise
+    except SystemExit:
+        folder.finish("cancelled", error=AT_ONCE)
+        raise
     except BaseException as error:
         if is_out_of_memory(error):
             folder.finish("failed", error=OUT_OF_MEMORY)
             raise OutOfMemory(OUT_OF_MEMORY) from error
+        if is_disk_full(error):
+            with contextlib.suppress(OSError):  # there may be no room for it
+                folder.finish("failed", error=DISK_FULL)
+            raise DiskFull(DISK_FULL) from error
         folder.finish("failed", error=f"{type(error).__name__}: {error}")
         raise
     folder.finish("succeeded")
@@ -209,10 +229,11 @@ def train(config: RunConfig, options: argparse.Namespace, folder: Any) -> None:
 def chosen_settings(options: argparse.Namespace) -> dict[str, Any]:
     """--config, then --set over it; a resumed run starts from its own config.json."""
     settings: dict[str, Any] = {}
-    stored = options.output / "config.json"
-    if options.resume and stored.is_file():
+    if options.resume and (options.output / "config.json").is_file():
+        from app.trainer.run_folder import read_config  # noqa: PLC0415 - torch loads here
+
         known = {row["name"] for row in describe(options.kind)}
-        settings |= {k: v for k, v in json.loads(stored.read_text()).items() if k in known}
+        settings |= {k: v for k, v in read_config(options.output).items() if k in known}
     if options.config:
         settings |= read_settings(options.config)
     for pair in options.settings:
@@ -224,11 +245,15 @@ def chosen_settings(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def read_settings(file: Path) -> dict[str, Any]:
+    toml = file.suffix == ".toml"
     try:
         text = file.read_text(encoding="utf-8")
-        found = tomllib.loads(text) if file.suffix == ".toml" else json.loads(text)
-    except (OSError, ValueError) as error:
-        raise BadInput(f"The settings in {file} cannot be read: {error}.") from error
+        found = tomllib.loads(text) if toml else json.loads(text)
+    except OSError as error:
+        raise BadInput(f"The settings in {file} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        language = "TOML" if toml else "JSON (a file of TOML ends in .toml)"
+        raise BadInput(f"The settings in {file} cannot be read as {language}: {error}.") from error
     if not isinstance(found, dict):
         raise BadInput(f"The settings in {file} must be an object of names and values.")
     return found

@@ -68,6 +68,14 @@ class Forward:
         )
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What a model can read."""
+
+    context: int  # most tokens in a row
+    vocabulary: int  # token ids are below it
+
+
 @dataclass
 class Report:
     """What was read and what was left out, and why; ends up in result.json."""
@@ -76,13 +84,13 @@ class Report:
     dropped: dict[str, int] = field(default_factory=dict)
     first: dict[str, str] = field(default_factory=dict)
 
-    def drop(self, reason: str, where: str) -> None:
-        self.dropped[reason] = self.dropped.get(reason, 0) + 1
+    def drop(self, reason: str, where: str, count: int = 1) -> None:
+        self.dropped[reason] = self.dropped.get(reason, 0) + count
         self.first.setdefault(reason, where)
 
-    def sentences(self) -> list[str]:
+    def sentences(self, what: str = "rows") -> list[str]:
         return [
-            f"Left out {count} of {self.rows} rows: {reason} (first: {self.first[reason]})."
+            f"Left out {count} of {self.rows} {what}: {reason} (first: {self.first[reason]})."
             for reason, count in self.dropped.items()
         ]
 
@@ -92,6 +100,7 @@ def encode_rows(
     encode: Callable[[Row], Example],
     *,
     max_length: int,
+    limits: Limits,
     bad_rows: str,
 ) -> tuple[list[Example], Report]:
     """Tokenise rows; those that cannot be trained on are counted, never changed.
@@ -110,7 +119,7 @@ def encode_rows(
                 reason = "a response is empty"
             else:
                 example = encode(row)
-                reason = _unusable(example, max_length)
+                reason = _unusable(example, max_length) or beyond(limits, example)
         except BadConversation as error:
             reason = str(error)
         if not reason:
@@ -120,9 +129,10 @@ def encode_rows(
         else:
             report.drop(reason, row.where)
     if report.rows and not examples:
+        too_long = any("max_length" in r or "no room" in r for r in report.dropped)
         raise BadInput(
             f"None of the {report.rows} rows can be used. {' '.join(report.sentences())} "
-            "Raise max_length, or choose other data."
+            + ("Raise max_length, or choose other data." if too_long else "Choose other data.")
         )
     return examples, report
 
@@ -151,7 +161,7 @@ def read_examples(
     purpose: str,
     to_row: Callable[[str, dict[str, Any]], Row],
     encode: Callable[[Row], Example],
-    context_limit: int,
+    limits: Limits,
 ) -> Data:
     """Read and tokenise the train and test split of the config that fits the purpose.
 
@@ -163,7 +173,7 @@ def read_examples(
     splits: dict[str, list[Example]] = {}
     figures: dict[str, Any] = {"config": folder.name}
     sentences = []
-    max_length = min(config.max_length, context_limit)
+    max_length = min(config.max_length, limits.context)
     if max_length < config.max_length:
         sentences.append(f"The model sees at most {max_length} tokens, less than max_length.")
     for split in ("train", "test"):
@@ -173,7 +183,11 @@ def read_examples(
         if split == "train" and not rows:
             raise BadInput(f"{folder} has no training rows. Lower the recipe's test_share.")
         splits[split], report = encode_rows(
-            rows, encode, max_length=max_length, bad_rows=config.bad_rows
+            rows,
+            encode,
+            max_length=max_length,
+            limits=limits,
+            bad_rows=config.bad_rows,
         )
         figures[split] = {"rows": report.rows, "dropped": report.dropped}
         sentences += report.sentences()
@@ -194,6 +208,16 @@ def _unusable(example: Example, max_length: int) -> str:
     return ""
 
 
+def beyond(limits: Limits, example: Example) -> str:
+    """Why the model cannot read these tokens, if so: a tokenizer may know more than its model."""
+    if example.length > limits.context:
+        return f"longer than the {limits.context} tokens that the model reads"
+    highest = max((max(ids, default=0) for ids in (example.prompt, *example.responses)), default=0)
+    if highest < limits.vocabulary:
+        return ""
+    return f"the tokenizer writes tokens beyond the {limits.vocabulary} that the model knows"
+
+
 def encode_conversation(row: Row, chat: ChatFormat) -> Example:
     """For SFT: everything up to the first assistant token is prompt, the rest one response."""
     if any(m["role"] == "assistant" and not m["content"].strip() for m in row.prompt):
@@ -205,8 +229,10 @@ def encode_conversation(row: Row, chat: ChatFormat) -> Example:
     return Example(row, tuple(ids[:first]), (tuple(ids[first:]),), (tuple(said[first:]),))
 
 
-def encode_responses(row: Row, chat: ChatFormat) -> Example:
-    """For reward models and DPO: one prompt, its responses."""
+def encode_responses(row: Row, chat: ChatFormat, *, ties: str = "half") -> Example:
+    """For reward models and DPO: one prompt, its responses; `ties="drop"` needs a strict pair."""
+    if ties == "drop" and len(set(row.ranks)) == 1:
+        raise BadConversation("all its responses are tied")
     replies = tuple(tuple(chat.reply_ids(row.prompt, reply)) for reply in row.replies)
     return Example(row, tuple(chat.prompt_ids(row.prompt)), replies)
 
@@ -215,7 +241,9 @@ def encode_prompt(row: Row, chat: ChatFormat, longest: int) -> Example:
     """For PPO and generation: a prompt without responses, which leaves room for one."""
     ids = chat.prompt_ids(row.prompt)
     if len(ids) > longest:
-        raise BadConversation("the prompt leaves no room for a response within max_length")
+        raise BadConversation(
+            f"the prompt leaves no room for a response ({longest} tokens at most)"
+        )
     return Example(row, tuple(ids), ())
 
 

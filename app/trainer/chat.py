@@ -101,7 +101,13 @@ class ChatFormat:
 
     def encode(self, text: str) -> list[int]:
         """Token ids of rendered text, without any token the text does not spell."""
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        return list(self._tokens(text)["input_ids"])
+
+    def _tokens(self, text: str, **more: bool) -> Any:
+        try:
+            return self.tokenizer(text, add_special_tokens=False, **more)
+        except (TypeError, UnicodeEncodeError) as error:  # half of a surrogate pair
+            raise BadConversation("it holds half a character, which is no text") from error
 
     def decode(self, ids: Sequence[int]) -> str:
         """The words of a generated reply, without control tokens and surrounding space."""
@@ -136,7 +142,7 @@ class ChatFormat:
                 spans.append((len(start), len(upto)))
             elif i == len(messages) - 1:  # earlier turns may be rewritten (hidden thoughts)
                 raise BadConversation("the chat template rewrites the conversation before a reply")
-        encoded = self.tokenizer(full, add_special_tokens=False, return_offsets_mapping=True)
+        encoded = self._tokens(full, return_offsets_mapping=True)
         said = [
             end > begin and any(a <= begin and end <= b for a, b in spans)
             for begin, end in encoded["offset_mapping"]

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +47,8 @@ def open_config(folder: Path, *, purpose: str, wanted: str | None) -> Path:
 
     """
     if not folder.is_dir():
-        raise BadInput(f"The dataset folder {folder} does not exist.")
+        problem = "is a file, not a folder" if folder.exists() else "does not exist"
+        raise BadInput(f"The dataset folder {folder} {problem}.")
     names = (wanted,) if wanted else WANTED[purpose]
     for name in names:
         if _split_file(folder / name, "train"):
@@ -89,6 +91,8 @@ def read_records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Non-empty lines of a text file, plain or gzip, with their numbers from 1."""
+    if not path.is_file():
+        raise BadInput(f"The file {path} does not exist.")
     opened = gzip.open if path.suffix == ".gz" else open
     try:
         with opened(path, "rt", encoding="utf-8") as lines:
@@ -105,6 +109,8 @@ def parse_line(path: Path, number: int, line: str) -> dict[str, Any]:
         record = json.loads(line)
     except ValueError as error:
         raise BadInput(f"{path} line {number} is not JSON: {error}.") from error
+    except RecursionError as error:
+        raise BadInput(f"{path} line {number} is nested too deeply to be read.") from error
     if not isinstance(record, dict):
         raise BadInput(f"{path} line {number} is not a JSON object.")
     return record
@@ -133,8 +139,8 @@ def comparison_row(where: str, record: Mapping[str, Any]) -> Row:
     weight = number(record, where, "weight", 1.0)
     if "responses" in record:
         need(record, where, "ranking", ("prompt", "responses", "ranks"))
-        replies = tuple(as_reply(r, where, "responses") for r in record["responses"])
-        ranks = tuple(int(rank) for rank in record["ranks"])
+        replies = as_replies(record["responses"], where)
+        ranks = as_ranks(record["ranks"], where)
         if len(ranks) != len(replies) or len(replies) < 2:
             raise BadInput(f"{where}: ranking needs two responses or more and a rank for each.")
         prompt = as_messages(record["prompt"], where, "prompt")
@@ -155,8 +161,8 @@ def comparison_row(where: str, record: Mapping[str, Any]) -> Row:
         prompt,
         (chosen, rejected),
         (1, 2),
-        p=number(record, where, "p", 1.0),
-        margin=number(record, where, "margin", 0.0),
+        p=number(record, where, "p", 1.0, at_most=1.0),
+        margin=number(record, where, "margin", 0.0, at_least=-math.inf),
         weight=weight,
     )
 
@@ -164,6 +170,8 @@ def comparison_row(where: str, record: Mapping[str, Any]) -> Row:
 def unpaired_row(where: str, record: Mapping[str, Any]) -> Row:
     """`{prompt, completion, label}`."""
     need(record, where, "unpaired", ("prompt", "completion", "label"))
+    if record["label"] not in (True, False):
+        raise BadInput(f"{where}: label must be true or false, not {record['label']!r}.")
     return Row(
         where,
         as_messages(record["prompt"], where, "prompt"),
@@ -189,19 +197,47 @@ def need(record: Mapping[str, Any], where: str, what: str, *choices: Sequence[st
         return
     wanted = " or ".join("{" + ", ".join(keys) + "}" for keys in choices)
     missing = [key for key in choices[0] if record.get(key) is None]
+    article = "an" if what.startswith("u") else "a"
     raise BadInput(
-        f"{where} has no {' and no '.join(missing)}: a {what} row is {wanted}, "
+        f"{where} has no {' and no '.join(missing)}: {article} {what} row is {wanted}, "
         f"this one has {', '.join(sorted(record)) or 'nothing'}."
     )
 
 
-def number(record: Mapping[str, Any], where: str, key: str, default: float) -> float:
+def number(
+    record: Mapping[str, Any],
+    where: str,
+    key: str,
+    default: float,
+    *,
+    at_least: float = 0.0,
+    at_most: float = math.inf,
+) -> float:
     value = record.get(key)
     if value is None:
         return default
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise BadInput(f"{where}: {key} must be a number, not {value!r}.")
+    if not at_least <= value <= at_most:
+        limits = f"from {at_least:g} to {at_most:g}" if at_most < math.inf else "not below 0"
+        raise BadInput(f"{where}: {key} must be {limits}, and is {value:g}.")
     return float(value)
+
+
+def as_ranks(value: Any, where: str) -> tuple[int, ...]:
+    """Whole numbers, 1 = best; equal ones are a tie."""
+    if not isinstance(value, list) or any(
+        isinstance(rank, bool) or not isinstance(rank, int | float) or rank % 1 for rank in value
+    ):
+        raise BadInput(f"{where}: ranks must be a list of whole numbers, not {value!r}.")
+    return tuple(int(rank) for rank in value)
+
+
+def as_replies(value: Any, where: str) -> tuple[tuple[Message, ...], ...]:
+    """The replies of a ranking."""
+    if not isinstance(value, list):
+        raise BadInput(f"{where}: responses must be a list.")
+    return tuple(as_reply(reply, where, "responses") for reply in value)
 
 
 def as_messages(value: Any, where: str, key: str) -> tuple[Message, ...]:

@@ -46,8 +46,8 @@ def train(
         config,
         purpose="kto" if kto else "dpo",
         to_row=unpaired_row if kto else comparison_row,
-        encode=partial(encode_responses, chat=chat),
-        context_limit=models.context_limit(bare),
+        encode=partial(encode_responses, chat=chat, ties="drop"),
+        limits=models.limits_of(bare),
     )
     folder.describe_data(data.figures, data.sentences)
     sampler = Sampler(
@@ -106,7 +106,7 @@ def train(
             began = time.perf_counter()
             indices = sampler.batch(step - 1)
             batch = [data.train[i] for i in indices]
-            weight = sum(weight_of(example, config) for example in batch)
+            weight = sum(weight_of(example, config) for example in batch) or 1.0
             z0 = 0.0
             if kto:
                 policy_logps = sequence_logps(policy, [others[i] for i in indices], forward)
@@ -286,7 +286,7 @@ def evaluate(
         return {}
     logps = torch.cat(sequence_logps(policy, test, forward))
     loss, figures = batch_loss(test, logps, torch.cat(list(references)), config)
-    weight = sum(weight_of(example, config) for example in test)
+    weight = sum(weight_of(example, config) for example in test) or 1.0
     means = named({name: float(value) for name, value in figures.items()})
     return {"eval_loss": float(loss) / weight} | {f"eval_{k}": v for k, v in means.items()}
 

@@ -1,11 +1,12 @@
 """How a run can end early: each with its exit code and one sentence that says what to change."""
 
+import errno
 import signal
 from types import FrameType
 
 
 class Failure(Exception):
-    """The base of the four; `str(error)` is for people."""
+    """The base of them all; `str(error)` is for people."""
 
     exit_code = 1
 
@@ -24,6 +25,10 @@ class Diverged(Failure):
     """A loss or gradient that is not a number."""
 
     exit_code = 4
+
+
+class DiskFull(Failure):
+    """Something could not be written; what was complete before stays."""
 
 
 class Cancelled(Failure):
@@ -48,6 +53,20 @@ OUT_OF_MEMORY = (
 )
 
 
+def is_disk_full(error: BaseException) -> bool:
+    """Whether there was no room to write (safetensors and torch say it in their own words)."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return True
+    signs = ("No space left on device", "PytorchStreamWriter failed", "file write failed")
+    return any(sign in str(error) for sign in signs)
+
+
+DISK_FULL = (
+    "The disk is full. Make room (save_total_limit says how many checkpoints are kept), then add "
+    "--resume to go on from the last checkpoint."
+)
+
+
 class Signals:
     """Remembers SIGTERM and Ctrl-C until a loop asks; a second one ends the process at once."""
 
@@ -63,9 +82,9 @@ class Signals:
         if self.came:
             raise Cancelled(sentence)
 
-    def _remember(self, number: int, _frame: FrameType | None) -> None:
+    def _remember(self, _number: int, _frame: FrameType | None) -> None:
         if self.came:
-            raise SystemExit(128 + number)
+            raise SystemExit(Cancelled.exit_code)
         self.came = True
 
 

@@ -2,12 +2,12 @@
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from app.trainer import lm as models
-from app.trainer.batches import Example, encode_prompt
+from app.trainer.batches import Example, Limits, Report, beyond, encode_prompt
 from app.trainer.chat import BadConversation, ChatFormat
 from app.trainer.dataset import parse_line, prompt_row, read_lines
 from app.trainer.failures import BadInput, signals
@@ -33,9 +33,10 @@ def generate_file(
     """Answer every prompt `n` times; each response has noise of its own from `seed`.
 
     Lines that `output` already holds are kept and not made again, so that a run can be continued.
+    Prompts that the model cannot take are left out, counted and named on standard error.
 
     Raises:
-        BadInput: for a file, a line or a model that cannot be used.
+        BadInput: for a file, a line or a model that cannot be used, or when no prompt can.
 
     """
     if n < 1 or sampling.temperature < 0 or not 0 < sampling.top_p <= 1:
@@ -44,10 +45,7 @@ def generate_file(
     tokenizer = models.load_tokenizer(models.locate(model, "model"))
     chat = ChatFormat(tokenizer)
     lm = models.load_lm(model).to(models.pick_device(device))
-    room = models.context_limit(lm) - sampling.max_new_tokens
-    if room < 1:
-        raise BadInput(f"--max-new-tokens must be below the model's {models.context_limit(lm)}.")
-    prompts = [encoded(where, record, chat, room) for where, record in records]
+    prompts = readable_prompts(records, chat, models.limits_of(lm), sampling.max_new_tokens)
     name = source or f"model:{Path(model).resolve().name if Path(model).is_dir() else model}"
     chunk = max(1, batch_size // n) * 4  # prompts written at once
     start = kept_lines(output, chunk) if output else 0
@@ -57,8 +55,9 @@ def generate_file(
         for begin in range(start, len(prompts), chunk):
             signals.check("Cancelled; the same command with --output goes on where it stopped.")
             part = prompts[begin : begin + chunk]
-            texts = answer(lm, chat, part, sampling, n=n, seed=seed, first=begin, size=batch_size)
-            for (_, record), responses in zip(records[begin:], texts, strict=False):
+            asked = [example for _, example in part]
+            texts = answer(lm, chat, asked, sampling, n=n, seed=seed, first=begin, size=batch_size)
+            for (record, _), responses in zip(part, texts, strict=True):
                 line = {k: v for k, v in record.items() if k not in ANSWERS}
                 line["responses"] = [{"text": text, "source": name} for text in responses if text]
                 stream.write(json.dumps(line, ensure_ascii=False) + "\n")
@@ -72,19 +71,45 @@ def generate_file(
 
 def prompt_records(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """The lines of a file as objects; a bare string is a prompt."""
-    if not file.is_file():
-        raise BadInput(f"The file {file} does not exist.")
+    number = 0
     for number, line in read_lines(file):
         if line.lstrip().startswith('"'):
             line = '{"prompt": ' + line.strip() + "}"  # noqa: PLW2901 - the same line, as an object
         yield f"{file} line {number}", parse_line(file, number, line)
+    if not number:
+        raise BadInput(f'{file} is empty: it needs lines such as {{"prompt": "…"}}.')
 
 
-def encoded(where: str, record: dict[str, Any], chat: ChatFormat, room: int) -> Example:
-    try:
-        return encode_prompt(prompt_row(where, record), chat, room)
-    except BadConversation as error:
-        raise BadInput(f"{where}: {error}. Lower --max-new-tokens or shorten it.") from error
+def readable_prompts(
+    records: Iterable[tuple[str, dict[str, Any]]],
+    chat: ChatFormat,
+    limits: Limits,
+    max_new_tokens: int,
+) -> list[tuple[dict[str, Any], Example]]:
+    """The lines that the model can answer, with their tokens; it is said how many it cannot."""
+    room = limits.context - max_new_tokens
+    if room < 1:
+        raise BadInput(f"--max-new-tokens must be below the model's {limits.context}.")
+    report = Report()
+    prompts = []
+    for where, record in records:
+        report.rows += 1
+        row = prompt_row(where, record)
+        try:
+            example = encode_prompt(row, chat, room)
+        except BadConversation as error:
+            report.drop(str(error), where)
+            continue
+        if reason := beyond(limits, example):
+            report.drop(reason, where)
+        else:
+            prompts.append((record, example))
+    left_out = " ".join(report.sentences("prompts"))
+    if not prompts:
+        raise BadInput(f"No prompt can be answered. {left_out} Choose other prompts or options.")
+    if left_out:
+        print(left_out, file=sys.stderr)  # noqa: T201
+    return prompts
 
 
 def answer(

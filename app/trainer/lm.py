@@ -2,13 +2,13 @@
 
 import contextlib
 import hashlib
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import (
     AutoConfig,
@@ -19,9 +19,9 @@ from transformers import (
 
 from app.run_config import RunConfig
 from app.trainer import losses
-from app.trainer.batches import Example, Layout, lay_out
+from app.trainer.batches import Example, Layout, Limits, lay_out
 from app.trainer.dataset import Row
-from app.trainer.failures import BadInput
+from app.trainer.failures import BadInput, is_disk_full, is_out_of_memory
 
 PAD = "<|pad|>"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
@@ -60,6 +60,12 @@ def locate(name: str, role: str) -> str:
 
 def load_tokenizer(name: str) -> Any:
     """The tokenizer of a model, a fast one: offsets are needed."""
+    files = [f for p in ("*token*", "vocab*", "*.model") for f in Path(name).glob(p)]
+    if Path(name).is_dir() and not files:
+        raise BadInput(
+            f"{name} has no tokenizer (tokenizer.json). Save it beside the weights, with "
+            "save_pretrained of the tokenizer."
+        )
     with _loading(name, "tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     if not tokenizer.is_fast:
@@ -148,14 +154,18 @@ def _loading(name: str, role: str) -> Iterator[None]:
     """Turn what goes wrong while loading into a sentence."""
     try:
         yield
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+    except Exception as error:  # libraries raise anything for a file that is not sound
+        if isinstance(error, BadInput) or is_out_of_memory(error) or is_disk_full(error):
+            raise
         if Path(name).is_dir():
-            reason = str(error).strip().splitlines()[0]
-            raise BadInput(f"The {role} in {name} cannot be loaded: {reason}") from error
+            reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+            raise BadInput(
+                f"The {role} in {name} cannot be loaded: {reason.rstrip(' .:')}. Check that the "
+                "folder is whole, or choose another model."
+            ) from error
         raise BadInput(
-            f"{name} is neither a folder here nor a model in the local cache, and the hub could "
-            "not be reached. Give the path of a model folder, or make one with "
-            "`touchstone model new`."
+            f"{name} is neither a folder here nor a model in the local cache, and the hub did not "
+            "give it. Give the path of a model folder, or make one with `touchstone model new`."
         ) from error
 
 
@@ -170,12 +180,12 @@ def pick_device(wanted: str) -> torch.device:
     """`auto` is a GPU where there is one."""
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(wanted)
-    except RuntimeError as error:
-        raise BadInput(f"--device {wanted}: use auto, cpu, cuda or cuda:N.") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise BadInput(f"--device {wanted}: torch sees no CUDA device here; use --device cpu.")
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", wanted):
+        raise BadInput(f"--device {wanted}: use auto, cpu, cuda or cuda:N.")
+    device = torch.device(wanted)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        seen = f"{torch.cuda.device_count() or 'no'} CUDA devices"
+        raise BadInput(f"--device {wanted}: torch sees {seen} here; use --device cpu.")
     return device
 
 
@@ -256,10 +266,11 @@ def fingerprint(model: Any) -> str:
     return digest.hexdigest()
 
 
-def context_limit(model: Any) -> int:
-    """Most tokens the model can see; very large where it does not say."""
+def limits_of(model: Any) -> Limits:
+    """What the model can read; the context is very large where it does not say."""
     config = model.config.get_text_config()
-    return int(getattr(config, "max_position_embeddings", None) or 1 << 30)
+    context = int(getattr(config, "max_position_embeddings", None) or 1 << 30)
+    return Limits(context, int(model.get_input_embeddings().weight.shape[0]))
 
 
 # -- forward ----------------------------------------------------------------------------------

@@ -44,8 +44,8 @@ def train(
         config,
         purpose="reward",
         to_row=comparison_row,
-        encode=partial(encode_responses, chat=chat),
-        context_limit=models.context_limit(bare),
+        encode=partial(encode_responses, chat=chat, ties=config.ranking_ties),
+        limits=models.limits_of(bare),
     )
     folder.describe_data(data.figures, data.sentences)
     sampler = Sampler(
@@ -82,7 +82,7 @@ def train(
         for step in range(done + 1, steps + 1):
             began = time.perf_counter()
             batch = [data.train[i] for i in sampler.batch(step - 1)]
-            weight = sum(weight_of(example, config) for example in batch)
+            weight = sum(weight_of(example, config) for example in batch) or 1.0
             sums: dict[str, Any] = dict.fromkeys(
                 ("loss", "right", "margin", "pairs", "tokens"), 0.0
             )

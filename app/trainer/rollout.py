@@ -11,7 +11,7 @@ from transformers import DynamicCache
 from app.trainer.batches import Example, Forward, lay_out, pieces
 from app.trainer.chat import ChatFormat
 from app.trainer.dataset import Row
-from app.trainer.lm import Scorer, autocast, can_pack, context_limit
+from app.trainer.lm import Scorer, autocast, can_pack, limits_of
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class RewardModel:
         self.model, self.tokenizer = model.eval().requires_grad_(False), tokenizer
         self.scorer = Scorer(self.model)
         self.chat = ChatFormat(tokenizer)
-        packed = can_pack(self.model, longest=context_limit(self.model))
+        packed = can_pack(self.model, longest=limits_of(self.model).context)
         self.forward = Forward(packed=packed, max_tokens=max_tokens, bf16=bf16)
 
     def shares_tokens(self, chat: ChatFormat) -> bool:

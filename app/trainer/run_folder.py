@@ -6,13 +6,14 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 
 from app.run_config import RunConfig, to_mapping
 from app.trainer.card import model_card
-from app.trainer.failures import BadInput, Cancelled, signals
+from app.trainer.failures import BadInput, Cancelled, is_disk_full, signals
 
 # Settings that may differ between a run and its resumption: they change no update.
 FREE_ON_RESUME = frozenset(
@@ -41,6 +42,7 @@ class RunFolder:
         self.notes: list[str] = []
         self.extra: dict[str, Any] = {}
         self._sums: dict[str, list[float]] = {}
+        self.resuming = False
         self._console = Console()
         self.agree: Callable[[bool], bool] = bool  # with several processes: any of them
 
@@ -53,21 +55,39 @@ class RunFolder:
             BadInput: when it holds another run, or one with other settings.
 
         """
-        self.config = config
+        self.config, self.resuming = config, resume
         file = self.path / "config.json"
+        if resume and not file.is_file() and not self._checkpoints():
+            raise BadInput(
+                f"There is nothing to resume: {self.path} holds no run. Leave out --resume to "
+                "begin one, or name the folder of the run with --output."
+            )
         if not resume and any((self.path / name).exists() for name in TRAINED):
             raise BadInput(
                 f"{self.path} already holds a run. Choose another --output, or add --resume."
             )
         described = {"kind": self.kind, **inputs, **to_mapping(config)}
         if resume and file.is_file():
-            self._compare(json.loads(file.read_text()), described)
+            self._compare(read_config(self.path), described)
         if self.main:
-            self.path.mkdir(parents=True, exist_ok=True)
-            write_whole(file, json.dumps(described, indent=2, ensure_ascii=False) + "\n")
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+                write_whole(file, json.dumps(described, indent=2, ensure_ascii=False) + "\n")
+            except OSError as error:
+                if is_disk_full(error):
+                    raise
+                raise BadInput(
+                    f"The run folder {self.path} cannot be written: {error.strerror}. "
+                    "Choose another --output."
+                ) from error
             (self.path / "result.json").unlink(missing_ok=True)
 
     def _compare(self, stored: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+        if stored.get("kind", self.kind) != self.kind:
+            raise BadInput(
+                f"{self.path} holds a run of {stored['kind']}, which {self.kind} cannot resume. "
+                "Choose another --output."
+            )
         changed = [k for k in given if k not in FREE_ON_RESUME and stored.get(k) != given[k]]
         if changed:
             raise BadInput(
@@ -200,10 +220,18 @@ class RunFolder:
             for name in ("metrics.jsonl", "samples.jsonl"):
                 keep_upto(self.path / name, step)
         if not steps:
+            if self.resuming:
+                self.note("The run has no checkpoint yet: it begins at the start.")
             return None
         folder = self.path / "checkpoints" / f"step-{step}"
-        state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
-        own = state["folder"]
+        try:
+            state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
+            own = state["folder"]
+        except (OSError, EOFError, RuntimeError, UnpicklingError, KeyError) as error:
+            raise BadInput(
+                f"The checkpoint {folder} cannot be read. Remove it to go on from the one before "
+                "it, or begin anew with another --output."
+            ) from error
         for what, found in self.start.items():
             if own["start"].get(what) != found:
                 raise BadInput(
@@ -317,6 +345,25 @@ SHOWN = (
     "objective/kl", "loss/policy_avg", "loss/value_avg", "tokens/response_length", "eval_loss",
     "eval_accuracy", "eval_rewards/accuracies", "learning_rate",
 )  # fmt: skip
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The settings that a run folder was begun with.
+
+    Raises:
+        BadInput: when the file is no longer what it was.
+
+    """
+    try:
+        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        found = error
+    if not isinstance(found, dict):
+        raise BadInput(
+            f"{folder / 'config.json'} cannot be read, so that the run cannot be resumed. Remove "
+            "it and give all settings again, or choose another --output."
+        )
+    return found
 
 
 def finite(value: float) -> float | None:

@@ -44,7 +44,7 @@ def train(
         purpose="sft",
         to_row=sft_row,
         encode=partial(encode_conversation, chat=chat),
-        context_limit=models.context_limit(policy),
+        limits=models.limits_of(policy),
     )
     folder.describe_data(data.figures, data.sentences)
     sampler = Sampler(

@@ -3,7 +3,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
@@ -338,6 +338,27 @@ def test_ada_asks_for_new_responses(
     assert browser.post(answer.headers["location"] + "/cancel").status_code == 303
     session.refresh(generation)
     assert generation.state is JobState.CANCELLED
+
+
+def test_prompts_that_were_left_out_are_told(
+    session: Session, sign_in: SignIn, ada: User, project: Project
+) -> None:
+    generation = Generation(
+        project_id=project.id,
+        checkpoint_id=make_checkpoint(session, project, RunKind.DPO).id,
+        config={"n": 2},
+        state=JobState.SUCCEEDED,
+        finished_at=func.now(),
+        done=5,
+        total=5,
+    )
+    session.add(generation)
+    session.commit()
+    page = f"/projects/{project.id}/generations/{generation.id}"
+    assert "left out" not in sign_in(ada).get(page).text
+    generation.total = 8
+    session.commit()
+    assert "3 prompts were left out" in sign_in(ada).get(page).text
 
 
 @pytest.mark.parametrize(

@@ -168,9 +168,27 @@ class TestGenerate:
         assert (code, out) == (2, "")
         assert "line 2 has no prompt" in err
         bad.write_text('{"prompt": "' + "tea " * 3000 + '"}\n')
-        assert "leaves no room" in self.run(command, micro, bad)[2]
+        code, _, err = self.run(command, micro, bad)
+        assert code == 2
+        assert "No prompt can be answered. Left out 1 of 1 prompts" in err
+        bad.write_text("\n")
+        assert "is empty" in self.run(command, micro, bad)[2]
         assert "does not exist" in self.run(command, micro, tmp_path / "none")[2]
         assert self.run(command, micro, bad, "--top-p", 0)[0] == 2
+
+    def test_prompts_that_the_model_cannot_take_are_left_out_and_counted(
+        self, command, micro: str, prompts: Path, tmp_path: Path
+    ) -> None:
+        rows = prompts.read_text().splitlines(keepends=True)
+        more = tmp_path / "more.jsonl"
+        long = json.dumps({"prompt": "tea " * 3000}) + "\n"
+        more.write_text("".join([long, *rows[:2], long, '{"prompt": "\\ud83d"}\n', *rows[2:]]))
+        code, out, err = self.run(command, micro, more)
+        assert code == 0, err
+        assert "Left out 2 of 7 prompts: the prompt leaves no room" in err
+        assert f"(first: {more} line 1)" in err
+        assert "Left out 1 of 7 prompts: it holds half a character" in err
+        assert out == self.run(command, micro, prompts)[1]
 
 
 class TestScore:
@@ -189,6 +207,8 @@ class TestScore:
         assert [len(row["scores"]) for row in scored] == [2, 3, 2, 2]
         assert scored[1]["id"] == 7
         assert scored[3]["scores"][1] is None
+        assert "Left out 1 of 9 responses: longer than the 2048 tokens" in err
+        assert "line 4)" in err
         alone = command("score", "--model", judge, "--batch-size", 1, file)[1]
         for a, b in zip(scored, lines(alone), strict=True):
             assert a["scores"] == pytest.approx(b["scores"], abs=1e-5)
@@ -203,6 +223,11 @@ class TestScore:
         assert "is not a reward model" in err
         file.write_text('{"prompt": "x"}\n')
         assert "has no responses" in command("score", "--model", judge, file)[2]
+        for text, says in (("", "is empty"), ("{", "line 1 is not JSON"), ("[]", "not a JSON obj")):
+            file.write_text(text)
+            code, out, err = command("score", "--model", judge, file)
+            assert (code, out) == (2, "")
+            assert says in err
 
 
 def test_help_of_every_command_lists_its_options(capsys) -> None:

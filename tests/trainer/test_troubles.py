@@ -19,6 +19,7 @@ from tests.trainer import manners
 from tests.trainer.manners import ask, say
 
 ROOT = Path(__file__).parents[2]
+PAIR = {"prompt": ask("x"), "chosen": say("a"), "rejected": say("b")}
 
 
 def sentence(err: str) -> str:
@@ -48,6 +49,10 @@ class TestInputs:
             ("preference", {"prompt": ask("x"), "chosen": say("a")}, "line 1 has no rejected"),
             ("preference", {"chosen": "hello", "rejected": "bye"}, "do not answer the same prompt"),
             ("preference", ["not", "an", "object"], "is not a JSON object"),
+            ("preference", PAIR | {"p": 1.5}, "p must be from 0 to 1, and is 1.5"),
+            ("preference", PAIR | {"weight": -1}, "weight must be not below 0, and is -1"),
+            ("preference", PAIR | {"weight": float("nan")}, "weight must be a number, not nan"),
+            ("preference", PAIR | {"margin": float("inf")}, "margin must be a number, not inf"),
         ],
     )
     def test_malformed_row(self, train, tmp_path: Path, config: str, row, says: str) -> None:
@@ -55,6 +60,72 @@ class TestInputs:
         run = train("dpo", dataset=tmp_path / "d")
         assert run.code == 2
         assert says in sentence(run.err)
+
+    @pytest.mark.parametrize(
+        ("change", "says"),
+        [
+            ({"ranks": ["a", 1]}, "ranks must be a list of whole numbers, not ['a', 1]"),
+            ({"ranks": [1.5, 2]}, "ranks must be a list of whole numbers"),
+            ({"ranks": [None, 2]}, "ranks must be a list of whole numbers"),
+            ({"ranks": 3}, "ranks must be a list of whole numbers"),
+            ({"ranks": [1, 2, 3]}, "a rank for each"),
+            ({"responses": "ab"}, "responses must be a list"),
+            ({"responses": 5}, "responses must be a list"),
+        ],
+    )
+    def test_malformed_ranking(self, train, tmp_path: Path, change: dict, says: str) -> None:
+        row = {"prompt": ask("x"), "responses": [say("a"), say("b")], "ranks": [1, 2]} | change
+        manners.write_split(tmp_path / "d", "ranking", "train", [row])
+        run = train("reward", dataset=tmp_path / "d")
+        assert run.code == 2
+        assert says in sentence(run.err)
+
+    def test_a_label_in_words_is_not_taken_for_true(self, train, tmp_path: Path) -> None:
+        row = {"prompt": ask("x"), "completion": say("a"), "label": "no"}
+        manners.write_split(tmp_path / "d", "unpaired", "train", [row])
+        run = train("dpo", dataset=tmp_path / "d", loss_type="kto")
+        assert run.code == 2
+        assert "label must be true or false, not 'no'" in sentence(run.err)
+
+    def test_a_line_that_is_nested_without_end(self, train, tmp_path: Path) -> None:
+        (tmp_path / "d" / "sft").mkdir(parents=True)
+        (tmp_path / "d" / "sft" / "train.jsonl").write_text('{"messages": ' + "[" * 100_000)
+        run = train("sft", dataset=tmp_path / "d")
+        assert run.code == 2
+        assert "line 1 is nested too deeply" in sentence(run.err)
+
+    def test_half_a_character_is_no_text(self, train, tmp_path: Path) -> None:
+        made = manners.rows("sft", manners.prompts()[:3])
+        made[1]["messages"][0]["content"] = "\ud83d"
+        manners.write_split(tmp_path / "d", "sft", "train", made)
+        run = train("sft", dataset=tmp_path / "d", max_steps=1)
+        assert run.code == 0, run.err
+        dropped = run.result["data"]["train"]["dropped"]
+        assert dropped == {"it holds half a character, which is no text": 1}
+
+    @pytest.mark.parametrize("kind", ["reward", "dpo"])
+    def test_a_batch_of_weight_0_moves_nothing(self, kind: str, train, tmp_path: Path) -> None:
+        manners.write_split(tmp_path / "d", "preference", "train", [PAIR | {"weight": 0}] * 2)
+        run = train(kind, dataset=tmp_path / "d", max_steps=1)
+        assert run.code == 0, run.err
+        assert (run.metrics[0]["loss"], run.metrics[0]["grad_norm"]) == (0, 0)
+
+    @pytest.mark.parametrize(
+        ("kind", "settings"),
+        [("dpo", {"dataset_config": "ranking"}), ("reward", {"ranking_ties": "drop"})],
+    )
+    def test_rankings_without_a_strict_pair_do_not_dilute_the_mean(
+        self, kind: str, settings: dict, train, tmp_path: Path
+    ) -> None:
+        made = manners.rows("ranking", manners.prompts()[:6])
+        tied = [row | {"ranks": [1, 1, 1, 1]} for row in made[3:]]
+        losses = []
+        for name, rows in (("some", made[:3] + tied), ("none", made[:3])):
+            manners.write_split(tmp_path / name, "ranking", "train", rows)
+            run = train(kind, dataset=tmp_path / name, max_steps=1, output=name + kind, **settings)
+            assert run.code == 0, run.err
+            losses.append(run.metrics[0]["loss"])
+        assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
     def test_empty_and_long_responses_are_left_out_counted_and_named(
         self, train, tmp_path: Path
@@ -105,6 +176,22 @@ class TestInputs:
         assert run.code == 2
         assert "already holds a run" in sentence(run.err)
         assert run.result["state"] == "succeeded"
+
+    @pytest.mark.parametrize("output", ["file", "file/below"])
+    def test_a_run_folder_that_cannot_be_written(self, train, tmp_path: Path, output: str) -> None:
+        (tmp_path / "file").write_text("here already")
+        run = train("sft", output=output)
+        assert run.code == 2
+        assert "cannot be written" in sentence(run.err)
+        assert "Choose another --output" in run.err
+
+    def test_a_disk_without_room_ends_with_a_sentence(self, train, tmp_path: Path) -> None:
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "samples.jsonl").symlink_to("/dev/full")
+        run = train("sft", max_steps=1)
+        assert run.code == 1
+        assert "The disk is full. Make room" in sentence(run.err)
+        assert run.result["state"] == "failed"
 
     def test_a_folder_of_a_run_that_never_began_is_used(self, train, tmp_path: Path) -> None:
         assert train("sft", dataset=tmp_path / "nowhere").code == 2
@@ -164,6 +251,61 @@ class TestModels:
         run = train("sft", model=str(model))
         assert run.code == 2
         assert "cannot be loaded" in sentence(run.err)
+
+    @pytest.mark.parametrize(
+        ("file", "text", "says"),
+        [
+            ("config.json", "[]", "cannot be loaded"),
+            ("config.json", "{", "cannot be loaded"),
+            ("tokenizer.json", "{}", "The tokenizer in"),
+        ],
+    )
+    def test_files_that_are_not_sound(
+        self, train, micro: str, tmp_path: Path, file: str, text: str, says: str
+    ) -> None:
+        model = self.copy(micro, tmp_path)
+        (model / file).write_text(text)
+        run = train("sft", model=str(model))
+        assert run.code == 2
+        assert says in sentence(run.err)
+        assert "Check that the folder is whole, or choose another model." in run.err
+
+    def test_weights_of_another_shape_are_refused(self, train, micro: str, tmp_path: Path) -> None:
+        model = self.copy(micro, tmp_path)
+        config = json.loads((model / "config.json").read_text())
+        (model / "config.json").write_text(json.dumps(config | {"vocab_size": 300}))
+        run = train("sft", model=str(model))
+        assert run.code == 2
+        assert "cannot be loaded" in sentence(run.err)
+
+    def test_a_folder_without_a_tokenizer(self, train, micro: str, tmp_path: Path) -> None:
+        model = self.copy(micro, tmp_path)
+        for file in model.glob("*token*"):
+            file.unlink()
+        run = train("sft", model=str(model))
+        assert run.code == 2
+        assert "has no tokenizer (tokenizer.json)" in sentence(run.err)
+
+    def test_rows_with_tokens_that_the_model_does_not_know_are_left_out(
+        self, train, micro: str, tmp_path: Path
+    ) -> None:
+        from transformers import AutoTokenizer
+
+        model = self.copy(micro, tmp_path)
+        tokenizer = AutoTokenizer.from_pretrained(model)
+        tokenizer.add_tokens(["dull"])
+        tokenizer.save_pretrained(model)
+        run = train("dpo", model=str(model), max_steps=1)
+        assert run.code == 0, run.err
+        assert "tokens beyond the" in run.out
+        dropped = run.result["data"]["train"]["dropped"]
+        assert 0 < sum(dropped.values()) < 24
+
+    @pytest.mark.parametrize("device", ["cuda:99", "meta", "gpu"])
+    def test_a_device_that_is_not_here(self, train, device: str) -> None:
+        run = train("sft", "--device", device)
+        assert run.code == 2
+        assert f"--device {device}" in sentence(run.err)
 
     def test_a_reward_model_is_no_language_model(self, train, judge: str) -> None:
         run = train("sft", model=judge)
@@ -280,10 +422,35 @@ class TestResume:
         assert moved.code == 0, moved.err
         assert moved.figures() == whole.figures()[2:]
 
-    def test_resume_without_a_checkpoint_begins_at_the_start(self, train) -> None:
+    def test_where_no_run_is_there_is_nothing_to_resume(self, train) -> None:
+        run = train("sft", "--resume", max_steps=2)
+        assert run.code == 2
+        assert "There is nothing to resume" in sentence(run.err)
+        assert not run.folder.exists()
+
+    def test_a_run_without_a_checkpoint_begins_at_the_start(self, train) -> None:
+        shutil.rmtree(train("sft", max_steps=1).folder / "checkpoints")
         run = train("sft", "--resume", max_steps=2)
         assert run.code == 0, run.err
         assert [row["step"] for row in run.metrics] == [1, 2]
+        assert "no checkpoint yet: it begins at the start" in run.out
+
+    def test_a_run_of_another_kind_is_refused(self, train) -> None:
+        train("sft", max_steps=1)
+        run = train("dpo", "--resume", max_steps=1)
+        assert run.code == 2
+        assert "holds a run of sft, which dpo cannot resume" in sentence(run.err)
+
+    def test_files_that_cannot_be_read_are_named(self, train) -> None:
+        run = train("sft", max_steps=1)
+        (run.folder / "checkpoints" / "step-1" / "state.pt").write_bytes(b"cut off")
+        broken = train("sft", "--resume", max_steps=2)
+        assert broken.code == 2
+        assert "step-1 cannot be read. Remove it" in sentence(broken.err)
+        (run.folder / "config.json").write_text("{")
+        broken = train("sft", "--resume", max_steps=2)
+        assert broken.code == 2
+        assert "config.json cannot be read" in sentence(broken.err)
 
 
 class TestSignals:

@@ -3,7 +3,7 @@
 `FAKE_TRAINER` (JSON) says how it behaves: steps, pace (seconds per step), save (every so many
 steps), end (exit code instead of success), at (the step of that end), says (its last line),
 forks (leaves a child of its own behind), partial (writes metrics in halves), deaf (ignores
-SIGTERM).
+SIGTERM), skips (prompts that it leaves out).
 """
 
 import argparse
@@ -25,6 +25,7 @@ BEHAVIOUR = {
     "forks": "",
     "partial": False,
     "deaf": False,
+    "skips": 0,
 } | json.loads(os.environ.get("FAKE_TRAINER", "{}"))
 
 asked_to_end = False
@@ -105,6 +106,7 @@ def train(options: argparse.Namespace) -> int:
 
 def generate(options: argparse.Namespace) -> int:
     lines = [json.loads(line) for line in options.file.read_text().splitlines()]
+    lines = lines[int(BEHAVIOUR["skips"]) :]
     with options.output.open("a", encoding="utf-8") as output:
         for number, line in enumerate(lines):
             time.sleep(float(BEHAVIOUR["pace"]))

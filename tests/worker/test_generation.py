@@ -145,6 +145,13 @@ def test_equal_responses_are_no_task(desk: Desk) -> None:
     assert desk.count(Task) == 0
 
 
+def test_prompts_that_the_model_cannot_take_do_not_stop_the_others(desk: Desk) -> None:
+    desk.workshop.behave(skips=2)
+    done = desk.carry_out(desk.order())
+    assert (done.state, done.error) == (JobState.SUCCEEDED, None)
+    assert (done.done, done.total, done.tasks_opened) == (PROMPTS - 2, PROMPTS, PROMPTS - 2)
+
+
 def test_a_failure_keeps_what_was_written_and_is_resumed_from_there(desk: Desk) -> None:
     desk.workshop.behave(end=2, at=2, says="The prompt is too long.")
     generation_id = desk.order()

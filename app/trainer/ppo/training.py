@@ -48,14 +48,14 @@ def train(
     chat = ChatFormat(tokenizer)
     bare = models.load_lm(model)
     reward, value = load_judges(config, model, chat, folder)
-    context = min(config.max_length, models.context_limit(bare))
+    context = min(config.max_length, models.limits_of(bare).context)
     data = read_examples(
         dataset,
         config,
         purpose="ppo",
         to_row=prompt_row,
         encode=partial(encode_prompt, chat=chat, longest=context - config.response_length),
-        context_limit=models.context_limit(bare),
+        limits=models.limits_of(bare),
     )
     folder.describe_data(data.figures, data.sentences)
     sampler = Sampler(
@@ -157,7 +157,7 @@ def load_judges(
         raise BadInput("PPO needs a reward model: set reward_model_path to its folder.")
     tokenizer = models.load_tokenizer(models.locate(name, "reward model"))
     loaded = models.load_reward_model(name, tokenizer, role="reward model", fresh=False)
-    limit = min(config.max_length, models.context_limit(loaded))
+    limit = min(config.max_length, models.limits_of(loaded).context)
     reward = RewardModel(loaded, tokenizer, max_tokens=max(limit, 1024), bf16=config.bf16)
     if config.value_model == "shared":
         return reward, None
