@@ -57,7 +57,7 @@ def is_disk_full(error: BaseException) -> bool:
     """Whether there was no room to write (safetensors and torch say it in their own words)."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return True
-    signs = ("No space left on device", "PytorchStreamWriter failed", "file write failed")
+    signs = ("No space left on device", "PytorchStreamWriter failed", "inline_container.cc")
     return any(sign in str(error) for sign in signs)
 
 

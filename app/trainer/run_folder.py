@@ -1,10 +1,11 @@
 """The run folder: settings, metrics, samples, checkpoints, result; the one way out of a loop."""
 
+import contextlib
 import json
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -185,10 +186,6 @@ class RunFolder:
         if not self.main:
             return
         final = self.path / "checkpoints" / f"step-{step}"
-        partial = final.with_name(f".{final.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        write(partial)
         own = {
             "step": step,
             "seconds": self.seconds(),
@@ -196,9 +193,9 @@ class RunFolder:
             "last": self.last,
             "start": self.start,
         }
-        torch.save({"loop": state, "folder": own}, partial / "state.pt")
-        shutil.rmtree(final, ignore_errors=True)
-        partial.rename(final)
+        with replaced(final) as partial:
+            write(partial)
+            torch.save({"loop": state, "folder": own}, partial / "state.pt")
         limit = self.config.save_total_limit
         for old in self._checkpoints()[: -limit if limit else 0]:
             shutil.rmtree(self.path / "checkpoints" / f"step-{old}")
@@ -246,9 +243,6 @@ class RunFolder:
         """The final model with its card, in `model/`."""
         if not self.main:
             return
-        partial = self.path / ".model.partial"
-        shutil.rmtree(partial, ignore_errors=True)
-        write(partial)
         card = model_card(
             self.kind,
             base=base,
@@ -256,9 +250,9 @@ class RunFolder:
             metrics=self.last,
             settings=to_mapping(self.config),
         )
-        (partial / "README.md").write_text(card, encoding="utf-8")
-        shutil.rmtree(self.path / "model", ignore_errors=True)
-        partial.rename(self.path / "model")
+        with replaced(self.path / "model") as partial:
+            write(partial)
+            (partial / "README.md").write_text(card, encoding="utf-8")
 
     # -- the end ------------------------------------------------------------------------------
 
@@ -390,6 +384,21 @@ def keep_upto(path: Path, step: int) -> None:
         if row["step"] <= step:
             kept.append(line + "\n")
     write_whole(path, "".join(kept))
+
+
+@contextlib.contextmanager
+def replaced(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which takes the place of `folder` when all went well, and else goes."""
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -185,6 +185,26 @@ class TestInputs:
         assert "cannot be written" in sentence(run.err)
         assert "Choose another --output" in run.err
 
+    @pytest.mark.parametrize(
+        "says",
+        ["Error while serializing: I/O error: No space left on device (os error 28)",
+         "[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534"],
+    )  # fmt: skip
+    def test_a_checkpoint_that_found_no_room_leaves_nothing_behind(
+        self, train, monkeypatch: pytest.MonkeyPatch, says: str
+    ) -> None:
+        """The messages are those of safetensors and torch; only the moment is chosen here."""
+
+        def full(*_: object) -> None:
+            raise RuntimeError(says)
+
+        monkeypatch.setattr("app.trainer.run_folder.torch.save", full)
+        run = train("sft", max_steps=1)
+        assert run.code == 1
+        assert "The disk is full. Make room" in sentence(run.err)
+        assert run.result["error"] == sentence(run.err)
+        assert not any((run.folder / "checkpoints").iterdir())
+
     def test_a_disk_without_room_ends_with_a_sentence(self, train, tmp_path: Path) -> None:
         (tmp_path / "run").mkdir()
         (tmp_path / "run" / "samples.jsonl").symlink_to("/dev/full")
