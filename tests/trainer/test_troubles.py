@@ -198,7 +198,7 @@ class TestInputs:
         def full(*_: object) -> None:
             raise RuntimeError(says)
 
-        monkeypatch.setattr("app.trainer.run_folder.torch.save", full)
+        monkeypatch.setattr("torch.save", full)
         run = train("sft", max_steps=1)
         assert run.code == 1
         assert "The disk is full. Make room" in sentence(run.err)

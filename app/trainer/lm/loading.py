@@ -1,4 +1,4 @@
-"""Models: loading and saving them safely, reading log-probabilities and scores from a layout."""
+"""Models from folders and the hub, made safe to train, and back into folders."""
 
 import contextlib
 import hashlib
@@ -18,16 +18,11 @@ from transformers import (
 )
 
 from app.run_config import RunConfig
-from app.trainer import losses
-from app.trainer.batches import Example, Layout, Limits, lay_out
-from app.trainer.dataset import Row
+from app.trainer.batches import Limits
 from app.trainer.failures import BadInput, is_disk_full, is_out_of_memory
 
 PAD = "<|pad|>"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
-
-
-# -- loading ----------------------------------------------------------------------------------
 
 
 def locate(name: str, role: str) -> str:
@@ -271,126 +266,3 @@ def limits_of(model: Any) -> Limits:
     config = model.config.get_text_config()
     context = int(getattr(config, "max_position_embeddings", None) or 1 << 30)
     return Limits(context, int(model.get_input_embeddings().weight.shape[0]))
-
-
-# -- forward ----------------------------------------------------------------------------------
-
-
-def target_logits(lm: Any, layout: Layout) -> Tensor:
-    """Logits that predict the layout's targets, and only those: `(targets, vocabulary)`."""
-    lines, keep, index = _wanted(layout)
-    chosen: Tensor = _outputs(lm, layout, keep).logits[lines, index]
-    return chosen
-
-
-def target_states(lm: Any, layout: Layout) -> tuple[Tensor, Tensor]:
-    """The same with what the output layer read: `(targets, vocabulary)`, `(targets, hidden)`."""
-    lines, keep, index = _wanted(layout)
-    read: list[Tensor] = []
-    hook = lm.get_output_embeddings().register_forward_pre_hook(
-        lambda _module, inputs: read.append(inputs[0])
-    )
-    try:
-        logits = _outputs(lm, layout, keep).logits
-    finally:
-        hook.remove()
-    return logits[lines, index], read[0][lines, index]
-
-
-def _wanted(layout: Layout) -> tuple[Tensor, Tensor, Tensor]:
-    """Sources as rows of the layout, the columns to keep, and each source's place among them."""
-    width = layout.input_ids.shape[1]
-    keep, index = torch.unique(layout.sources % width, return_inverse=True)
-    return layout.sources // width, keep, index
-
-
-def _outputs(lm: Any, layout: Layout, keep: Tensor) -> Any:
-    return lm(
-        input_ids=layout.input_ids,
-        attention_mask=_mask(lm, layout),
-        position_ids=layout.position_ids,
-        logits_to_keep=keep,
-        use_cache=False,
-    )
-
-
-def _mask(model: Any, layout: Layout) -> Tensor:
-    """The layout's mask; "eager" attention adds a packed one instead of selecting by it."""
-    mask = layout.attention_mask
-    inner = getattr(model, "module", model)  # inside DistributedDataParallel
-    if mask.ndim == 4 and inner.config._attn_implementation == "eager":  # noqa: SLF001
-        nowhere = torch.finfo(torch.float32).min
-        return torch.zeros_like(mask, dtype=torch.float32).masked_fill(~mask, nowhere)
-    return mask
-
-
-def target_logps(lm: Any, layout: Layout) -> Tensor:
-    """Log p of each target in 32 bit: `(targets,)`."""
-    return losses.logps_of(target_logits(lm, layout), layout.targets)
-
-
-class Scorer(nn.Module):
-    """A sequence-classification model read at given positions instead of by its pad token."""
-
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, layout: Layout, positions: Tensor) -> Tensor:
-        """Scores at flat positions, head in 32 bit: `(positions,)`."""
-        peft = hasattr(self.model, "peft_config")
-        whole = self.model.get_base_model() if peft else self.model
-        hidden = getattr(whole, whole.base_model_prefix)(
-            input_ids=layout.input_ids,
-            attention_mask=_mask(whole, layout),
-            position_ids=layout.position_ids,
-            use_cache=False,
-        ).last_hidden_state
-        wanted = hidden.reshape(-1, hidden.shape[-1])[positions]
-        with torch.autocast(hidden.device.type, enabled=False):
-            scores: Tensor = whole.score(wanted.float()).squeeze(-1)
-        return scores
-
-
-def autocast(device: torch.device, *, bf16: bool) -> Any:
-    """bfloat16 for the matrix products where wanted; weights and losses stay in 32 bit."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16)
-
-
-@torch.no_grad()
-def can_pack(model: Any, *, longest: int) -> bool:
-    """Whether the model understands a packed layout: tried on a few tokens, against padding."""
-    config = model.config.get_text_config()
-    window = getattr(config, "sliding_window", None)
-    if window and window < longest:
-        return False
-    top = config.vocab_size - 1
-    row = Row("probe", ())
-    examples = [
-        Example(row, tuple(i % top for i in (3, 1, 4, 1)), ((5 % top, 9 % top), (2, 6 % top, 5))),
-        Example(row, (1, 2, 3), ((7 % top, 8 % top, 2),)),
-    ]
-    outputs = []
-    was_training = model.training
-    model.eval()
-    try:
-        for packed in (True, False):
-            layout = lay_out(examples, packed=packed).to(model.device)
-            read = (
-                Scorer(model)(layout, layout.ends)
-                if _scores(model)
-                else target_logps(model, layout)
-            )
-            outputs.append(read)
-    except (RuntimeError, ValueError, TypeError, NotImplementedError, IndexError):
-        if not outputs:
-            return False
-        raise
-    finally:
-        model.train(was_training)
-    return bool(torch.allclose(outputs[0], outputs[1], atol=1e-3, rtol=1e-3))
-
-
-def _scores(model: Any) -> bool:
-    whole = model.get_base_model() if hasattr(model, "peft_config") else model
-    return "SequenceClassification" in type(whole).__name__

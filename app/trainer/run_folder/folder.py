@@ -1,11 +1,9 @@
-"""The run folder: settings, metrics, samples, checkpoints, result; the one way out of a loop."""
+"""What a run writes, from config.json to result.json."""
 
-import contextlib
 import json
 import shutil
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -15,6 +13,15 @@ import torch
 from app.run_config import RunConfig, to_mapping
 from app.trainer.card import model_card
 from app.trainer.failures import BadInput, Cancelled, is_disk_full, signals
+from app.trainer.run_folder.console import Console
+from app.trainer.run_folder.files import (
+    append,
+    finite,
+    keep_upto,
+    read_config,
+    replaced,
+    write_whole,
+)
 
 # Settings that may differ between a run and its resumption: they change no update.
 FREE_ON_RESUME = frozenset(
@@ -26,6 +33,10 @@ FREE_ON_RESUME = frozenset(
 
 # What a folder has once a run has really begun.
 TRAINED = ("metrics.jsonl", "checkpoints", "model")
+
+
+# Figures that describe the moment: the last value is written, not the mean since the last line.
+LATEST = ("eval_", "learning_rate", "episode", "objective/kl_coef")
 
 
 class RunFolder:
@@ -277,132 +288,3 @@ class RunFolder:
         write_whole(
             self.path / "result.json", json.dumps(result, indent=2, ensure_ascii=False) + "\n"
         )
-
-
-# Figures that describe the moment: the last value is written, not the mean since the last line.
-LATEST = ("eval_", "learning_rate", "episode", "objective/kl_coef")
-
-
-class Console:
-    """Progress for people: one moving line on a terminal, plain lines elsewhere."""
-
-    def __init__(self) -> None:
-        self.moving = sys.stdout.isatty()
-        self.dirty = False
-
-    def step(self, step: int, total: int, metrics: Mapping[str, float]) -> None:
-        shown = [k for k in SHOWN if k in metrics]
-        figures = "  ".join(f"{name} {metrics[name]:.4g}" for name in shown)
-        if self.moving:
-            width = 20
-            bar = "█" * (width * step // max(total, 1))
-            line = f"{bar:·<{width}} {step}/{total}  {figures}"
-            columns = shutil.get_terminal_size().columns - 1
-            print(f"\r\x1b[K{line[:columns]}", end="", flush=True)  # noqa: T201
-            self.dirty = True
-        else:
-            print(f"step {step}/{total}  {figures}", flush=True)  # noqa: T201
-
-    def say(self, sentence: str) -> None:
-        self.end()
-        print(sentence, flush=True)  # noqa: T201
-
-    def end(self) -> None:
-        if self.dirty:
-            print(flush=True)  # noqa: T201
-            self.dirty = False
-
-
-class Progress:
-    """The same for commands that write their result to standard output: on standard error."""
-
-    def __init__(self, name: str, total: int) -> None:
-        self.name, self.total = name, total
-        self.moving = sys.stderr.isatty()
-        self.spoken = 0
-
-    def at(self, done: int, figures: str = "") -> None:
-        line = f"{self.name} {done}/{self.total}  {figures}".rstrip()
-        if self.moving:
-            print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)  # noqa: T201
-        elif done == self.total or done >= self.spoken + max(self.total // 20, 1):
-            self.spoken = done
-            print(line, file=sys.stderr, flush=True)  # noqa: T201
-
-    def end(self) -> None:
-        if self.moving:
-            print(file=sys.stderr, flush=True)  # noqa: T201
-
-
-SHOWN = (
-    "loss", "accuracy", "mean_token_accuracy", "rewards/accuracies", "objective/scores",
-    "objective/kl", "loss/policy_avg", "loss/value_avg", "tokens/response_length", "eval_loss",
-    "eval_accuracy", "eval_rewards/accuracies", "learning_rate",
-)  # fmt: skip
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """The settings that a run folder was begun with.
-
-    Raises:
-        BadInput: when the file is no longer what it was.
-
-    """
-    try:
-        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        found = error
-    if not isinstance(found, dict):
-        raise BadInput(
-            f"{folder / 'config.json'} cannot be read, so that the run cannot be resumed. Remove "
-            "it and give all settings again, or choose another --output."
-        )
-    return found
-
-
-def finite(value: float) -> float | None:
-    return value if value == value and abs(value) != float("inf") else None  # noqa: PLR0124
-
-
-def append(path: Path, row: Mapping[str, Any]) -> None:
-    """One JSON line, on disk before the next step; NaN becomes null, which JSON has."""
-    plain = {k: finite(v) if isinstance(v, float) else v for k, v in row.items()}
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(plain, ensure_ascii=False) + "\n")
-
-
-def keep_upto(path: Path, step: int) -> None:
-    """Drop lines after `step`, and a last line that was cut off."""
-    if not path.is_file():
-        return
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        if row["step"] <= step:
-            kept.append(line + "\n")
-    write_whole(path, "".join(kept))
-
-
-@contextlib.contextmanager
-def replaced(folder: Path) -> Iterator[Path]:
-    """A folder to fill, which takes the place of `folder` when all went well, and else goes."""
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Replace a file in one move, so that a reader sees the old or the new one."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)

@@ -1,0 +1,226 @@
+"""Rows as tokens: what can be trained on, and what is left out and why."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from app.run_config import RunConfig
+from app.trainer.chat import BadConversation, ChatFormat
+from app.trainer.dataset import Row, open_config, read_split
+from app.trainer.failures import BadInput
+
+
+@dataclass(frozen=True)
+class Example:
+    """A prompt and the responses to it, in tokens.
+
+    `said` marks the tokens of each response that a loss may count (all, without it).
+    """
+
+    row: Row
+    prompt: tuple[int, ...]
+    responses: tuple[tuple[int, ...], ...]
+    said: tuple[tuple[bool, ...], ...] = ()
+
+    @property
+    def length(self) -> int:
+        """Tokens of the longest line, prompt and response."""
+        return len(self.prompt) + max((len(r) for r in self.responses), default=0)
+
+    @property
+    def targets(self) -> int:
+        """Tokens that a loss may count."""
+        return sum(len(wanted(self, r)) for r in range(len(self.responses)))
+
+    @property
+    def size(self) -> int:
+        """Tokens when the prompt is shared."""
+        return len(self.prompt) + sum(len(r) for r in self.responses)
+
+
+def wanted(example: Example, response: int) -> Sequence[int]:
+    """Columns of a response that are targets; a first token without a prompt has no source."""
+    said = example.said[response] if example.said else None
+    columns = range(len(example.responses[response]))
+    return [c for c in columns if (said is None or said[c]) and (c > 0 or example.prompt)]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a model can read."""
+
+    context: int  # most tokens in a row
+    vocabulary: int  # token ids are below it
+
+
+@dataclass
+class Report:
+    """What was read and what was left out, and why; ends up in result.json."""
+
+    rows: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    first: dict[str, str] = field(default_factory=dict)
+
+    def drop(self, reason: str, where: str, count: int = 1) -> None:
+        self.dropped[reason] = self.dropped.get(reason, 0) + count
+        self.first.setdefault(reason, where)
+
+    def sentences(self, what: str = "rows") -> list[str]:
+        return [
+            f"Left out {count} of {self.rows} {what}: {reason} (first: {self.first[reason]})."
+            for reason, count in self.dropped.items()
+        ]
+
+
+def encode_rows(
+    rows: Iterable[Row],
+    encode: Callable[[Row], Example],
+    *,
+    max_length: int,
+    limits: Limits,
+    bad_rows: str,
+) -> tuple[list[Example], Report]:
+    """Tokenise rows; those that cannot be trained on are counted, never changed.
+
+    Raises:
+        BadInput: at the first such row with `bad_rows="stop"`, or when none is left.
+
+    """
+    report = Report()
+    examples = []
+    for row in rows:
+        report.rows += 1
+        reason = ""
+        try:
+            if any(not m["content"].strip() for reply in row.replies for m in reply):
+                reason = "a response is empty"
+            else:
+                example = encode(row)
+                reason = _unusable(example, max_length) or beyond(limits, example)
+        except BadConversation as error:
+            reason = str(error)
+        if not reason:
+            examples.append(example)
+        elif bad_rows == "stop":
+            raise BadInput(f"{row.where}: {reason}. Mend the row, or set bad_rows=drop.")
+        else:
+            report.drop(reason, row.where)
+    if report.rows and not examples:
+        too_long = any("max_length" in r or "no room" in r for r in report.dropped)
+        raise BadInput(
+            f"None of the {report.rows} rows can be used. {' '.join(report.sentences())} "
+            + ("Raise max_length, or choose other data." if too_long else "Choose other data.")
+        )
+    return examples, report
+
+
+@dataclass(frozen=True)
+class Data:
+    """The encoded splits of a dataset config, and what could not be used."""
+
+    train: list[Example]
+    test: list[Example]
+    figures: dict[str, Any]  # for result.json
+    sentences: list[str]  # for people
+
+    def fingerprint(self) -> str:
+        """A hash of the training tokens in their order."""
+        digest = hashlib.sha256()
+        for example in self.train:
+            digest.update(repr((example.prompt, example.responses)).encode())
+        return digest.hexdigest()
+
+
+def read_examples(
+    dataset: Path,
+    config: RunConfig,
+    *,
+    purpose: str,
+    to_row: Callable[[str, dict[str, Any]], Row],
+    encode: Callable[[Row], Example],
+    limits: Limits,
+) -> Data:
+    """Read and tokenise the train and test split of the config that fits the purpose.
+
+    Raises:
+        BadInput: for a missing folder, a malformed row, or when no row can be used.
+
+    """
+    folder = open_config(dataset, purpose=purpose, wanted=config.dataset_config)
+    splits: dict[str, list[Example]] = {}
+    figures: dict[str, Any] = {"config": folder.name}
+    sentences = []
+    max_length = min(config.max_length, limits.context)
+    if max_length < config.max_length:
+        sentences.append(f"The model sees at most {max_length} tokens, less than max_length.")
+    for split in ("train", "test"):
+        rows = [to_row(where, record) for where, record in read_split(folder, split)]
+        if split == "test" and config.max_eval_samples:
+            rows = rows[: config.max_eval_samples]
+        if split == "train" and not rows:
+            raise BadInput(f"{folder} has no training rows. Lower the recipe's test_share.")
+        splits[split], report = encode_rows(
+            rows,
+            encode,
+            max_length=max_length,
+            limits=limits,
+            bad_rows=config.bad_rows,
+        )
+        figures[split] = {"rows": report.rows, "dropped": report.dropped}
+        sentences += report.sentences()
+    if not splits["test"]:
+        sentences.append(f"{folder.name} has no test rows: nothing will be evaluated.")
+    return Data(splits["train"], splits["test"], figures, sentences)
+
+
+def _unusable(example: Example, max_length: int) -> str:
+    if not example.prompt and example.responses and not example.said:
+        return "the prompt is empty"
+    if len(example.prompt) >= max_length:
+        return f"the prompt alone is longer than max_length = {max_length} tokens"
+    if example.length > max_length:
+        return f"longer than max_length = {max_length} tokens"
+    if example.said and not any(any(mask) for mask in example.said):
+        return "there is no assistant message to learn from"
+    return ""
+
+
+def beyond(limits: Limits, example: Example) -> str:
+    """Why the model cannot read these tokens, if so: a tokenizer may know more than its model."""
+    if example.length > limits.context:
+        return f"longer than the {limits.context} tokens that the model reads"
+    highest = max((max(ids, default=0) for ids in (example.prompt, *example.responses)), default=0)
+    if highest < limits.vocabulary:
+        return ""
+    return f"the tokenizer writes tokens beyond the {limits.vocabulary} that the model knows"
+
+
+def encode_conversation(row: Row, chat: ChatFormat) -> Example:
+    """For SFT: everything up to the first assistant token is prompt, the rest one response."""
+    if any(m["role"] == "assistant" and not m["content"].strip() for m in row.prompt):
+        raise BadConversation("a response is empty")
+    ids, said = chat.conversation(row.prompt)
+    first = said.index(True) if True in said else len(ids)
+    if first == len(ids):
+        raise BadConversation("there is no assistant message to learn from")
+    return Example(row, tuple(ids[:first]), (tuple(ids[first:]),), (tuple(said[first:]),))
+
+
+def encode_responses(row: Row, chat: ChatFormat, *, ties: str = "half") -> Example:
+    """For reward models and DPO: one prompt, its responses; `ties="drop"` needs a strict pair."""
+    if ties == "drop" and len(set(row.ranks)) == 1:
+        raise BadConversation("all its responses are tied")
+    replies = tuple(tuple(chat.reply_ids(row.prompt, reply)) for reply in row.replies)
+    return Example(row, tuple(chat.prompt_ids(row.prompt)), replies)
+
+
+def encode_prompt(row: Row, chat: ChatFormat, longest: int) -> Example:
+    """For PPO and generation: a prompt without responses, which leaves room for one."""
+    ids = chat.prompt_ids(row.prompt)
+    if len(ids) > longest:
+        raise BadConversation(
+            f"the prompt leaves no room for a response ({longest} tokens at most)"
+        )
+    return Example(row, tuple(ids), ())

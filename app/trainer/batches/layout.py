@@ -1,0 +1,112 @@
+"""Examples laid out for one forward pass, packed or padded."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from app.trainer.batches.examples import Example, wanted
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Tokens for one forward pass, and where its outputs are wanted.
+
+    A flat position counts through `input_ids` row by row. Response numbers run over all examples.
+    """
+
+    input_ids: Tensor  # (rows, width)
+    position_ids: Tensor  # (rows, width)
+    attention_mask: Tensor  # (rows, width) of 0 and 1, or (1, 1, width, width) of bool
+    sources: Tensor  # (targets,) flat position whose output predicts the target
+    targets: Tensor  # (targets,) token ids
+    owners: Tensor  # (targets,) response the target belongs to
+    columns: Tensor  # (targets,) place of the target in its response
+    ends: Tensor  # (responses,) flat position of the last token of each response
+
+    @property
+    def responses(self) -> int:
+        return int(self.ends.numel())
+
+    @property
+    def tokens(self) -> int:
+        return int(self.input_ids.numel())
+
+    def to(self, device: Any) -> "Layout":
+        return Layout(**{k: v.to(device, non_blocking=True) for k, v in vars(self).items()})
+
+
+def lay_out(examples: Sequence[Example], *, packed: bool, pad_id: int = 0) -> Layout:
+    """Put examples into one forward pass."""
+    return _packed(examples) if packed else _padded(examples, pad_id)
+
+
+def _packed(examples: Sequence[Example]) -> Layout:
+    ids: list[int] = []
+    positions: list[int] = []
+    example_of: list[int] = []
+    branch_of: list[int] = []  # -1: prompt, seen by every response of its example
+    sources: list[int] = []
+    targets: list[int] = []
+    owners: list[int] = []
+    columns: list[int] = []
+    ends: list[int] = []
+    for e, example in enumerate(examples):
+        shared = len(example.prompt)
+        prompt_end = len(ids) + shared - 1
+        ids += example.prompt
+        positions += range(shared)
+        example_of += [e] * shared
+        branch_of += [-1] * shared
+        for r, response in enumerate(example.responses):
+            start = len(ids)
+            for c in wanted(example, r):
+                sources.append(start + c - 1 if c else prompt_end)
+                targets.append(response[c])
+                owners.append(len(ends))
+                columns.append(c)
+            ids += response
+            positions += range(shared, shared + len(response))
+            example_of += [e] * len(response)
+            branch_of += [r] * len(response)
+            ends.append(len(ids) - 1)
+    belongs, branch = torch.tensor(example_of), torch.tensor(branch_of)
+    mask = torch.ones(len(ids), len(ids), dtype=torch.bool).tril_()
+    mask &= belongs[:, None] == belongs
+    mask &= (branch == -1) | (branch[:, None] == branch)
+    return Layout(
+        torch.tensor([ids]),
+        torch.tensor([positions]),
+        mask[None, None],
+        *(torch.tensor(x, dtype=torch.long) for x in (sources, targets, owners, columns, ends)),
+    )
+
+
+def _padded(examples: Sequence[Example], pad_id: int) -> Layout:
+    lines = [(e, r, e.prompt + reply) for e in examples for r, reply in enumerate(e.responses)]
+    width = max(len(line) for _, _, line in lines)
+    ids = torch.full((len(lines), width), pad_id)
+    mask = torch.zeros(len(lines), width, dtype=torch.long)
+    sources: list[int] = []
+    targets: list[int] = []
+    owners: list[int] = []
+    columns: list[int] = []
+    ends: list[int] = []
+    for i, (example, r, line) in enumerate(lines):
+        ids[i, : len(line)] = torch.tensor(line)
+        mask[i, : len(line)] = 1
+        for c in wanted(example, r):
+            sources.append(i * width + len(example.prompt) + c - 1)
+            targets.append(example.responses[r][c])
+            owners.append(i)
+            columns.append(c)
+        ends.append(i * width + len(line) - 1)
+    positions = torch.arange(width).expand(len(lines), width) * mask
+    return Layout(
+        ids,
+        positions,
+        mask,
+        *(torch.tensor(x, dtype=torch.long) for x in (sources, targets, owners, columns, ends)),
+    )

@@ -1,0 +1,102 @@
+"""Which examples make an update, and which of them share a forward pass."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from app.run_config import RunConfig
+from app.trainer.batches.examples import Example
+
+
+@dataclass(frozen=True)
+class Forward:
+    """How forward passes are made; it changes speed and memory, not results."""
+
+    packed: bool
+    max_tokens: int
+    bf16: bool
+
+    @classmethod
+    def of(cls, config: RunConfig, device: torch.device, *, packable: bool) -> "Forward":
+        """0 tokens means what suits the device: attention grows with the square of a pack."""
+        usual = 1024 if device.type == "cpu" else 8192
+        return cls(
+            packed=config.packing and packable,
+            max_tokens=config.max_tokens_per_forward or usual,
+            bf16=config.bf16,
+        )
+
+
+def batch_size(config: RunConfig, processes: int) -> int:
+    """Examples in one update, over all processes."""
+    return config.per_device_train_batch_size * config.gradient_accumulation_steps * processes
+
+
+class Sampler:
+    """Which examples belong to which update; a pure function of seed and step, so it resumes."""
+
+    def __init__(
+        self, lengths: Sequence[int], *, batch: int, seed: int, shuffle: bool, group: bool
+    ) -> None:
+        self.lengths, self.batch_size = lengths, batch
+        self.seed, self.shuffle, self.group = seed, shuffle, group
+        self.steps_per_epoch = -(-len(lengths) // batch)
+        self._epoch, self._batches = -1, list[list[int]]()
+
+    def batch(self, step: int) -> list[int]:
+        """Indices of the examples of update `step`, counted from 0."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        if epoch != self._epoch:
+            self._epoch, self._batches = epoch, self._order(epoch)
+        return self._batches[place]
+
+    def visited(self, steps: int) -> list[int]:
+        """Every index that the first `steps` updates use, in order."""
+        if steps >= self.steps_per_epoch:
+            return list(range(len(self.lengths)))
+        return sorted({i for step in range(steps) for i in self.batch(step)})
+
+    def state(self, step: int) -> dict[str, int]:
+        """Where a run stands in its data; the order follows from it."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        return {"step": step, "seed": self.seed, "epoch": epoch, "place": place}
+
+    def _order(self, epoch: int) -> list[list[int]]:
+        count, size = len(self.lengths), self.batch_size
+        if not self.shuffle:
+            return [list(range(i, min(i + size, count))) for i in range(0, count, size)]
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+        order: list[int] = torch.randperm(count, generator=generator).tolist()
+        if self.group:  # sort inside stretches of 16 batches: near equal lengths, still mixed
+            span = 16 * size
+            stretches = (order[i : i + span] for i in range(0, count, span))
+            order = [i for part in stretches for i in sorted(part, key=self.lengths.__getitem__)]
+        batches = [order[i : i + size] for i in range(0, count, size)]
+        if self.group:
+            mixed = torch.randperm(len(batches), generator=generator).tolist()
+            batches = [batches[i] for i in mixed]
+        return batches
+
+
+def pieces(examples: Sequence[Example], forward: Forward) -> Iterator[list[int]]:
+    """Split a batch into groups for one forward pass each, longest first: indices.
+
+    A group holds at most `max_tokens` tokens (as laid out) unless a single example is longer.
+    """
+    order = sorted(range(len(examples)), key=lambda i: (-examples[i].length, i))
+    group: list[int] = []
+    used = 0
+    for i in order:
+        # padded, the first of the group is the longest and sets the width
+        width = examples[group[0]].length if group else examples[i].length
+        size = examples[i].size if forward.packed else width * len(examples[i].responses)
+        if group and used + size > forward.max_tokens:
+            yield group
+            group, used = [], 0
+            if not forward.packed:
+                size = examples[i].length * len(examples[i].responses)
+        group.append(i)
+        used += size
+    if group:
+        yield group
