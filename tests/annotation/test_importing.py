@@ -3,11 +3,13 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import event
 
 from app.annotation import service
 from app.annotation.models import Annotation
 from app.annotation.schemas import ImportedJudgement
 from app.db import database_now
+from app.errors import Invalid
 from app.projects.models import Membership, Standing
 from app.tasks.models import Assignment, AssignmentState
 from tests.factories import make_task
@@ -116,6 +118,24 @@ def test_another_judgement_by_the_same_person_is_a_repeat(session, project, reco
         (True, False),
     ]
     assert (task.counted, task.wanted) == (1, 1)
+
+
+def test_more_judgements_of_a_task_than_can_be_counted_are_refused(
+    session, project, record, monkeypatch
+):
+    monkeypatch.setattr("app.annotation.service.importing.MOST", 3)
+    task = make_task(session, project)
+    record(*(ImportedJudgement(task.id, f"w{number}", [1, 2]) for number in range(3)))
+    with pytest.raises(Invalid, match="more than 3 judgements that count"):
+        record(ImportedJudgement(task.id, "one more", [1, 2]))
+
+
+def test_many_new_people_come_in_with_few_statements(session, project, record, connection):
+    task = make_task(session, project)
+    statements = []
+    event.listen(connection, "before_cursor_execute", lambda *given: statements.append(given[2]))
+    record(*(ImportedJudgement(task.id, f"w{number}", [1, 2]) for number in range(300)))
+    assert sum("INSERT" in each for each in statements) < 10
 
 
 def test_gold_is_scored_and_never_counted(session, project, record):

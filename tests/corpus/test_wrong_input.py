@@ -78,7 +78,15 @@ def deep(levels):
         (TRL | {"margin": "big"}, "“margin” must be a number, not a text"),
         ({"chosen": "Yes!", "rejected": "No."}, "there is no prompt. Add it as “prompt”"),
         ({"prompt": ["x"]}, "message 1 of “prompt” must be an object"),
+        (
+            pair(annotations=[{"annotator": f"T{n}", "ranks": [1, 2]} for n in range(1001)]),
+            "has 1,001 annotations, and 1,000 are allowed. Put the others on lines of their own",
+        ),
         ('{"prompt": "x", "responses": ["a", "b"', "cut off before its end"),
+        ('{"prompt": "x', "cut off before its end"),
+        ('{"prompt": "x"}{"prompt": "y"}', "Extra data at character 16. Put each object on a line"),
+        ('{"prompt": "x", "prompt": "y"}', "The key “prompt” stands twice in one object"),
+        ('{"prompt": "x", "meta": [{"a": 1, "a": 1}]}', "The key “a” stands twice"),
         ('{"prompt": "x" "responses": ["a", "b"]}', "This is not JSON: Expecting ',' delimiter"),
         ('{"prompt": "x", "responses": ["a", "b"], "score": NaN}', "NaN is no JSON value"),
         ('{"prompt": "x", "responses": ["a", "b"], "score": 1e999}', "infinite or not a number"),
@@ -86,7 +94,8 @@ def deep(levels):
         ('{"prompt": "x", "responses": ["a", "b"], "n": ' + deep(100) + "}", "more than 64 levels"),
         ('{"prompt": "x", "responses": ["a", "b"], "n": ' + deep(100_000) + "}", "far too deep"),
         ('["a", "b"]', "must be one JSON object {…}, and this one is a list"),
-        ("just some words", "This is not JSON"),
+        ("just some words", "This is not JSON: each line must be one JSON object"),
+        ("prompt;chosen;rejected", "must name its columns in small letters, with commas between"),
     ],
 )
 def test_a_bad_line_is_told_in_a_sentence(row, says):
@@ -215,6 +224,9 @@ def test_a_file_of_too_many_lines_is_refused_blank_ones_too():
     [
         (b"", "The file is empty"),
         (b"\n\n  \n", "The file has no rows"),
+        (b'{"prompt": "x"}\r{"prompt": "y"}\r', "The lines end as on old Macs"),
+        (b"prompt,chosen,rejected\rHi,a,b\r", "The lines end as on old Macs"),
+        (gzip.compress(b'{"prompt": "x"}\n') + b"more", "damaged or ends too early. Compress"),
         (b"\x00\x01\x02\x03" * 100, "This is a binary file, not text"),
         (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "This is a binary file, not text"),
         (b"PK\x03\x04rest", "a zip archive; unpack it"),
@@ -260,6 +272,61 @@ def test_a_parquet_file_with_too_many_columns_is_refused(tmp_path):
     pq.write_table(table, sink)
     with pytest.raises(BadFile, match="201 columns; 200 are allowed"):
         read(sink.getvalue())
+
+
+def parquet(columns):
+    sink = io.BytesIO()
+    pq.write_table(pa.table(columns), sink, compression="zstd")
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_parquet_text_that_is_stored_once_and_meant_often_takes_little_memory(nested):
+    text = "x" * 900_000
+    cells = pa.array([text] * 1000).dictionary_encode()
+    file = parquet(
+        {"prompt": cells if not nested else [[{"role": "user", "content": text}]] * 1000}
+    )
+    assert len(file) < 10**6
+    rows = 0
+
+    def work():
+        nonlocal rows
+        for row in read_file(io.BytesIO(file), format="auto", limits=LIMITS):
+            assert row.task is not None, row.problem
+            assert len(row.task.messages[0]["content"]) == 900_000
+            rows += 1
+
+    assert peak_while(work) < 20 * 10**6
+    assert rows == 1000
+
+
+def test_a_parquet_row_that_is_too_long_is_refused_alone():
+    rows = read(parquet({"prompt": ["x", "y" * 1_100_000, "z"]}))
+    assert [row.problem is None for row in rows] == [True, False, True]
+    assert "Line 2 is longer than 1 MB" in rows[1].problem
+
+
+def test_a_parquet_file_that_unpacks_to_too_much_is_refused():
+    file = parquet({"prompt": ["x" * 100_000] * 100})
+    with pytest.raises(BadFile, match="unpacks to more than 2 MB"):
+        read(file, limits=Limits(2 * 10**6, 10**6, 10**6))
+
+
+def test_rows_say_how_large_they_are_metadata_too():
+    """An import writes when its rows are large enough, whatever makes them so."""
+    (row,) = read(json.dumps(pair(further={"text": "x" * 5000})))
+    assert row.size > 5000
+    (row,) = read(parquet({"prompt": ["x"], "further": ["x" * 5000]}))
+    assert row.size > 5000
+    (row,) = read("prompt,further\nx," + "x" * 5000)
+    assert row.size > 5000
+
+
+def test_a_line_with_responses_among_prompts_is_refused_unless_the_format_is_named():
+    lines = "\n".join([json.dumps({"prompt": "x"}), json.dumps(pair())])
+    assert "the first line was a prompt alone" in read(lines)[1].problem
+    assert read(lines, format="prompts")[1].task.meta == {"responses": ["4", "5"]}
 
 
 def test_no_more_than_a_thousand_bad_lines_are_kept_but_all_are_counted(session, project, tmp_path):

@@ -1,7 +1,8 @@
 """How people come in and go: set-up link, invitations, disabling."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
@@ -11,6 +12,7 @@ from app.accounts.models import LinkKind, LoginSession, OneTimeLink, Role, User,
 from app.accounts.service.audit_log import audit
 from app.accounts.service.passwords import hash_password, require_good_password
 from app.config import settings
+from app.db import bulk_insert
 from app.errors import Conflict, Forbidden, NotFound, found
 
 
@@ -33,12 +35,14 @@ def create_user(
     return user
 
 
-def imported_user(session: Session, *, name: str, kind: UserKind = UserKind.IMPORTED) -> User:
-    """Somebody who only carries judgements: no address, no sign-in."""
-    user = User(kind=kind, name=name, role=Role.ANNOTATOR)
-    session.add(user)
-    session.flush()  # memberships refer to it
-    return user
+def imported_users(session: Session, *, names: Collection[str]) -> dict[str, UUID]:
+    """New people who only carry judgements, by name: no address, no sign-in."""
+    ids = {name: uuid4() for name in sorted(names)}
+    if ids:
+        about = {"kind": UserKind.IMPORTED, "role": Role.ANNOTATOR}
+        rows = [{"id": user_id, "name": name} | about for name, user_id in ids.items()]
+        session.execute(bulk_insert(User, rows))
+    return ids
 
 
 def setup_link(session: Session, *, now: datetime) -> str | None:

@@ -17,12 +17,15 @@ from app.annotation.models import Annotation
 from app.annotation.schemas import ImportedJudgement, Recorded
 from app.annotation.service.gold import passes, restand
 from app.db import JsonObject, among, bulk_insert
+from app.errors import Invalid
 from app.projects.models import Project
 from app.projects.service import imported_members
 from app.tasks import queries as task_queries
 from app.tasks import service as tasks
 from app.tasks.models import Assignment, AssignmentState, Task, TaskKind
 from app.tasks.schemas import Gold
+
+MOST = 32_000  # judgements that count of one task; the counters are small integers
 
 
 @dataclass(slots=True)
@@ -83,7 +86,7 @@ def _sorted_out(
     members = imported_members(
         session, project=project, names={each.annotator for each in judgements}
     )
-    kinds, keys = _tasks(session, task_ids={each.task_id for each in judgements})
+    kinds, keys, taken = _tasks(session, task_ids={each.task_id for each in judgements})
     given = [(each.task_id, members[each.annotator]) for each in judgements]
     known = _known(session, pairs=given)
     batch = Batch()
@@ -102,6 +105,11 @@ def _sorted_out(
             row["gold_passed"] = passes(keys[task_id], row["ranks"])
             batch.golden.add(user_id)
         batch.counted[task_id] += row["counted"]
+        if taken[task_id] + batch.counted[task_id] > MOST:
+            raise Invalid(
+                f"A task would have more than {MOST:,} judgements that count. Do all these lines "
+                "have the same prompt and responses by mistake? Otherwise keep fewer of them."
+            )
         batch.annotations.append(row)
         batch.assignments.append(_assignment(row))
         before.add(row["body_hash"])
@@ -110,19 +118,18 @@ def _sorted_out(
 
 def _tasks(
     session: Session, *, task_ids: set[UUID]
-) -> tuple[Mapping[UUID, TaskKind], Mapping[UUID, Gold]]:
-    """Kind and gold key in force of each task; their rows are held, so that both stay."""
-    kinds = {
-        row.id: row.kind
-        for row in session.execute(
-            select(Task.id, Task.kind)
-            .where(among(Task.id, task_ids))
-            .order_by(Task.identity)
-            .with_for_update(key_share=True)
-        )
-    }
+) -> tuple[Mapping[UUID, TaskKind], Mapping[UUID, Gold], Mapping[UUID, int]]:
+    """Kind, gold key in force and places taken of each task; held, so that they stay."""
+    rows = session.execute(
+        select(Task.id, Task.kind, (Task.leased + Task.counted).label("taken"))
+        .where(among(Task.id, task_ids))
+        .order_by(Task.identity)
+        .with_for_update(key_share=True)
+    ).all()
+    kinds = {row.id: row.kind for row in rows}
     golden = [task_id for task_id, kind in kinds.items() if kind is TaskKind.GOLD]
-    return kinds, task_queries.gold_keys(session, task_ids=golden)
+    keys = task_queries.gold_keys(session, task_ids=golden)
+    return kinds, keys, {row.id: row.taken for row in rows}
 
 
 def _known(

@@ -25,7 +25,7 @@ OTHER_MAGIC = {
     b"%PDF": "a PDF document",
 }
 DAMAGED = (
-    "The gzip file is damaged or ends too early, after line {line}. Compress and upload it again."
+    "The gzip file is damaged or ends too early{after}. Compress the original again and upload it."
 )
 BOM = b"\xef\xbb\xbf"
 PIECE = 1 << 20
@@ -51,6 +51,7 @@ class Line:
     number: int
     row: dict[str, Any] | None = None
     problem: str | None = None
+    size: int = 0  # bytes or characters
 
 
 def unpacked(stream: IO[bytes]) -> IO[bytes]:
@@ -73,7 +74,7 @@ def peeked(stream: IO[bytes]) -> bytes:
         head = stream.read(4096)
         stream.seek(0)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise BadFile(DAMAGED.format(line=0)) from error
+        raise BadFile(DAMAGED.format(after="")) from error
     return head
 
 
@@ -91,7 +92,8 @@ def raw_lines(stream: IO[bytes], limits: Limits) -> Iterator[tuple[int, bytes | 
             if is_too_long:
                 size += _skip_rest(stream, limits, line=number + 1)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise BadFile(DAMAGED.format(line=number), line=number + 1) from error
+            after = f", after line {number:,}" if number else ""
+            raise BadFile(DAMAGED.format(after=after), line=number + 1) from error
         if not line:
             return
         number, total = number + 1, total + size
@@ -102,11 +104,7 @@ def raw_lines(stream: IO[bytes], limits: Limits) -> Iterator[tuple[int, bytes | 
                 line=number,
             )
         if total > limits.file_bytes:
-            raise BadFile(
-                f"The file unpacks to more than {limits.file_bytes // 10**6:,} MB. Split it, or "
-                "raise TOUCHSTONE_MAX_IMPORT_MB.",
-                line=number,
-            )
+            raise BadFile(unpacks_to_too_much(limits), line=number)
         if number == 1:
             line = line.removeprefix(BOM)
         yield number, None if is_too_long else line.rstrip(b"\r\n")
@@ -128,6 +126,13 @@ def _skip_rest(stream: IO[bytes], limits: Limits, *, line: int) -> int:
     return skipped
 
 
+def unpacks_to_too_much(limits: Limits) -> str:
+    return (
+        f"The file unpacks to more than {limits.file_bytes // 10**6:,} MB. Split it, or raise "
+        "TOUCHSTONE_MAX_IMPORT_MB."
+    )
+
+
 def too_long(line: int, limits: Limits) -> str:
     return (
         f"Line {line} is longer than {limits.line_bytes // 10**6:,} MB. Each row must be one line; "
@@ -142,7 +147,7 @@ def json_lines(stream: IO[bytes], limits: Limits) -> Iterator[Line]:
             yield Line(number, problem=too_long(number, limits))
         elif line and not line.isspace():
             try:
-                yield Line(number, row=parsed(line))
+                yield Line(number, row=parsed(line), size=len(line))
             except BadLine as error:
                 yield Line(number, problem=str(error))
 
@@ -150,7 +155,7 @@ def json_lines(stream: IO[bytes], limits: Limits) -> Iterator[Line]:
 def parsed(line: bytes | str) -> dict[str, Any]:
     """One JSON object that the database can keep."""
     try:
-        value = json.loads(line, parse_constant=_refuse_constant)
+        value = json.loads(line, parse_constant=_refuse_constant, object_pairs_hook=_once_each)
     except UnicodeDecodeError as error:
         raise BadLine(
             f"This is not UTF-8 (byte {error.start + 1} of the line); save the file as UTF-8."
@@ -172,14 +177,34 @@ def parsed(line: bytes | str) -> dict[str, Any]:
     return value
 
 
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object; one that has a key twice would lose the first of them."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise BadLine(f"The key “{twice[:80]}” stands twice in one object; keep one of them.")
+    return made
+
+
 def _refuse_constant(name: str) -> NoReturn:
     raise BadLine(f"{name} is no JSON value; use a number or null.")
 
 
 def _not_json(line: bytes | str, error: json.JSONDecodeError) -> str:
-    if error.pos >= len(line.strip()) - 1:
+    is_open = error.msg.startswith("Unterminated string")
+    if is_open or error.pos >= len(line.strip()) - 1:
         return "The JSON object is cut off before its end; is the line complete?"
-    return f"This is not JSON: {error.msg} at character {error.pos + 1}."
+    if line.lstrip()[:1] not in {b"{", b"[", "{", "["}:
+        return (
+            "This is not JSON: each line must be one JSON object {…}. The first line of a CSV "
+            "file must name its columns in small letters, with commas between them."
+        )
+    reason = error.msg.removesuffix(" at")
+    more = ""
+    if error.msg == "Extra data":
+        more = " Put each object on a line of its own."
+    return f"This is not JSON: {reason} at character {error.pos + 1}.{more}"
 
 
 def csv_lines(stream: IO[bytes], limits: Limits) -> Iterator[Line]:
@@ -229,7 +254,7 @@ def _csv_line(number: int, header: list[str], cells: list[str]) -> Line:
         check_json(row)
     except BadLine as error:
         return Line(number, problem=str(error))
-    return Line(number, row=row)
+    return Line(number, row=row, size=sum(map(len, cells)))
 
 
 def _cell(name: str, cell: str) -> Any:
@@ -247,6 +272,8 @@ def _cell(name: str, cell: str) -> Any:
     if not is_json:
         return cell
     try:
-        return json.loads(cell, parse_constant=_refuse_constant)
+        return json.loads(cell, parse_constant=_refuse_constant, object_pairs_hook=_once_each)
     except (json.JSONDecodeError, RecursionError) as error:
-        raise BadLine(f"The cell of “{name}” must hold JSON: {error}.") from error
+        raise BadLine(
+            f'The cell of “{name}” must hold JSON, such as ["a", "b"]: {error}.'
+        ) from error

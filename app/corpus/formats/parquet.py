@@ -7,9 +7,10 @@ from decimal import Decimal
 from typing import IO, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from app.corpus.formats.lines import Limits, Line
+from app.corpus.formats.lines import Limits, Line, too_long, unpacks_to_too_much
 from app.corpus.formats.rows import BadFile, BadLine
 from app.corpus.formats.values import check_json
 
@@ -17,7 +18,8 @@ MAGIC = b"PAR1"
 MAX_FOOTER = 16 << 20
 MAX_COLUMNS = 200
 MAX_ROW_GROUP = 1 << 30  # bytes unpacked: one group is read at a time
-BATCH = 500
+BATCH = 500  # rows …
+BATCH_BYTES = 32 << 20  # … or so many bytes, whichever is fewer
 
 
 def is_parquet(head: bytes) -> bool:
@@ -28,16 +30,69 @@ def parquet_lines(stream: IO[bytes], limits: Limits) -> Iterator[Line]:
     """Rows of a Parquet file; absent values are left out."""
     _check_footer(stream)
     try:
-        file = pq.ParquetFile(stream, memory_map=False)
-        _check_size(file.metadata, limits)
-        number = 0
-        for batch in file.iter_batches(batch_size=BATCH, use_threads=False):
-            for row in batch.to_pylist():
-                number += 1
-                yield _line(number, row)
+        metadata = pq.read_metadata(stream)
+        _check_size(metadata, limits)
+        stream.seek(0)
+        file = pq.ParquetFile(stream, read_dictionary=_texts(metadata))
+        number, total = 0, 0
+        for batch in file.iter_batches(batch_size=_rows_at_once(metadata), use_threads=False):
+            for piece in _pieces(batch, limits.line_bytes):
+                size = _unpacked_size(piece)
+                total += size
+                if total > limits.file_bytes:
+                    raise BadFile(unpacks_to_too_much(limits), line=number + 1)
+                if size > limits.line_bytes:
+                    number += 1
+                    yield Line(number, problem=too_long(number, limits))
+                    continue
+                for row in piece.to_pylist():
+                    number += 1
+                    yield _line(number, row, size=size // piece.num_rows)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        reason = str(error).split("\n", maxsplit=1)[0][:200]
-        raise BadFile(f"The Parquet file cannot be read: {reason}") from error
+        reason = str(error).split("\n", maxsplit=1)[0][:200].rstrip(".")
+        raise BadFile(
+            f"The Parquet file cannot be read: {reason}. Write it again and upload it anew."
+        ) from error
+
+
+def _texts(metadata: Any) -> list[str]:
+    """The columns of texts, which are read as a dictionary and places in it.
+
+    A text that stands in the file once and is meant a thousand times stays one in memory.
+    """
+    columns = [metadata.schema.column(n) for n in range(metadata.num_columns)]
+    return [each.path for each in columns if each.logical_type.type in {"STRING", "JSON"}]
+
+
+def _rows_at_once(metadata: Any) -> int:
+    """Fewer than usual where rows are long."""
+    groups = [metadata.row_group(n) for n in range(metadata.num_row_groups)]
+    longest = max((each.total_byte_size // max(each.num_rows, 1) for each in groups), default=0)
+    return max(1, min(BATCH, BATCH_BYTES // max(longest, 1)))
+
+
+def _pieces(batch: pa.RecordBatch, most: int) -> Iterator[pa.RecordBatch]:
+    """The batch in pieces of at most so many bytes; a longer row alone."""
+    if batch.num_rows <= 1 or _unpacked_size(batch) <= most:
+        yield batch
+        return
+    half = batch.num_rows // 2
+    yield from _pieces(batch.slice(0, half), most)
+    yield from _pieces(batch.slice(half), most)
+
+
+def _unpacked_size(values: Any) -> int:
+    """Bytes of a batch or array once every text stands where it is meant."""
+    if isinstance(values, pa.RecordBatch):
+        return sum(_unpacked_size(column) for column in values.columns)
+    if isinstance(values, pa.DictionaryArray):
+        lengths = pc.binary_length(values.dictionary).take(values.indices)
+        return int(pc.sum(lengths.cast(pa.int64())).as_py() or 0)
+    if isinstance(values, pa.StructArray):
+        return sum(_unpacked_size(field) for field in values.flatten())
+    if isinstance(values, pa.ListArray | pa.LargeListArray | pa.FixedSizeListArray):
+        return _unpacked_size(values.flatten())
+    return int(values.nbytes)
 
 
 def _check_footer(stream: IO[bytes]) -> None:
@@ -65,21 +120,18 @@ def _check_size(metadata: Any, limits: Limits) -> None:
         )
     groups = [metadata.row_group(n).total_byte_size for n in range(metadata.num_row_groups)]
     if sum(groups) > limits.file_bytes:
-        raise BadFile(
-            f"The file unpacks to more than {limits.file_bytes // 10**6:,} MB. Split it, or raise "
-            "TOUCHSTONE_MAX_IMPORT_MB."
-        )
+        raise BadFile(unpacks_to_too_much(limits))
     if groups and max(groups) > MAX_ROW_GROUP:
         raise BadFile("A row group unpacks to more than 1 GB. Write the file in smaller groups.")
 
 
-def _line(number: int, row: dict[str, Any]) -> Line:
+def _line(number: int, row: dict[str, Any], *, size: int) -> Line:
     try:
         plain = {key: _plain(value, where=key) for key, value in row.items() if value is not None}
         check_json(plain)
     except BadLine as error:
         return Line(number, problem=str(error))
-    return Line(number, row=plain)
+    return Line(number, row=plain, size=size)
 
 
 def _plain(value: Any, *, where: str) -> Any:

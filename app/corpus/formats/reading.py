@@ -19,6 +19,10 @@ FORMATS: dict[str, Parser] = {
     "trl": parse_trl,
     "prompts": parse_prompt,
 }
+NOT_A_PROMPT = (
+    "This line has responses, and the first line was a prompt alone. Put them in files of their "
+    "own, or name the format: touchstone, or prompts to keep the responses as metadata."
+)
 CONTAINERS = ("csv", "parquet")  # how rows are written, not what they say: detected as well
 
 
@@ -30,6 +34,7 @@ class Read:
     format: str | None = None
     task: ImportedTask | None = None
     problem: str | None = None
+    size: int = 0  # of the row in the file, in bytes or characters
 
 
 def read_file(stream: IO[bytes], *, format: str, limits: Limits) -> Iterator[Read]:  # noqa: A002
@@ -37,7 +42,8 @@ def read_file(stream: IO[bytes], *, format: str, limits: Limits) -> Iterator[Rea
 
     Refused rows come as problems; `BadFile` is raised where reading cannot go on.
     """
-    name = None if format in {"auto", *CONTAINERS} else format
+    is_asked = format not in {"auto", *CONTAINERS}
+    name = format if is_asked else None
     count = 0
     for line in _rows(stream, limits, is_csv=format == "csv"):
         count += 1
@@ -48,8 +54,12 @@ def read_file(stream: IO[bytes], *, format: str, limits: Limits) -> Iterator[Rea
             name = detected(line.row)
             if name is None:
                 raise BadFile(_not_recognised(line.row), line=line.number)
+        if name == "prompts" and not is_asked and "responses" in line.row:
+            yield Read(line.number, format=name, problem=NOT_A_PROMPT)
+            continue
         try:
-            yield Read(line.number, format=name, task=FORMATS[name](line.row))
+            task = FORMATS[name](line.row)
+            yield Read(line.number, format=name, task=task, size=line.size)
         except BadLine as error:
             yield Read(line.number, format=name, problem=str(error))
     if not count:
@@ -95,6 +105,11 @@ def _rows(stream: IO[bytes], limits: Limits, *, is_csv: bool) -> Iterator[Line]:
     start = peeked(text).removeprefix(BOM).lstrip()
     if b"\0" in start and not start.startswith(b"{"):
         raise BadFile("This is a binary file, not text. Import takes JSON lines, CSV or Parquet.")
+    if b"\r" in start.rstrip(b"\r\n") and b"\n" not in start:
+        raise BadFile(
+            "The lines end as on old Macs, in CR alone. Write them anew with “tr '\\r' '\\n' < "
+            "old > new”."
+        )
     first_line = start.split(b"\n", maxsplit=1)[0].strip()
     if first_line in {b"[", b"{"}:
         raise BadFile(

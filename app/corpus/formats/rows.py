@@ -65,9 +65,3 @@ class ImportedTask:
     tags: list[str] = field(default_factory=list)
     language: str | None = None
     meta: JsonObject = field(default_factory=dict)
-
-    @property
-    def size(self) -> int:
-        """Characters of its texts, roughly."""
-        texts = sum(len(message["content"]) for message in self.messages)
-        return texts + sum(len(response.text) for response in self.responses)

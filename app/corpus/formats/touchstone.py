@@ -26,6 +26,7 @@ from app.corpus.rules import weak_order
 
 MAX_NAME = 200
 MAX_STRENGTH = 4
+MAX_ANNOTATIONS = 1000
 ABOUT = frozenset({"id", "prompt", "system", "source", "tags", "language"})
 TASK_KEYS = ABOUT | {"responses", "gold", "annotations"}
 
@@ -121,6 +122,11 @@ def _annotations(value: Any, *, responses: int) -> list[ImportedAnnotation]:
         return []
     if not isinstance(value, list):
         raise BadLine(f"“annotations” must be a list, not {kind(value)}.")
+    if len(value) > MAX_ANNOTATIONS:
+        raise BadLine(
+            f"This line has {len(value):,} annotations, and {MAX_ANNOTATIONS:,} are allowed. Put "
+            "the others on lines of their own, with the same prompt and responses."
+        )
     return [
         _annotation(item, where=f"annotation {number}", responses=responses)
         for number, item in enumerate(value, 1)

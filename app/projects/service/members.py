@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 
 from app.accounts.models import Role, User
 from app.accounts.queries import user_by_email
-from app.accounts.service import audit, imported_user
+from app.accounts.service import audit, imported_users
+from app.db import among, bulk_insert
 from app.errors import Conflict, Invalid, NotFound, found
 from app.projects import queries
 from app.projects.models import Membership, Project
@@ -166,19 +167,17 @@ def imported_members(
 ) -> dict[str, UUID]:
     """The people behind names in imported data, by name; those who are new come in here."""
     known = select(Membership.imported_name, Membership.user_id).where(
-        Membership.project_id == project.id, Membership.imported_name.in_(names)
+        Membership.project_id == project.id, among(Membership.imported_name, names)
     )
     members = {str(name): user_id for name, user_id in session.execute(known)}
-    for name in sorted(set(names) - members.keys()):
-        user = imported_user(session, name=name)
-        members[name] = user.id
-        session.add(
-            Membership(
-                project_id=project.id, user_id=user.id, role=Role.ANNOTATOR, imported_name=name
-            )
-        )
-    session.flush()  # judgements refer to them
-    return members
+    new = imported_users(session, names=set(names) - members.keys())
+    if new:
+        about = {"project_id": project.id, "role": Role.ANNOTATOR}
+        rows = [
+            {"user_id": user_id, "imported_name": name} | about for name, user_id in new.items()
+        ]
+        session.execute(bulk_insert(Membership, rows))
+    return members | new
 
 
 def _refuse_without_admin(session: Session, *, project: Project, leaving: User) -> None:

@@ -39,7 +39,7 @@ from app.worker.imports.writing import write_batch
 log = structlog.get_logger(__name__)
 
 BATCH = 1000  # rows written at once …
-BATCH_SIZE = 8_000_000  # … or so many characters of text, whichever comes first
+BATCH_SIZE = 4_000_000  # … or so many bytes of the file, whichever comes first
 PROGRESS_EVERY = 0.5  # seconds
 IMPORT_LOCK = 7_204_010  # with the project: one import of it at a time, so none waits in a circle
 KEPT_ERROR = 500  # characters of a line's message
@@ -258,7 +258,7 @@ def _write_all(
             tally.reject(read.line, read.problem)
         elif read.task is not None and (lease.skip_bad_lines or not tally.rejected):
             batch.append(read.task)
-            size += read.task.size
+            size += read.size
         if len(batch) == BATCH or size > BATCH_SIZE:
             _write(session, batch, tally, lease=lease, project=project, by=by)
             batch, size = [], 0
