@@ -119,6 +119,24 @@ def test_hh_transcripts_that_part_early_keep_the_turns_that_follow():
     assert longer.meta == {"messages": [assistant("Yes?"), user("Go."), assistant("Ok.")]}
 
 
+@pytest.mark.parametrize("begin", ["Human:", "\n\nHuman:", " \n\nHuman:", "\r\n\r\nHuman:"])
+def test_hh_transcripts_may_have_lost_or_changed_their_blank_lines(begin):
+    blank = "\r\n\r\n" if "\r" in begin else "\n\n"
+    head = f"{begin} Hi{blank}Assistant:"
+    (task,) = tasks({"chosen": f"{head} Yes.", "rejected": f"{head} No."})
+    assert task.messages == [user("Hi")]
+    assert [response.text for response in task.responses] == ["Yes.", "No."]
+    assert task.annotations[0].annotator == "dataset:hh-rlhf"
+
+
+def test_a_transcript_that_begins_with_no_turn_is_refused_and_not_taken_for_a_text():
+    """As one of another format its markers would end up in the prompt."""
+    head = "Hi\n\nAssistant:"
+    line = json.dumps({"chosen": f"{head} Yes.", "rejected": f"{head} No."}).encode()
+    (row,) = read_file(io.BytesIO(line), format="auto", limits=LIMITS)
+    assert "“chosen” does not begin with a turn" in row.problem
+
+
 def test_an_empty_reply_in_a_published_pair_is_a_reply():
     head = "\n\nHuman: Hi\n\nAssistant:"
     (task,) = tasks({"chosen": f"{head} Hello.", "rejected": head})

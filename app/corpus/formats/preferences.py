@@ -29,14 +29,16 @@ from app.corpus.formats.values import (
     text_of,
 )
 
-TURN = re.compile(r"\n\n(Human|Assistant):")
+TURN = re.compile(r"\r?\n\r?\n(Human|Assistant):")
+FIRST = re.compile(r"\s*(?=(Human|Assistant):)")  # blank lines before the first turn may be gone
 ROLE = {"Human": "user", "Assistant": "assistant"}
 PAIR_KEYS = frozenset({"id", "chosen", "rejected", "source", "tags", "language"})
 TRL_KEYS = PAIR_KEYS | {"prompt", "system", "score_chosen", "score_rejected"}
 
 
 def is_transcript(text: Any) -> bool:
-    return isinstance(text, str) and text.startswith("\n\nHuman:")
+    """A text with turns; one that begins oddly is still no text of another format."""
+    return isinstance(text, str) and TURN.search(text) is not None
 
 
 def parse_hh(row: Mapping[str, Any]) -> ImportedTask:
@@ -57,7 +59,7 @@ def parse_hh(row: Mapping[str, Any]) -> ImportedTask:
 def _turns(text: Any, *, key: str) -> list[Message]:
     if not isinstance(text, str):
         raise BadLine(f"“{key}” must be a transcript, which is a text, not {kind(text)}.")
-    opening, *parts = TURN.split(text)
+    opening, *parts = TURN.split(FIRST.sub("\n\n", text, count=1) if FIRST.match(text) else text)
     if opening.strip() or not parts:
         raise BadLine(
             f"“{key}” does not begin with a turn: every turn opens with a blank line and "
