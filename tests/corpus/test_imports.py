@@ -2,6 +2,7 @@
 
 import threading
 import time
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import func, select, text, update
@@ -215,6 +216,25 @@ def test_bulk_insert_brings_every_type_over_as_it_is(session, project):
         assert kept[row["id"]].tags == row["tags"]
         assert kept[row["id"]].content_hash == row["content_hash"]
         assert kept[row["id"]].meta == {}
+
+
+def test_bulk_insert_keeps_what_only_python_takes_for_the_same(session, project):
+    metas = [{"a": 1}, {"a": True}, {"a": 1.0}]
+    rows = [
+        {
+            "id": uuid4(),
+            "project_id": project.id,
+            "content_hash": repr(meta).encode(),
+            "messages": [],
+            "source": None,
+            "meta": meta,
+        }
+        for meta in metas
+    ]
+    session.execute(bulk_insert(Prompt, rows))
+    for row in rows:
+        kept = session.get_one(Prompt, row["id"])
+        assert (kept.source, repr(kept.meta)) == (None, repr(row["meta"]))
 
 
 # -- the life of the row, with real connections ------------------------------------------------

@@ -244,7 +244,7 @@ def test_a_file_of_too_many_lines_is_refused_blank_ones_too():
         (b"PAR1 and then nothing of it", "Parquet file ends too early"),
         (b"PAR1" + b"x" * 50 + b"\xff\xff\xff\xffPAR1", "too many columns or groups"),
         (b"PAR1" + b"x" * 50 + b"\x20\x00\x00\x00PAR1", "The Parquet file cannot be read"),
-        (b'prompt,chosen,rejected\n"never closed,a,b\nx,y,z\n', "CSV is broken at line"),
+        (b'prompt,chosen,rejected\n"never closed,a,b\nx,y,z\n', "in the row that begins at line 2"),
         (b"prompt,prompt\na,b\n", "names a column twice"),
         (b"prompt,chosen,rejected\ncaf\xe9,a,b\n", "Line 2 is not UTF-8"),
     ],

@@ -211,16 +211,20 @@ def csv_lines(stream: IO[bytes], limits: Limits) -> Iterator[Line]:
     """Rows of a CSV file with a header; a row may span lines, and has the number of its last."""
     csv.field_size_limit(limits.line_bytes)
     reader = csv.reader(_decoded(stream, limits), strict=True)
+    last = 0  # line of the last whole row
     try:
         header = [name.strip() for name in next(reader, [])]
         if len(set(header)) < len(header):
             raise BadFile("The CSV header names a column twice.", line=1)
+        last = reader.line_num
         for cells in reader:
+            last = reader.line_num
             if cells:
                 yield _csv_line(reader.line_num, header, cells)
     except csv.Error as error:
         raise BadFile(
-            f"The CSV is broken at line {reader.line_num}: {error}. Check its quotation marks.",
+            f"The CSV is broken at line {reader.line_num}, in the row that begins at line "
+            f"{last + 1}: {error}. Check the quotation marks of that row.",
             line=reader.line_num,
         ) from error
 
