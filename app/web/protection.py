@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.config import settings
 from app.errors import Forbidden
+from app.web.uploads import too_large
 
 SESSION_COOKIE = "__Host-session"
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
@@ -142,7 +143,8 @@ class BodyLimit:
             if is_asked and is_upload and await run_in_threadpool(self.may_upload, headers):
                 limit += settings.max_upload_mb * 10**6
             if max(size, taken) > limit:
-                raise HTTPException(413, f"More than {limit // 10**6} MB are not taken here.")
+                said = f"More than {MOST_BYTES // 10**6} MB are not taken here."
+                raise HTTPException(413, said if limit == MOST_BYTES else too_large().detail)
             return message
 
         await self.app(scope, receive_within_limit, send)
