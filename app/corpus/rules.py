@@ -30,9 +30,9 @@ def _sha256(canonical: str) -> bytes:
 
 
 def canonical_order(responses: Sequence[bytes]) -> list[int]:
-    """Indices of the responses in canonical order, which is that of their hashes.
+    """Indices of the responses in the order of their hashes.
 
-    So it depends on nothing but their content, and tells nothing of which was preferred.
+    It depends on nothing but their content, and so tells nothing of which was preferred.
     """
     return sorted(range(len(responses)), key=responses.__getitem__)
 

@@ -28,7 +28,8 @@ class FieldOut(BaseModel):
 
     `ranking` is nominal over implied pairs (first, tie, second; no tie where the project allows
     none: AC1), `strength` and criteria are ordinal (AC2 with quadratic weights). First and second
-    are as in the `response_ids` of the annotations, in the order of their content hashes.
+    are as in the `response_ids` of the annotations: in the order of the imported line, or of their
+    content hashes where that order would tell which is better (`chosen`, `rejected`).
     """
 
     n_tasks: int

@@ -118,7 +118,27 @@ def test_a_second_judgement_of_the_same_person_is_a_repeat(session, project, tmp
     assert len(annotations(session, project)) == 2
 
 
-def test_a_gold_key_makes_a_gold_task_in_the_canonical_order(session, project, tmp_path):
+def test_first_and_second_mean_what_they_mean_in_the_file(session, project, tmp_path):
+    """Agreement comes out as somebody would compute it from the file."""
+    texts = ["delta", "alpha", "charlie", "bravo"]
+    line = {"prompt": "Pick", "responses": texts, "annotations": [judged("T1", [4, 1, 3, 2])]}
+    turned = {"prompt": "Pick", "responses": texts[::-1]}
+    turned["annotations"] = [judged("T2", [1, 2, 3, 4])]
+    brought_in(session, project, json_lines(tmp_path / "a.jsonl", [line, turned]))
+    task = session.scalars(select(Task).where(Task.project_id == project.id)).one()
+    assert responses_in_order(session, task.id) == texts
+    ranks = {tuple(each.ranks) for each in annotations(session, project)}
+    assert ranks == {(4, 1, 3, 2), (4, 3, 2, 1)}
+
+
+def test_where_the_better_one_comes_first_its_place_does_not_tell(session, project, tmp_path):
+    lines = [{"prompt": f"Q{n}", "chosen": f"yes {n}", "rejected": f"no {n}"} for n in range(24)]
+    brought_in(session, project, json_lines(tmp_path / "a.jsonl", lines))
+    places = {tuple(each.ranks) for each in annotations(session, project)}
+    assert places == {(1, 2), (2, 1)}
+
+
+def test_a_gold_key_makes_a_gold_task_in_the_order_of_its_responses(session, project, tmp_path):
     line = {"prompt": "Pick", "responses": ["bad", "good", "ugly"]}
     line["gold"] = {"prefers": [[1, 0], [1, 2]], "explanation": "It is good."}
     brought_in(session, project, json_lines(tmp_path / "a.jsonl", [line]))

@@ -197,6 +197,7 @@ def _pair(
         messages=messages,
         system=system,
         responses=responses,
+        order_tells=True,
         annotations=[ImportedAnnotation(annotator=judge, ranks=[1, 2])],
         external_id=identifier_of(row, "id"),
         source=text_of(row, "source"),

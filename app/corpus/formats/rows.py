@@ -53,11 +53,15 @@ class ImportedGold:
 
 @dataclass(frozen=True, slots=True)
 class ImportedTask:
-    """A prompt with no response (to be filled) or 2–10, and what is known about their order."""
+    """A prompt with no response (to be filled) or 2–10, and what is known about their order.
+
+    `order_tells`: the better response always comes first, as in `chosen` and `rejected`.
+    """
 
     messages: list[Message]
     system: str | None = None
     responses: list[ImportedResponse] = field(default_factory=list)
+    order_tells: bool = False
     gold: ImportedGold | None = None
     annotations: list[ImportedAnnotation] = field(default_factory=list)
     external_id: str | None = None

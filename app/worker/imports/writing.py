@@ -57,7 +57,9 @@ def _write_tasks(
     new_tasks, orders = [], []
     for task, prompt in rows:
         responses = [next(stored) for _ in task.responses]
-        order = canonical_order([response.content_hash for response in responses])
+        order = list(range(len(responses)))  # first and second mean what they mean in the file
+        if task.order_tells:
+            order = canonical_order([response.content_hash for response in responses])
         orders.append(order)
         new_tasks.append(
             NewTask(
