@@ -98,6 +98,16 @@ async def current_user(user: Visitor) -> User:
 CurrentUser = Annotated[User, Depends(current_user)]
 
 
+async def user_in_person(request: Request, user: CurrentUser) -> User:
+    """Her by her own sign-in: a key that leaked must not make further keys."""
+    if "authorization" in request.headers:
+        raise Forbidden("An API token may not do this. Sign in with a browser.")
+    return user
+
+
+UserInPerson = Annotated[User, Depends(user_in_person)]
+
+
 async def admin_user(user: CurrentUser) -> User:
     if not user.is_admin:
         raise Forbidden("Only an admin of this installation may do this.")

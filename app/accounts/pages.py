@@ -8,7 +8,7 @@ from fastapi import APIRouter, Form, Query, Request
 from starlette.responses import HTMLResponse, RedirectResponse
 
 from app.accounts import queries, service
-from app.accounts.auth import AdminUser, CurrentUser, Visitor
+from app.accounts.auth import AdminUser, CurrentUser, UserInPerson, Visitor
 from app.accounts.models import LinkKind, Role, User
 from app.accounts.schemas import (
     InvitationForm,
@@ -182,7 +182,7 @@ def account_page(
 def change_password(
     request: Request,
     session: SessionDep,
-    user: CurrentUser,
+    user: UserInPerson,
     now: Now,
     form: Annotated[PasswordForm, Form()],
 ) -> RedirectResponse:
@@ -195,7 +195,7 @@ def change_password(
 def create_token(
     request: Request,
     session: SessionDep,
-    user: CurrentUser,
+    user: UserInPerson,
     now: Now,
     form: Annotated[TokenForm, Form()],
 ) -> HTMLResponse:
@@ -209,7 +209,7 @@ def create_token(
 
 @router.post("/account/tokens/{token_id}/revoke", name="revoke_token")
 def revoke_token(
-    request: Request, session: SessionDep, user: CurrentUser, now: Now, token_id: UUID
+    request: Request, session: SessionDep, user: UserInPerson, now: Now, token_id: UUID
 ) -> RedirectResponse:
     service.revoke_token(session, user=user, token_id=token_id, now=now)
     return redirect(request, "account")

@@ -40,9 +40,9 @@ PROBLEM_REPLY: dict[str, Any] = {
 
 
 def wants_json(request: Request) -> bool:
-    return request.url.path.startswith("/api/") or "application/json" in request.headers.get(
-        "accept", ""
-    )
+    """Whether a program asks, or a person."""
+    is_for_programs = request.url.path.startswith(("/api/", "/metrics"))
+    return is_for_programs or "application/json" in request.headers.get("accept", "")
 
 
 def problem(

@@ -64,3 +64,11 @@ def test_without_a_token_the_api_says_what_to_do(client):
     assert reply.status_code == 401
     assert reply.headers["www-authenticate"] == "Bearer"
     assert "API token" in reply.json()["detail"]
+
+
+def test_a_token_makes_no_further_token(client, session, ana):
+    key = make_key(session, ana, days=1)
+    form = {"name": "for ever", "days": "3650"}
+    assert bearer(client, key).post("/account/tokens", data=form).status_code == 403
+    names = session.scalars(select(ApiToken.name).where(ApiToken.user_id == ana.id)).all()
+    assert names == ["script"]
