@@ -213,17 +213,20 @@ def train(config: RunConfig, options: argparse.Namespace, folder: Any) -> None:
     quiet()
     accelerator = start_processes(pick_device(options.device))
     folder.agree = lambda flag: any_process(accelerator, flag=flag)
-    folder.check()
-    given = (options.dataset, options.model, folder, accelerator)
-    match config:
-        case SftConfig():
-            sft.train(config, *given)
-        case RewardConfig():
-            reward.train(config, *given)
-        case DpoConfig():
-            dpo.train(config, *given)
-        case PpoConfig():
-            ppo.train(config, *given)
+    try:
+        folder.check()
+        given = (options.dataset, options.model, folder, accelerator)
+        match config:
+            case SftConfig():
+                sft.train(config, *given)
+            case RewardConfig():
+                reward.train(config, *given)
+            case DpoConfig():
+                dpo.train(config, *given)
+            case PpoConfig():
+                ppo.train(config, *given)
+    finally:
+        accelerator.end_training()  # else the process group's threads may abort a process that ends
 
 
 def chosen_settings(options: argparse.Namespace) -> dict[str, Any]:

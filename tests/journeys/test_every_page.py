@@ -23,6 +23,7 @@ from tests.runs.factories import make_checkpoint, make_run
 pytestmark = [pytest.mark.browser, pytest.mark.concurrency]
 
 WCAG = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+CONFIGS = ("preference", "hh-rlhf", "ranking", "sft")
 DESK, PHONE = 1280, 320
 WAYS = {"desk, light": (DESK, "light"), "phone, dark": (PHONE, "dark")}
 
@@ -70,7 +71,7 @@ def pages(live_server):
             "/members", "/generations/new",
             f"/imports/{import_id}",
             f"/prompts/{prompt_id}",
-            f"/snapshots/{snapshot.id}",
+            *(f"/snapshots/{snapshot.id}?config={name}" for name in CONFIGS),
             f"/runs/{run.id}",
             f"/runs/{failed.id}",
             f"/checkpoints/{checkpoint.id}",
