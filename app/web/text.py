@@ -50,6 +50,9 @@ ATTRIBUTES = {
     "mstyle": {"displaystyle", "scriptlevel"},
 }
 
+# What is wider than its place scrolls, and must do so without a mouse (WCAG 2.1.1).
+REACHED_BY_KEYS = {"table": {"tabindex": "0"}, "pre": {"tabindex": "0"}}
+
 
 def highlighted(code: str, language: str, _attributes: str) -> str:
     """Code with token classes; plain where the language is unknown or the text too long."""
@@ -117,6 +120,7 @@ def markdown(text: str) -> Markup:
         show_invisible(PARSER.render(brackets_to_dollars(text))),
         tags=TAGS,
         attributes=ATTRIBUTES,
+        set_tag_attribute_values=REACHED_BY_KEYS,
         url_schemes={"http", "https", "mailto"},
         link_rel="noopener noreferrer nofollow",
     )

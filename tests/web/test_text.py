@@ -80,3 +80,9 @@ def test_signs_that_hide_or_turn_text_are_made_visible():
 
 def test_template_syntax_stays_text():
     assert "{{7*7}}" in markdown("{{7*7}} {0.__class__}")
+
+
+def test_what_may_be_wider_than_its_place_is_reached_by_keys():
+    table = markdown("| a | b |\n|---|---|\n| 1 | 2 |")
+    assert '<table tabindex="0">' in table
+    assert '<pre tabindex="0">' in markdown("```python\nx = 1\n```")
