@@ -13,7 +13,9 @@ from uuid import uuid4
 
 import pytest
 from fastapi import FastAPI
+from psycopg.errors import InsufficientPrivilege
 from sqlalchemy import Connection, Engine, create_engine, make_url, text
+from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
@@ -63,9 +65,11 @@ def psycopg_url(url: str, database: str | None = None) -> str:
 @contextmanager
 def maintenance(server_url: str) -> Iterator[Connection]:
     engine = create_engine(psycopg_url(server_url), isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        yield connection
-    engine.dispose()
+    try:
+        with engine.connect() as connection:
+            yield connection
+    finally:
+        engine.dispose()
 
 
 @contextmanager
@@ -78,8 +82,21 @@ def fresh_database(server_url: str, template: str | None = None) -> Iterator[str
     try:
         yield name
     finally:
-        with maintenance(server_url) as connection:
-            connection.execute(text(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
+        drop_database(server_url, name)
+
+
+def drop_database(server_url: str, name: str) -> None:
+    """Drop it with all connections to it, but for those of autovacuum, which end soon."""
+    with maintenance(server_url) as connection:
+        for pause in (0.1, 0.3, 1.0, 3.0, 10.0, None):
+            try:
+                connection.execute(text(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
+            except ProgrammingError as error:
+                if pause is None or not isinstance(error.orig, InsufficientPrivilege):
+                    raise
+                time.sleep(pause)
+            else:
+                return
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import pytest
 from scipy.stats import chisquare, mannwhitneyu
 from sqlalchemy import select
 
+from app.annotation import api
 from app.db import database_now
 from app.projects.models import Membership
 from app.tasks import service as tasks
@@ -19,8 +20,9 @@ SECRETS = ["model-0", "model-1", "gpt-secret", "llama-secret", "line 7", "datase
 
 
 @pytest.fixture
-def mixed(session, project):
-    """Ordinary and gold tasks that differ in nothing but the key."""
+def mixed(session, project, monkeypatch):
+    """Ordinary and gold tasks that differ in nothing but the key; some of each come."""
+    monkeypatch.setattr(api, "CHANCE", Random(2))
     project.gold_rate = 0.5
     for number in range(12):
         fields = {"sources": ["gpt-secret", "llama-secret"], "external_id": "line 7"}
@@ -171,6 +173,6 @@ def test_gold_comes_at_no_place_in_particular(session, project, ana):
         ids[gold].append(float(assignment.id.int))
         tasks.complete(session, assignment=assignment, now=now)
     assert len(turns[True]) >= 15
-    assert mannwhitneyu(ids[True], ids[False]).pvalue > 0.001
+    assert mannwhitneyu(ids[True], ids[False]).pvalue > 1e-6  # uuid4 has no seed
     gaps = Counter(b - a for a, b in zip(turns[True], turns[True][1:], strict=False))
     assert len(gaps) >= 3  # not every n-th
