@@ -2,13 +2,14 @@
 
 import json
 import select as polling
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import Depends
 from sqlalchemy import (
     ColumnElement,
@@ -31,6 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB, Insert, insert
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Session, sessionmaker
+from starlette.concurrency import run_in_threadpool
 
 from app.config import settings
 
@@ -159,10 +161,23 @@ def refuse_dead(connection: Any, _record: Any, _proxy: Any) -> None:
         raise DisconnectionError("The database server has ended this connection.")
 
 
-def get_session() -> Iterator[Session]:
-    with SessionLocal() as session:
+async def get_session() -> AsyncIterator[Session]:
+    """Opening one asks nothing of the database and needs no thread; ending it does.
+
+    That thread is beyond the limit of threads: all others may be waiting for this session's rows.
+    """
+    session, is_good = SessionLocal(), False
+    try:
         yield session
-        session.commit()
+        is_good = True
+    finally:
+        await to_thread.run_sync(_end, session, is_good, limiter=CapacityLimiter(1))
+
+
+def _end(session: Session, is_good: bool) -> None:  # noqa: FBT001
+    with session:
+        if is_good:
+            session.commit()
 
 
 # Function scope: COMMIT happens before the reply leaves; FastAPI's default replies first. No more
@@ -191,6 +206,7 @@ def commit_halfway(session: Session) -> None:
 
 
 NOW = select(func.now())
+TOLD_NOW = "now"  # in `Session.info`: what a statement has told of the clock on its way
 
 
 def database_now(session: Session) -> datetime:
@@ -198,9 +214,20 @@ def database_now(session: Session) -> datetime:
     return session.scalars(NOW).one()
 
 
-def get_now(session: SessionDep) -> datetime:
-    return database_now(session)
+async def get_set_time() -> datetime | None:
+    """The time that tests set, with `app.dependency_overrides[get_set_time]`; else None."""
+    return None
 
 
-# Time that decides something; tests set it with `app.dependency_overrides[get_now]`.
+SetTime = Annotated[datetime | None, Depends(get_set_time)]
+
+
+async def get_now(session: SessionDep, set_time: SetTime) -> datetime:
+    if set_time is not None:
+        return set_time
+    told: datetime | None = session.info.get(TOLD_NOW)
+    return told or await run_in_threadpool(database_now, session)
+
+
+# Time that decides something: the database's clock.
 Now = Annotated[datetime, Depends(get_now)]

@@ -22,7 +22,7 @@ from starlette.testclient import TestClient
 from app.accounts import service as accounts
 from app.accounts.models import User
 from app.config import settings
-from app.db import SessionLocal, connect, database_now, get_now
+from app.db import SessionLocal, connect, database_now, get_set_time
 from app.main import create_app
 from app.projects.models import Project
 from app.schema import migrate
@@ -195,9 +195,9 @@ def app() -> FastAPI:
 @pytest.fixture
 def clock(session: Session, app: FastAPI) -> Iterator[Clock]:
     clock = Clock(database_now(session))
-    app.dependency_overrides[get_now] = lambda: clock.now
+    app.dependency_overrides[get_set_time] = lambda: clock.now
     yield clock
-    del app.dependency_overrides[get_now]
+    del app.dependency_overrides[get_set_time]
 
 
 @pytest.fixture
@@ -211,7 +211,7 @@ def sign_in(app: FastAPI, session: Session) -> Callable[[User], TestClient]:
     """The signed-in browser of a person, whose pages know the form token."""
 
     def browser_of(user: User) -> TestClient:
-        now = app.dependency_overrides.get(get_now, lambda: database_now(session))()
+        now = app.dependency_overrides.get(get_set_time, lambda: database_now(session))()
         token = accounts.open_session(session, user=user, now=now)
         session.commit()
         client = TestClient(app, base_url="https://testserver", follow_redirects=False)

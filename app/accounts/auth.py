@@ -13,7 +13,7 @@ from starlette.requests import cookie_parser
 from app.accounts import queries
 from app.accounts.models import ApiToken, LoginSession, Role, User
 from app.config import settings
-from app.db import Now, SessionDep, database_now, transaction
+from app.db import TOLD_NOW, SessionDep, SetTime, transaction
 from app.errors import Forbidden, Unauthenticated
 from app.web.protection import SAFE_METHODS, SESSION_COOKIE
 
@@ -34,42 +34,51 @@ class Badge(NamedTuple):
 SEEN_EVERY = timedelta(minutes=5)  # how often "last seen" is written
 
 
-def user_of_cookie(session: Session, cookie: str, *, now: datetime) -> User | None:
-    login = queries.live_session(
-        session, cookie, now=now, idle=timedelta(hours=settings.session_idle_hours)
-    )
+def user_of_cookie(
+    session: Session, cookie: str, *, set_time: datetime | None = None
+) -> User | None:
+    idle = timedelta(hours=settings.session_idle_hours)
+    login = queries.live_session(session, cookie, idle=idle, set_time=set_time)
     if login is None:
         return None
-    if now - login.seen_at > SEEN_EVERY:
+    session.info[TOLD_NOW] = login.now
+    if login.now - login.seen_at > SEEN_EVERY:
         session.execute(
             update(LoginSession)
             .where(LoginSession.token_hash == login.token_hash)
-            .values(seen_at=now)
+            .values(seen_at=login.now)
         )
     return login.user
 
 
-def user_of_token(session: Session, request: Request, header: str, *, now: datetime) -> User:
+def user_of_token(
+    session: Session, request: Request, header: str, *, set_time: datetime | None = None
+) -> User:
     scheme, _, key = header.partition(" ")
-    token = queries.live_token(session, key.strip(), now=now) if scheme == "Bearer" else None
+    token = (
+        queries.live_token(session, key.strip(), set_time=set_time) if scheme == "Bearer" else None
+    )
     if token is None:
         raise Unauthenticated("This API token is unknown, revoked or expired. Create a new one.")
     if token.scopes and "write" not in token.scopes and request.method not in SAFE_METHODS:
         raise Forbidden("This API token may only read. Create one with the scope `write`.")
-    if token.last_used_at is None or now - token.last_used_at > SEEN_EVERY:
-        session.execute(update(ApiToken).where(ApiToken.id == token.id).values(last_used_at=now))
+    session.info[TOLD_NOW] = token.now
+    if token.last_used_at is None or token.now - token.last_used_at > SEEN_EVERY:
+        session.execute(
+            update(ApiToken).where(ApiToken.id == token.id).values(last_used_at=token.now)
+        )
     return token.user
 
 
-def visitor(request: Request, session: SessionDep, now: Now) -> User | None:
+def visitor(request: Request, session: SessionDep, set_time: SetTime) -> User | None:
     """Whoever is signed in, or nobody; pages find her as `request.state.user`."""
     header = request.headers.get("authorization")
     cookie = request.cookies.get(SESSION_COOKIE)
     user: User | None = None
     if header is not None:
-        user = user_of_token(session, request, header, now=now)
+        user = user_of_token(session, request, header, set_time=set_time)
     elif cookie:
-        user = user_of_cookie(session, cookie, now=now)
+        user = user_of_cookie(session, cookie, set_time=set_time)
     request.state.user = user and Badge(user.id, user.name, user.email or "", user.role)
     return user
 
@@ -82,10 +91,9 @@ def may_upload(headers: Headers) -> bool:
     scheme, _, key = headers.get("authorization", "").partition(" ")
     cookie = cookie_parser(headers.get("cookie", "")).get(SESSION_COOKIE, "")
     with transaction() as session:
-        now = database_now(session)
         if scheme == "Bearer":
-            return queries.live_token(session, key.strip(), now=now) is not None
-        return user_of_cookie(session, cookie, now=now) is not None
+            return queries.live_token(session, key.strip()) is not None
+        return user_of_cookie(session, cookie) is not None
 
 
 # What only decides is `async`, here and in other `auth` modules: it needs no thread of its own.

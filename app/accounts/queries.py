@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import DateTime, bindparam, func, select
-from sqlalchemy.orm import Session, joinedload
+from sqlalchemy import DateTime, Interval, bindparam, func, select
+from sqlalchemy.orm import Session
 
 from app.accounts.models import (
     ApiToken,
@@ -38,24 +39,23 @@ def people(session: Session) -> Sequence[User]:
     ).all()
 
 
-_now = bindparam("now", type_=DateTime(timezone=True))
-
-# Asked with every request, so made once.
+# Asked with every request, so made once; the answer tells the time as well, the tests' if they set
+# one.
+_set_time = bindparam("set_time", type_=DateTime(timezone=True))
+_now = func.coalesce(_set_time, func.now())
 LIVE_SESSION = (
-    select(LoginSession)
-    .join(LoginSession.user)
-    .options(joinedload(LoginSession.user))
+    select(User, LoginSession.token_hash, LoginSession.seen_at, _now.label("now"))
+    .join(LoginSession, LoginSession.user_id == User.id)
     .where(
         LoginSession.token_hash == bindparam("hash"),
         LoginSession.expires_at > _now,
-        LoginSession.seen_at > bindparam("awake", type_=DateTime(timezone=True)),
+        LoginSession.seen_at > _now - bindparam("idle", type_=Interval()),
         User.disabled_at.is_(None),
     )
 )
 LIVE_TOKEN = (
-    select(ApiToken)
-    .join(ApiToken.user)
-    .options(joinedload(ApiToken.user))
+    select(User, ApiToken.id, ApiToken.scopes, ApiToken.last_used_at, _now.label("now"))
+    .join(ApiToken, ApiToken.user_id == User.id)
     .where(
         ApiToken.token_hash == bindparam("hash"),
         ApiToken.revoked_at.is_(None),
@@ -65,16 +65,36 @@ LIVE_TOKEN = (
 )
 
 
+class LiveSession(NamedTuple):
+    user: User
+    token_hash: bytes
+    seen_at: datetime
+    now: datetime
+
+
+class LiveToken(NamedTuple):
+    user: User
+    id: UUID
+    scopes: list[str]
+    last_used_at: datetime | None
+    now: datetime
+
+
 def live_session(
-    session: Session, token: str, *, now: datetime, idle: timedelta
-) -> LoginSession | None:
-    """The signed-in session of a cookie, with its user; None once it has ended."""
-    given = {"hash": key_hash(token), "now": now, "awake": now - idle}
-    return session.scalar(LIVE_SESSION, given)
+    session: Session, token: str, *, idle: timedelta, set_time: datetime | None = None
+) -> LiveSession | None:
+    """The signed-in session of a cookie, with its user and the time; None once it has ended."""
+    given = {"hash": key_hash(token), "set_time": set_time, "idle": idle}
+    row = session.execute(LIVE_SESSION, given).one_or_none()
+    return row and LiveSession(*row)
 
 
-def live_token(session: Session, token: str, *, now: datetime) -> ApiToken | None:
-    return session.scalar(LIVE_TOKEN, {"hash": key_hash(token), "now": now})
+def live_token(
+    session: Session, token: str, *, set_time: datetime | None = None
+) -> LiveToken | None:
+    given = {"hash": key_hash(token), "set_time": set_time}
+    row = session.execute(LIVE_TOKEN, given).one_or_none()
+    return row and LiveToken(*row)
 
 
 def tokens_of(session: Session, user: User) -> Sequence[ApiToken]:
