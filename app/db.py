@@ -225,8 +225,10 @@ SetTime = Annotated[datetime | None, Depends(get_set_time)]
 async def get_now(session: SessionDep, set_time: SetTime) -> datetime:
     if set_time is not None:
         return set_time
-    told: datetime | None = session.info.get(TOLD_NOW)
-    return told or await run_in_threadpool(database_now, session)
+    if TOLD_NOW not in session.info:
+        session.info[TOLD_NOW] = await run_in_threadpool(database_now, session)
+    told: datetime = session.info[TOLD_NOW]
+    return told
 
 
 # Time that decides something: the database's clock.

@@ -155,6 +155,7 @@ def submit(
             rng=CHANCE,
             after=shown,
             membership=own.membership,
+            holds=done.holds,
         )
         answer["next"] = following and _view(
             request, session, assignment=following, project=project, now=now, html=html
@@ -210,20 +211,18 @@ def project_annotations(
 
 
 @router.put("/tasks/{task_id}/gold")
-def set_gold(
-    session: SessionDep, at: AdminTask, user: CurrentUser, body: GoldBody, now: Now
-) -> GoldOut:
+def set_gold(session: SessionDep, at: AdminTask, user: CurrentUser, body: GoldBody) -> GoldOut:
     """Make a task gold, or change its key; judgements that are there are scored anew."""
     project, task = at
-    service.set_gold(session, task=task, project=project, body=body, by=user, now=now)
+    service.set_gold(session, task=task, project=project, body=body, by=user)
     return GoldOut(task_id=str(task.id), **body.model_dump())
 
 
 @router.delete("/tasks/{task_id}/gold", status_code=204)
-def unset_gold(session: SessionDep, at: AdminTask, user: CurrentUser, now: Now) -> None:
+def unset_gold(session: SessionDep, at: AdminTask, user: CurrentUser) -> None:
     """Make a gold task an ordinary one again."""
     project, task = at
-    service.unset_gold(session, task=task, project=project, by=user, now=now)
+    service.unset_gold(session, task=task, project=project, by=user)
 
 
 def _view(

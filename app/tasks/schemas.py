@@ -49,9 +49,13 @@ class OpenedTask:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What handing in an assignment did: whether it counts, and the gold key it answers."""
+    """What handing in an assignment did: whether it counts, and the gold key it answers.
+
+    `holds` are the open assignments that its person has still, where they were told on the way.
+    """
 
     counts: bool
     is_late: bool
     gold: Gold | None = None
     is_gold: bool = False
+    holds: Sequence[UUID] | None = None

@@ -86,7 +86,6 @@ def flip(project_id, task_id, boss_id, *, times):
                 "task": task,
                 "project": session.get_one(Project, project_id),
                 "by": session.get_one(User, boss_id),
-                "now": database_now(session),
             }
             if number % 2:
                 service.unset_gold(session, **by)
@@ -141,8 +140,7 @@ def test_gold_comes_and_goes_while_people_work(rush):
     )
     with transaction() as session:
         project, task = session.get_one(Project, project_id), session.get_one(Task, task_id)
-        by, now = session.get_one(User, boss_id), database_now(session)
-        service.unset_gold(session, task=task, project=project, by=by, now=now)
+        service.unset_gold(session, task=task, project=project, by=session.get_one(User, boss_id))
     with SessionLocal() as session:
         task = session.get(Task, task_id)
         states = select(func.count()).where(Assignment.task_id == task_id)

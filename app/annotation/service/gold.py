@@ -1,7 +1,7 @@
 """What gold says of people: scored when they submit, and again when a key changes."""
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, select, update
@@ -19,11 +19,6 @@ from app.tasks import service as tasks
 from app.tasks.models import GoldKey, Task
 from app.tasks.schemas import Gold
 
-PAUSED_BECAUSE = (
-    "Several of your answers to control questions were not right. Please read the guidelines "
-    "again, then ask an admin of the project to let you go on."
-)
-
 
 def passes(gold: Gold, ranks: Sequence[int]) -> bool:
     return task_rules.satisfies(
@@ -31,9 +26,7 @@ def passes(gold: Gold, ranks: Sequence[int]) -> bool:
     )
 
 
-def set_gold(
-    session: Session, *, task: Task, project: Project, body: GoldBody, by: User, now: datetime
-) -> Gold:
+def set_gold(session: Session, *, task: Task, project: Project, body: GoldBody, by: User) -> Gold:
     """Make a task gold or change its key; what people judged already is scored anew."""
     _lock_members(session, project=project)
     order = task_queries.responses_of(session, task_ids=[task.id])[task.id]
@@ -56,12 +49,12 @@ def set_gold(
             .where(Annotation.id.in_(ids))
             .values(counted=False, gold_passed=passed)
         )
-    restand(session, project=project, user_ids={row.user_id for row in judged}, now=now)
+    restand(session, project=project, user_ids={row.user_id for row in judged})
     audit(session, user=by, action="gold.set", target=str(task.id), project_id=project.id)
     return gold
 
 
-def unset_gold(session: Session, *, task: Task, project: Project, by: User, now: datetime) -> None:
+def unset_gold(session: Session, *, task: Task, project: Project, by: User) -> None:
     """Make a gold task ordinary; people's judgements of it count from now on. Twice is once."""
     _lock_members(session, project=project)
     if not tasks.unset_gold(session, task=task, project=project):
@@ -72,7 +65,7 @@ def unset_gold(session: Session, *, task: Task, project: Project, by: User, now:
         .values(counted=~Annotation.is_repeat & Annotation.is_current, gold_passed=None)
         .returning(Annotation.user_id)
     ).all()
-    restand(session, project=project, user_ids={each for each in judged if each}, now=now)
+    restand(session, project=project, user_ids={each for each in judged if each})
     audit(session, user=by, action="gold.unset", target=str(task.id), project_id=project.id)
 
 
@@ -81,10 +74,11 @@ def restand(
     *,
     project: Project,
     user_ids: Collection[UUID],
-    now: datetime,
-    may_pause: bool = False,
 ) -> None:
-    """Recount people's answers to gold in force, and what follows: standing, gold share, pause."""
+    """Recount people's answers to gold in force, and what follows: standing and gold share.
+
+    When keys change; a submission adds to the count (see `submitting`). Nobody is paused by this.
+    """
     if not user_ids:
         return
     tally = (
@@ -107,25 +101,25 @@ def restand(
     counts = {row.user_id: (row.seen, row.passed) for row in session.execute(tally)}
     for user_id in user_ids:
         seen, passed = counts.get(user_id, (0, 0))
-        standing = Standing(
-            task_rules.standing(seen=seen, passed=passed, threshold=project.gold_threshold)
+        session.execute(
+            update(Membership)
+            .where(Membership.project_id == project.id, Membership.user_id == user_id)
+            .values(**standing_after(project, seen=seen, passed=passed))
         )
-        values = {
-            "gold_seen": seen,
-            "gold_passed": passed,
-            "standing": standing,
-            "gold_share": (
-                None if standing is Standing.GOOD else task_rules.raised_share(project.gold_rate)
-            ),
-        }
-        hers = (Membership.project_id == project.id, Membership.user_id == user_id)
-        session.execute(update(Membership).where(*hers).values(**values))
-        if may_pause and standing is Standing.FAILED:
-            session.execute(
-                update(Membership)
-                .where(*hers, Membership.paused_at.is_(None))
-                .values(paused_at=now, pause_reason=PAUSED_BECAUSE)
-            )
+
+
+def standing_after(project: Project, *, seen: int, passed: int) -> dict[str, Any]:
+    """What a membership says of her gold answers once she passed so many of those seen."""
+    standing = Standing(
+        task_rules.standing(seen=seen, passed=passed, threshold=project.gold_threshold)
+    )
+    is_good = standing is Standing.GOOD
+    return {
+        "gold_seen": seen,
+        "gold_passed": passed,
+        "standing": standing,
+        "gold_share": None if is_good else task_rules.raised_share(project.gold_rate),
+    }
 
 
 def _lock_members(session: Session, *, project: Project) -> None:

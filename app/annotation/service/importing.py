@@ -55,7 +55,7 @@ def record_imported(
     batch = Batch()
     if people:
         batch = _sorted_out(session, project=project, judgements=people, now=now)
-        _write(session, project=project, batch=batch, now=now)
+        _write(session, project=project, batch=batch)
     by_people = iter(batch.new)
     is_new = [next(by_sources if is_one else by_people) for is_one in of_source]
     return Recorded(is_new=is_new, repeats=sum(row["is_repeat"] for row in batch.annotations))
@@ -195,7 +195,7 @@ def _assignment(row: JsonObject) -> JsonObject:
     }
 
 
-def _write(session: Session, *, project: Project, batch: Batch, now: datetime) -> None:
+def _write(session: Session, *, project: Project, batch: Batch) -> None:
     if not batch.annotations:
         return
     by_number: dict[int, list[UUID]] = {}
@@ -211,4 +211,4 @@ def _write(session: Session, *, project: Project, batch: Batch, now: datetime) -
             )
     session.execute(bulk_insert(Assignment, batch.assignments))
     session.execute(bulk_insert(Annotation, batch.annotations))
-    restand(session, project=project, user_ids=batch.golden, now=now)
+    restand(session, project=project, user_ids=batch.golden)

@@ -2,31 +2,51 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from uuid import UUID, uuid4
 
-from sqlalchemy import Table, select, update
+from sqlalchemy import Table, bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import set_committed_value
 
 from app.accounts.models import User
 from app.annotation import queries, rules
 from app.annotation.models import Annotation
 from app.annotation.schemas import DraftBody, DraftOut, JudgementBody
-from app.annotation.service.gold import passes, restand
+from app.annotation.service.gold import passes, standing_after
 from app.annotation.service.overlap import decide_overlap
 from app.errors import Conflict, Invalid, found
-from app.projects.models import Membership, Project
+from app.projects.models import Membership, Project, Standing
 from app.tasks import queries as task_queries
 from app.tasks import service as tasks
 from app.tasks.models import Assignment, AssignmentState
+from app.tasks.schemas import Gold
 
 MAX_WALL_MS = 2**31 - 1
 OTHER_BODY = (
     "This idempotency key was used for another judgement. Send each judgement under its own key."
 )
+
+
+PAUSED_BECAUSE = (
+    "Several of your answers to control questions were not right. Please read the guidelines "
+    "again, then ask an admin of the project to let you go on."
+)
+# What a submission may change of a membership.
+STANDING = ("gold_seen", "gold_passed", "standing", "gold_share", "paused_at", "pause_reason")
+
+
+class Place(NamedTuple):
+    """Where and when a judgement is handed in; the membership is its author's, and locked."""
+
+    assignment: Assignment
+    project: Project
+    membership: Membership
+    now: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +57,7 @@ class Submission:
     revision: int
     counted: bool  # as its author may know it: gold and repeats look like any other task
     is_new: bool
+    holds: Sequence[UUID] | None = None  # her other open assignments, where they are known
 
 
 def submit(
@@ -57,46 +78,30 @@ def submit(
     is `Conflict`. `membership` is hers if it is locked already.
     """
     if membership is None:
-        tasks.lock_member(session, project=project, user=user)
+        membership = tasks.lock_member(session, project=project, user=user)
     values = _values(assignment, project=project, judgement=judgement) | {
         "idempotency_key": key,
         "body_hash": body_hash(assignment, judgement),
     }
+    at = Place(assignment, project, membership, now)
     completion = tasks.complete(session, assignment=assignment, now=now)
     if completion is None:
         replay = _replay(session, assignment=assignment, user=user, values=values)
-        return replay or _revise(
-            session,
-            assignment=assignment,
-            project=project,
-            user=user,
-            values=values,
-            revision=judgement.revision,
-            now=now,
-        )
-    passed = None if completion.gold is None else passes(completion.gold, values["ranks"])
+        return replay or _revise(session, at, values=values, revision=judgement.revision)
     annotation_id = _append(
         session,
-        assignment=assignment,
-        project=project,
-        user=user,
+        at,
         values=values | _times(assignment, judgement, now=now),
         counted=completion.counts,
-        gold_passed=passed,
-        now=now,
-    )
-    _follow_up(
-        session,
-        assignment=assignment,
-        project=project,
-        user=user,
-        counted=completion.counts,
-        gold_passed=passed,
-        now=now,
+        gold=completion.gold,
     )
     is_ordinary = not completion.is_gold and not assignment.is_repeat
     return Submission(
-        annotation_id, revision=1, counted=completion.counts or not is_ordinary, is_new=True
+        annotation_id,
+        revision=1,
+        counted=completion.counts or not is_ordinary,
+        is_new=True,
+        holds=completion.holds,
     )
 
 
@@ -147,64 +152,86 @@ def _times(
 
 
 _rows = cast(Table, Annotation.__table__)
+_members = cast(Table, Membership.__table__)
+
+# The judgement, and what it changes of its author's standing: one statement whatever the task is,
+# so that gold is not known by the time it takes: its columns are `new_…`, the others `her_…`.
+_stand = (
+    update(_members)
+    .where(
+        _members.c.project_id == bindparam("in_project"), _members.c.user_id == bindparam("person")
+    )
+    .values({name: bindparam(f"her_{name}", type_=_members.c[name].type) for name in STANDING})
+)
 APPEND = (
     insert(_rows)
+    .values(
+        {
+            each.name: bindparam(f"new_{each.name}", type_=each.type)
+            for each in _rows.c
+            if each.name != "source"
+        }
+    )
     .on_conflict_do_nothing(index_elements=[_rows.c.user_id, _rows.c.idempotency_key])
     .returning(_rows.c.id)
+    .add_cte(_stand.cte("stand"))
 )
 
 
 def _append(
     session: Session,
+    at: Place,
     *,
-    assignment: Assignment,
-    project: Project,
-    user: User,
     values: dict[str, Any],
     counted: bool,
-    gold_passed: bool | None,
-    now: datetime,
-    revision: int = 1,
+    gold: Gold | None,
+    replaced: Annotation | None = None,
 ) -> UUID:
     """The row's id; `Invalid` when its key was used on another assignment."""
-    annotation_id: UUID | None = session.scalar(
-        APPEND,
-        {
-            "id": uuid4(),
-            "project_id": project.id,
-            "task_id": assignment.task_id,
-            "assignment_id": assignment.id,
-            "user_id": user.id,
-            "guidelines_version": project.guidelines_version,
-            "revision": revision,
-            "is_current": True,
-            "is_repeat": assignment.is_repeat,
-            "counted": counted,
-            "gold_passed": gold_passed,
-            "submitted_at": now,
-            **values,
-        },
+    assignment, project, membership, now = at
+    passed = None if gold is None else passes(gold, values["ranks"])
+    before = replaced.gold_passed if replaced and gold else None
+    hers = _standing(
+        at,
+        seen=(passed is not None) - (before is not None),
+        passed=bool(passed) - bool(before),
+        is_wrong=passed is False,
     )
+    row = values | {
+        "id": uuid4(),
+        "project_id": project.id,
+        "task_id": assignment.task_id,
+        "assignment_id": assignment.id,
+        "user_id": assignment.user_id,
+        "guidelines_version": project.guidelines_version,
+        "revision": replaced.revision + 1 if replaced else 1,
+        "is_current": True,
+        "is_repeat": assignment.is_repeat,
+        "counted": counted,
+        "gold_passed": passed,
+        "submitted_at": now,
+    }
+    given = {f"new_{name}": value for name, value in row.items()}
+    given |= {f"her_{name}": value for name, value in hers.items()}
+    given |= {"in_project": project.id, "person": assignment.user_id}
+    annotation_id: UUID | None = session.scalar(APPEND, given)
     if annotation_id is None:
         raise Invalid(OTHER_BODY)
+    for name, value in hers.items():
+        set_committed_value(membership, name, value)
+    decide_overlap(session, project=project, task_ids=[assignment.task_id])
     return annotation_id
 
 
-def _follow_up(
-    session: Session,
-    *,
-    assignment: Assignment,
-    project: Project,
-    user: User,
-    counted: bool,
-    gold_passed: bool | None,
-    now: datetime,
-) -> None:
-    """What a judgement changes beyond itself: her standing, or how many more are wanted."""
-    if gold_passed is not None:
-        restand(session, project=project, user_ids=[user.id], now=now, may_pause=not gold_passed)
-    elif counted:
-        decide_overlap(session, project=project, task_ids=[assignment.task_id])
+def _standing(at: Place, *, seen: int, passed: int, is_wrong: bool) -> dict[str, Any]:
+    """Her standing when her gold answers are so many more; computed for every task alike."""
+    _, project, membership, now = at
+    hers = standing_after(
+        project, seen=membership.gold_seen + seen, passed=membership.gold_passed + passed
+    ) | {"paused_at": membership.paused_at, "pause_reason": membership.pause_reason}
+    if is_wrong and hers["standing"] is Standing.FAILED and membership.paused_at is None:
+        hers |= {"paused_at": now, "pause_reason": PAUSED_BECAUSE}
+    return hers
 
 
 def _replay(
@@ -227,16 +254,10 @@ def _replay(
 
 
 def _revise(
-    session: Session,
-    *,
-    assignment: Assignment,
-    project: Project,
-    user: User,
-    values: dict[str, Any],
-    revision: int | None,
-    now: datetime,
+    session: Session, at: Place, *, values: dict[str, Any], revision: int | None
 ) -> Submission:
     """Append a revision to a submitted judgement; the older ones stay."""
+    assignment = at.assignment
     if not queries.can_change(session, assignment=assignment):
         raise Conflict(
             f"Only your last {rules.UNDO_DEPTH} answers can still be changed. "
@@ -260,28 +281,14 @@ def _revise(
             errors=[{"field": "revision", "message": f"the current one is {newest.revision}"}],
         )
     surplus = queries.is_surplus(session, annotation=replaced)
-    gold = task_queries.gold_in_force(session, task_id=assignment.task_id)
-    gold_passed = None if gold is None else passes(gold, values["ranks"])
     times = ("wall_ms", "visible_ms", "active_ms")  # of the judgement, not of its correction
     annotation_id = _append(
         session,
-        assignment=assignment,
-        project=project,
-        user=user,
+        at,
         values=values | {name: getattr(replaced, name) for name in times},
         counted=replaced.counted,
-        gold_passed=gold_passed,
-        now=now,
-        revision=replaced.revision + 1,
-    )
-    _follow_up(
-        session,
-        assignment=assignment,
-        project=project,
-        user=user,
-        counted=replaced.counted,
-        gold_passed=gold_passed,
-        now=now,
+        gold=task_queries.gold_in_force(session, task_id=assignment.task_id),
+        replaced=replaced,
     )
     return Submission(annotation_id, replaced.revision + 1, counted=not surplus, is_new=True)
 

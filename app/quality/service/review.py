@@ -117,5 +117,5 @@ def suspend_disputed_gold(session: Session, *, project: Project, now: datetime) 
         )
     task_ids = [gold.task_id for gold in suspended]
     answered = queries.people_who_answered(session, task_ids=task_ids)
-    restand(session, project=project, user_ids=answered, now=now)
+    restand(session, project=project, user_ids=answered)
     return task_ids

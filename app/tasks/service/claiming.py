@@ -5,11 +5,12 @@ membership (one person's claims and submissions happen one by one) → assignmen
 skips tasks that others hold; when only such are left it tries again, and holds none meanwhile.
 """
 
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from random import Random
 from time import monotonic, sleep
 from typing import Any, cast
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from sqlalchemy import (
     Boolean,
@@ -174,15 +175,18 @@ def claim(
     rng: Random,
     after: Assignment | None = None,
     membership: Membership | None = None,
+    holds: Collection[UUID] | None = None,
 ) -> Assignment | None:
     """The task on her screen, or the one to follow `after`; None when there is nothing for her.
 
     What she holds comes first, so that asking again changes nothing. `membership` is hers if it is
-    locked already. May commit what the session did so far: a submission in the same request
-    stands, whatever comes of the claim.
+    locked already, `holds` what she is then known to hold. May commit what the session did so far:
+    a submission in the same request stands, whatever comes of the claim.
     """
 
-    def attempt(membership: Membership | None, *, is_last: bool) -> Assignment | None:
+    def attempt(
+        membership: Membership | None, held: Sequence[Assignment] | None, *, is_last: bool
+    ) -> Assignment | None:
         return _attempt(
             session,
             project=project,
@@ -191,16 +195,22 @@ def claim(
             now=now,
             rng=rng,
             after=after,
+            held=held,
             is_last=is_last,
         )
 
-    assignment = attempt(membership, is_last=False)
+    held: Sequence[Assignment] | None = None  # not known, to be asked
+    if holds is not None and not holds:
+        held = []
+    elif holds is not None and after is not None and set(holds) == {after.id}:
+        held = [after]
+    assignment = attempt(membership, held, is_last=False)
     if assignment is not None:
         return assignment
     # Somebody may just be giving back what she could have: look again, more patiently. Our own
     # rows go first, a submitted task and freed leases: others may be waiting for them in turn.
     commit_halfway(session)
-    return attempt(None, is_last=True)
+    return attempt(None, None, is_last=True)
 
 
 def _attempt(
@@ -212,21 +222,24 @@ def _attempt(
     now: datetime,
     rng: Random,
     after: Assignment | None,
+    held: Sequence[Assignment] | None,
     is_last: bool,
 ) -> Assignment | None:
     is_paused = membership.paused_at is not None or project.paused_at is not None
     lease = timedelta(minutes=project.lease_minutes)
-    held: list[Assignment] = []
-    for assignment in queries.open_assignments(session, project=project, user=user):
+    if held is None:
+        held = queries.open_assignments(session, project=project, user=user)
+    kept: list[Assignment] = []
+    for assignment in held:
         if after is not None and assignment.id == after.id:
-            held.append(assignment)
+            kept.append(assignment)
         elif not _has_run_out(assignment, now=now):
             return assignment
         elif is_paused:
-            held.append(assignment)
+            kept.append(assignment)
         elif _lend_on(session, assignment=assignment, leased_until=now + lease):
             return assignment
-    if is_paused or len(held) > 1:
+    if is_paused or len(kept) > 1:
         return None
     if is_last or rng.randrange(FREES_ONE_IN) == 0:
         free_expired(session, project=project, but=user, now=now)
@@ -238,7 +251,7 @@ def _attempt(
         "in_project": project.id,
         "person": user.id,
         "new_id": uuid4(),
-        "to_slot": 2 if any(each.slot == 1 for each in held) else 1,
+        "to_slot": 2 if any(each.slot == 1 for each in kept) else 1,
         "until": now + lease,
         "now": now,
     }

@@ -3,29 +3,48 @@
 Each change of state is one guarded UPDATE of the assignment, then one of its task's counters.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import Table, Update, and_, bindparam, case, null, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Table,
+    Update,
+    Uuid,
+    and_,
+    bindparam,
+    case,
+    func,
+    null,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from app.errors import Conflict
 from app.projects.models import Project
 from app.tasks import queries, rules
-from app.tasks.models import Assignment, AssignmentState, SkipReason, Task, TaskKind
-from app.tasks.schemas import Completion
+from app.tasks.models import Assignment, AssignmentState, GoldKey, SkipReason, Task, TaskKind
+from app.tasks.schemas import Completion, Gold
 
 # As tables: the ORM would make its statement anew each time.
 _assignments, _tasks = cast(Table, Assignment.__table__), cast(Table, Task.__table__)
 
 
-def _end_as(state: AssignmentState, *, counted: int = 0, **values: Any) -> Update:
+def _end_as(
+    state: AssignmentState,
+    *,
+    counted: int = 0,
+    told: Sequence[ColumnElement[Any]] = (),
+    **values: Any,
+) -> Update:
     """One statement: end an open assignment and give its place back, or let it count.
 
-    Answers the kind of the task, or nothing when the assignment was not open any more. Gold has
-    no places. Its row is written all the same: it must be the newest one that is asked, since the
-    task may just be turning gold or ordinary.
+    Answers the kind of the task and what else is to be `told`, or nothing when the assignment was
+    not open any more. Gold has no places. Its row is written all the same: it must be the newest
+    one that is asked, since the task may just be turning gold or ordinary.
     """
     ended = (
         update(_assignments)
@@ -39,11 +58,35 @@ def _end_as(state: AssignmentState, *, counted: int = 0, **values: Any) -> Updat
         update(_tasks)
         .where(Task.id == ended.c.task_id)
         .values(leased=Task.leased - place, counted=Task.counted + counted * place)
-        .returning(Task.kind)
+        .returning(Task.kind, *told)
     )
 
 
-SUBMIT = _end_as(AssignmentState.SUBMITTED, counted=1, draft=null())
+# What a submission needs to know next comes with it, whatever the kind of the task: the gold key,
+# so that gold costs no statement more, and what else she holds.
+_gold = (
+    select(
+        func.jsonb_build_array(
+            GoldKey.prefers, GoldKey.equal, GoldKey.ties_allowed, GoldKey.explanation
+        )
+    )
+    .where(GoldKey.task_id == Task.id, GoldKey.suspended_at.is_(None))
+    .correlate(_tasks)
+    .scalar_subquery()
+    .label("gold")
+)
+_holds = (
+    select(func.array_agg(Assignment.id))
+    .where(
+        Assignment.project_id == bindparam("in_project", type_=Uuid()),
+        Assignment.user_id == bindparam("person", type_=Uuid()),
+        Assignment.id != bindparam("assignment_id", type_=Uuid()),
+        queries.IS_OPEN,
+    )
+    .scalar_subquery()
+    .label("holds")
+)
+SUBMIT = _end_as(AssignmentState.SUBMITTED, counted=1, told=(_gold, _holds), draft=null())
 RELEASE = _end_as(AssignmentState.EXPIRED)
 SKIP = _end_as(
     AssignmentState.SKIPPED, skip_reason=bindparam("reason"), skip_note=bindparam("note")
@@ -125,18 +168,34 @@ def complete(session: Session, *, assignment: Assignment, now: datetime) -> Comp
     A lease that ran out or a skip takes nothing away: the work counts if the task still wants it,
     else it is surplus. Gold counts never and has no places.
     """
-    kind = session.scalar(SUBMIT, {"assignment_id": assignment.id, "now": now})
+    row = session.execute(
+        SUBMIT,
+        {
+            "assignment_id": assignment.id,
+            "in_project": assignment.project_id,
+            "person": assignment.user_id,
+            "now": now,
+        },
+    ).one_or_none()
     session.expire(assignment, ENDED)
-    is_late = kind is None
-    if kind is not None:
-        counts = kind is TaskKind.ORDINARY and not assignment.is_repeat
-    elif _close_late(session, assignment=assignment, now=now):
-        kind, counts = _count_late(session, assignment=assignment)
-    else:
+    if row is None:
+        return _complete_late(session, assignment=assignment, now=now)
+    return Completion(
+        counts=row.kind is TaskKind.ORDINARY and not assignment.is_repeat,
+        is_late=False,
+        is_gold=row.kind is TaskKind.GOLD,
+        gold=row.gold and Gold(*row.gold),
+        holds=row.holds or (),
+    )
+
+
+def _complete_late(session: Session, *, assignment: Assignment, now: datetime) -> Completion | None:
+    if not _close_late(session, assignment=assignment, now=now):
         return None
+    kind, counts = _count_late(session, assignment=assignment)
     is_gold = kind is TaskKind.GOLD
     gold = queries.gold_in_force(session, task_id=assignment.task_id) if is_gold else None
-    return Completion(counts=counts, is_late=is_late, is_gold=is_gold, gold=gold)
+    return Completion(counts=counts, is_late=True, is_gold=is_gold, gold=gold)
 
 
 def _close_late(session: Session, *, assignment: Assignment, now: datetime) -> bool:
