@@ -1,11 +1,12 @@
 """Assignments, judgements and gold keys, as JSON (contract §3)."""
 
+from collections.abc import AsyncIterator
 from datetime import datetime
 from random import SystemRandom
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Depends, Header, Query, Request
 from sqlalchemy.orm import Session
 from starlette.responses import JSONResponse, Response
 
@@ -39,6 +40,17 @@ router = APIRouter(tags=["annotation"])
 
 CHANCE = SystemRandom()  # nobody can predict what comes, nor where gold is
 
+AT_WORK = 4  # claims and submissions of one process at one time
+
+
+async def take_turn() -> AsyncIterator[None]:
+    yield
+
+
+# More at once would only take the interpreter from each other: with sixteen, a judgement of one of
+# 32 people at work costs half as much again. Who waits holds neither thread nor connection.
+IN_TURN = [Depends(take_turn, scope="function", max_concurrency=AT_WORK)]
+
 Html = Annotated[bool, Query(description="Add the task as the ranking page shows it.")]
 IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=200)]
 Limit = Annotated[int, Query(ge=1, le=200)]
@@ -48,6 +60,7 @@ Limit = Annotated[int, Query(ge=1, le=200)]
     "/projects/{project_id}/assignments",
     response_model=AssignmentOut,
     responses={201: {"model": AssignmentOut}, 204: {"description": "There is nothing for her."}},
+    dependencies=IN_TURN,
 )
 def claim(
     request: Request,
@@ -112,6 +125,7 @@ def save_draft(session: SessionDep, own: OwnAssignment, body: DraftBody) -> Draf
     status_code=201,
     response_model=SubmittedOut,
     responses={200: {"model": SubmittedOut, "description": "The answer to the same key again."}},
+    dependencies=IN_TURN,
 )
 def submit(
     request: Request,
