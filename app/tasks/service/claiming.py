@@ -63,8 +63,11 @@ _from_key = Task.random_key >= bindparam("gold_key")
 # Gold or a repeat instead of an ordinary task, where one is due; and only where an ordinary task is
 # in sight, so that the end of the work tells nothing.
 _repeat = queries.REPEATED_TASK.with_for_update(key_share=True, skip_locked=True, of=Task)
-_wants_gold = bindparam("wants_gold", type_=Boolean())
-_wants_repeat = bindparam("wants_repeat", False, type_=Boolean())
+
+# As subqueries: a plan for all values must look no dearer than one for a value that rules most of
+# the statement out, or PostgreSQL would plan it anew at each claim.
+_wants_gold = select(bindparam("wants_gold", type_=Boolean())).scalar_subquery()
+_wants_repeat = select(bindparam("wants_repeat", False, type_=Boolean())).scalar_subquery()
 _due = select(
     case(
         (
