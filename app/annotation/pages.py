@@ -56,7 +56,7 @@ def rank(
     live = [each for each in held if each.leased_until and each.leased_until > now]
     if live:
         return _task_page(request, session, assignment=live[0], project=project, user=user, now=now)
-    nothing = task_queries.why_nothing(session, project=project, user=user)
+    nothing = task_queries.why_nothing(session, project=project, user=user, now=now)
     return render(
         request,
         "annotation/no_task.html",
@@ -64,6 +64,9 @@ def rank(
         section="rank",
         nothing=nothing,
         pause_reason=membership.pause_reason if membership else None,
+        membership=membership,
+        daily_limit=task_queries.daily_limit(project, membership),
+        total_limit=task_queries.total_limit(project, membership),
         done_today=_done_today(session, project=project, user=user, now=now),
     )
 

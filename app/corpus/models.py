@@ -12,6 +12,7 @@ from sqlalchemy import (
     LargeBinary,
     UniqueConstraint,
     func,
+    text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -70,6 +71,9 @@ class Prompt(Base):
     source: Mapped[str | None]
     tags: Mapped[list[str]] = mapped_column(ARRAY(Text), default=list)
     language: Mapped[str | None]
+    expertise: Mapped[list[str]] = mapped_column(  # what its judges must know
+        ARRAY(Text), default=list, server_default=text("'{}'")
+    )
     external_id: Mapped[str | None]
     meta: Mapped[JsonObject] = mapped_column(default=dict)
     import_id: Mapped[UUID | None] = mapped_column(ForeignKey("import.id", ondelete="SET NULL"))

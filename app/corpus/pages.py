@@ -14,7 +14,7 @@ from app.db import SessionDep
 from app.errors import AppError
 from app.projects.auth import AdminProject, ViewerProject
 from app.projects.models import Project
-from app.projects.queries import progress_of
+from app.projects.queries import progress_of, stranded_tasks
 from app.web import redirect, render
 from app.web.uploads import StagedUpload
 
@@ -48,6 +48,7 @@ def data_page(
         has_more=len(prompts) > PROMPTS_PER_PAGE,
         found=queries.count_prompts(session, project=project, search=search),
         progress=progress_of(session, projects=[project])[project.id],
+        stranded=stranded_tasks(session, project=project),
         search=search,
         after=after,
         formats=list(FORMATS),

@@ -19,6 +19,7 @@ class NewPrompt:
     source: str | None = None
     tags: Sequence[str] = ()
     language: str | None = None
+    expertise: Sequence[str] = ()
     external_id: str | None = None
     meta: JsonObject = field(default_factory=dict)
 

@@ -105,6 +105,7 @@ def _settings(name: str) -> ProjectBody:
         allow_ties=True,
         overlap=Overlap(min=3, max=3),
         gold_rate=0.06,
+        repeat_rate=0.03,
         gold_threshold=0.8,  # strict, so that the careless show
         guidelines=content.guidelines(),
     )

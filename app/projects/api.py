@@ -73,10 +73,11 @@ def list_members(session: SessionDep, project: AdminProject) -> list[MemberOut]:
 def set_member(
     session: SessionDep, project: AdminProject, user: CurrentUser, email: EmailStr, body: MemberBody
 ) -> MemberOut:
-    """Give the person with this address a role in the project."""
+    """Give the person with this address a role in the project, and say what she may judge."""
     membership = service.set_member_by_email(
         session, project=project, email=email, role=body.role, by=user
     )
+    service.set_terms(session, project=project, membership=membership, terms=body, by=user)
     return member_out(membership)
 
 
@@ -97,6 +98,10 @@ def project_out(session: Session, project: Project, role: Role) -> ProjectOut:
         gold_rate=project.gold_rate,
         gold_threshold=project.gold_threshold,
         lease_minutes=project.lease_minutes,
+        repeat_rate=project.repeat_rate,
+        daily_limit=project.daily_limit,
+        total_limit=project.total_limit,
+        largest_share=project.largest_share,
         guidelines=guidelines.text,
         guidelines_version=project.guidelines_version,
         paused_at=project.paused_at,
@@ -111,6 +116,10 @@ def member_out(membership: Membership) -> MemberOut:
         email=membership.user.email,
         name=membership.user.name,
         role=membership.role,
+        expertise=membership.expertise,
+        languages=membership.languages,
+        daily_limit=membership.daily_limit,
+        total_limit=membership.total_limit,
         paused_at=membership.paused_at,
         created_at=membership.created_at,
     )

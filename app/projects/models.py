@@ -4,7 +4,8 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID, uuid4
 
-from sqlalchemy import CheckConstraint, Float, ForeignKey, Index, SmallInteger, func, text
+from sqlalchemy import CheckConstraint, Float, ForeignKey, Index, SmallInteger, Text, func, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.accounts.models import Role, User
@@ -19,6 +20,9 @@ class Project(Base):
         CheckConstraint("gold_threshold BETWEEN 0 AND 1", name="gold_threshold"),
         CheckConstraint("strength_levels BETWEEN 0 AND 4", name="strength_levels"),
         CheckConstraint("lease_minutes >= 1", name="lease_minutes"),
+        CheckConstraint("repeat_rate BETWEEN 0 AND 0.2", name="repeat_rate"),
+        CheckConstraint("daily_limit >= 1 AND total_limit >= 1", name="limits"),
+        CheckConstraint("largest_share BETWEEN 1 AND 100", name="largest_share"),
         Index("uq_project_name", text("lower(name)"), unique=True),
     )
 
@@ -36,6 +40,12 @@ class Project(Base):
     gold_rate: Mapped[float] = mapped_column(Float, default=0.1)
     gold_threshold: Mapped[float] = mapped_column(Float, default=0.7)
     lease_minutes: Mapped[int] = mapped_column(default=30)
+    # Own tasks that come again unseen, as a share of all.
+    repeat_rate: Mapped[float] = mapped_column(Float, default=0.0, server_default=text("0"))
+    # Tasks that one person may hand in: on a day (UTC), in all, in percent of what is wanted.
+    daily_limit: Mapped[int | None]
+    total_limit: Mapped[int | None]
+    largest_share: Mapped[int | None] = mapped_column(SmallInteger)
     guidelines_version: Mapped[int] = mapped_column(default=1)
     paused_at: Mapped[datetime | None]
     created_by: Mapped[UUID | None] = mapped_column(ForeignKey("user.id", ondelete="SET NULL"))
@@ -77,6 +87,7 @@ class Membership(Base):
     __table_args__ = (
         Index("uq_membership_imported_name", "project_id", "imported_name", unique=True),
         CheckConstraint("gold_passed BETWEEN 0 AND gold_seen", name="gold_passed"),
+        CheckConstraint("daily_limit >= 1 AND total_limit >= 1", name="limits"),
     )
 
     project_id: Mapped[UUID] = mapped_column(
@@ -96,6 +107,16 @@ class Membership(Base):
     gold_passed: Mapped[int] = mapped_column(default=0)
     claimed: Mapped[int] = mapped_column(default=0)  # assignments ever handed to her
     weight: Mapped[float] = mapped_column(Float, default=1.0)
+    # What she may judge: tasks that need nothing beyond her expertise, in a language of hers (none
+    # named: in any); and her own limits, where the project's are not hers.
+    expertise: Mapped[list[str]] = mapped_column(
+        ARRAY(Text), default=list, server_default=text("'{}'")
+    )
+    languages: Mapped[list[str]] = mapped_column(
+        ARRAY(Text), default=list, server_default=text("'{}'")
+    )
+    daily_limit: Mapped[int | None]
+    total_limit: Mapped[int | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
     user: Mapped[User] = relationship(lazy="raise")

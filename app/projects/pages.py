@@ -6,6 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Form, Request
 from pydantic import ValidationError
+from sqlalchemy.orm import Session
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from app.accounts import service as accounts
@@ -17,15 +18,17 @@ from app.db import Now, SessionDep
 from app.errors import AppError, Invalid, found
 from app.projects import queries, rules, service
 from app.projects.auth import AdminProject, MemberProject, ProjectRole
-from app.projects.models import Guidelines, Project
+from app.projects.models import Guidelines, Membership, Project
 from app.projects.schemas import (
     GuidelinesForm,
     InvitationForm,
     MemberForm,
+    MemberTerms,
     PauseForm,
     ProjectBody,
     ProjectForm,
     ProjectPatch,
+    TermsForm,
 )
 from app.web import redirect, render
 
@@ -71,6 +74,10 @@ def settings_of(form: ProjectForm) -> dict[str, object]:
             "gold_rate": form.gold_percent / 100,
             "gold_threshold": form.gold_threshold_percent / 100,
             "lease_minutes": form.lease_minutes,
+            "repeat_rate": form.repeat_percent / 100,
+            "daily_limit": form.daily_limit,
+            "total_limit": form.total_limit,
+            "largest_share": form.largest_share,
             "guidelines": form.guidelines,
         }
         ProjectBody(**settings)  # checks what it is given
@@ -95,6 +102,10 @@ def project_settings(request: Request, session: SessionDep, project: AdminProjec
         gold_percent=round(100 * project.gold_rate),
         gold_threshold_percent=round(100 * project.gold_threshold),
         lease_minutes=project.lease_minutes,
+        repeat_percent=round(100 * project.repeat_rate),
+        daily_limit=project.daily_limit,
+        total_limit=project.total_limit,
+        largest_share=project.largest_share,
         guidelines=current.text,
     )
     return settings_page(request, project, form)
@@ -255,6 +266,7 @@ def members_page(
         members=queries.members_of(session, project=project),
         invitations=open_invitations(session, now=now, project_id=project.id),
         roles=list(Role),
+        stranded=queries.stranded_tasks(session, project=project),
         link=link,
         email=email,
     )
@@ -282,6 +294,73 @@ def add_member(
         return redirect(request, "members", project_id=project.id)
     session.flush()  # the list below shows the invitation
     return members_page(request, session, project, now, link=link, email=form.email)
+
+
+@router.get("/projects/{project_id}/members/{user_id}", name="member")
+def member(
+    request: Request, session: SessionDep, project: AdminProject, user_id: UUID
+) -> HTMLResponse:
+    membership = found(queries.member(session, project=project, user_id=user_id))
+    form = TermsForm(
+        expertise=", ".join(membership.expertise),
+        languages=", ".join(membership.languages),
+        daily_limit=membership.daily_limit,
+        total_limit=membership.total_limit,
+    )
+    return member_page(request, session, project, membership, form)
+
+
+def member_page(
+    request: Request,
+    session: Session,
+    project: Project,
+    membership: Membership,
+    form: TermsForm,
+    *,
+    problem: AppError | None = None,
+) -> HTMLResponse:
+    lanes = queries.lanes_of(session, project=project)
+    return render(
+        request,
+        "projects/member.html",
+        status=problem.status if problem else 200,
+        project=project,
+        section="settings",
+        member=membership,
+        form=form,
+        languages=sorted({lane.language for lane in lanes if lane.language}),
+        expertise=sorted({name for lane in lanes for name in lane.expertise}),
+        problem=problem.detail if problem else None,
+    )
+
+
+@router.post(
+    "/projects/{project_id}/members/{user_id}", name="set_member_terms", response_model=None
+)
+def set_member_terms(
+    request: Request,
+    session: SessionDep,
+    user: CurrentUser,
+    project: AdminProject,
+    user_id: UUID,
+    form: Annotated[TermsForm, Form()],
+) -> Response:
+    """Say what she may judge, and how much."""
+    membership = found(queries.member(session, project=project, user_id=user_id))
+    try:
+        terms = MemberTerms(
+            expertise=rules.expertise_of(form.expertise.split(",")),
+            languages=rules.languages_of(form.languages.split(",")),
+            daily_limit=form.daily_limit,
+            total_limit=form.total_limit,
+        )
+        service.set_terms(session, project=project, membership=membership, terms=terms, by=user)
+    except ValueError as error:
+        problem = Invalid(str(error))
+        return member_page(request, session, project, membership, form, problem=problem)
+    except AppError as error:
+        return member_page(request, session, project, membership, form, problem=error)
+    return redirect(request, "members", project_id=project.id)
 
 
 @router.post("/projects/{project_id}/members/{user_id}/role", name="set_member_role")

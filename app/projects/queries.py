@@ -4,14 +4,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import bindparam, column, func, select, table, tuple_
+from sqlalchemy import ColumnElement, bindparam, column, func, literal_column, select, table, tuple_
 from sqlalchemy.orm import Session, contains_eager
 
 from app.accounts.models import Role, User, UserKind
+from app.projects import rules
 from app.projects.models import Guidelines, Membership, Project
 
 # Tasks stand right of projects: the list counts them by the table's name, as a string key would.
-TASK = table("task", column("project_id"), column("wanted"), column("counted"))
+TASK = table(
+    "task",
+    *map(column, ("project_id", "kind", "lane", "leased", "wanted", "counted")),
+)
+LANE = table("task_lane", *map(column, ("project_id", "key", "language", "expertise")))
+# Written out, so that the planner recognises the partial index.
+IS_WANTED: ColumnElement[bool] = literal_column(
+    "task.kind = 'ordinary' AND task.leased + task.counted < task.wanted"
+)
 
 PROJECT_FOR = (
     select(Project, Membership.role)
@@ -78,6 +87,71 @@ def progress_of(session: Session, *, projects: Sequence[Project]) -> dict[UUID, 
     for project_id, tasks, wanted, counted in rows:
         progress[project_id] = Progress(tasks=tasks, wanted=wanted, counted=counted)
     return progress
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """What some tasks ask of their judges."""
+
+    key: str
+    language: str
+    expertise: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Stranded:
+    """Open tasks that nobody in the project may judge, by what they ask for."""
+
+    lane: Lane
+    tasks: int
+
+
+def lanes_of(session: Session, *, project: Project) -> list[Lane]:
+    """What tasks of the project ask for, beside those that ask nothing."""
+    rows = session.execute(
+        select(LANE.c.key, LANE.c.language, LANE.c.expertise)
+        .where(LANE.c.project_id == project.id)
+        .order_by(LANE.c.language, LANE.c.expertise)
+    )
+    return [Lane(row.key, row.language, row.expertise) for row in rows]
+
+
+def stranded_tasks(session: Session, *, project: Project) -> list[Stranded]:
+    """Open tasks that no member who gets tasks may judge. A pause is not counted: it may end."""
+    lanes = lanes_of(session, project=project)
+    if not lanes:
+        return []
+    judges = session.execute(
+        select(Membership.languages, Membership.expertise)
+        .join(User, User.id == Membership.user_id)
+        .where(
+            Membership.project_id == project.id,
+            Membership.role != Role.VIEWER,
+            Membership.imported_name.is_(None),
+            User.disabled_at.is_(None),
+        )
+        .distinct()
+    ).all()
+    keys = [
+        lane.key
+        for lane in lanes
+        if not any(
+            rules.may_judge(
+                language=lane.language,
+                needs=lane.expertise,
+                languages=languages,
+                expertise=expertise,
+            )
+            for languages, expertise in judges
+        )
+    ]
+    open_ones = (
+        select(TASK.c.lane, func.count())
+        .where(TASK.c.project_id == project.id, TASK.c.lane.in_(keys), IS_WANTED)
+        .group_by(TASK.c.lane)
+    )
+    counts = {row[0]: row[1] for row in session.execute(open_ones)} if keys else {}
+    return [Stranded(lane, counts[lane.key]) for lane in lanes if lane.key in counts]
 
 
 def members_of(session: Session, *, project: Project) -> Sequence[Membership]:

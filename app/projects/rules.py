@@ -1,11 +1,15 @@
 """What a change of settings means, and what new guidelines start from."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+import unicodedata
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 # The form of a judgement: what annotators are asked and may answer.
 SCALE = ("criteria", "strength_levels", "allow_ties")
+
+# What one person may hand in; each may be absent.
+LIMITS = frozenset({"daily_limit", "total_limit", "largest_share"})
 
 SETTINGS = (
     "name",
@@ -17,6 +21,8 @@ SETTINGS = (
     "gold_rate",
     "gold_threshold",
     "lease_minutes",
+    "repeat_rate",
+    *sorted(LIMITS),
     "guidelines",
     "paused",
 )
@@ -58,6 +64,53 @@ def audited(changed: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in changed.items() if key != "guidelines"} | (
         {"guidelines": "new text"} if "guidelines" in changed else {}
     )
+
+
+MOST_SKILLS = 40  # of a person; a task may need as many
+LONGEST_SKILL = 40  # characters
+
+
+def expertise_of(tags: Iterable[str]) -> list[str]:
+    """Tags of expertise as they are compared: “Tax  Law” is “tax law”. Sorted, none twice.
+
+    Raises ValueError with a sentence that quotes the tag.
+    """
+    return _skills(tags, kind="expertise", normal=_plain)
+
+
+def languages_of(tags: Iterable[str]) -> list[str]:
+    """Languages as they are compared: “de-AT” and “DE” are “de”. Sorted, none twice."""
+    return _skills(tags, kind="language", normal=language_of)
+
+
+def language_of(tag: str | None) -> str:
+    """The primary part of a language tag; empty where there is none."""
+    return _plain((tag or "").replace("_", "-").partition("-")[0])
+
+
+def may_judge(
+    *, language: str, needs: Collection[str], languages: Collection[str], expertise: Collection[str]
+) -> bool:
+    """Whether somebody may have a task: every expertise it needs, and its language or any."""
+    speaks = not language or not languages or language in languages
+    return speaks and set(needs) <= set(expertise)
+
+
+def _plain(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def _skills(tags: Iterable[str], *, kind: str, normal: Callable[[str], str]) -> list[str]:
+    names = sorted({name for name in map(normal, tags) if name})
+    if len(names) > MOST_SKILLS:
+        raise ValueError(f"{len(names)} tags of {kind} are too many; {MOST_SKILLS} are allowed.")
+    for name in names:
+        if "," in name or len(name) > LONGEST_SKILL:
+            raise ValueError(
+                f"“{name[:LONGEST_SKILL]}” is no tag of {kind}: up to {LONGEST_SKILL} characters, "
+                "without a comma."
+            )
+    return names
 
 
 CRITERION_LINE = re.compile(

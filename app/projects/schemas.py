@@ -6,6 +6,7 @@ from typing import Annotated, Any, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     EmailStr,
     Field,
@@ -14,6 +15,7 @@ from pydantic import (
 )
 
 from app.accounts.models import Role
+from app.projects import rules
 
 MAX_GUIDELINES = 200_000  # characters
 
@@ -32,6 +34,21 @@ Name = Annotated[
 Description = Annotated[str, StringConstraints(max_length=2_000), AfterValidator(storable)]
 Markdown = Annotated[str, StringConstraints(max_length=MAX_GUIDELINES), AfterValidator(storable)]
 Percent = Annotated[float, Field(ge=0, le=1)]
+
+
+Limit = Annotated[int, Field(ge=1, le=1_000_000)]
+SharePercent = Annotated[int, Field(ge=1, le=100)]
+RepeatRate = Annotated[float, Field(ge=0, le=0.2)]
+Expertise = Annotated[
+    list[Annotated[str, AfterValidator(storable)]],
+    Field(max_length=200),
+    AfterValidator(rules.expertise_of),
+]
+Languages = Annotated[
+    list[Annotated[str, AfterValidator(storable)]],
+    Field(max_length=200),
+    AfterValidator(rules.languages_of),
+]
 
 
 class Body(BaseModel):
@@ -94,6 +111,10 @@ class ProjectBody(Body):
     gold_rate: Annotated[float, Field(ge=0, le=0.5)] = 0.1
     gold_threshold: Percent = 0.7
     lease_minutes: Annotated[int, Field(ge=1, le=1440)] = 30
+    repeat_rate: RepeatRate = 0.0
+    daily_limit: Limit | None = None
+    total_limit: Limit | None = None
+    largest_share: SharePercent | None = None
     guidelines: Markdown = ""
 
 
@@ -101,7 +122,8 @@ class ProjectPatch(Body):
     """`PATCH /projects/{id}`: only what is named changes.
 
     `guidelines_version` is the version the caller has seen; where it is given and somebody has
-    made a newer one meanwhile, nothing changes and the answer is 409.
+    made a newer one meanwhile, nothing changes and the answer is 409. A limit that is null is
+    taken away.
     """
 
     name: Name | None = None
@@ -113,6 +135,10 @@ class ProjectPatch(Body):
     gold_rate: Annotated[float | None, Field(ge=0, le=0.5)] = None
     gold_threshold: Percent | None = None
     lease_minutes: Annotated[int | None, Field(ge=1, le=1440)] = None
+    repeat_rate: RepeatRate | None = None
+    daily_limit: Limit | None = None
+    total_limit: Limit | None = None
+    largest_share: SharePercent | None = None
     guidelines: Markdown | None = None
     guidelines_version: int | None = None
     paused: bool | None = None
@@ -135,6 +161,10 @@ class ProjectOut(BaseModel):
     gold_rate: float
     gold_threshold: float
     lease_minutes: int
+    repeat_rate: float
+    daily_limit: int | None
+    total_limit: int | None
+    largest_share: int | None
     guidelines: str
     guidelines_version: int
     paused_at: datetime | None
@@ -147,7 +177,27 @@ class ProjectPage(BaseModel):
     next_cursor: str | None
 
 
-class MemberBody(Body):
+class MemberTerms(Body):
+    """What a member may judge, and how much; a limit of her own goes before the project's."""
+
+    expertise: Expertise | None = None
+    languages: Languages | None = None
+    daily_limit: Limit | None = None
+    total_limit: Limit | None = None
+
+    def named(self) -> dict[str, Any]:
+        """The terms that were named; a limit that is null is taken away."""
+        named = self.model_dump(include=self.model_fields_set & MemberTerms.model_fields.keys())
+        return {
+            name: value
+            for name, value in named.items()
+            if value is not None or name in {"daily_limit", "total_limit"}
+        }
+
+
+class MemberBody(MemberTerms):
+    """`PUT /projects/{id}/members/{email}`: what is not named stays."""
+
     role: Role
 
 
@@ -156,8 +206,20 @@ class MemberOut(BaseModel):
     email: str | None
     name: str
     role: Role
+    expertise: list[str]
+    languages: list[str]
+    daily_limit: int | None
+    total_limit: int | None
     paused_at: datetime | None
     created_at: datetime
+
+
+def empty_is_none(value: object) -> object:
+    """A field of a form that was left empty."""
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+FormLimit = Annotated[Limit | None, BeforeValidator(empty_is_none)]
 
 
 class InvitationForm(BaseModel):
@@ -178,6 +240,10 @@ class ProjectForm(BaseModel):
     gold_percent: Annotated[int, Field(ge=0, le=50)] = 10
     gold_threshold_percent: Annotated[int, Field(ge=0, le=100)] = 70
     lease_minutes: Annotated[int, Field(ge=1, le=1440)] = 30
+    repeat_percent: Annotated[int, Field(ge=0, le=20)] = 3
+    daily_limit: FormLimit = None
+    total_limit: FormLimit = None
+    largest_share: Annotated[SharePercent | None, BeforeValidator(empty_is_none)] = None
     guidelines: Markdown = ""
 
 
@@ -192,3 +258,12 @@ class MemberForm(BaseModel):
 
 class PauseForm(BaseModel):
     reason: Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)] = ""
+
+
+class TermsForm(BaseModel):
+    """What a member may judge, as the page has it: tags behind commas."""
+
+    expertise: Annotated[str, StringConstraints(max_length=2_000), AfterValidator(storable)] = ""
+    languages: Annotated[str, StringConstraints(max_length=2_000), AfterValidator(storable)] = ""
+    daily_limit: FormLimit = None
+    total_limit: FormLimit = None

@@ -9,7 +9,7 @@ from app.accounts.auth import CurrentUser
 from app.accounts.models import Role
 from app.db import SessionDep
 from app.projects.auth import MemberProject, ProjectRole, ReviewerProject, ViewerProject
-from app.projects.queries import guidelines_of
+from app.projects.queries import guidelines_of, stranded_tasks
 from app.quality.auth import ReviewableTask
 from app.quality.queries import review as queries
 from app.quality.rules.review import in_words, label, standard_ranks
@@ -43,6 +43,7 @@ def project_dashboard(
         board=view and dashboard(session, project=project, view=view),
         may_review=role in {Role.ADMIN, Role.REVIEWER},
         may_freeze=role is Role.ADMIN,
+        stranded=stranded_tasks(session, project=project),
     )
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Index,
     LargeBinary,
     SmallInteger,
+    Text,
     UniqueConstraint,
     func,
     text,
@@ -45,6 +46,7 @@ class Task(Base):
         Index(
             "ix_task_open",
             "project_id",
+            "lane",
             text("priority DESC"),
             "random_key",
             postgresql_where=text("kind = 'ordinary' AND leased + counted < wanted"),
@@ -60,6 +62,7 @@ class Task(Base):
     )  # SHA-256 of prompt + set of (text, source)
     kind: Mapped[TaskKind] = mapped_column(text_enum(TaskKind), default=TaskKind.ORDINARY)
     priority: Mapped[int] = mapped_column(default=0)
+    lane: Mapped[str] = mapped_column(default="", server_default=text("''"))  # see TaskLane
     random_key: Mapped[float] = mapped_column(Float, server_default=func.random())
     wanted: Mapped[int | None] = mapped_column(SmallInteger)
     leased: Mapped[int] = mapped_column(SmallInteger, default=0)
@@ -69,6 +72,24 @@ class Task(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
     prompt: Mapped[Prompt] = relationship(lazy="raise")
+
+
+class TaskLane(Base):
+    """What some tasks of a project ask of their judges: a language, expertise, or both.
+
+    A claim looks only into the lanes that are open to the person, so that it never wades through
+    what she may not judge. The lane of most tasks is the empty one; it asks nothing of anybody and
+    has no row. A row stays when its tasks are done.
+    """
+
+    __tablename__ = "task_lane"
+
+    project_id: Mapped[UUID] = mapped_column(
+        ForeignKey("project.id", ondelete="CASCADE"), primary_key=True
+    )
+    key: Mapped[str] = mapped_column(primary_key=True)
+    language: Mapped[str] = mapped_column(default="")  # the primary part of its tag
+    expertise: Mapped[list[str]] = mapped_column(ARRAY(Text), default=list)
 
 
 class TaskResponse(Base):
@@ -153,6 +174,14 @@ class Assignment(Base):
             "project_id",
             "leased_until",
             postgresql_where=text("state = 'open'"),
+        ),
+        # Each task comes again at most once; judgements that were imported may repeat as they do.
+        Index(
+            "uq_assignment_repeat",
+            "task_id",
+            "user_id",
+            unique=True,
+            postgresql_where=text("is_repeat AND display_order IS NOT NULL"),
         ),
         Index("ix_assignment_history", "user_id", "project_id", "finished_at"),
         CheckConstraint("slot IN (1, 2)", name="slot"),

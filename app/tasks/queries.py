@@ -4,16 +4,21 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
     Boolean,
     ColumnElement,
+    DateTime,
     Double,
     Integer,
+    Select,
+    Text,
     Uuid,
     and_,
+    any_,
     bindparam,
     case,
     exists,
@@ -21,15 +26,28 @@ from sqlalchemy import (
     literal,
     literal_column,
     null,
+    or_,
     select,
+    true,
+    union_all,
 )
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session, aliased
+from sqlalchemy.sql.selectable import LateralFromClause
 
 from app.accounts.models import User
 from app.corpus.models import Prompt, Response
-from app.db import among
+from app.db import among, database_now
 from app.projects.models import Membership, Project
-from app.tasks.models import Assignment, AssignmentState, GoldKey, Task, TaskResponse
+from app.tasks import rules
+from app.tasks.models import (
+    Assignment,
+    AssignmentState,
+    GoldKey,
+    Task,
+    TaskLane,
+    TaskResponse,
+)
 from app.tasks.schemas import Gold
 
 # Written out, not bound: the planner must recognise the partial indexes in prepared statements.
@@ -64,35 +82,185 @@ _hers = (
 # Whether a task is new to her: not judged, skipped or held; one whose lease ran out is free again.
 IS_NEW = _hers.where(HERS.state != AssignmentState.EXPIRED).scalar_subquery() == 0
 NEVER_HAD = _hers.scalar_subquery() == 0
+
+# The lanes that are open to her: the one that asks nothing, and those whose language and expertise
+# are hers. Who has no languages listed may judge every language.
+_expertise = bindparam("her_expertise", [], type_=ARRAY(Text))
+_languages = bindparam("her_languages", [], type_=ARRAY(Text))
+_lanes = select(TaskLane.key).where(TaskLane.project_id == bindparam("in_project", type_=Uuid()))
+_open_lanes = _lanes.where(
+    TaskLane.expertise.contained_by(_expertise),
+    or_(
+        TaskLane.language == "",
+        func.cardinality(_languages) == 0,
+        TaskLane.language == any_(_languages),
+    ),
+)
+_her = union_all(select(literal("", Text()).label("key")), _open_lanes).cte("her")
+IN_HER_LANES = Task.lane.in_(select(_her.c.key).correlate(None))
 IS_IN_FORCE = exists().where(GoldKey.task_id == Task.id, GoldKey.suspended_at.is_(None))
 
 AN_ORDINARY_TASK = select(Task.id).where(OURS, IS_ORDINARY).limit(1)
 
-TOP_PRIORITY = select(Task.priority).where(OURS, IS_WANTED).order_by(Task.priority.desc()).limit(1)
-NEXT_PRIORITY = TOP_PRIORITY.where(Task.priority < bindparam("below", type_=Integer()))
+# The highest priority of what is wanted in any of her lanes: a look at the head of each.
+_head = (
+    select(Task.priority)
+    .where(OURS, IS_WANTED, Task.lane == _her.c.key)
+    .order_by(Task.priority.desc())
+    .limit(1)
+    .correlate(_her)
+)
 
-# A task that is wanted and new to her, of one priority (the highest by default), in a stretch of
-# the random key. An ordered scan of the partial index `ix_task_open`: what it costs depends on how
-# many of the tasks from there on she has judged, not on how many there are.
-WANTED_TASK = (
-    select(Task.id)
-    .where(
-        OURS,
-        IS_WANTED,
-        Task.priority
-        == func.coalesce(bindparam("level", type_=Integer()), TOP_PRIORITY.scalar_subquery()),
-        Task.random_key >= bindparam("from_key", type_=Double()),
-        Task.random_key < bindparam("to_key", type_=Double()),
-        IS_NEW,
+
+def _highest(head: LateralFromClause) -> Select[int]:
+    return (
+        select(head.c.priority)
+        .select_from(_her.join(head, true()))
+        .order_by(head.c.priority.desc())
+        .limit(1)
     )
+
+
+TOP_PRIORITY = _highest(_head.lateral("head"))
+NEXT_PRIORITY = _highest(
+    _head.where(Task.priority < bindparam("below", type_=Integer())).lateral("head")
+)
+
+# What is wanted in a lane, of one priority (the highest by default), in a stretch of the random
+# key: an ordered scan of the partial index `ix_task_open`.
+_level = select(
+    func.coalesce(
+        bindparam("level", type_=Integer()), TOP_PRIORITY.correlate(None).scalar_subquery()
+    ).label("level")
+).cte("level")
+_stretch = (
+    OURS,
+    IS_WANTED,
+    Task.priority == select(_level.c.level).correlate(None).scalar_subquery(),
+    Task.random_key >= bindparam("from_key", type_=Double()),
+    Task.random_key < bindparam("to_key", type_=Double()),
+)
+LOOKED_AT = 50  # tasks of a lane, when lanes are compared
+
+# Her lanes, the one with the nearest task that is new to her first, so that each lane is drawn as
+# often as it has tasks. One in which she has judged all that lies ahead comes last, and costs no
+# more than a short look. A project with the empty lane alone has nothing to compare.
+_ahead = (
+    select(Task.id, Task.random_key)
+    .where(*_stretch, Task.lane == _her.c.key)
     .order_by(Task.random_key)
+    .limit(LOOKED_AT)
+    .correlate(_her)
+    .subquery("ahead")
+)
+_seen = aliased(Assignment)
+_is_new_ahead = (
+    select(func.count())
+    .where(
+        _seen.task_id == _ahead.c.id,
+        _seen.user_id == bindparam("person"),
+        ~_seen.is_repeat,
+        _seen.state != AssignmentState.EXPIRED,
+    )
+    .correlate(_ahead)
+    .scalar_subquery()
+    == 0
+)
+_nearest = select(_ahead.c.random_key).where(_is_new_ahead).order_by(_ahead.c.random_key).limit(1)
+_by_distance = (
+    select(_her.c.key)
+    .order_by(
+        case(
+            (_lanes.correlate(None).exists(), _nearest.correlate(_her).scalar_subquery()),
+            else_=null(),
+        ).nulls_last()
+    )
+    .subquery("by_distance")
+)
+
+
+def _wanted_task(*, locks: bool) -> Select[UUID]:
+    """A task that is wanted, hers to judge and new to her.
+
+    What it costs depends on how many of the tasks from there on she has judged, not on how many
+    there are.
+    """
+    found = (
+        select(Task.id)
+        .where(*_stretch, Task.lane == _by_distance.c.key, IS_NEW)
+        .order_by(Task.random_key)
+        .limit(1)
+        .correlate(_by_distance)
+    )
+    if locks:
+        found = found.with_for_update(key_share=True, skip_locked=True)
+    first = found.lateral("first")
+    return select(first.c.id).select_from(_by_distance.join(first, true())).limit(1)
+
+
+WANTED_TASK = _wanted_task(locks=False)
+FREE_TASK = _wanted_task(locks=True)  # … and that nobody holds at this moment
+
+# A task that she has submitted here before, so many submissions ago at least, and that has not
+# come again yet. A look at a few dozen entries of `ix_assignment_history`, however many there are.
+_before, _again = aliased(Assignment), aliased(Assignment)
+_past = (
+    select(_before.task_id, _before.is_repeat, _before.display_order)
+    .where(
+        _before.project_id == bindparam("in_project"),
+        _before.user_id == bindparam("person"),
+        _before.state == AssignmentState.SUBMITTED,
+    )
+    .order_by(_before.finished_at.desc())
+    .offset(bindparam("repeat_distance", 0, type_=Integer()))
+    .limit(LOOKED_AT)
+    .subquery("past")
+)
+_came_again = (
+    select(func.count())
+    .where(
+        _again.task_id == _past.c.task_id,
+        _again.user_id == bindparam("person"),
+        _again.is_repeat,
+        _again.display_order.is_not(None),
+    )
+    .correlate(_past)
+    .scalar_subquery()
+)
+REPEATED_TASK = (
+    select(Task.id)
+    .join(_past, _past.c.task_id == Task.id)
+    .where(
+        IS_ORDINARY,
+        ~_past.c.is_repeat,
+        _past.c.display_order.is_not(None),  # imported judgements were made elsewhere
+        _came_again == 0,
+    )
     .limit(1)
 )
 
 # A gold task in force that she has never had, not even for a moment.
 GOLD_TASK = (
-    select(Task.id).where(OURS, IS_GOLD, IS_IN_FORCE, NEVER_HAD).order_by(Task.random_key).limit(1)
+    select(Task.id)
+    .where(OURS, IS_GOLD, IN_HER_LANES, IS_IN_FORCE, NEVER_HAD)
+    .order_by(Task.random_key)
+    .limit(1)
 )
+
+# All of hers, or what she has handed in since a moment: from the end of `ix_assignment_history`.
+SUBMITTED = select(func.count()).where(
+    Assignment.project_id == bindparam("in_project"),
+    Assignment.user_id == bindparam("person"),
+    Assignment.finished_at
+    >= func.coalesce(
+        bindparam("since", type_=DateTime(timezone=True)), literal_column("'-infinity'")
+    ),
+    Assignment.state == AssignmentState.SUBMITTED,
+)
+
+WANTED_IN_ALL = select(func.sum(Task.wanted)).where(OURS, IS_ORDINARY)
+WANTED_HOLDS_SECONDS = 60
+_wanted: dict[UUID, tuple[float, int]] = {}  # by project: when it was counted, and the number
 
 CONTENTS = (
     select(Response.text, Prompt.messages, Prompt.system, Prompt.language)
@@ -118,20 +286,39 @@ class Nothing(StrEnum):
 
     PROJECT_PAUSED = "project_paused"
     PAUSED = "paused"
+    DAILY_LIMIT = "daily_limit"
+    TOTAL_LIMIT = "total_limit"
+    LARGEST_SHARE = "largest_share"
     NO_TASKS = "no_tasks"
     FINISHED = "finished"
+    NEEDS_OTHER_SKILLS = "needs_other_skills"
     NONE_FOR_YOU = "none_for_you"
 
+
+# What is wanted and new to her in her lanes, and in the others.
+_hers_to_judge = (
+    select(Task.id).where(OURS, IS_WANTED, Task.lane == _her.c.key, IS_NEW).limit(1).correlate(_her)
+).lateral("hers_to_judge")
+_FOR_HER = select(_her.c.key).select_from(_her.join(_hers_to_judge, true())).limit(1)
+_others = _lanes.where(TaskLane.key.not_in(select(_her.c.key).correlate(None))).subquery("others")
+_theirs_to_judge = (
+    select(Task.id)
+    .where(OURS, IS_WANTED, Task.lane == _others.c.key, IS_NEW)
+    .limit(1)
+    .correlate(_others)
+).lateral("theirs_to_judge")
+_FOR_OTHERS = select(_others.c.key).select_from(_others.join(_theirs_to_judge, true())).limit(1)
 
 # In one statement, so of one moment: asked one by one, a task that becomes gold or ordinary in
 # between would be missed by each. Later questions are asked only where the earlier say so.
 _ours = select(Task.id).where(OURS)
 WHY_NOTHING = select(
     case(
-        (_ours.where(IS_WANTED, IS_NEW).exists(), null()),
+        (_FOR_HER.exists(), null()),
         (
             _ours.where(IS_ORDINARY).exists(),
             case(
+                (_FOR_OTHERS.exists(), literal(Nothing.NEEDS_OTHER_SKILLS)),
                 (_ours.where(IS_WANTED).exists(), literal(Nothing.NONE_FOR_YOU)),
                 else_=literal(Nothing.FINISHED),
             ),
@@ -196,7 +383,9 @@ def open_assignments(session: Session, *, project: Project, user: User) -> Seque
     return session.scalars(HELD, {"in_project": project.id, "person": user.id}).all()
 
 
-def why_nothing(session: Session, *, project: Project, user: User) -> Nothing | None:
+def why_nothing(
+    session: Session, *, project: Project, user: User, now: datetime | None = None
+) -> Nothing | None:
     """Why she would get no task now; None when there seems to be one."""
     if project.paused_at is not None:
         return Nothing.PROJECT_PAUSED
@@ -204,17 +393,77 @@ def why_nothing(session: Session, *, project: Project, user: User) -> Nothing | 
     if membership is not None and membership.paused_at is not None:
         return Nothing.PAUSED
     where = {"in_project": project.id, "person": user.id, "has_gold": project.gold_rate > 0}
-    reason = session.scalar(WHY_NOTHING, where)
-    return None if reason is None else Nothing(reason)
+    reason = session.scalar(WHY_NOTHING, where | skills(membership))
+    if reason is not None:
+        return Nothing(reason)
+    if membership is None:
+        return None
+    return limit_reached(
+        session,
+        project=project,
+        membership=membership,
+        held=0,
+        now=now or database_now(session),
+    )
+
+
+def skills(membership: Membership | None) -> dict[str, list[str]]:
+    """What the statements of a claim ask of a person."""
+    if membership is None:  # an admin of the installation, who has not worked here yet
+        return {"her_expertise": [], "her_languages": []}
+    return {"her_expertise": membership.expertise, "her_languages": membership.languages}
+
+
+def limit_reached(
+    session: Session, *, project: Project, membership: Membership, held: int, now: datetime
+) -> Nothing | None:
+    """The limit that keeps her from one more task than she has handed in and holds.
+
+    Where none is set, nothing is asked of the database; and all that she has ever handed in is
+    counted only from the moment when she may have reached a limit of it.
+    """
+    if (daily := daily_limit(project, membership)) is not None:
+        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        if _submitted(session, membership, since=midnight) + held >= daily:
+            return Nothing.DAILY_LIMIT
+    limits = {Nothing.TOTAL_LIMIT: total_limit(project, membership)}
+    if project.largest_share is not None:
+        wanted = wanted_in_all(session, project=project)
+        share = rules.share_limit(project.largest_share, wanted=wanted)
+        limits[Nothing.LARGEST_SHARE] = share
+    for reason, limit in limits.items():
+        if limit is None or membership.claimed < limit:  # she cannot have handed in more than that
+            continue
+        if _submitted(session, membership) + held >= limit:
+            return reason
+    return None
+
+
+def daily_limit(project: Project, membership: Membership | None) -> int | None:
+    own = membership and membership.daily_limit
+    return own or project.daily_limit
+
+
+def total_limit(project: Project, membership: Membership | None) -> int | None:
+    own = membership and membership.total_limit
+    return own or project.total_limit
+
+
+def wanted_in_all(session: Session, *, project: Project) -> int:
+    """How many judgements the project's ordinary tasks want, as it was a minute ago at most."""
+    known = _wanted.get(project.id)
+    if known is None or known[0] < monotonic() - WANTED_HOLDS_SECONDS:
+        total = session.scalar(WANTED_IN_ALL, {"in_project": project.id}) or 0
+        known = _wanted[project.id] = (monotonic(), total)
+    return known[1]
+
+
+def _submitted(session: Session, membership: Membership, *, since: datetime | None = None) -> int:
+    hers = {"in_project": membership.project_id, "person": membership.user_id, "since": since}
+    return session.scalars(SUBMITTED, hers).one()
 
 
 def submitted_since(session: Session, *, project: Project, user: User, since: datetime) -> int:
     """How many tasks she has handed in from a moment on."""
-    return session.scalars(
-        select(func.count()).where(
-            Assignment.user_id == user.id,
-            Assignment.project_id == project.id,
-            Assignment.finished_at >= since,
-            Assignment.state == AssignmentState.SUBMITTED,
-        )
-    ).one()
+    hers = {"in_project": project.id, "person": user.id, "since": since}
+    return session.scalars(SUBMITTED, hers).one()

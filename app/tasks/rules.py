@@ -1,5 +1,6 @@
-"""Gold, the schedule that mixes it in, display order and leases: pure rules."""
+"""Gold, the schedule that mixes it in, repeats, lanes, display order and leases: pure rules."""
 
+import json
 import math
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -18,6 +19,12 @@ FEWEST_GOLD = 5  # nobody fails on less
 DENSE_CLAIMS = 25  # gold is denser among a person's first tasks …
 DENSE_FACTOR = 4  # … by this factor
 LARGEST_SHARE = 0.5
+
+# A task of hers comes again when as many others lie between …
+FEWEST_BETWEEN = 20
+REPEAT_SPAN = 200  # … or up to so many more: nobody knows how far back it comes from
+REPEAT_DENSE_CLAIMS = 100  # repeats are denser until then, so that a person is soon known …
+REPEAT_DENSE_FACTOR = 2  # … by this factor
 
 MAX_RENEWALS = 20  # WCAG 2.2.1 asks for at least ten
 
@@ -39,6 +46,30 @@ def gold_chance(claimed: int, *, rate: float, share: float | None = None) -> flo
     """
     own = rate if share is None else share
     return min(LARGEST_SHARE, own * DENSE_FACTOR if claimed < DENSE_CLAIMS else own)
+
+
+def repeat_chance(claimed: int, *, rate: float) -> float:
+    """Probability that the next task is one that she has judged before."""
+    if claimed <= FEWEST_BETWEEN:
+        return 0.0
+    return rate * REPEAT_DENSE_FACTOR if claimed <= REPEAT_DENSE_CLAIMS else rate
+
+
+def repeat_distance(claimed: int, *, rng: Random) -> int:
+    """How many of her submissions lie between a task and its coming again, at least."""
+    return FEWEST_BETWEEN + rng.randrange(min(REPEAT_SPAN, max(1, claimed - FEWEST_BETWEEN)))
+
+
+def lane(*, language: str, expertise: Sequence[str]) -> str:
+    """The key of what a task asks of its judges; empty where it asks nothing."""
+    if not language and not expertise:
+        return ""
+    return json.dumps([language, *sorted(expertise)], ensure_ascii=False)
+
+
+def share_limit(percent: int, *, wanted: int) -> int:
+    """How many of the project's judgements one person may give; never nothing at all."""
+    return max(1, percent * wanted // 100)
 
 
 def raised_share(rate: float) -> float:

@@ -54,6 +54,8 @@ PERMISSIONS = {
     "POST /projects/{project_id}/guidelines/edit": Who.ADMIN,
     "GET /projects/{project_id}/members": Who.ADMIN,
     "POST /projects/{project_id}/members": Who.ADMIN,
+    "GET /projects/{project_id}/members/{user_id}": Who.ADMIN,
+    "POST /projects/{project_id}/members/{user_id}": Who.ADMIN,
     "POST /projects/{project_id}/members/{user_id}/role": Who.ADMIN,
     "POST /projects/{project_id}/members/{user_id}/pause": Who.ADMIN,
     "POST /projects/{project_id}/members/{user_id}/remove": Who.ADMIN,

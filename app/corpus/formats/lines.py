@@ -264,7 +264,7 @@ def _csv_line(number: int, header: list[str], cells: list[str]) -> Line:
 def _cell(name: str, cell: str) -> Any:
     """A cell by its column: structured columns hold JSON, a conversation may."""
     is_json = name in CSV_AS_JSON or (name in CSV_MESSAGES and cell.startswith("[{"))
-    if name == "tags":
+    if name in {"tags", "expertise"}:
         if not cell.startswith("["):
             return [tag.strip() for tag in cell.split(",")]
         is_json = True

@@ -68,4 +68,5 @@ class ImportedTask:
     source: str | None = None
     tags: list[str] = field(default_factory=list)
     language: str | None = None
+    expertise: list[str] = field(default_factory=list)
     meta: JsonObject = field(default_factory=dict)

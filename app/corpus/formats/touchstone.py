@@ -13,6 +13,7 @@ from app.corpus.formats.rows import (
 )
 from app.corpus.formats.values import (
     check_responses,
+    expertise_of,
     further_keys,
     identifier_of,
     kind,
@@ -27,7 +28,7 @@ from app.corpus.rules import weak_order
 MAX_NAME = 200
 MAX_STRENGTH = 4
 MAX_ANNOTATIONS = 1000
-ABOUT = frozenset({"id", "prompt", "system", "source", "tags", "language"})
+ABOUT = frozenset({"id", "prompt", "system", "source", "tags", "language", "expertise"})
 TASK_KEYS = ABOUT | {"responses", "gold", "annotations"}
 
 
@@ -65,6 +66,7 @@ def _about(row: Mapping[str, Any]) -> dict[str, Any]:
         "source": text_of(row, "source"),
         "tags": tags_of(row),
         "language": text_of(row, "language"),
+        "expertise": expertise_of(row),
     }
 
 

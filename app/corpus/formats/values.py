@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.corpus.formats.rows import BadLine, ImportedResponse, Message
+from app.projects import rules as project_rules
 
 MAX_DEPTH = 64
 MAX_RESPONSES = 10
@@ -81,6 +82,21 @@ def tags_of(row: Mapping[str, Any]) -> list[str]:
         raise BadLine('“tags” must be a list of texts, like ["cooking", "short"].')
     cleaned = [" ".join(tag.split()) for tag in tags]
     return list(dict.fromkeys(tag for tag in cleaned if tag))
+
+
+def expertise_of(row: Mapping[str, Any]) -> list[str]:
+    """What somebody must know to judge the line."""
+    tags = row.get("expertise")
+    if tags is None:
+        return []
+    if isinstance(tags, str):
+        tags = tags.split(",")
+    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+        raise BadLine('“expertise” must be a list of texts, like ["law"].')
+    try:
+        return project_rules.expertise_of(tags)
+    except ValueError as error:
+        raise BadLine(str(error)) from error
 
 
 def messages_of(value: Any, *, where: str) -> list[Message]:

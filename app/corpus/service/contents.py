@@ -39,6 +39,7 @@ def add_prompts(
                     "source": first[key].source,
                     "tags": first[key].tags,
                     "language": first[key].language,
+                    "expertise": first[key].expertise,
                     "external_id": first[key].external_id,
                     "meta": first[key].meta,
                     "import_id": import_id,

@@ -11,6 +11,7 @@ from app.projects.service.members import (
     set_member_by_email,
 )
 from app.projects.service.settings import create, lock, update_settings
+from app.projects.service.terms import set_terms
 
 __all__ = [
     "acknowledge_guidelines",
@@ -23,5 +24,6 @@ __all__ = [
     "resume_member",
     "set_member",
     "set_member_by_email",
+    "set_terms",
     "update_settings",
 ]

@@ -32,6 +32,10 @@ def create(session: Session, *, by: User, body: ProjectBody) -> Project:
         gold_rate=body.gold_rate,
         gold_threshold=body.gold_threshold,
         lease_minutes=body.lease_minutes,
+        repeat_rate=body.repeat_rate,
+        daily_limit=body.daily_limit,
+        total_limit=body.total_limit,
+        largest_share=body.largest_share,
         guidelines_version=1,
         created_by=by.id,
     )
@@ -109,10 +113,11 @@ def _settings(session: Session, project: Project) -> dict[str, Any]:
 
 
 def _named(patch: ProjectPatch) -> dict[str, Any]:
-    """The settings a patch names, by column; null means unchanged."""
+    """The settings a patch names, by column; null means unchanged, but takes a limit away."""
     values: Mapping[str, Any] = patch.model_dump(
         exclude_none=True, exclude={"overlap", "guidelines_version"}
     )
+    values = {**dict.fromkeys(rules.LIMITS & patch.model_fields_set), **values}
     if patch.overlap is None:
         return dict(values)
     return {

@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import (
     Boolean,
+    ColumnElement,
     DateTime,
     SmallInteger,
     Table,
@@ -23,7 +24,9 @@ from sqlalchemy import (
     case,
     func,
     literal,
+    not_,
     null,
+    or_,
     select,
     text,
     true,
@@ -55,40 +58,58 @@ MINE = (
     .with_for_update(key_share=True)
 )
 
-_ordinary = queries.WANTED_TASK.with_for_update(key_share=True, skip_locked=True)
 _gold = queries.GOLD_TASK.with_for_update(key_share=True, skip_locked=True).correlate(None)
 _from_key = Task.random_key >= bindparam("gold_key")
 
-# Take a place in an ordinary task that nobody else holds at this moment, or, where gold is due,
-# a gold task instead. One statement either way, so that the time tells nothing; and gold only
-# where an ordinary task is in sight, so that the end of the work tells nothing.
+# Gold or a repeat instead of an ordinary task, where one is due; and only where an ordinary task is
+# in sight, so that the end of the work tells nothing.
+_repeat = queries.REPEATED_TASK.with_for_update(key_share=True, skip_locked=True, of=Task)
+
+# As subqueries: a plan for all values must look no dearer than one for a value that rules most of
+# the statement out, or PostgreSQL would plan it anew at each claim.
+_wants_gold = select(bindparam("wants_gold", type_=Boolean())).scalar_subquery()
+_wants_repeat = select(bindparam("wants_repeat", False, type_=Boolean())).scalar_subquery()
+_due = select(
+    case(
+        (
+            and_(
+                or_(_wants_gold, _wants_repeat),
+                queries.WANTED_TASK.correlate(None).exists(),
+            ),
+            case(
+                (_wants_repeat, _repeat.correlate(None).scalar_subquery()),
+                else_=func.coalesce(
+                    _gold.where(_from_key).scalar_subquery(),
+                    _gold.where(~_from_key).scalar_subquery(),
+                ),
+            ),
+        ),
+        else_=null(),
+    ).label("id")
+).cte("due")
+_due_id = select(_due.c.id).correlate(None).scalar_subquery()
+_is_repeat = and_(_wants_repeat, _due_id.is_not(None))
+
+# Take a place in an ordinary task that nobody else holds at this moment, or what is due instead,
+# which has no place. One statement either way, so that the time tells nothing.
 TAKE = (
     update(Task)
     .where(
         Task.id
         == func.coalesce(
-            case(
-                (
-                    and_(
-                        bindparam("wants_gold", type_=Boolean()),
-                        queries.WANTED_TASK.correlate(None).exists(),
-                    ),
-                    func.coalesce(
-                        _gold.where(_from_key).scalar_subquery(),
-                        _gold.where(~_from_key).scalar_subquery(),
-                    ),
-                ),
-                else_=null(),
-            ),
-            _ordinary.correlate(None).scalar_subquery(),
+            _due_id,
+            queries.FREE_TASK.correlate(None).scalar_subquery(),
             case(
                 (bindparam("gold_alone", type_=Boolean()), _gold.scalar_subquery()),
                 else_=null(),
             ),
         )
     )
-    .values(leased=Task.leased + case((Task.kind == TaskKind.ORDINARY, 1), else_=0))
-    .returning(Task.id)
+    .values(
+        leased=Task.leased
+        + case((and_(Task.kind == TaskKind.ORDINARY, not_(_is_repeat)), 1), else_=0)
+    )
+    .returning(Task.id, _is_repeat.label("is_repeat"))
 )
 
 # With the task her turn in the project, and the assignment. One whose lease ran out is opened
@@ -111,10 +132,31 @@ _place = (
     .table_valued("position", with_ordinality="number", name="place")
     .render_derived()
 )
-_order = (
-    select(_place.c.position)
-    .where(_place.c.position < _size.scalar_subquery())
-    .order_by(_place.c.number)
+_places = select(_place.c.position).where(_place.c.position < _size.scalar_subquery())
+
+
+def _ordered(by: ColumnElement[Any]) -> ColumnElement[Any]:
+    return func.array(_places.order_by(by).scalar_subquery(), type_=ARRAY(SmallInteger))
+
+
+# What comes again stands in another order than the first time: a pair the other way round.
+_first = aliased(Assignment)
+_first_order = (
+    select(_first.display_order)
+    .where(
+        _first.task_id == _taken.c.id,
+        _first.user_id == bindparam("person", type_=Uuid()),
+        not_(_first.is_repeat),
+    )
+    .correlate(_taken)
+    .scalar_subquery()
+)
+_order = case(
+    (
+        and_(_taken.c.is_repeat, _ordered(_place.c.number) == _first_order),
+        _ordered(_place.c.number.desc()),
+    ),
+    else_=_ordered(_place.c.number),
 )
 _opened: dict[str, Any] = {
     "state": literal(AssignmentState.OPEN, Assignment.state.type),
@@ -130,8 +172,8 @@ _new: dict[str, Any] = {
     "project_id": bindparam("in_project", type_=Uuid()),
     "task_id": _taken.c.id,
     "user_id": bindparam("person", type_=Uuid()),
-    "is_repeat": literal(False, Boolean()),
-    "display_order": func.array(_order.scalar_subquery(), type_=ARRAY(SmallInteger)),
+    "is_repeat": _taken.c.is_repeat,
+    "display_order": _order,
     "draft_revision": literal(0, Assignment.draft_revision.type),
 }
 _rows = cast(Table, Assignment.__table__)
@@ -241,27 +283,41 @@ def _attempt(
             return assignment
     if is_paused or len(kept) > 1:
         return None
+    if queries.limit_reached(
+        session, project=project, membership=membership, held=len(held), now=now
+    ):
+        return None
     if is_last or rng.randrange(FREES_ONE_IN) == 0:
         free_expired(session, project=project, but=user, now=now)
     chance = rules.gold_chance(
         membership.claimed, rate=project.gold_rate, share=membership.gold_share
     )
     wants_gold = rng.random() < chance
+    wants_repeat = not wants_gold and _draws_repeat(project, membership, rng=rng)
     given = {
         "in_project": project.id,
         "person": user.id,
+        **queries.skills(membership),
+        "repeat_distance": (
+            rules.repeat_distance(membership.claimed, rng=rng) if wants_repeat else 0
+        ),
         "new_id": uuid4(),
         "to_slot": 2 if any(each.slot == 1 for each in kept) else 1,
         "until": now + lease,
         "now": now,
     }
-    lent = _lend(session, given, rng=rng, wants_gold=wants_gold)
+    lent = _lend(session, given, rng=rng, wants_gold=wants_gold, wants_repeat=wants_repeat)
     if lent is None and is_last:
         lent = _lend_patiently(session, given, project=project, user=user, rng=rng)
     if lent is not None:
         session.expire(membership, ["claimed"])
         lent.is_new = True
     return lent
+
+
+def _draws_repeat(project: Project, membership: Membership, *, rng: Random) -> bool:
+    chance = rules.repeat_chance(membership.claimed, rate=project.repeat_rate)
+    return chance > 0 and rng.random() < chance
 
 
 def _has_run_out(assignment: Assignment, *, now: datetime) -> bool:
@@ -306,6 +362,7 @@ def _lend(
     *,
     rng: Random,
     wants_gold: bool = False,
+    wants_repeat: bool = False,
     gold_alone: bool = False,
 ) -> Assignment | None:
     """Take a place in a task and lend it to her.
@@ -316,6 +373,7 @@ def _lend(
     start = rng.random()
     where = given | {
         "wants_gold": wants_gold,
+        "wants_repeat": wants_repeat,
         "gold_alone": gold_alone,
         "gold_key": start,
         "places": rules.shuffled(rules.MOST_RESPONSES, rng=rng),

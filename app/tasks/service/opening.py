@@ -16,6 +16,7 @@ from app.tasks.models import Assignment, Task, TaskKind, TaskResponse
 from app.tasks.rules import FEWEST_RESPONSES, MOST_RESPONSES
 from app.tasks.schemas import Gold, NewTask, OpenedTask
 from app.tasks.service.gold import put_keys, require_consistent
+from app.tasks.service.lanes import lanes_of
 
 OPENING_LOCK = 7_203  # with the project's hash
 
@@ -106,11 +107,13 @@ def _insert(
     """Insert those that are not there yet, with their responses; answers their ids."""
     if not tasks:
         return {}
+    lanes = lanes_of(session, project=project, prompt_ids={t.prompt_id for t in tasks.values()})
     rows = [
         {
             "id": uuid4(),
             "project_id": project.id,
             "prompt_id": task.prompt_id,
+            "lane": lanes.get(task.prompt_id, ""),
             "identity": key,
             "kind": TaskKind.GOLD if key in golden else TaskKind.ORDINARY,
             "wanted": None if key in golden else project.overlap_min,

@@ -96,6 +96,7 @@ def _prompt(task: ImportedTask) -> NewPrompt:
         source=task.source,
         tags=task.tags,
         language=task.language,
+        expertise=task.expertise,
         external_id=task.external_id,
         meta={} if task.responses else task.meta,
     )
