@@ -19,6 +19,12 @@ class Project(Base):
         CheckConstraint("gold_threshold BETWEEN 0 AND 1", name="gold_threshold"),
         CheckConstraint("strength_levels BETWEEN 0 AND 4", name="strength_levels"),
         CheckConstraint("lease_minutes >= 1", name="lease_minutes"),
+        CheckConstraint(
+            "qualification_size >= 0 AND qualification_attempts >= 1"
+            " AND qualification_wait_hours >= 0"
+            " AND qualification_pass > 0 AND qualification_pass <= 1",
+            name="qualification",
+        ),
         Index("uq_project_name", text("lower(name)"), unique=True),
     )
 
@@ -36,6 +42,12 @@ class Project(Base):
     gold_rate: Mapped[float] = mapped_column(Float, default=0.1)
     gold_threshold: Mapped[float] = mapped_column(Float, default=0.7)
     lease_minutes: Mapped[int] = mapped_column(default=30)
+    # What new annotators pass before real work: questions of an attempt (0: nothing is asked), the
+    # share to get right, how many attempts there are, and the hours between two of them.
+    qualification_size: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")
+    qualification_pass: Mapped[float] = mapped_column(Float, default=0.8, server_default="0.8")
+    qualification_attempts: Mapped[int] = mapped_column(SmallInteger, default=2, server_default="2")
+    qualification_wait_hours: Mapped[int] = mapped_column(default=24, server_default="24")
     guidelines_version: Mapped[int] = mapped_column(default=1)
     paused_at: Mapped[datetime | None]
     created_by: Mapped[UUID | None] = mapped_column(ForeignKey("user.id", ondelete="SET NULL"))
@@ -96,6 +108,9 @@ class Membership(Base):
     gold_passed: Mapped[int] = mapped_column(default=0)
     claimed: Mapped[int] = mapped_column(default=0)  # assignments ever handed to her
     weight: Mapped[float] = mapped_column(Float, default=1.0)
+    qualified_at: Mapped[datetime | None]  # passed, let in by an admin, or here before it was asked
+    # Attempts up to this number may begin at once, whatever the project allows: an admin said so.
+    attempts_granted: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
     user: Mapped[User] = relationship(lazy="raise")
