@@ -6,6 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Form, Request
 from pydantic import ValidationError
+from sqlalchemy.orm import Session
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from app.accounts import service as accounts
@@ -36,13 +37,19 @@ router = APIRouter(include_in_schema=False)
 def projects(request: Request, session: SessionDep, user: CurrentUser) -> HTMLResponse:
     mine = queries.projects_of(session, user=user)
     progress = queries.progress_of(session, projects=[project for project, _ in mine])
-    return render(request, "projects/list.html", mine=mine, progress=progress)
+    return render(
+        request,
+        "projects/list.html",
+        mine=mine,
+        progress=progress,
+        qualifies=queries.to_qualify_in(session, user=user),
+    )
 
 
 @router.get("/projects/new", name="new_project")
 def new_project(request: Request, _admin: AdminUser) -> HTMLResponse:
     form = ProjectForm(name="", guidelines=rules.STARTER_GUIDELINES)
-    return render(request, "projects/new.html", form=form, problem=None)
+    return render(request, "projects/new.html", form=form, questions=None, problem=None)
 
 
 @router.post("/projects/new", response_model=None)
@@ -53,7 +60,12 @@ def create_project(
         project = service.create(session, by=user, body=ProjectBody(**settings_of(form)))
     except AppError as error:
         return render(
-            request, "projects/new.html", status=error.status, form=form, problem=error.detail
+            request,
+            "projects/new.html",
+            status=error.status,
+            form=form,
+            questions=None,
+            problem=error.detail,
         )
     return redirect(request, "project_data", project_id=project.id)
 
@@ -71,6 +83,12 @@ def settings_of(form: ProjectForm) -> dict[str, object]:
             "gold_rate": form.gold_percent / 100,
             "gold_threshold": form.gold_threshold_percent / 100,
             "lease_minutes": form.lease_minutes,
+            "qualification": {
+                "size": form.qualification_size,
+                "pass_mark": form.qualification_percent / 100,
+                "attempts": form.qualification_attempts,
+                "wait_hours": form.qualification_wait_hours,
+            },
             "guidelines": form.guidelines,
         }
         ProjectBody(**settings)  # checks what it is given
@@ -95,13 +113,18 @@ def project_settings(request: Request, session: SessionDep, project: AdminProjec
         gold_percent=round(100 * project.gold_rate),
         gold_threshold_percent=round(100 * project.gold_threshold),
         lease_minutes=project.lease_minutes,
+        qualification_size=project.qualification_size,
+        qualification_percent=round(100 * project.qualification_pass),
+        qualification_attempts=project.qualification_attempts,
+        qualification_wait_hours=project.qualification_wait_hours,
         guidelines=current.text,
     )
-    return settings_page(request, project, form)
+    return settings_page(request, session, project, form)
 
 
 def settings_page(
     request: Request,
+    session: Session,
     project: Project,
     form: ProjectForm,
     *,
@@ -114,6 +137,7 @@ def settings_page(
         project=project,
         section="settings",
         form=form,
+        questions=queries.questions_in_set(session, project=project),
         problem=problem.detail if problem else None,
         saved=request.query_params.get("saved") == "yes",
     )
@@ -133,7 +157,7 @@ def save_settings(
         patch = ProjectPatch(**values)  # checks what it is given
         service.update_settings(session, project=project, patch=patch, by=user, now=now)
     except AppError as error:
-        return settings_page(request, project, form, problem=error)
+        return settings_page(request, session, project, form, problem=error)
     target = request.app.url_path_for("project_settings", project_id=project.id)
     return RedirectResponse(f"{target}?saved=yes", status_code=303)
 

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import bindparam, column, func, select, table, tuple_
+from sqlalchemy import bindparam, column, func, literal_column, select, table, tuple_
 from sqlalchemy.orm import Session, contains_eager
 
 from app.accounts.models import Role, User, UserKind
 from app.projects.models import Guidelines, Membership, Project
 
 # Tasks stand right of projects: the list counts them by the table's name, as a string key would.
-TASK = table("task", column("project_id"), column("wanted"), column("counted"))
+TASK = table("task", column("project_id"), column("wanted"), column("counted"), column("kind"))
 
 PROJECT_FOR = (
     select(Project, Membership.role)
@@ -78,6 +78,29 @@ def progress_of(session: Session, *, projects: Sequence[Project]) -> dict[UUID, 
     for project_id, tasks, wanted, counted in rows:
         progress[project_id] = Progress(tasks=tasks, wanted=wanted, counted=counted)
     return progress
+
+
+def to_qualify_in(session: Session, *, user: User) -> set[UUID]:
+    """The projects where the person is to pass the qualification before she gets real work."""
+    asked = session.scalars(
+        select(Membership.project_id)
+        .join(Project, Project.id == Membership.project_id)
+        .where(
+            Membership.user_id == user.id,
+            Membership.role == Role.ANNOTATOR,
+            Membership.qualified_at.is_(None),
+            Project.qualification_size > 0,
+        )
+    )
+    return set() if user.is_admin else set(asked)
+
+
+def questions_in_set(session: Session, *, project: Project) -> int:
+    """How many tasks are questions of the qualification."""
+    is_question = TASK.c.kind == literal_column("'qualification'")  # for its partial index
+    return session.scalars(
+        select(func.count()).select_from(TASK).where(TASK.c.project_id == project.id, is_question)
+    ).one()
 
 
 def members_of(session: Session, *, project: Project) -> Sequence[Membership]:

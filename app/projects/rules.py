@@ -17,6 +17,10 @@ SETTINGS = (
     "gold_rate",
     "gold_threshold",
     "lease_minutes",
+    "qualification_size",
+    "qualification_pass",
+    "qualification_attempts",
+    "qualification_wait_hours",
     "guidelines",
     "paused",
 )

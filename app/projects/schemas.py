@@ -73,6 +73,18 @@ class Overlap(Body):
         return self
 
 
+class Qualification(Body):
+    """What new annotators pass before real work: `size` questions with known answers, 0 for none.
+
+    `pass_mark`: the share to get right. `wait_hours` between two of the `attempts`.
+    """
+
+    size: Annotated[int, Field(ge=0, le=200)] = 0
+    pass_mark: Annotated[float, Field(gt=0, le=1)] = 0.8
+    attempts: Annotated[int, Field(ge=1, le=20)] = 2
+    wait_hours: Annotated[int, Field(ge=0, le=8_760)] = 24
+
+
 def _distinct_keys(criteria: list[Criterion]) -> list[Criterion]:
     if len({criterion.key for criterion in criteria}) < len(criteria):
         raise ValueError("each criterion needs a key of its own")
@@ -94,11 +106,12 @@ class ProjectBody(Body):
     gold_rate: Annotated[float, Field(ge=0, le=0.5)] = 0.1
     gold_threshold: Percent = 0.7
     lease_minutes: Annotated[int, Field(ge=1, le=1440)] = 30
+    qualification: Qualification = Qualification()
     guidelines: Markdown = ""
 
 
 class ProjectPatch(Body):
-    """`PATCH /projects/{id}`: only what is named changes.
+    """`PATCH /projects/{id}`: only what is named changes, within `qualification` too.
 
     `guidelines_version` is the version the caller has seen; where it is given and somebody has
     made a newer one meanwhile, nothing changes and the answer is 409.
@@ -113,6 +126,7 @@ class ProjectPatch(Body):
     gold_rate: Annotated[float | None, Field(ge=0, le=0.5)] = None
     gold_threshold: Percent | None = None
     lease_minutes: Annotated[int | None, Field(ge=1, le=1440)] = None
+    qualification: Qualification | None = None
     guidelines: Markdown | None = None
     guidelines_version: int | None = None
     paused: bool | None = None
@@ -135,6 +149,7 @@ class ProjectOut(BaseModel):
     gold_rate: float
     gold_threshold: float
     lease_minutes: int
+    qualification: Qualification
     guidelines: str
     guidelines_version: int
     paused_at: datetime | None
@@ -178,6 +193,10 @@ class ProjectForm(BaseModel):
     gold_percent: Annotated[int, Field(ge=0, le=50)] = 10
     gold_threshold_percent: Annotated[int, Field(ge=0, le=100)] = 70
     lease_minutes: Annotated[int, Field(ge=1, le=1440)] = 30
+    qualification_size: Annotated[int, Field(ge=0, le=200)] = 0
+    qualification_percent: Annotated[int, Field(ge=1, le=100)] = 80
+    qualification_attempts: Annotated[int, Field(ge=1, le=20)] = 2
+    qualification_wait_hours: Annotated[int, Field(ge=0, le=8_760)] = 24
     guidelines: Markdown = ""
 
 

@@ -20,9 +20,7 @@ SETTINGS = (
 
 def upgrade() -> None:
     for name, kind, default in SETTINGS:
-        op.add_column(
-            "project", sa.Column(name, kind(), server_default=default, nullable=False)
-        )
+        op.add_column("project", sa.Column(name, kind(), server_default=default, nullable=False))
     op.create_check_constraint(
         op.f("ck_project_qualification"),
         "project",

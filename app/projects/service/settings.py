@@ -15,6 +15,7 @@ from app.jobs import JobName, defer
 from app.projects import queries, rules
 from app.projects.models import Guidelines, Membership, Project
 from app.projects.schemas import ProjectBody, ProjectPatch
+from app.projects.service.qualification import admit_proven
 
 
 def create(session: Session, *, by: User, body: ProjectBody) -> Project:
@@ -32,6 +33,10 @@ def create(session: Session, *, by: User, body: ProjectBody) -> Project:
         gold_rate=body.gold_rate,
         gold_threshold=body.gold_threshold,
         lease_minutes=body.lease_minutes,
+        qualification_size=body.qualification.size,
+        qualification_pass=body.qualification.pass_mark,
+        qualification_attempts=body.qualification.attempts,
+        qualification_wait_hours=body.qualification.wait_hours,
         guidelines_version=1,
         created_by=by.id,
     )
@@ -76,6 +81,8 @@ def update_settings(
     if changed.keys() & {"overlap_min", "overlap_max"}:
         # Tasks stand right of projects: a job brings their wanted numbers in line.
         defer(session, JobName.OVERLAP, queueing_lock=f"{project.id}", project_id=f"{project.id}")
+    if "qualification_size" in changed and not before["qualification_size"]:
+        admit_proven(session, project=project, now=now)
     audit(
         session,
         user=by,
@@ -111,8 +118,9 @@ def _settings(session: Session, project: Project) -> dict[str, Any]:
 def _named(patch: ProjectPatch) -> dict[str, Any]:
     """The settings a patch names, by column; null means unchanged."""
     values: Mapping[str, Any] = patch.model_dump(
-        exclude_none=True, exclude={"overlap", "guidelines_version"}
+        exclude_none=True, exclude={"overlap", "qualification", "guidelines_version"}
     )
+    values = {**values, **_named_of_qualification(patch)}
     if patch.overlap is None:
         return dict(values)
     return {
@@ -121,6 +129,12 @@ def _named(patch: ProjectPatch) -> dict[str, Any]:
         "overlap_max": patch.overlap.max,
         "overlap_confidence": patch.overlap.confidence,
     }
+
+
+def _named_of_qualification(patch: ProjectPatch) -> dict[str, Any]:
+    named = patch.qualification.model_dump(exclude_unset=True) if patch.qualification else {}
+    column = {"pass_mark": "qualification_pass"}
+    return {column.get(key, f"qualification_{key}"): value for key, value in named.items()}
 
 
 def _version(project: Project, *, text: str, by: User) -> Guidelines:
