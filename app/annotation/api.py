@@ -143,7 +143,10 @@ def submit(
         "revision": done.revision,
         "counted": done.counted,
     }
-    if next:
+    if assignment.attempt_id is not None:
+        answer |= _feedback(session, assignment=assignment)
+        answer |= {"next": None} if next else {}  # what was right is read before more comes
+    elif next:
         shown = assignment
         if after is not None:
             shown, _, _ = found(queries.assignment_of(session, user=user, assignment_id=after))
@@ -224,6 +227,14 @@ def unset_gold(session: SessionDep, at: AdminTask, user: CurrentUser, now: Now) 
     """Make a gold task an ordinary one again."""
     project, task = at
     service.unset_gold(session, task=task, project=project, by=user, now=now)
+
+
+def _feedback(session: Session, *, assignment: Assignment) -> dict[str, Any]:
+    """Feedback to an answer of the qualification, none where it is no question any more."""
+    annotation = found(queries.current_annotation(session, assignment=assignment))
+    feedback = queries.feedback_of(session, assignment=assignment, annotation=annotation)
+    dumped = feedback.model_dump(mode="json", exclude_none=True) if feedback else None
+    return {"feedback": dumped}
 
 
 def _view(

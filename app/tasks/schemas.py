@@ -8,7 +8,7 @@ from uuid import UUID
 
 from app.db import JsonObject
 from app.tasks.models import QualificationAttempt
-from app.tasks.rules import Pair
+from app.tasks.rules import Pair, satisfies
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,11 @@ class Gold:
     ties_allowed: bool = False
     explanation: str = ""
     qualification: bool = False  # asked openly before real work, instead of mixed in unseen
+
+    def is_satisfied_by(self, ranks: Sequence[int]) -> bool:
+        return satisfies(
+            ranks, prefers=self.prefers, equal=self.equal, ties_allowed=self.ties_allowed
+        )
 
 
 @dataclass(frozen=True, slots=True)

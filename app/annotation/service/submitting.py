@@ -17,6 +17,7 @@ from app.annotation.models import Annotation
 from app.annotation.schemas import DraftBody, DraftOut, JudgementBody
 from app.annotation.service.gold import passes, restand
 from app.annotation.service.overlap import decide_overlap
+from app.annotation.service.qualification import score_answer
 from app.errors import Conflict, Invalid, found
 from app.projects.models import Membership, Project
 from app.tasks import queries as task_queries
@@ -74,7 +75,9 @@ def submit(
             revision=judgement.revision,
             now=now,
         )
-    passed = None if completion.gold is None else passes(completion.gold, values["ranks"])
+    is_question = assignment.attempt_id is not None
+    gold = None if is_question else completion.gold
+    passed = None if gold is None else passes(gold, values["ranks"])
     annotation_id = _append(
         session,
         assignment=assignment,
@@ -94,7 +97,11 @@ def submit(
         gold_passed=passed,
         now=now,
     )
-    is_ordinary = not completion.is_gold and not assignment.is_repeat
+    if is_question:
+        score_answer(session, assignment=assignment, ranks=values["ranks"], now=now)
+        return Submission(annotation_id, revision=1, counted=False, is_new=True)
+    has_key = completion.is_gold or completion.is_qualification
+    is_ordinary = not has_key and not assignment.is_repeat
     return Submission(
         annotation_id, revision=1, counted=completion.counts or not is_ordinary, is_new=True
     )
@@ -222,8 +229,8 @@ def _replay(
             return None
         if known.body_hash != digest:
             raise Invalid(OTHER_BODY)
-    surplus = queries.is_surplus(session, annotation=known)
-    return Submission(known.id, known.revision, counted=not surplus, is_new=False)
+    counted = assignment.attempt_id is None and not queries.is_surplus(session, annotation=known)
+    return Submission(known.id, known.revision, counted=counted, is_new=False)
 
 
 def _revise(
@@ -237,6 +244,11 @@ def _revise(
     now: datetime,
 ) -> Submission:
     """Append a revision to a submitted judgement; the older ones stay."""
+    if assignment.attempt_id is not None:
+        raise Conflict(
+            "An answer to a question of the qualification cannot be changed: you have seen what "
+            "was right. Go on with the next one."
+        )
     if not queries.can_change(session, assignment=assignment):
         raise Conflict(
             f"Only your last {rules.UNDO_DEPTH} answers can still be changed. "
