@@ -228,13 +228,14 @@ def why_nothing(session: Session, *, project: Project, user: User) -> Nothing | 
 
 
 def submitted_since(session: Session, *, project: Project, user: User, since: datetime) -> int:
-    """How many tasks she has handed in from a moment on."""
+    """How many tasks she has handed in from a moment on, questions of the qualification apart."""
     return session.scalars(
         select(func.count()).where(
             Assignment.user_id == user.id,
             Assignment.project_id == project.id,
             Assignment.finished_at >= since,
             Assignment.state == AssignmentState.SUBMITTED,
+            Assignment.attempt_id.is_(None),
         )
     ).one()
 

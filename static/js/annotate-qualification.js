@@ -1,4 +1,5 @@
-// The pages of the qualification: Enter goes on from wherever the focus is, G shows the guidelines.
+// The pages of the qualification: Enter goes on wherever the focus is, G shows the guidelines, U the
+// history, as on the ranking page.
 
 import { shortcutsAreOn } from "./annotate-keys.js";
 
@@ -8,16 +9,19 @@ const guidelines = document.getElementById("guidelines-dialog");
 
 document.querySelectorAll("[data-keys]").forEach((hint) => (hint.hidden = !shortcutsAreOn()));
 
+const keys = {
+  g: () => guidelines?.showModal(),
+  u: () => document.querySelector("[data-history-link]")?.click(),
+};
+
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.isComposing) return;
   if (document.querySelector("dialog[open]")) return;
-  if (event.key === "Enter" && onward && !isPressable(event.target)) {
-    event.preventDefault();
-    onward.click();
-  } else if (event.key.toLowerCase() === "g" && guidelines && shortcutsAreOn() && !isPressable(event.target)) {
-    event.preventDefault();
-    guidelines.showModal();
-  }
+  const act = shortcutsAreOn() && keys[event.key.toLowerCase()];
+  if (act) act();
+  else if (event.key === "Enter" && onward && !isPressable(event.target)) onward.click();
+  else return;
+  event.preventDefault();
 });
 
 document.addEventListener("click", (event) => {
