@@ -143,6 +143,25 @@ def make_task(
     return task
 
 
+def make_question(
+    session: Session,
+    project: Project,
+    *,
+    prompt: str = "A question",
+    responses: Sequence[str] = ("0", "1"),
+    prefers: Sequence[Sequence[int]] = ((0, 1),),
+    equal: Sequence[Sequence[int]] = (),
+    explanation: str = "",
+) -> Task:
+    """A question of the qualification."""
+    task = make_task(session, project, prompt=prompt, responses=responses, prefers=prefers)
+    task.kind = TaskKind.QUALIFICATION
+    key = session.get_one(GoldKey, task.id)
+    key.equal, key.explanation = [list(pair) for pair in equal], explanation
+    session.flush()
+    return task
+
+
 def make_annotation(
     session: Session,
     task: Task,

@@ -157,7 +157,10 @@ def submit(
         "revision": done.revision,
         "counted": done.counted,
     }
-    if next:
+    if assignment.attempt_id is not None:
+        answer |= _feedback(session, assignment=assignment)
+        answer |= {"next": None} if next else {}  # what was right is read before more comes
+    elif next:
         shown = assignment
         if after is not None:
             shown, _, _ = found(queries.assignment_of(session, user=user, assignment_id=after))
@@ -225,10 +228,12 @@ def project_annotations(
 
 
 @router.put("/tasks/{task_id}/gold")
-def set_gold(session: SessionDep, at: AdminTask, user: CurrentUser, body: GoldBody) -> GoldOut:
+def set_gold(
+    session: SessionDep, at: AdminTask, user: CurrentUser, body: GoldBody, now: Now
+) -> GoldOut:
     """Make a task gold, or change its key; judgements that are there are scored anew."""
     project, task = at
-    service.set_gold(session, task=task, project=project, body=body, by=user)
+    service.set_gold(session, task=task, project=project, body=body, by=user, now=now)
     return GoldOut(task_id=str(task.id), **body.model_dump())
 
 
@@ -237,6 +242,14 @@ def unset_gold(session: SessionDep, at: AdminTask, user: CurrentUser) -> None:
     """Make a gold task an ordinary one again."""
     project, task = at
     service.unset_gold(session, task=task, project=project, by=user)
+
+
+def _feedback(session: Session, *, assignment: Assignment) -> dict[str, Any]:
+    """Feedback to an answer of the qualification, none where it is no question any more."""
+    annotation = found(queries.current_annotation(session, assignment=assignment))
+    feedback = queries.feedback_of(session, assignment=assignment, annotation=annotation)
+    dumped = feedback.model_dump(mode="json", exclude_none=True) if feedback else None
+    return {"feedback": dumped}
 
 
 def _view(

@@ -13,6 +13,7 @@ from app.annotation.schemas import (
     SKIP_REASONS,
     AnnotationOut,
     AssignmentOut,
+    ExpectedOut,
     TimesOut,
 )
 
@@ -89,6 +90,24 @@ def task_context(
         "skip_reasons": SKIP_REASONS,
         "key": uuid4(),
     }
+
+
+def in_words(groups: Sequence[Sequence[str]]) -> str:
+    """An order of labels as people say it."""
+    if len(groups) == 1:
+        return f"{' and '.join(groups[0])} are equally good"
+    if [len(group) for group in groups] == [1, 1]:
+        return f"{groups[0][0]} is better than {groups[1][0]}"
+    return ", then ".join(" and ".join(group) for group in groups)
+
+
+def expected_in_words(expected: ExpectedOut) -> list[str]:
+    """What a right answer says: the whole order where the key knows it, else its parts."""
+    if expected.order is not None and not expected.ties_allowed:
+        return [in_words(expected.order)]
+    or_equal = " or equally good" if expected.ties_allowed else ""
+    parts = [f"{i} is better than {j}{or_equal}" for i, j in expected.better]
+    return parts + [in_words([pair]) for pair in expected.equal]
 
 
 def judgement_of_form(fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:

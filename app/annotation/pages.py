@@ -26,7 +26,8 @@ from app.projects.models import Membership, Project
 from app.projects.queries import guidelines_of
 from app.tasks import queries as task_queries
 from app.tasks import service as tasks
-from app.tasks.models import Assignment, AssignmentState
+from app.tasks.models import Assignment, AssignmentState, QualificationAttempt
+from app.tasks.queries import Nothing
 from app.web import redirect, render
 
 router = APIRouter(include_in_schema=False)
@@ -53,10 +54,19 @@ def rank(
     if is_news and guidelines.text.strip():
         return redirect(request, "guidelines", project_id=project.id)
     held = task_queries.open_assignments(session, project=project, user=user)
-    live = [each for each in held if each.leased_until and each.leased_until > now]
+    must_qualify = task_queries.must_qualify(project, user=user, membership=membership)
+    live = [
+        each
+        for each in held
+        if each.leased_until
+        and each.leased_until > now
+        and (each.attempt_id is not None) == must_qualify  # the others end with the next claim
+    ]
     if live:
         return _task_page(request, session, assignment=live[0], project=project, user=user, now=now)
     nothing = task_queries.why_nothing(session, project=project, user=user, now=now)
+    if must_qualify and nothing not in {Nothing.PROJECT_PAUSED, Nothing.PAUSED}:
+        return _qualification_page(request, session, project=project, user=user, now=now)
     return render(
         request,
         "annotation/no_task.html",
@@ -96,11 +106,19 @@ def history(
     )
 
 
+@router.get("/projects/{project_id}/rank/qualification", name="qualification")
+def qualification(
+    request: Request, session: SessionDep, project: AnnotatorProject, user: CurrentUser, now: Now
+) -> HTMLResponse:
+    """Where she stands with the qualification: what it is, how it went, and what comes next."""
+    return _qualification_page(request, session, project=project, user=user, now=now)
+
+
 @router.get("/assignments/{assignment_id}", name="assignment", response_model=None)
 def assignment_page(
     request: Request, session: SessionDep, own: OwnAssignment, user: CurrentUser, now: Now
 ) -> Response:
-    """One task of hers, to finish or to change."""
+    """One task of hers, to finish or to change; of the qualification, how the answer was."""
     return _task_page(
         request, session, assignment=own.assignment, project=own.project, user=user, now=now
     )
@@ -141,6 +159,8 @@ def submit_form(
             error=error,
             given=given,
         )
+    if own.assignment.attempt_id is not None:  # what was right is read before more comes
+        return redirect(request, "assignment", assignment_id=own.assignment.id)
     if is_change:
         return redirect(request, "rank_history", project_id=own.project.id)
     tasks.claim(session, project=own.project, user=user, now=now, rng=CHANCE)
@@ -202,14 +222,19 @@ def _task_page(
     """The page with one task; `given` is what a refused form held."""
     view = queries.assignment_view(session, assignment=assignment, project=project)
     answer = None if given is None else formats.filled(given, size=len(view.responses))
+    is_answered = view.qualification is not None and view.annotation is not None
+    attempt = session.get(QualificationAttempt, assignment.attempt_id) if is_answered else None
     return render(
         request,
-        "annotation/rank.html",
+        "annotation/feedback.html" if is_answered else "annotation/rank.html",
         status=error.status if error else 200,
         project=project,
         section="rank",
         guidelines=found(guidelines_of(session, project=project)),
         done_today=_done_today(session, project=project, user=user, now=now),
+        is_over=attempt is not None and attempt.finished_at is not None,
+        in_words=formats.in_words,
+        expected_in_words=formats.expected_in_words,
         **formats.task_context(
             view,
             now=now,
@@ -217,6 +242,27 @@ def _task_page(
             answer=answer,
             error=error.detail if error else None,
         ),
+    )
+
+
+def _qualification_page(
+    request: Request, session: Session, *, project: Project, user: User, now: datetime
+) -> HTMLResponse:
+    membership = session.get(Membership, (project.id, user.id))
+    standing = task_queries.qualification_of(
+        session, project=project, user=user, membership=membership, now=now
+    )
+    attempt = standing.attempt
+    return render(
+        request,
+        "annotation/qualification.html",
+        project=project,
+        section="rank",
+        guidelines=found(guidelines_of(session, project=project)),
+        standing=standing,
+        attempt=attempt,
+        answers=queries.answers_of(session, attempt=attempt) if attempt else [],
+        done_today=_done_today(session, project=project, user=user, now=now),
     )
 
 

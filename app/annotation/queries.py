@@ -1,6 +1,6 @@
 """Reads of judgements: what an annotator sees of her task and history, and what admins read."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -11,16 +11,23 @@ from app.accounts.models import User
 from app.annotation import rules
 from app.annotation.models import Annotation
 from app.annotation.schemas import (
+    AnswerLine,
     AssignmentOut,
+    ExpectedOut,
+    FeedbackOut,
     HistoryItem,
     OwnJudgement,
     PromptOut,
+    QuestionOut,
     ResponseOut,
+    ResultOut,
 )
 from app.corpus.models import Prompt
 from app.projects.models import Membership, Project
 from app.tasks import queries as tasks
-from app.tasks.models import Assignment, AssignmentState, Task, TaskKind
+from app.tasks import rules as task_rules
+from app.tasks.models import Assignment, AssignmentState, QualificationAttempt, Task, TaskKind
+from app.tasks.schemas import Gold
 
 _OWN = (
     select(Assignment, Project, Membership)
@@ -87,7 +94,93 @@ def assignment_view(session: Session, *, assignment: Assignment, project: Projec
         strength_levels=project.strength_levels if len(order) == 2 else 0,
         draft=_draft(assignment),
         annotation=own_judgement(annotation, order) if annotation else None,
+        **(_as_question(session, assignment, annotation) if assignment.attempt_id else {}),
     )
+
+
+def _as_question(
+    session: Session, assignment: Assignment, annotation: Annotation | None
+) -> dict[str, Any]:
+    """What a question of the qualification has beside other tasks."""
+    attempt = session.get_one(QualificationAttempt, assignment.attempt_id)
+    question = {"question": assignment.question, "of": attempt.size, "attempt": attempt.number}
+    asked = QuestionOut.model_validate(question)
+    if annotation is None:
+        return {"qualification": asked}
+    return {
+        "qualification": asked,
+        "feedback": feedback_of(session, assignment=assignment, annotation=annotation),
+    }
+
+
+def feedback_of(
+    session: Session, *, assignment: Assignment, annotation: Annotation
+) -> FeedbackOut | None:
+    """What she is told of her answer to a question; None where it is none any more."""
+    key = tasks.question_key(session, task_id=assignment.task_id)
+    if key is None or assignment.display_order is None:
+        return None
+    order = assignment.display_order
+    attempt = session.get_one(QualificationAttempt, assignment.attempt_id)
+    result = None
+    if attempt.passed is not None and assignment.question == attempt.size:
+        result = ResultOut(
+            passed=attempt.passed,
+            correct=attempt.correct,
+            of=attempt.size,
+            needed=attempt.needed,
+        )
+    return FeedbackOut(
+        question=assignment.question or 0,
+        of=attempt.size,
+        attempt=attempt.number,
+        right=key.is_satisfied_by(annotation.ranks),
+        ranking=rules.shown_ranking(annotation.ranks, order),
+        expected=_expected(key, order),
+        explanation=key.explanation.strip() or None,
+        result=result,
+    )
+
+
+def _expected(key: Gold, order: Sequence[int]) -> ExpectedOut:
+    """A key in the labels of a screen."""
+    label_at = dict(zip(order, rules.labels(len(order)), strict=True))
+
+    def named(groups: Iterable[Sequence[int]]) -> list[list[str]]:
+        return [[label_at[place] for place in group] for group in groups]
+
+    whole = task_rules.order_of_key(len(order), prefers=key.prefers, equal=key.equal)
+    return ExpectedOut(
+        order=None if whole is None else [sorted(group) for group in named(whole)],
+        better=sorted(named(key.prefers)),
+        equal=sorted(sorted(pair) for pair in named(key.equal)),
+        ties_allowed=key.ties_allowed,
+    )
+
+
+def answers_of(session: Session, *, attempt: QualificationAttempt) -> list[AnswerLine]:
+    """The questions that she has answered in an attempt, in their order."""
+    rows = session.execute(
+        select(Assignment, Annotation, Prompt.messages)
+        .join(Annotation, Annotation.assignment_id == Assignment.id)
+        .join(Task, Task.id == Assignment.task_id)
+        .join(Prompt, Prompt.id == Task.prompt_id)
+        .where(Assignment.attempt_id == attempt.id, Annotation.is_current.is_(True))
+        .order_by(Assignment.question)
+    ).all()
+    keys = tasks.gold_keys(
+        session, task_ids=[each.task_id for each, _, _ in rows], of=tasks.IS_QUALIFICATION
+    )
+    return [
+        AnswerLine(
+            assignment_id=str(assignment.id),
+            question=assignment.question or 0,
+            prompt=_beginning(messages),
+            right=key.is_satisfied_by(annotation.ranks) if key else None,
+        )
+        for assignment, annotation, messages in rows
+        for key in [keys.get(assignment.task_id)]
+    ]
 
 
 def _draft(assignment: Assignment) -> dict[str, Any] | None:
@@ -174,7 +267,9 @@ def history(
             assignment_id=str(assignment.id),
             project_id=str(assignment.project_id),
             prompt=_beginning(messages),
-            counted=annotation.counted or kind is not TaskKind.ORDINARY or annotation.is_repeat,
+            counted=assignment.attempt_id is None
+            and (annotation.counted or kind is not TaskKind.ORDINARY or annotation.is_repeat),
+            qualification=assignment.attempt_id is not None,
             submitted_at=annotation.submitted_at,
         )
         for annotation, assignment, kind, messages in rows

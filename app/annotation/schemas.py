@@ -104,12 +104,16 @@ class SkipBody(Body):
 
 
 class GoldBody(Body):
-    """`PUT /tasks/{id}/gold`: pairs of response ids; the first of a pair is the better one."""
+    """`PUT /tasks/{id}/gold`: pairs of response ids; the first of a pair is the better one.
+
+    `qualification`: asked openly before real work, with feedback, instead of mixed in unseen.
+    """
 
     prefers: Annotated[list[tuple[str, str]], Field(max_length=100)]
     equal: Annotated[list[tuple[str, str]], Field(max_length=100)] = []
     ties_allowed: bool = False
     explanation: Rationale = ""
+    qualification: bool = False
 
 
 class GoldOut(GoldBody):
@@ -139,8 +143,52 @@ class OwnJudgement(BaseModel):
     revision: int
 
 
+class QuestionOut(BaseModel):
+    """Which question of an attempt at the qualification a task is."""
+
+    question: int
+    of: int
+    attempt: int
+
+
+class ExpectedOut(BaseModel):
+    """What a right answer says, in the labels of her screen.
+
+    `order` where only one order is right; of a pair in `better` the first is the better one, and
+    with `ties_allowed` they may be equal, too.
+    """
+
+    order: list[list[str]] | None = None
+    better: list[list[str]] = []
+    equal: list[list[str]] = []
+    ties_allowed: bool = False
+
+
+class ResultOut(BaseModel):
+    """How an attempt ended: `needed` of the answers had to be right."""
+
+    passed: bool
+    correct: int
+    of: int
+    needed: int
+
+
+class FeedbackOut(QuestionOut):
+    """What she is told after a question of the qualification; `result` after the last one."""
+
+    right: bool
+    ranking: list[list[str]]
+    expected: ExpectedOut
+    explanation: str | None = None
+    result: ResultOut | None = None
+
+
 class AssignmentOut(BaseModel):
-    """A task as its annotator sees it (contract §3)."""
+    """A task as its annotator sees it (contract §3).
+
+    `qualification` is there for a question of the qualification alone, which is no secret;
+    `feedback` once it is answered.
+    """
 
     id: str
     state: AssignmentState
@@ -154,15 +202,21 @@ class AssignmentOut(BaseModel):
     strength_levels: int
     draft: dict[str, Any] | None = None
     annotation: OwnJudgement | None = None
+    qualification: QuestionOut | None = None
+    feedback: FeedbackOut | None = None
     html: str | None = None
 
 
 class SubmittedOut(BaseModel):
-    """`next` is there where it was asked for: the following assignment, or null."""
+    """`next` is there where it was asked for: the following assignment, or null.
+
+    After a question of the qualification it is null, and `feedback` says whether it was right.
+    """
 
     id: str
     revision: int
     counted: bool
+    feedback: FeedbackOut | None = None
     next: AssignmentOut | None = None
 
 
@@ -177,12 +231,23 @@ class HistoryItem(OwnJudgement):
     project_id: str
     prompt: str  # how its last turn begins
     counted: bool
+    qualification: bool = False
     submitted_at: datetime
 
 
 class HistoryPage(BaseModel):
     items: list[HistoryItem]
     next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerLine:
+    """A question of an attempt in a list; `right` is None where it is no question any more."""
+
+    assignment_id: str
+    question: int
+    prompt: str
+    right: bool | None
 
 
 class TimesOut(BaseModel):

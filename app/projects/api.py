@@ -22,6 +22,7 @@ from app.projects.schemas import (
     ProjectOut,
     ProjectPage,
     ProjectPatch,
+    Qualification,
 )
 
 router = APIRouter(tags=["projects"])
@@ -102,6 +103,12 @@ def project_out(session: Session, project: Project, role: Role) -> ProjectOut:
         daily_limit=project.daily_limit,
         total_limit=project.total_limit,
         largest_share=project.largest_share,
+        qualification=Qualification(
+            size=project.qualification_size,
+            pass_mark=project.qualification_pass,
+            attempts=project.qualification_attempts,
+            wait_hours=project.qualification_wait_hours,
+        ),
         guidelines=guidelines.text,
         guidelines_version=project.guidelines_version,
         paused_at=project.paused_at,

@@ -23,6 +23,12 @@ class Project(Base):
         CheckConstraint("repeat_rate BETWEEN 0 AND 0.2", name="repeat_rate"),
         CheckConstraint("daily_limit >= 1 AND total_limit >= 1", name="limits"),
         CheckConstraint("largest_share BETWEEN 1 AND 100", name="largest_share"),
+        CheckConstraint(
+            "qualification_size >= 0 AND qualification_attempts >= 1"
+            " AND qualification_wait_hours >= 0"
+            " AND qualification_pass > 0 AND qualification_pass <= 1",
+            name="qualification",
+        ),
         Index("uq_project_name", text("lower(name)"), unique=True),
     )
 
@@ -46,6 +52,12 @@ class Project(Base):
     daily_limit: Mapped[int | None]
     total_limit: Mapped[int | None]
     largest_share: Mapped[int | None] = mapped_column(SmallInteger)
+    # What new annotators pass before real work: questions of an attempt (0: nothing is asked), the
+    # share to get right, how many attempts there are, and the hours between two of them.
+    qualification_size: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")
+    qualification_pass: Mapped[float] = mapped_column(Float, default=0.8, server_default="0.8")
+    qualification_attempts: Mapped[int] = mapped_column(SmallInteger, default=2, server_default="2")
+    qualification_wait_hours: Mapped[int] = mapped_column(default=24, server_default="24")
     guidelines_version: Mapped[int] = mapped_column(default=1)
     paused_at: Mapped[datetime | None]
     created_by: Mapped[UUID | None] = mapped_column(ForeignKey("user.id", ondelete="SET NULL"))
@@ -117,6 +129,9 @@ class Membership(Base):
     )
     daily_limit: Mapped[int | None]
     total_limit: Mapped[int | None]
+    qualified_at: Mapped[datetime | None]  # passed, let in by an admin, or here before it was asked
+    # Attempts up to this number may begin at once, whatever the project allows: an admin said so.
+    attempts_granted: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
     user: Mapped[User] = relationship(lazy="raise")

@@ -39,13 +39,19 @@ router = APIRouter(include_in_schema=False)
 def projects(request: Request, session: SessionDep, user: CurrentUser) -> HTMLResponse:
     mine = queries.projects_of(session, user=user)
     progress = queries.progress_of(session, projects=[project for project, _ in mine])
-    return render(request, "projects/list.html", mine=mine, progress=progress)
+    return render(
+        request,
+        "projects/list.html",
+        mine=mine,
+        progress=progress,
+        qualifies=queries.to_qualify_in(session, user=user),
+    )
 
 
 @router.get("/projects/new", name="new_project")
 def new_project(request: Request, _admin: AdminUser) -> HTMLResponse:
     form = ProjectForm(name="", guidelines=rules.STARTER_GUIDELINES)
-    return render(request, "projects/new.html", form=form, problem=None)
+    return render(request, "projects/new.html", form=form, questions=None, problem=None)
 
 
 @router.post("/projects/new", response_model=None)
@@ -56,7 +62,12 @@ def create_project(
         project = service.create(session, by=user, body=ProjectBody(**settings_of(form)))
     except AppError as error:
         return render(
-            request, "projects/new.html", status=error.status, form=form, problem=error.detail
+            request,
+            "projects/new.html",
+            status=error.status,
+            form=form,
+            questions=None,
+            problem=error.detail,
         )
     return redirect(request, "project_data", project_id=project.id)
 
@@ -78,6 +89,12 @@ def settings_of(form: ProjectForm) -> dict[str, object]:
             "daily_limit": form.daily_limit,
             "total_limit": form.total_limit,
             "largest_share": form.largest_share,
+            "qualification": {
+                "size": form.qualification_size,
+                "pass_mark": form.qualification_percent / 100,
+                "attempts": form.qualification_attempts,
+                "wait_hours": form.qualification_wait_hours,
+            },
             "guidelines": form.guidelines,
         }
         ProjectBody(**settings)  # checks what it is given
@@ -106,13 +123,18 @@ def project_settings(request: Request, session: SessionDep, project: AdminProjec
         daily_limit=project.daily_limit,
         total_limit=project.total_limit,
         largest_share=project.largest_share,
+        qualification_size=project.qualification_size,
+        qualification_percent=round(100 * project.qualification_pass),
+        qualification_attempts=project.qualification_attempts,
+        qualification_wait_hours=project.qualification_wait_hours,
         guidelines=current.text,
     )
-    return settings_page(request, project, form)
+    return settings_page(request, session, project, form)
 
 
 def settings_page(
     request: Request,
+    session: Session,
     project: Project,
     form: ProjectForm,
     *,
@@ -125,6 +147,7 @@ def settings_page(
         project=project,
         section="settings",
         form=form,
+        questions=queries.questions_in_set(session, project=project),
         problem=problem.detail if problem else None,
         saved=request.query_params.get("saved") == "yes",
     )
@@ -144,7 +167,7 @@ def save_settings(
         patch = ProjectPatch(**values)  # checks what it is given
         service.update_settings(session, project=project, patch=patch, by=user, now=now)
     except AppError as error:
-        return settings_page(request, project, form, problem=error)
+        return settings_page(request, session, project, form, problem=error)
     target = request.app.url_path_for("project_settings", project_id=project.id)
     return RedirectResponse(f"{target}?saved=yes", status_code=303)
 

@@ -154,6 +154,29 @@ def stranded_tasks(session: Session, *, project: Project) -> list[Stranded]:
     return [Stranded(lane, counts[lane.key]) for lane in lanes if lane.key in counts]
 
 
+def to_qualify_in(session: Session, *, user: User) -> set[UUID]:
+    """The projects where the person is to pass the qualification before she gets real work."""
+    asked = session.scalars(
+        select(Membership.project_id)
+        .join(Project, Project.id == Membership.project_id)
+        .where(
+            Membership.user_id == user.id,
+            Membership.role == Role.ANNOTATOR,
+            Membership.qualified_at.is_(None),
+            Project.qualification_size > 0,
+        )
+    )
+    return set() if user.is_admin else set(asked)
+
+
+def questions_in_set(session: Session, *, project: Project) -> int:
+    """How many tasks are questions of the qualification."""
+    is_question = TASK.c.kind == literal_column("'qualification'")  # for its partial index
+    return session.scalars(
+        select(func.count()).select_from(TASK).where(TASK.c.project_id == project.id, is_question)
+    ).one()
+
+
 def members_of(session: Session, *, project: Project) -> Sequence[Membership]:
     """Everyone with a part in the project, by role and name; `user` is loaded."""
     return session.scalars(

@@ -23,6 +23,10 @@ SETTINGS = (
     "lease_minutes",
     "repeat_rate",
     *sorted(LIMITS),
+    "qualification_size",
+    "qualification_pass",
+    "qualification_attempts",
+    "qualification_wait_hours",
     "guidelines",
     "paused",
 )

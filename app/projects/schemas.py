@@ -90,6 +90,18 @@ class Overlap(Body):
         return self
 
 
+class Qualification(Body):
+    """What new annotators pass before real work: `size` questions with known answers, 0 for none.
+
+    `pass_mark`: the share to get right. `wait_hours` between two of the `attempts`.
+    """
+
+    size: Annotated[int, Field(ge=0, le=200)] = 0
+    pass_mark: Annotated[float, Field(gt=0, le=1)] = 0.8
+    attempts: Annotated[int, Field(ge=1, le=20)] = 2
+    wait_hours: Annotated[int, Field(ge=0, le=8_760)] = 24
+
+
 def _distinct_keys(criteria: list[Criterion]) -> list[Criterion]:
     if len({criterion.key for criterion in criteria}) < len(criteria):
         raise ValueError("each criterion needs a key of its own")
@@ -115,11 +127,12 @@ class ProjectBody(Body):
     daily_limit: Limit | None = None
     total_limit: Limit | None = None
     largest_share: SharePercent | None = None
+    qualification: Qualification = Qualification()
     guidelines: Markdown = ""
 
 
 class ProjectPatch(Body):
-    """`PATCH /projects/{id}`: only what is named changes.
+    """`PATCH /projects/{id}`: only what is named changes, within `qualification` too.
 
     `guidelines_version` is the version the caller has seen; where it is given and somebody has
     made a newer one meanwhile, nothing changes and the answer is 409. A limit that is null is
@@ -139,6 +152,7 @@ class ProjectPatch(Body):
     daily_limit: Limit | None = None
     total_limit: Limit | None = None
     largest_share: SharePercent | None = None
+    qualification: Qualification | None = None
     guidelines: Markdown | None = None
     guidelines_version: int | None = None
     paused: bool | None = None
@@ -165,6 +179,7 @@ class ProjectOut(BaseModel):
     daily_limit: int | None
     total_limit: int | None
     largest_share: int | None
+    qualification: Qualification
     guidelines: str
     guidelines_version: int
     paused_at: datetime | None
@@ -244,6 +259,10 @@ class ProjectForm(BaseModel):
     daily_limit: FormLimit = None
     total_limit: FormLimit = None
     largest_share: Annotated[SharePercent | None, BeforeValidator(empty_is_none)] = None
+    qualification_size: Annotated[int, Field(ge=0, le=200)] = 0
+    qualification_percent: Annotated[int, Field(ge=1, le=100)] = 80
+    qualification_attempts: Annotated[int, Field(ge=1, le=20)] = 2
+    qualification_wait_hours: Annotated[int, Field(ge=0, le=8_760)] = 24
     guidelines: Markdown = ""
 
 

@@ -1,23 +1,33 @@
 """The dashboard of a project, its annotators, and the review of disputed tasks."""
 
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import APIRouter, Form, Query, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from app.accounts.auth import CurrentUser
 from app.accounts.models import Role
-from app.db import SessionDep
-from app.projects.auth import MemberProject, ProjectRole, ReviewerProject, ViewerProject
-from app.projects.queries import guidelines_of, stranded_tasks
+from app.db import Now, SessionDep
+from app.errors import found
+from app.projects.auth import (
+    AdminProject,
+    MemberProject,
+    ProjectRole,
+    ReviewerProject,
+    ViewerProject,
+)
+from app.projects.queries import guidelines_of, member, questions_in_set, stranded_tasks
 from app.quality.auth import ReviewableTask
 from app.quality.queries import review as queries
+from app.quality.queries.qualification import candidates
 from app.quality.rules.review import in_words, label, standard_ranks
-from app.quality.schemas import AdjudicationForm
+from app.quality.schemas import AdjudicationForm, QualificationForm
 from app.quality.service import review as service
 from app.quality.service import summary
 from app.quality.service.annotators import annotators
 from app.quality.service.dashboard import dashboard, disputed_tasks
+from app.tasks import service as tasks
 from app.web import redirect, render
 
 router = APIRouter(include_in_schema=False)
@@ -44,6 +54,7 @@ def project_dashboard(
         may_review=role in {Role.ADMIN, Role.REVIEWER},
         may_freeze=role is Role.ADMIN,
         stranded=stranded_tasks(session, project=project),
+        questions=questions_in_set(session, project=project),
     )
 
 
@@ -57,7 +68,31 @@ def people(request: Request, session: SessionDep, project: ViewerProject) -> HTM
         section="people",
         view=view,
         people=annotators(session, project=project, view=view) if view else [],
+        questions=questions_in_set(session, project=project),
+        candidates=candidates(session, project=project) if project.qualification_size else [],
     )
+
+
+@router.post("/projects/{project_id}/members/{user_id}/qualification", name="decide_qualification")
+def decide_qualification(
+    request: Request,
+    session: SessionDep,
+    project: AdminProject,
+    user: CurrentUser,
+    user_id: UUID,
+    now: Now,
+    form: Annotated[QualificationForm, Form()],
+) -> RedirectResponse:
+    """Let somebody in without passing, allow another attempt, or ask her to qualify (again)."""
+    person = found(member(session, project=project, user_id=user_id)).user
+    match form.decision:
+        case "let_in":
+            tasks.let_in(session, project=project, user=person, by=user, now=now)
+        case "allow":
+            tasks.allow_attempt(session, project=project, user=person, by=user)
+        case "ask_again":
+            tasks.ask_again(session, project=project, user=person, by=user)
+    return redirect(request, "people", project_id=project.id)
 
 
 @router.get("/projects/{project_id}/review", name="review_queue")

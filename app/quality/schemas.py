@@ -1,7 +1,7 @@
 """Figures, people and reviews on the wire (contract §3)."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -136,6 +136,12 @@ class AdjudicationForm(BaseModel):
 
     places: Annotated[list[Annotated[int, Field(ge=1, le=10)]], Field(min_length=2, max_length=10)]
     reason: Reason = ""
+
+
+class QualificationForm(BaseModel):
+    """What an admin decides about somebody's qualification."""
+
+    decision: Literal["let_in", "allow", "ask_again"]
 
 
 class AdjudicationOut(BaseModel):

@@ -52,6 +52,12 @@ class Task(Base):
             postgresql_where=text("kind = 'ordinary' AND leased + counted < wanted"),
         ),
         Index("ix_task_gold", "project_id", "random_key", postgresql_where=text("kind = 'gold'")),
+        Index(
+            "ix_task_qualification",
+            "project_id",
+            "random_key",
+            postgresql_where=text("kind = 'qualification'"),
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
@@ -126,6 +132,39 @@ class GoldKey(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
+class QualificationAttempt(Base):
+    """One try of a person at the qualification of a project, by the rules as they were then.
+
+    `passed` is null while it goes on, and where it ended without a result: somebody let her in.
+    """
+
+    __tablename__ = "qualification_attempt"
+    __table_args__ = (
+        UniqueConstraint("project_id", "user_id", "number"),
+        Index(
+            "uq_qualification_attempt_open",
+            "project_id",
+            "user_id",
+            unique=True,
+            postgresql_where=text("finished_at IS NULL"),
+        ),
+        CheckConstraint("correct BETWEEN 0 AND answered AND answered <= size", name="tally"),
+        CheckConstraint("passed IS NULL OR finished_at IS NOT NULL", name="passed_when_finished"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    project_id: Mapped[UUID] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"))
+    number: Mapped[int] = mapped_column(SmallInteger)  # her first, second … here
+    size: Mapped[int] = mapped_column(SmallInteger)
+    needed: Mapped[int] = mapped_column(SmallInteger)  # right answers that pass
+    answered: Mapped[int] = mapped_column(SmallInteger, default=0)
+    correct: Mapped[int] = mapped_column(SmallInteger, default=0)
+    passed: Mapped[bool | None]
+    started_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    finished_at: Mapped[datetime | None]
+
+
 class AssignmentState(StrEnum):
     OPEN = "open"
     SUBMITTED = "submitted"
@@ -193,6 +232,10 @@ class Assignment(Base):
         CheckConstraint(
             "(state = 'skipped') = (skip_reason IS NOT NULL)", name="skipped_with_a_reason"
         ),
+        CheckConstraint("(attempt_id IS NULL) = (question IS NULL)", name="question_of_an_attempt"),
+        Index(
+            "ix_assignment_attempt", "attempt_id", postgresql_where=text("attempt_id IS NOT NULL")
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
@@ -212,6 +255,11 @@ class Assignment(Base):
     skip_note: Mapped[str | None]
     draft: Mapped[JsonObject | None]
     draft_revision: Mapped[int] = mapped_column(default=0)
+    # Of a qualification: whose attempt it is part of, and its number there. Never counts.
+    attempt_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("qualification_attempt.id", ondelete="CASCADE")
+    )
+    question: Mapped[int | None] = mapped_column(SmallInteger)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     finished_at: Mapped[datetime | None]
 

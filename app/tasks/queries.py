@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from time import monotonic
 from typing import Any
@@ -35,7 +35,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session, aliased
 from sqlalchemy.sql.selectable import LateralFromClause
 
-from app.accounts.models import User
+from app.accounts.models import Role, User
 from app.corpus.models import Prompt, Response
 from app.db import among, database_now
 from app.projects.models import Membership, Project
@@ -44,11 +44,12 @@ from app.tasks.models import (
     Assignment,
     AssignmentState,
     GoldKey,
+    QualificationAttempt,
     Task,
     TaskLane,
     TaskResponse,
 )
-from app.tasks.schemas import Gold
+from app.tasks.schemas import Gold, Qualification, Stage
 
 # Written out, not bound: the planner must recognise the partial indexes in prepared statements.
 IS_ORDINARY: ColumnElement[bool] = literal_column("task.kind = 'ordinary'")
@@ -56,6 +57,8 @@ IS_WANTED: ColumnElement[bool] = literal_column(
     "task.kind = 'ordinary' AND task.leased + task.counted < task.wanted"
 )
 IS_GOLD: ColumnElement[bool] = literal_column("task.kind = 'gold'")
+IS_QUALIFICATION: ColumnElement[bool] = literal_column("task.kind = 'qualification'")
+HAS_KEY: ColumnElement[bool] = literal_column("task.kind <> 'ordinary'")
 IS_OPEN: ColumnElement[bool] = literal_column("assignment.state = 'open'")
 
 # The statements of a claim, made once: to build one anew costs more than to run it.
@@ -256,6 +259,7 @@ SUBMITTED = select(func.count()).where(
         bindparam("since", type_=DateTime(timezone=True)), literal_column("'-infinity'")
     ),
     Assignment.state == AssignmentState.SUBMITTED,
+    Assignment.attempt_id.is_(None),
 )
 
 WANTED_IN_ALL = select(func.sum(Task.wanted)).where(OURS, IS_ORDINARY)
@@ -349,12 +353,19 @@ def responses_of(session: Session, *, task_ids: Collection[UUID]) -> dict[UUID, 
 
 
 def gold_in_force(session: Session, *, task_id: UUID) -> Gold | None:
-    """The gold key that judgements of the task are scored by."""
-    return gold_keys(session, task_ids=[task_id]).get(task_id)
+    """The gold key that judgements of the task are scored by, unseen; None if it is not gold."""
+    return gold_keys(session, task_ids=[task_id], of=IS_GOLD).get(task_id)
 
 
-def gold_keys(session: Session, *, task_ids: Collection[UUID]) -> dict[UUID, Gold]:
-    """The gold keys in force of those tasks that have one."""
+def question_key(session: Session, *, task_id: UUID) -> Gold | None:
+    """The key that a question of the qualification is answered by; None if it is none any more."""
+    return gold_keys(session, task_ids=[task_id], of=IS_QUALIFICATION).get(task_id)
+
+
+def gold_keys(
+    session: Session, *, task_ids: Collection[UUID], of: ColumnElement[bool] = HAS_KEY
+) -> dict[UUID, Gold]:
+    """The keys in force of those tasks that have one, and are `of` that kind."""
     if not task_ids:
         return {}
     rows = session.execute(
@@ -364,7 +375,9 @@ def gold_keys(session: Session, *, task_ids: Collection[UUID]) -> dict[UUID, Gol
             GoldKey.equal,
             GoldKey.ties_allowed,
             GoldKey.explanation,
-        ).where(GoldKey.task_id.in_(task_ids), GoldKey.suspended_at.is_(None))
+        )
+        .join(Task, Task.id == GoldKey.task_id)
+        .where(GoldKey.task_id.in_(task_ids), GoldKey.suspended_at.is_(None), of)
     )
     return {
         row.task_id: Gold(row.prefers, row.equal, row.ties_allowed, row.explanation) for row in rows
@@ -464,6 +477,90 @@ def _submitted(session: Session, membership: Membership, *, since: datetime | No
 
 
 def submitted_since(session: Session, *, project: Project, user: User, since: datetime) -> int:
-    """How many tasks she has handed in from a moment on."""
+    """How many tasks she has handed in from a moment on, questions of the qualification apart."""
     hers = {"in_project": project.id, "person": user.id, "since": since}
     return session.scalars(SUBMITTED, hers).one()
+
+
+# A question of the qualification that she has never had, not even for a moment.
+NEW_QUESTION = (
+    select(Task.id).where(OURS, IS_QUALIFICATION, IS_IN_FORCE, NEVER_HAD).order_by(Task.random_key)
+)
+
+
+def must_qualify(project: Project, *, user: User, membership: Membership | None) -> bool:
+    """Whether she is to pass the qualification before she gets real work."""
+    return (
+        project.qualification_size > 0
+        and membership is not None
+        and membership.role is Role.ANNOTATOR
+        and membership.qualified_at is None
+        and not user.is_admin
+    )
+
+
+def qualification_of(
+    session: Session, *, project: Project, user: User, membership: Membership | None, now: datetime
+) -> Qualification:
+    """Where she stands with the qualification, and what comes next."""
+    attempts = attempts_of(session, project=project, user=user)
+    last = attempts[-1] if attempts else None
+    if not must_qualify(project, user=user, membership=membership) or membership is None:
+        is_through = membership is not None and membership.qualified_at is not None
+        return Qualification(Stage.QUALIFIED if is_through else Stage.NOT_ASKED, last)
+    where = {"in_project": project.id, "person": user.id}
+    new = session.scalar(select(func.count()).select_from(NEW_QUESTION.subquery()), where) or 0
+    if last is not None and last.finished_at is None:
+        goes_on = new > 0 or last.answered > 0 or unanswered(session, attempt=last) is not None
+        stage = Stage.UNDER_WAY if goes_on else Stage.NO_QUESTIONS
+        return Qualification(stage, last, size=last.size, needed=last.needed)
+    size, number = project.qualification_size, len(attempts) + 1
+    wait = timedelta(hours=project.qualification_wait_hours)
+    ended = last.finished_at if last else None
+    allowed, granted = project.qualification_attempts, membership.attempts_granted
+    entry = rules.entry(
+        number, allowed=allowed, granted=granted, last_ended=ended, wait=wait, now=now
+    )
+    if entry == "over":
+        stage = Stage.USED_UP
+    elif new < size:
+        stage = Stage.NONE_LEFT if attempts else Stage.NO_QUESTIONS
+    else:
+        stage = Stage.READY if entry == "now" else Stage.WAITING
+    return Qualification(
+        stage,
+        last,
+        size=size,
+        needed=rules.needed_right(size, share=project.qualification_pass),
+        attempts_left=max(0, max(allowed, granted) - len(attempts)),
+        retry_at=ended + wait if ended and stage is Stage.WAITING else None,
+    )
+
+
+def attempts_of(
+    session: Session, *, project: Project, user: User
+) -> Sequence[QualificationAttempt]:
+    """Her attempts at the qualification, in their order; the last one may be under way."""
+    return session.scalars(
+        select(QualificationAttempt)
+        .where(
+            QualificationAttempt.project_id == project.id, QualificationAttempt.user_id == user.id
+        )
+        .order_by(QualificationAttempt.number)
+    ).all()
+
+
+def unanswered(session: Session, *, attempt: QualificationAttempt) -> Assignment | None:
+    """The question of an attempt that she was given and has not answered, if it still is one."""
+    return session.scalar(
+        select(Assignment)
+        .join(Task, Task.id == Assignment.task_id)
+        .where(
+            Assignment.attempt_id == attempt.id,
+            Assignment.state.in_([AssignmentState.OPEN, AssignmentState.EXPIRED]),
+            IS_QUALIFICATION,
+            IS_IN_FORCE,
+        )
+        .order_by(Assignment.question)
+        .limit(1)
+    )

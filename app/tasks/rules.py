@@ -3,12 +3,13 @@
 import json
 import math
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from random import Random
 from typing import Literal
 
 Pair = tuple[int, int]
 Verdict = Literal["good", "warned", "failed"]
+Entry = Literal["now", "wait", "over"]
 
 FEWEST_RESPONSES, MOST_RESPONSES = 2, 10  # of a task
 
@@ -119,6 +120,47 @@ def satisfies(
     return all(
         ranks[i] < ranks[j] or (ties_allowed and ranks[i] == ranks[j]) for i, j in prefers
     ) and all(ranks[i] == ranks[j] for i, j in equal)
+
+
+def order_of_key(
+    size: int, *, prefers: Iterable[Sequence[int]], equal: Iterable[Sequence[int]] = ()
+) -> list[list[int]] | None:
+    """The one order that a consistent key allows, groups best first; None where it allows more."""
+    group = {place: {place} for place in range(size)}
+    for i, j in equal:
+        joined = group[i] | group[j]
+        group |= dict.fromkeys(joined, joined)
+    better = {(min(group[i]), min(group[j])) for i, j in prefers}
+    groups = {min(each): sorted(each) for each in group.values()}
+    order: list[list[int]] = []
+    while groups:
+        free = [name for name in groups if not any((other, name) in better for other in groups)]
+        if len(free) != 1:
+            return None
+        order.append(groups.pop(free[0]))
+    return order
+
+
+def needed_right(size: int, *, share: float) -> int:
+    """How many right answers of `size` reach the share; rounding errors cost nobody a question."""
+    return max(1, math.ceil(share * size - 1e-9))
+
+
+def entry(
+    number: int,
+    *,
+    allowed: int,
+    granted: int,
+    last_ended: datetime | None,
+    wait: timedelta,
+    now: datetime,
+) -> Entry:
+    """Whether a person may begin her attempt of that number; one that was granted never waits."""
+    if number <= granted:
+        return "now"
+    if number > allowed:
+        return "over"
+    return "wait" if last_ended is not None and now < last_ended + wait else "now"
 
 
 def standing(*, seen: int, passed: int, threshold: float) -> Verdict:

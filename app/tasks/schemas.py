@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
 from uuid import UUID
 
 from app.db import JsonObject
-from app.tasks.rules import Pair
+from app.tasks.models import QualificationAttempt
+from app.tasks.rules import Pair, satisfies
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +19,12 @@ class Gold:
     equal: Sequence[Pair] = ()
     ties_allowed: bool = False
     explanation: str = ""
+    qualification: bool = False  # asked openly before real work, instead of mixed in unseen
+
+    def is_satisfied_by(self, ranks: Sequence[int]) -> bool:
+        return satisfies(
+            ranks, prefers=self.prefers, equal=self.equal, ties_allowed=self.ties_allowed
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +68,29 @@ class Completion:
     gold: Gold | None = None
     is_gold: bool = False
     holds: Sequence[UUID] | None = None
+    is_qualification: bool = False
+
+
+class Stage(StrEnum):
+    """Where a person stands with the qualification of a project."""
+
+    NOT_ASKED = "not_asked"
+    QUALIFIED = "qualified"
+    READY = "ready"  # she may begin an attempt
+    UNDER_WAY = "under_way"
+    WAITING = "waiting"  # until `retry_at`
+    USED_UP = "used_up"
+    NO_QUESTIONS = "no_questions"  # fewer than an attempt takes, and she has had none
+    NONE_LEFT = "none_left"  # … and she has had the others
+
+
+@dataclass(frozen=True, slots=True)
+class Qualification:
+    """Where she stands, and the numbers that go with it; `attempt` is her last one."""
+
+    stage: Stage
+    attempt: QualificationAttempt | None = None
+    size: int = 0  # questions of the attempt under way, else of the next one
+    needed: int = 0
+    attempts_left: int = 0
+    retry_at: datetime | None = None

@@ -141,7 +141,8 @@ const page = {
     this.done += 1;
     find("[data-done]").textContent = this.done;
     if (!("next" in answer)) return;
-    if (answer.next) this.arrive(answer.next);
+    if (answer.feedback !== undefined && this.form.id === entry.assignment) this.go(`/assignments/${entry.assignment}`);
+    else if (answer.next) this.arrive(answer.next);
     else if (this.isWaiting && this.form.id === entry.assignment) this.go(rank);
   },
 

@@ -51,6 +51,7 @@ class TestSettingTheKey:
             "equal": [[a, c]],
             "ties_allowed": False,
             "explanation": "so",
+            "qualification": False,
         }
         session.expire_all()
         assert (task.kind, task.wanted) == (TaskKind.GOLD, None)

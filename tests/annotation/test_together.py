@@ -92,7 +92,7 @@ def flip(project_id, task_id, boss_id, *, times):
             else:
                 first, second = responses_of(session, task_ids=[task_id])[task_id]
                 body = GoldBody(prefers=[(str(first), str(second))])
-                service.set_gold(session, body=body, **by)
+                service.set_gold(session, body=body, now=database_now(session), **by)
 
 
 def test_one_key_many_times_at_once_is_one_judgement(rush):

@@ -78,6 +78,7 @@ PERMISSIONS = {
     "GET /projects/{project_id}/rank": Who.ANNOTATOR,
     "POST /projects/{project_id}/rank/next": Who.ANNOTATOR,
     "GET /projects/{project_id}/rank/history": Who.ANNOTATOR,
+    "GET /projects/{project_id}/rank/qualification": Who.ANNOTATOR,
     "GET /assignments/{assignment_id}": Who.OWNER,
     "POST /assignments/{assignment_id}": Who.OWNER,
     "POST /assignments/{assignment_id}/skip": Who.OWNER,
@@ -95,6 +96,7 @@ PERMISSIONS = {
     # quality
     "GET /projects/{project_id}": Who.MEMBER,  # an annotator is sent on to her tasks
     "GET /projects/{project_id}/annotators": Who.VIEWER,
+    "POST /projects/{project_id}/members/{user_id}/qualification": Who.ADMIN,
     "GET /projects/{project_id}/review": Who.REVIEWER,
     "GET /tasks/{task_id}/review": Who.REVIEWER,
     "POST /tasks/{task_id}/adjudication": Who.REVIEWER,

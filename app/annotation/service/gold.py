@@ -1,6 +1,7 @@
 """What gold says of people: scored when they submit, and again when a key changes."""
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -16,18 +17,18 @@ from app.projects.models import Membership, Project, Standing
 from app.tasks import queries as task_queries
 from app.tasks import rules as task_rules
 from app.tasks import service as tasks
-from app.tasks.models import GoldKey, Task
+from app.tasks.models import Assignment, GoldKey, Task
 from app.tasks.schemas import Gold
 
 
 def passes(gold: Gold, ranks: Sequence[int]) -> bool:
-    return task_rules.satisfies(
-        ranks, prefers=gold.prefers, equal=gold.equal, ties_allowed=gold.ties_allowed
-    )
+    return gold.is_satisfied_by(ranks)
 
 
-def set_gold(session: Session, *, task: Task, project: Project, body: GoldBody, by: User) -> Gold:
-    """Make a task gold or change its key; what people judged already is scored anew."""
+def set_gold(
+    session: Session, *, task: Task, project: Project, body: GoldBody, by: User, now: datetime
+) -> Gold:
+    """Make a task gold or a question, or change its key; what people judged is scored anew."""
     _lock_members(session, project=project)
     order = task_queries.responses_of(session, task_ids=[task.id])[task.id]
     gold = Gold(
@@ -35,33 +36,52 @@ def set_gold(session: Session, *, task: Task, project: Project, body: GoldBody, 
         equal=_positions(body.equal, order=order),
         ties_allowed=body.ties_allowed,
         explanation=body.explanation,
+        qualification=body.qualification,
     )
+    before = task_queries.question_key(session, task_id=task.id)
     tasks.set_gold(session, task=task, gold=gold, size=len(order), by=by)
     judged = session.execute(
-        select(Annotation.id, Annotation.user_id, Annotation.ranks).where(
-            Annotation.task_id == task.id, Annotation.user_id.is_not(None)
-        )
+        select(Annotation.id, Annotation.user_id, Annotation.ranks, Assignment.attempt_id)
+        .join(Assignment, Assignment.id == Annotation.assignment_id)
+        .where(Annotation.task_id == task.id)
     ).all()
-    for passed in (True, False):
-        ids = [row.id for row in judged if passes(gold, row.ranks) is passed]
+    answers = [row for row in judged if row.attempt_id is not None]  # scored in their attempts
+    unseen = [] if gold.qualification else [row for row in judged if row.attempt_id is None]
+    scores = {row.id: passes(gold, row.ranks) for row in unseen}
+    for passed in (True, False, None):
+        ids = [row.id for row in judged if scores.get(row.id) is passed]
         session.execute(
             update(Annotation)
             .where(Annotation.id.in_(ids))
             .values(counted=False, gold_passed=passed)
         )
-    restand(session, project=project, user_ids={row.user_id for row in judged})
-    audit(session, user=by, action="gold.set", target=str(task.id), project_id=project.id)
+    if before is not None and gold.qualification:
+        for row in answers:
+            change = int(passes(gold, row.ranks)) - int(passes(before, row.ranks))
+            if change:
+                tasks.correct_score(session, attempt_id=row.attempt_id, change=change, now=now)
+    people = {row.user_id for row in judged if row.user_id is not None}
+    restand(session, project=project, user_ids=people)
+    kind = "qualification" if gold.qualification else "gold"
+    target, action = str(task.id), f"{kind}.set"
+    audit(session, user=by, action=action, target=target, project_id=project.id)
     return gold
 
 
 def unset_gold(session: Session, *, task: Task, project: Project, by: User) -> None:
-    """Make a gold task ordinary; people's judgements of it count from now on. Twice is once."""
+    """Make a task with a key ordinary; people's judgements count from now on. Twice is once.
+
+    Answers to a question of the qualification never do.
+    """
     _lock_members(session, project=project)
     if not tasks.unset_gold(session, task=task, project=project):
         return
+    unless_asked = select(Assignment.id).where(
+        Assignment.task_id == task.id, Assignment.attempt_id.is_(None)
+    )
     judged = session.scalars(
         update(Annotation)
-        .where(Annotation.task_id == task.id, Annotation.user_id.is_not(None))
+        .where(Annotation.task_id == task.id, Annotation.assignment_id.in_(unless_asked))
         .values(counted=~Annotation.is_repeat & Annotation.is_current, gold_passed=None)
         .returning(Annotation.user_id)
     ).all()

@@ -19,6 +19,7 @@ from app.annotation.models import Annotation
 from app.annotation.schemas import DraftBody, DraftOut, JudgementBody
 from app.annotation.service.gold import passes, standing_after
 from app.annotation.service.overlap import decide_overlap
+from app.annotation.service.qualification import score_answer
 from app.errors import Conflict, Invalid, found
 from app.projects.models import Membership, Project, Standing
 from app.tasks import queries as task_queries
@@ -88,14 +89,19 @@ def submit(
     if completion is None:
         replay = _replay(session, assignment=assignment, user=user, values=values)
         return replay or _revise(session, at, values=values, revision=judgement.revision)
+    is_question = assignment.attempt_id is not None
     annotation_id = _append(
         session,
         at,
         values=values | _times(assignment, judgement, now=now),
         counted=completion.counts,
-        gold=completion.gold,
+        gold=completion.gold if completion.is_gold and not is_question else None,
     )
-    is_ordinary = not completion.is_gold and not assignment.is_repeat
+    if is_question:
+        score_answer(session, assignment=assignment, ranks=values["ranks"], now=now)
+        return Submission(annotation_id, revision=1, counted=False, is_new=True)
+    has_key = completion.is_gold or completion.is_qualification
+    is_ordinary = not has_key and not assignment.is_repeat
     return Submission(
         annotation_id,
         revision=1,
@@ -249,8 +255,8 @@ def _replay(
             return None
         if known.body_hash != digest:
             raise Invalid(OTHER_BODY)
-    surplus = queries.is_surplus(session, annotation=known)
-    return Submission(known.id, known.revision, counted=not surplus, is_new=False)
+    counted = assignment.attempt_id is None and not queries.is_surplus(session, annotation=known)
+    return Submission(known.id, known.revision, counted=counted, is_new=False)
 
 
 def _revise(
@@ -258,6 +264,11 @@ def _revise(
 ) -> Submission:
     """Append a revision to a submitted judgement; the older ones stay."""
     assignment = at.assignment
+    if assignment.attempt_id is not None:
+        raise Conflict(
+            "An answer to a question of the qualification cannot be changed: you have seen what "
+            "was right. Go on with the next one."
+        )
     if not queries.can_change(session, assignment=assignment):
         raise Conflict(
             f"Only your last {rules.UNDO_DEPTH} answers can still be changed. "

@@ -49,6 +49,7 @@ class ImportedGold:
     equal: list[list[int]]
     ties_allowed: bool
     explanation: str
+    qualification: bool = False  # asked openly, before real work
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,7 +102,11 @@ def _gold(value: Any, *, responses: int) -> ImportedGold | None:
     ties_allowed = value.get("ties_allowed") or False
     if not isinstance(ties_allowed, bool):
         raise BadLine("“ties_allowed” of “gold” must be true or false.")
-    return ImportedGold(prefers, equal, ties_allowed, text_of(value, "explanation") or "")
+    qualification = value.get("qualification") or False
+    if not isinstance(qualification, bool):
+        raise BadLine("“qualification” of “gold” must be true or false.")
+    explanation = text_of(value, "explanation") or ""
+    return ImportedGold(prefers, equal, ties_allowed, explanation, qualification)
 
 
 def _pairs(value: Any, *, name: str, responses: int) -> list[list[int]]:

@@ -15,6 +15,7 @@ from app.jobs import JobName, defer
 from app.projects import queries, rules
 from app.projects.models import Guidelines, Membership, Project
 from app.projects.schemas import ProjectBody, ProjectPatch
+from app.projects.service.qualification import admit_proven
 
 
 def create(session: Session, *, by: User, body: ProjectBody) -> Project:
@@ -36,6 +37,10 @@ def create(session: Session, *, by: User, body: ProjectBody) -> Project:
         daily_limit=body.daily_limit,
         total_limit=body.total_limit,
         largest_share=body.largest_share,
+        qualification_size=body.qualification.size,
+        qualification_pass=body.qualification.pass_mark,
+        qualification_attempts=body.qualification.attempts,
+        qualification_wait_hours=body.qualification.wait_hours,
         guidelines_version=1,
         created_by=by.id,
     )
@@ -80,6 +85,8 @@ def update_settings(
     if changed.keys() & {"overlap_min", "overlap_max"}:
         # Tasks stand right of projects: a job brings their wanted numbers in line.
         defer(session, JobName.OVERLAP, queueing_lock=f"{project.id}", project_id=f"{project.id}")
+    if "qualification_size" in changed and not before["qualification_size"]:
+        admit_proven(session, project=project, now=now)
     audit(
         session,
         user=by,
@@ -115,9 +122,10 @@ def _settings(session: Session, project: Project) -> dict[str, Any]:
 def _named(patch: ProjectPatch) -> dict[str, Any]:
     """The settings a patch names, by column; null means unchanged, but takes a limit away."""
     values: Mapping[str, Any] = patch.model_dump(
-        exclude_none=True, exclude={"overlap", "guidelines_version"}
+        exclude_none=True, exclude={"overlap", "qualification", "guidelines_version"}
     )
-    values = {**dict.fromkeys(rules.LIMITS & patch.model_fields_set), **values}
+    limits = dict.fromkeys(rules.LIMITS & patch.model_fields_set)
+    values = {**limits, **values, **_named_of_qualification(patch)}
     if patch.overlap is None:
         return dict(values)
     return {
@@ -126,6 +134,12 @@ def _named(patch: ProjectPatch) -> dict[str, Any]:
         "overlap_max": patch.overlap.max,
         "overlap_confidence": patch.overlap.confidence,
     }
+
+
+def _named_of_qualification(patch: ProjectPatch) -> dict[str, Any]:
+    named = patch.qualification.model_dump(exclude_unset=True) if patch.qualification else {}
+    column = {"pass_mark": "qualification_pass"}
+    return {column.get(key, f"qualification_{key}"): value for key, value in named.items()}
 
 
 def _version(project: Project, *, text: str, by: User) -> Guidelines:

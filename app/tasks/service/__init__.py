@@ -1,5 +1,6 @@
 """Writes of tasks and assignments: open, claim, renew, give back, skip, complete; gold keys."""
 
+from app.tasks.service.admitting import allow_attempt, ask_again, let_in
 from app.tasks.service.claiming import claim, free_expired, lock_member
 from app.tasks.service.finishing import complete, release, renew, skip
 from app.tasks.service.gold import set_gold, unset_gold
@@ -10,17 +11,23 @@ from app.tasks.service.opening import (
     set_overlap,
     try_lock_opening,
 )
+from app.tasks.service.qualifying import correct_score, score
 
 __all__ = [
+    "allow_attempt",
+    "ask_again",
     "claim",
     "complete",
+    "correct_score",
     "free_expired",
+    "let_in",
     "lock_member",
     "lock_opening",
     "open_tasks",
     "release",
     "renew",
     "require_rankable",
+    "score",
     "set_gold",
     "set_overlap",
     "skip",

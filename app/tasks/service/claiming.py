@@ -43,6 +43,7 @@ from app.projects.service import ensure_membership
 from app.tasks import queries, rules
 from app.tasks.models import Assignment, AssignmentState, Task, TaskKind, TaskResponse
 from app.tasks.service.finishing import give_back
+from app.tasks.service.qualifying import ask
 
 FREED_AT_ONCE = 20  # expired leases that one claim frees on its way …
 FREES_ONE_IN = 8  # … though not every claim looks for them
@@ -165,6 +166,8 @@ _opened: dict[str, Any] = {
     "leased_until": bindparam("until", type_=DateTime(timezone=True)),
     "created_at": bindparam("now", type_=DateTime(timezone=True)),
     "renewals": literal(0, SmallInteger()),
+    "attempt_id": null(),  # real work, whatever it was before
+    "question": null(),
 }
 _new: dict[str, Any] = {
     **_opened,
@@ -268,6 +271,7 @@ def _attempt(
     is_last: bool,
 ) -> Assignment | None:
     is_paused = membership.paused_at is not None or project.paused_at is not None
+    must_qualify = queries.must_qualify(project, user=user, membership=membership)
     lease = timedelta(minutes=project.lease_minutes)
     if held is None:
         held = queries.open_assignments(session, project=project, user=user)
@@ -275,18 +279,23 @@ def _attempt(
     for assignment in held:
         if after is not None and assignment.id == after.id:
             kept.append(assignment)
+        elif (assignment.attempt_id is not None) != must_qualify:  # that has changed meanwhile
+            give_back(session, assignment_id=assignment.id, now=now)
         elif not _has_run_out(assignment, now=now):
             return assignment
         elif is_paused:
             kept.append(assignment)
         elif _lend_on(session, assignment=assignment, leased_until=now + lease):
             return assignment
-    if is_paused or len(kept) > 1:
+    is_question = any(each.attempt_id is not None for each in kept)  # feedback comes before more
+    if is_paused or len(kept) > 1 or is_question or (kept and must_qualify):
         return None
-    if queries.limit_reached(
-        session, project=project, membership=membership, held=len(held), now=now
+    if not must_qualify and queries.limit_reached(
+        session, project=project, membership=membership, held=len(kept), now=now
     ):
         return None
+    if must_qualify:
+        return ask(session, project=project, user=user, membership=membership, now=now, rng=rng)
     if is_last or rng.randrange(FREES_ONE_IN) == 0:
         free_expired(session, project=project, but=user, now=now)
     chance = rules.gold_chance(

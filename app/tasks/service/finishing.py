@@ -147,6 +147,11 @@ def skip(
     now: datetime,
 ) -> None:
     """Pass on a task for good; the draft survives. Twice is once, a submitted one is `Conflict`."""
+    if assignment.attempt_id is not None:
+        raise Conflict(
+            "A question of the qualification cannot be skipped. Answer it as well as you can, or "
+            "leave it and go on later."
+        )
     given = {"assignment_id": assignment.id, "now": now, "reason": reason, "note": note}
     skipped = session.scalar(SKIP, given)
     session.expire(assignment, ENDED)
@@ -184,6 +189,7 @@ def complete(session: Session, *, assignment: Assignment, now: datetime) -> Comp
         counts=row.kind is TaskKind.ORDINARY and not assignment.is_repeat,
         is_late=False,
         is_gold=row.kind is TaskKind.GOLD,
+        is_qualification=row.kind is TaskKind.QUALIFICATION,
         gold=row.gold and Gold(*row.gold),
         holds=row.holds or (),
     )
@@ -195,7 +201,13 @@ def _complete_late(session: Session, *, assignment: Assignment, now: datetime) -
     kind, counts = _count_late(session, assignment=assignment)
     is_gold = kind is TaskKind.GOLD
     gold = queries.gold_in_force(session, task_id=assignment.task_id) if is_gold else None
-    return Completion(counts=counts, is_late=True, is_gold=is_gold, gold=gold)
+    return Completion(
+        counts=counts,
+        is_late=True,
+        is_gold=is_gold,
+        is_qualification=kind is TaskKind.QUALIFICATION,
+        gold=gold,
+    )
 
 
 def _close_late(session: Session, *, assignment: Assignment, now: datetime) -> bool:
@@ -225,6 +237,7 @@ def _count_late(session: Session, *, assignment: Assignment) -> tuple[TaskKind, 
         .with_for_update(key_share=True)
     ).one()
     counts = kind is TaskKind.ORDINARY and is_wanted and not assignment.is_repeat
+    counts = counts and assignment.attempt_id is None  # it was a question of the qualification
     if counts:
         session.execute(
             update(Task).where(Task.id == assignment.task_id).values(counted=Task.counted + 1)

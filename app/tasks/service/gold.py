@@ -30,32 +30,41 @@ def require_consistent(gold: Gold, *, size: int) -> None:
 
 
 def set_gold(session: Session, *, task: Task, gold: Gold, size: int, by: User | None) -> None:
-    """Make the task gold, or change its key. Leases go on; they hold no place any more."""
+    """Make the task gold or a question of the qualification, or change its key.
+
+    Leases go on and hold no place any more; those of a question end with it.
+    """
     require_consistent(gold, size=size)
     lock(session, task=task)
+    kind = TaskKind.QUALIFICATION if gold.qualification else TaskKind.GOLD
+    if kind is TaskKind.GOLD:
+        _end_questions(session, task=task)
     session.execute(
-        update(Task)
-        .where(Task.id == task.id)
-        .values(kind=TaskKind.GOLD, wanted=None, leased=0, counted=0)
+        update(Task).where(Task.id == task.id).values(kind=kind, wanted=None, leased=0, counted=0)
     )
     put_keys(session, keys=[(task.id, gold)], by=by, replaces=True)
     session.refresh(task)
 
 
 def unset_gold(session: Session, *, task: Task, project: Project) -> bool:
-    """Make a gold task ordinary again; False when it was not gold.
+    """Make a task with a key ordinary again; False when it was.
 
-    People's judgements count from now on, and more of them than the project asks for raise the
-    wanted number.
+    People's judgements count from now on, answers to a question excepted, and more of them than
+    the project asks for raise the wanted number.
     """
     lock(session, task=task)
-    if task.kind is not TaskKind.GOLD:
+    if task.kind is TaskKind.ORDINARY:
         return False
+    _end_questions(session, task=task)
     session.execute(delete(GoldKey).where(GoldKey.task_id == task.id))
     states = dict(
         session.execute(
             select(Assignment.state, func.count())
-            .where(Assignment.task_id == task.id, ~Assignment.is_repeat)
+            .where(
+                Assignment.task_id == task.id,
+                ~Assignment.is_repeat,
+                Assignment.attempt_id.is_(None),
+            )
             .group_by(Assignment.state)
         ).all()
     )
@@ -75,6 +84,19 @@ def unset_gold(session: Session, *, task: Task, project: Project) -> bool:
     )
     session.refresh(task)
     return True
+
+
+def _end_questions(session: Session, *, task: Task) -> None:
+    """End the leases of what is no question any more: its attempts go on with another one."""
+    session.execute(
+        update(Assignment)
+        .where(
+            Assignment.task_id == task.id,
+            Assignment.attempt_id.is_not(None),
+            Assignment.state == AssignmentState.OPEN,
+        )
+        .values(state=AssignmentState.EXPIRED, finished_at=func.now())
+    )
 
 
 def lock(session: Session, *, task: Task) -> None:

@@ -57,7 +57,8 @@ def open_tasks(
     """A task for each line, new or found again; answers in the order given.
 
     Lines with the same responses are one task, in the order of the first. A gold key makes a new
-    task gold, or an old one that nobody has had; what people judged already stays as it is.
+    task gold or a question of the qualification, or an old one that nobody has had; what people
+    judged already stays as it is.
     """
     for task in tasks:
         require_rankable(task)
@@ -69,12 +70,14 @@ def open_tasks(
         first.setdefault(key, task)
         if task.gold is not None:
             golden.setdefault(key, task)
-    new = _insert(session, project=project, tasks=first, golden=golden.keys())
+    new = _insert(session, project=project, tasks=first, golden=golden)
     old = _find(session, project=project, keys=first.keys() - new.keys())
     ids = new | {key: task.id for key, task in old.items()}
     orders = queries.responses_of(session, task_ids=[task.id for task in old.values()])
     orders |= {new[key]: list(first[key].response_ids) for key in new}
-    turned = _turn_untouched(session, task_ids=[ids[key] for key in golden if key in old])
+    turned = _turn_untouched(
+        session, kinds={ids[key]: _kind(task) for key, task in golden.items() if key in old}
+    )
     gold = {ids[key] for key in golden if key in new} | turned
     put_keys(
         session,
@@ -85,7 +88,7 @@ def open_tasks(
         ],
         by=by,
     )
-    gold |= {task.id for task in old.values() if task.kind is TaskKind.GOLD}
+    gold |= {task.id for task in old.values() if task.kind is not TaskKind.ORDINARY}
     return [
         OpenedTask(
             task_id=ids[key],
@@ -102,7 +105,7 @@ def _insert(
     *,
     project: Project,
     tasks: Mapping[bytes, NewTask],
-    golden: Collection[bytes],
+    golden: Mapping[bytes, NewTask],
 ) -> dict[bytes, UUID]:
     """Insert those that are not there yet, with their responses; answers their ids."""
     if not tasks:
@@ -115,7 +118,7 @@ def _insert(
             "prompt_id": task.prompt_id,
             "lane": lanes.get(task.prompt_id, ""),
             "identity": key,
-            "kind": TaskKind.GOLD if key in golden else TaskKind.ORDINARY,
+            "kind": _kind(golden.get(key)),
             "wanted": None if key in golden else project.overlap_min,
             "priority": task.priority,
             "external_id": task.external_id,
@@ -146,23 +149,31 @@ def _find(session: Session, *, project: Project, keys: Collection[bytes]) -> dic
     return {task.identity: task for task in tasks}
 
 
-def _turn_untouched(session: Session, *, task_ids: Sequence[UUID]) -> set[UUID]:
-    """Make those ordinary tasks gold that nobody has had."""
-    if not task_ids:
-        return set()
+def _kind(golden: NewTask | None) -> TaskKind:
+    """What a line with a key, or none, makes of its task."""
+    if golden is None or golden.gold is None:
+        return TaskKind.ORDINARY
+    return TaskKind.QUALIFICATION if golden.gold.qualification else TaskKind.GOLD
+
+
+def _turn_untouched(session: Session, *, kinds: Mapping[UUID, TaskKind]) -> set[UUID]:
+    """Give those ordinary tasks the kind of their key that nobody has had."""
     was_had = exists().where(Assignment.task_id == Task.id, ~Assignment.is_repeat)  # by its index
-    turned = session.scalars(
-        update(Task)
-        .where(
-            Task.id.in_(task_ids),
-            Task.kind == TaskKind.ORDINARY,
-            Task.leased + Task.counted == 0,
-            ~was_had,
+    turned: set[UUID] = set()
+    for kind in set(kinds.values()):
+        tasks = session.scalars(
+            update(Task)
+            .where(
+                Task.id.in_([task_id for task_id, wanted in kinds.items() if wanted is kind]),
+                Task.kind == TaskKind.ORDINARY,
+                Task.leased + Task.counted == 0,
+                ~was_had,
+            )
+            .values(kind=kind, wanted=None)
+            .returning(Task.id)
         )
-        .values(kind=TaskKind.GOLD, wanted=None)
-        .returning(Task.id)
-    )
-    return set(turned)
+        turned.update(tasks)
+    return turned
 
 
 def _in_order(task: NewTask, order: Sequence[UUID]) -> Gold:
@@ -174,6 +185,7 @@ def _in_order(task: NewTask, order: Sequence[UUID]) -> Gold:
         equal=[(places[i], places[j]) for i, j in task.gold.equal],
         ties_allowed=task.gold.ties_allowed,
         explanation=task.gold.explanation,
+        qualification=task.gold.qualification,
     )
 
 

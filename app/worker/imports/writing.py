@@ -124,6 +124,7 @@ def _gold(gold: ImportedGold | None, *, order: Sequence[int]) -> Gold | None:
         equal=[(place[i], place[j]) for i, j in gold.equal],
         ties_allowed=gold.ties_allowed,
         explanation=gold.explanation,
+        qualification=gold.qualification,
     )
 
 

@@ -1,0 +1,487 @@
+"""Qualification before real work: asked openly, told at once, never a vote."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select
+
+from app.accounts.models import AuditEvent, Role
+from app.annotation import service
+from app.annotation.models import Annotation
+from app.annotation.schemas import ImportedJudgement
+from app.db import database_now
+from app.projects.models import Membership, Standing
+from app.tasks import service as tasks
+from app.tasks.models import Assignment, AssignmentState, QualificationAttempt, Task, TaskKind
+from app.tasks.queries import responses_of
+from tests.factories import make_annotation, make_member, make_question, make_task, make_user
+
+
+@pytest.fixture
+def asks(session, project):
+    """The project asks three questions of a set of nine, two right ones pass; and has real work."""
+    project.qualification_size, project.qualification_pass = 3, 0.6
+    for number in range(9):
+        make_question(session, project, prompt=f"question {number}", explanation="Zero is right.")
+    for number in range(4):
+        make_task(session, project, prompt=f"work {number}", responses=["0", "1"], wanted=2)
+    session.commit()
+    return project
+
+
+@pytest.fixture
+def answers():
+    """Submits the order zero > one, which every key of these tests wants, or its reverse."""
+
+    def answer(worker, mine, *, right=True, **body):
+        texts = {each["text"]: each["label"] for each in mine["responses"]}
+        order = sorted(texts, reverse=not right)
+        return worker.submit(mine, [[texts[text]] for text in order], **body)
+
+    return answer
+
+
+@pytest.fixture
+def sits(answers):
+    """Takes an attempt with these answers; the feedback to each."""
+
+    def sit(worker, *marks):
+        return [
+            answers(worker, worker.claim().json(), right=mark).json()["feedback"] for mark in marks
+        ]
+
+    return sit
+
+
+def hers(session, project, user):
+    session.expire_all()
+    return session.get(Membership, (project.id, user.id))
+
+
+def kind_of(session, assignment):
+    return session.get(Task, session.get(Assignment, assignment["id"]).task_id).kind
+
+
+def decide(browser, project, user, decision):
+    path = f"/projects/{project.id}/members/{user.id}/qualification"
+    return browser.post(path, data={"decision": decision})
+
+
+class TestAnAttempt:
+    def test_she_gets_questions_and_nothing_else_until_she_has_passed(
+        self, session, asks, ana, works, answers
+    ):
+        worker = works(ana)
+        for number in (1, 2, 3):
+            claimed = worker.claim()
+            mine = claimed.json()
+            assert claimed.status_code == 201
+            assert mine["qualification"] == {"question": number, "of": 3, "attempt": 1}
+            assert kind_of(session, mine) is TaskKind.QUALIFICATION
+            assert worker.claim().json()["id"] == mine["id"]  # a reload changes nothing
+            answers(worker, mine)
+        assert hers(session, asks, ana).qualified_at is not None
+        work = worker.claim().json()
+        assert "qualification" not in work
+        assert kind_of(session, work) is TaskKind.ORDINARY
+
+    @pytest.mark.usefixtures("asks")
+    def test_each_answer_is_told_right_or_not_and_why_in_her_labels(self, ana, works, sits):
+        first, second, third = sits(works(ana), True, False, True)
+        assert [each["right"] for each in (first, second, third)] == [True, False, True]
+        for feedback, number in ((first, 1), (second, 2), (third, 3)):
+            assert feedback["question"] == number
+            assert feedback["explanation"] == "Zero is right."
+            (better, worse) = feedback["expected"]["better"][0]
+            assert feedback["expected"]["order"] == [[better], [worse]]
+            assert (feedback["ranking"] == [[better], [worse]]) is feedback["right"]
+        assert "result" not in first
+        assert "result" not in second
+        assert third["result"] == {"passed": True, "correct": 2, "of": 3, "needed": 2}
+
+    @pytest.mark.usefixtures("asks")
+    def test_nothing_comes_before_the_feedback(self, ana, works, answers):
+        worker = works(ana)
+        mine = worker.claim().json()
+        assert worker.claim(after=mine["id"]).status_code == 204
+        reply = answers(worker, mine, query="?next=true&html=true").json()
+        assert reply["next"] is None
+        assert reply["feedback"]["right"] is True
+
+    @pytest.mark.usefixtures("asks")
+    def test_even_the_last_answer_brings_no_work_before_its_feedback(
+        self, ana, works, sits, answers
+    ):
+        worker = works(ana)
+        sits(worker, True, True)
+        reply = answers(worker, worker.claim().json(), query="?next=true").json()
+        assert reply["feedback"]["result"]["passed"] is True
+        assert reply["next"] is None
+
+    @pytest.mark.usefixtures("asks")
+    def test_the_same_key_twice_is_one_answer_with_one_feedback(self, session, ana, works, answers):
+        worker = works(ana)
+        mine = worker.claim().json()
+        replies = [answers(worker, mine, right=False, key="k") for _ in range(2)]
+        assert [reply.status_code for reply in replies] == [201, 200]
+        assert replies[0].json() == replies[1].json()
+        attempt = session.scalars(select(QualificationAttempt)).one()
+        assert (attempt.answered, attempt.correct) == (1, 0)
+
+    @pytest.mark.usefixtures("asks")
+    def test_an_answer_cannot_be_changed_once_its_feedback_is_seen(
+        self, session, ana, works, answers
+    ):
+        worker = works(ana)
+        mine = worker.claim().json()
+        answers(worker, mine, right=False)
+        reply = answers(worker, mine, right=True, revision=1)
+        assert reply.status_code == 409
+        assert "you have seen what was right" in reply.json()["detail"]
+        assert session.scalars(select(QualificationAttempt.correct)).one() == 0
+
+    @pytest.mark.usefixtures("asks")
+    def test_a_question_is_not_skipped_and_comes_back_when_it_was_given_back(
+        self, session, ana, works, clock
+    ):
+        worker = works(ana)
+        mine = worker.claim().json()
+        refused = worker.post(mine, "skip", reason="unclear")
+        assert refused.status_code == 409
+        assert "cannot be skipped" in refused.json()["detail"]
+        worker.draft(mine, revision=1, rationale="half a thought")
+        worker.post(mine, "release")
+        again = worker.claim().json()
+        assert (again["id"], again["draft"]["rationale"]) == (mine["id"], "half a thought")
+        assert again["responses"] == mine["responses"]
+        clock.advance(hours=5)
+        assert worker.claim().json()["id"] == mine["id"]
+        assert session.query(Assignment).filter_by(user_id=ana.id).count() == 1
+
+    @pytest.mark.usefixtures("asks")
+    def test_an_answer_after_the_lease_ran_out_is_taken(self, session, ana, works, answers, clock):
+        worker = works(ana)
+        mine = worker.claim().json()
+        worker.post(mine, "release")
+        clock.advance(hours=2)
+        assert answers(worker, mine).json()["feedback"]["right"] is True
+        assert session.scalars(select(QualificationAttempt.answered)).one() == 1
+        assert worker.claim().json()["qualification"]["question"] == 2
+
+    def test_a_change_of_settings_does_not_touch_what_is_under_way(
+        self, session, asks, ana, works, sits
+    ):
+        worker = works(ana)
+        sits(worker, True)
+        asks.qualification_size, asks.qualification_pass = 9, 1.0
+        session.commit()
+        assert sits(worker, True, False)[-1]["result"]["passed"] is True
+
+
+class TestAnotherAttempt:
+    def test_waits_then_asks_what_is_new_to_her(self, session, asks, ana, works, sits, clock):
+        worker = works(ana)
+        result = sits(worker, False, True, False)[-1]["result"]
+        assert result == {"passed": False, "correct": 1, "of": 3, "needed": 2}
+        assert hers(session, asks, ana).qualified_at is None
+        assert worker.claim().status_code == 204
+        clock.advance(hours=23)
+        assert worker.claim().status_code == 204
+        clock.advance(hours=2)
+        assert worker.claim().json()["qualification"]["attempt"] == 2
+        sits(worker, True, True, True)
+        had = session.scalars(select(Assignment.task_id).where(Assignment.user_id == ana.id)).all()
+        assert len(had) == len(set(had)) == 6
+        assert hers(session, asks, ana).qualified_at is not None
+
+    def test_may_come_at_once(self, session, asks, ana, works, sits):
+        asks.qualification_wait_hours = 0
+        session.commit()
+        worker = works(ana)
+        sits(worker, False, False, False)
+        assert worker.claim().json()["qualification"] == {"question": 1, "of": 3, "attempt": 2}
+
+    def test_ends_with_those_allowed_until_an_admin_allows_one_more(
+        self, session, asks, ana, ada, works, sits, sign_in
+    ):
+        asks.qualification_attempts = 1
+        session.commit()
+        worker = works(ana)
+        sits(worker, False, False, False)
+        assert worker.claim().status_code == 204
+        admin = sign_in(ada)
+        for _ in range(2):  # twice is once
+            assert decide(admin, asks, ana, "allow").status_code == 303
+        assert worker.claim().json()["qualification"]["attempt"] == 2  # and does not wait
+        sits(worker, False, False, False)
+        assert worker.claim().status_code == 204
+        noted = session.scalars(select(AuditEvent.action)).all()
+        assert noted.count("qualification.allow") == 1
+
+    def test_needs_enough_questions_that_are_new_to_her(self, session, asks, ana, works, sits):
+        asks.qualification_size, asks.qualification_wait_hours = 5, 0
+        session.commit()
+        worker = works(ana)
+        sits(worker, *[False] * 5)
+        assert worker.claim().status_code == 204
+
+
+class TestWhoIsAsked:
+    def test_not_reviewers_admins_nor_anybody_where_nothing_is_asked(
+        self, session, asks, ana, rui, ada, works
+    ):
+        for user in (rui, ada):
+            assert "qualification" not in works(user).claim().json()
+        asks.qualification_size = 0
+        session.commit()
+        assert "qualification" not in works(ana).claim().json()
+
+    def test_nobody_who_had_judged_when_it_was_switched_on(
+        self, session, project, ana, ada, works, api
+    ):
+        done = make_task(session, project, wanted=2)
+        make_annotation(session, done, ana, ranks=[1, 2])
+        new = make_user(session, "New")
+        make_member(session, project, new, Role.ANNOTATOR)
+        make_task(session, project, prompt="work", wanted=2)
+        make_question(session, project)
+        session.commit()
+        body = {"qualification": {"size": 1}}
+        reply = api(ada).patch(f"/api/v1/projects/{project.id}", json=body)
+        assert reply.json()["qualification"] == {
+            "size": 1,
+            "pass_mark": 0.8,
+            "attempts": 2,
+            "wait_hours": 24,
+        }
+        assert "qualification" not in works(ana).claim().json()
+        assert works(new).claim().json()["qualification"]["of"] == 1
+
+    def test_switching_it_off_gives_real_work_at_once(self, session, asks, ana, works):
+        worker = works(ana)
+        mine = worker.claim().json()
+        asks.qualification_size = 0
+        session.commit()
+        work = worker.claim().json()
+        assert kind_of(session, work) is TaskKind.ORDINARY
+        assert session.get(Assignment, mine["id"]).state is AssignmentState.EXPIRED
+
+    def test_letting_her_in_gives_real_work_at_once_and_is_noted(
+        self, session, asks, ana, ada, works, answers, sign_in
+    ):
+        worker = works(ana)
+        mine = worker.claim().json()
+        for _ in range(2):
+            decide(sign_in(ada), asks, ana, "let_in")
+        assert kind_of(session, worker.claim().json()) is TaskKind.ORDINARY
+        assert answers(worker, mine).json()["feedback"]["right"] is True  # her work is kept
+        attempt = session.scalars(select(QualificationAttempt)).one()
+        assert (attempt.passed, attempt.answered) == (None, 0)
+        assert session.scalars(select(AuditEvent.action)).all().count("qualification.let_in") == 1
+
+    def test_asking_again_ends_real_work_and_begins_anew(
+        self, session, asks, ana, ada, works, sits, sign_in
+    ):
+        worker = works(ana)
+        sits(worker, True, True, True)
+        work = worker.claim().json()
+        decide(sign_in(ada), asks, ana, "ask_again")
+        asked = worker.claim().json()
+        assert asked["qualification"] == {"question": 1, "of": 3, "attempt": 2}
+        session.expire_all()
+        left = session.get(Assignment, work["id"])
+        assert left.state is AssignmentState.EXPIRED
+        assert session.get(Task, left.task_id).leased == 0
+
+    def test_only_admins_decide(self, asks, ana, rui, sam, sign_in):
+        for user, status in ((ana, 403), (rui, 403), (sam, 404)):
+            assert decide(sign_in(user), asks, ana, "let_in").status_code == status
+
+    def test_a_paused_person_gets_no_question(self, session, asks, ana, works):
+        hers(session, asks, ana).paused_at = database_now(session)
+        session.commit()
+        assert works(ana).claim().status_code == 204
+
+    def test_a_set_that_is_too_small_waits_without_an_error(self, session, project, ana, works):
+        project.qualification_size = 2
+        make_question(session, project)
+        make_task(session, project)
+        session.commit()
+        assert works(ana).claim().status_code == 204
+
+
+class TestWhatAnswersAreNot:
+    def test_no_vote_no_gold_and_no_turn_of_the_gold_schedule(
+        self, session, asks, ana, works, sits
+    ):
+        sits(works(ana), True, False, True)
+        member = hers(session, asks, ana)
+        assert (member.gold_seen, member.standing, member.claimed) == (0, Standing.GOOD, 0)
+        judged = session.scalars(select(Annotation).where(Annotation.user_id == ana.id)).all()
+        assert {(each.counted, each.gold_passed) for each in judged} == {(False, None)}
+        questions = session.scalars(select(Task).where(Task.kind == TaskKind.QUALIFICATION))
+        assert {(each.leased, each.counted, each.wanted) for each in questions} == {(0, 0, None)}
+
+    def test_a_question_is_never_gold_and_gold_never_a_question(
+        self, session, asks, ana, rui, works, sits
+    ):
+        asks.gold_rate = 0.5
+        for number in range(3):
+            make_task(
+                session, asks, prompt=f"gold {number}", responses=["0", "1"], prefers=[[0, 1]]
+            )
+        session.commit()
+        for user in (ana, rui):
+            worker = works(user)
+            if user is ana:
+                sits(worker, True, True, True)
+            while (reply := worker.claim()).status_code != 204:
+                mine = reply.json()
+                assert "qualification" not in mine
+                assert kind_of(session, mine) is not TaskKind.QUALIFICATION
+                assert set(worker.submit(mine, "A>B").json()) == {"id", "revision", "counted"}
+
+    @pytest.mark.usefixtures("asks")
+    def test_they_do_not_become_votes_when_the_question_becomes_a_task(
+        self, session, ana, ada, api, works, answers, sits
+    ):
+        worker = works(ana)
+        mine = worker.claim().json()
+        answers(worker, mine)
+        task = session.get(Task, session.get(Assignment, mine["id"]).task_id)
+        under_way = worker.claim().json()
+        for each in (task, session.get(Task, session.get(Assignment, under_way["id"]).task_id)):
+            assert api(ada).delete(f"/api/v1/tasks/{each.id}/gold").status_code == 204
+        session.expire_all()
+        assert (task.kind, task.counted, task.leased, task.wanted) == (TaskKind.ORDINARY, 0, 0, 1)
+        judged = session.scalars(select(Annotation).where(Annotation.task_id == task.id)).one()
+        assert (judged.counted, judged.gold_passed) == (False, None)
+        # Another one takes the place of that which she held; her late answer to it is kept.
+        assert worker.claim().json()["qualification"]["question"] == 2
+        late = answers(worker, under_way).json()
+        assert (late["counted"], late["feedback"]) == (False, None)
+        assert session.scalars(select(QualificationAttempt.answered)).one() == 1
+        assert sits(worker, True, True)[-1]["result"]["passed"] is True
+
+    @pytest.mark.usefixtures("asks")
+    def test_an_attempt_that_runs_out_of_questions_ends_with_those_she_answered(
+        self, session, ana, ada, api, works, sits
+    ):
+        worker = works(ana)
+        sits(worker, True, True)
+        had = select(Assignment.task_id).where(Assignment.user_id == ana.id)
+        others = session.scalars(
+            select(Task.id).where(Task.kind == TaskKind.QUALIFICATION, Task.id.not_in(had))
+        ).all()
+        for task_id in others:
+            api(ada).delete(f"/api/v1/tasks/{task_id}/gold")
+        assert kind_of(session, worker.claim().json()) is TaskKind.ORDINARY
+        attempt = session.scalars(select(QualificationAttempt)).one()
+        assert (attempt.size, attempt.needed, attempt.passed) == (2, 2, True)
+
+
+class TestTheKey:
+    def test_an_admin_makes_a_task_a_question_and_gold(self, session, project, ada, ana, api):
+        task = make_task(session, project, responses=["0", "1"])
+        make_annotation(session, task, ana, ranks=[1, 2])
+        session.commit()
+        names = [str(each) for each in responses_of(session, task_ids=[task.id])[task.id]]
+        path = f"/api/v1/tasks/{task.id}/gold"
+        body = {"prefers": [names], "explanation": "so", "qualification": True}
+        assert api(ada).put(path, json=body).json()["qualification"] is True
+        session.expire_all()
+        judged = session.scalars(select(Annotation).where(Annotation.task_id == task.id)).one()
+        assert (task.kind, task.wanted) == (TaskKind.QUALIFICATION, None)
+        assert (judged.counted, judged.gold_passed) == (False, None)
+        api(ada).put(path, json={"prefers": [names]})
+        session.expire_all()
+        assert (task.kind, judged.gold_passed) == (TaskKind.GOLD, True)
+        assert hers(session, project, ana).gold_seen == 1
+        api(ada).put(path, json=body)
+        assert hers(session, project, ana).gold_seen == 0
+        actions = session.scalars(select(AuditEvent.action).order_by(AuditEvent.id)).all()
+        assert actions.count("qualification.set") == 2
+
+    def test_mending_a_wrong_key_lets_in_whom_it_had_failed_and_fails_nobody(
+        self, session, asks, ana, ada, api, works, sits
+    ):
+        asks.qualification_pass = 1.0
+        new = make_user(session, "New")
+        make_member(session, asks, new, Role.ANNOTATOR)
+        session.commit()
+        sits(works(new), True, True, True)
+        assert sits(works(ana), True, True, False)[-1]["result"]["passed"] is False
+        wrong = session.scalars(
+            select(Assignment.task_id).where(Assignment.user_id == ana.id, Assignment.question == 3)
+        ).one()
+        zero, one = (str(each) for each in responses_of(session, task_ids=[wrong])[wrong])
+        body = {"prefers": [[one, zero]], "qualification": True}
+        assert api(ada).put(f"/api/v1/tasks/{wrong}/gold", json=body).status_code == 200
+        assert hers(session, asks, ana).qualified_at is not None
+        assert hers(session, asks, new).qualified_at is not None
+        attempt = session.query(QualificationAttempt).filter_by(user_id=ana.id).one()
+        assert (attempt.correct, attempt.passed) == (3, True)
+
+    def test_judgements_that_come_with_data_are_no_votes_either(self, session, asks):
+        task = session.scalars(
+            select(Task).where(Task.project_id == asks.id, Task.kind == TaskKind.QUALIFICATION)
+        ).first()
+        service.record_imported(
+            session,
+            project=asks,
+            judgements=[ImportedJudgement(task.id, "Kim", [1, 2])],
+            now=database_now(session),
+        )
+        judged = session.scalars(select(Annotation).where(Annotation.task_id == task.id)).one()
+        assert (judged.counted, judged.gold_passed) == (False, None)
+
+    def test_a_partial_key_tells_its_parts_and_leaves_the_rest_free(
+        self, session, project, ana, works
+    ):
+        project.qualification_size = 1
+        make_question(session, project, responses=["0", "1", "2"], prefers=[[0, 1]], equal=[[1, 2]])
+        session.commit()
+        worker = works(ana)
+        mine = worker.claim().json()
+        zero, one, two = (
+            next(each["label"] for each in mine["responses"] if each["text"] == text)
+            for text in "012"
+        )
+        feedback = worker.submit(mine, [[zero], [two, one]]).json()["feedback"]
+        assert feedback["right"] is True
+        assert feedback["expected"]["order"] == [[zero], sorted([one, two])]
+        assert feedback["expected"]["better"] == [[zero, one]]
+        assert feedback["expected"]["equal"] == [sorted([one, two])]
+
+
+def test_the_history_shows_answers_as_what_they_are(asks, ana, works, sits, sign_in):
+    worker = works(ana)
+    sits(worker, True)
+    (item,) = worker.client.get("/api/v1/me/annotations").json()["items"]
+    assert (item["qualification"], item["counted"]) == (True, False)
+    page = sign_in(ana).get(f"/projects/{asks.id}/rank/history").text
+    assert "· qualification" in page
+    assert ">Change<" not in page
+    assert "came too late" not in page
+
+
+def test_questions_come_in_another_order_for_everybody(session, asks, works):
+    seen = set()
+    for number in range(6):
+        user = make_user(session, f"Person {number}")
+        make_member(session, asks, user, Role.ANNOTATOR)
+        session.commit()
+        assignment = works(user).claim().json()
+        seen.add(session.get(Assignment, assignment["id"]).task_id)
+    assert len(seen) > 1  # one in 59,049 that all six begin alike
+
+
+def test_an_ended_lease_of_a_question_is_freed_by_others(session, asks, ana, works, clock):
+    worker = works(ana)
+    mine = worker.claim().json()
+    later = clock.advance(hours=3)
+    tasks.free_expired(session, project=asks, but=make_user(session, "Other"), now=later)
+    session.expire_all()
+    row = session.get(Assignment, mine["id"])
+    assert row.state is AssignmentState.EXPIRED
+    assert row.leased_until < later - timedelta(hours=2)
