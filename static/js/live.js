@@ -2,7 +2,8 @@
 
 import { localiseTimes } from "./base.js";
 
-const every = 2000; // ms
+// A page whose figures change slowly asks for more time between two looks.
+const every = Number(document.querySelector("[data-every]")?.dataset.every ?? 2000); // ms
 
 // The same page again, as a document: parsed by the browser, so that no text becomes HTML here.
 function again() {
@@ -28,6 +29,7 @@ function replaceParts(fresh) {
     localiseTimes(next);
     if (!next.isEqualNode(part)) part.replaceWith(next);
   }
+  document.dispatchEvent(new Event("touchstone:fresh"));
 }
 
 async function keepFresh() {

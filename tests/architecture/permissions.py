@@ -100,6 +100,9 @@ PERMISSIONS = {
     "GET /api/v1/projects/{project_id}/annotators": Who.VIEWER,
     "GET /api/v1/projects/{project_id}/tasks": Who.REVIEWER,
     "PUT /api/v1/tasks/{task_id}/adjudication": Who.REVIEWER,
+    # work
+    "GET /projects/{project_id}/work": Who.REVIEWER,
+    "GET /api/v1/projects/{project_id}/work": Who.ADMIN,
     # datasets
     "GET /projects/{project_id}/snapshots": Who.VIEWER,
     "POST /projects/{project_id}/snapshots": Who.ADMIN,

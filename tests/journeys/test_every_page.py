@@ -67,7 +67,7 @@ def pages(live_server):
         base = f"/projects/{project.id}"
         below = (
             "", "/rank", "/rank/history", "/guidelines", "/guidelines/edit", "/data", "/annotators",
-            "/review", "/snapshots", "/snapshots/new", "/runs", "/runs/new", "/settings",
+            "/review", "/work", "/snapshots", "/snapshots/new", "/runs", "/runs/new", "/settings",
             "/members", "/generations/new",
             f"/imports/{import_id}",
             f"/prompts/{prompt_id}",
