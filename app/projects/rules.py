@@ -7,13 +7,14 @@ from typing import Any
 # The form of a judgement: what annotators are asked and may answer.
 SCALE = ("criteria", "strength_levels", "allow_ties")
 
+# How many people judge a task: what the tasks' own wanted numbers follow from.
+OVERLAP = ("overlap_min", "overlap_max", "overlap_confidence")
+
 SETTINGS = (
     "name",
     "description",
     *SCALE,
-    "overlap_min",
-    "overlap_max",
-    "overlap_confidence",
+    *OVERLAP,
     "gold_rate",
     "gold_threshold",
     "lease_minutes",

@@ -12,6 +12,7 @@ from sqlalchemy import (
     ColumnElement,
     Double,
     Integer,
+    ScalarSelect,
     Uuid,
     and_,
     bindparam,
@@ -66,6 +67,15 @@ IS_NEW = _hers.where(HERS.state != AssignmentState.EXPIRED).scalar_subquery() ==
 NEVER_HAD = _hers.scalar_subquery() == 0
 IS_IN_FORCE = exists().where(GoldKey.task_id == Task.id, GoldKey.suspended_at.is_(None))
 
+# The most that the project asks for now. A smaller number than before holds for the next claim
+# already; the job that lowers the tasks' own numbers comes later. `ix_task_open` cannot know it.
+_most = (
+    select(Project.overlap_max)
+    .where(Project.id == bindparam("in_project", type_=Uuid()))
+    .scalar_subquery()
+)
+IS_WITHIN_MOST = Task.leased + Task.counted < _most
+
 AN_ORDINARY_TASK = select(Task.id).where(OURS, IS_ORDINARY).limit(1)
 
 TOP_PRIORITY = select(Task.priority).where(OURS, IS_WANTED).order_by(Task.priority.desc()).limit(1)
@@ -79,6 +89,7 @@ WANTED_TASK = (
     .where(
         OURS,
         IS_WANTED,
+        IS_WITHIN_MOST,
         Task.priority
         == func.coalesce(bindparam("level", type_=Integer()), TOP_PRIORITY.scalar_subquery()),
         Task.random_key >= bindparam("from_key", type_=Double()),
@@ -128,11 +139,14 @@ class Nothing(StrEnum):
 _ours = select(Task.id).where(OURS)
 WHY_NOTHING = select(
     case(
-        (_ours.where(IS_WANTED, IS_NEW).exists(), null()),
+        (_ours.where(IS_WANTED, IS_WITHIN_MOST, IS_NEW).exists(), null()),
         (
             _ours.where(IS_ORDINARY).exists(),
             case(
-                (_ours.where(IS_WANTED).exists(), literal(Nothing.NONE_FOR_YOU)),
+                (
+                    _ours.where(IS_WANTED, IS_WITHIN_MOST).exists(),
+                    literal(Nothing.NONE_FOR_YOU),
+                ),
                 else_=literal(Nothing.FINISHED),
             ),
         ),
@@ -182,6 +196,12 @@ def gold_keys(session: Session, *, task_ids: Collection[UUID]) -> dict[UUID, Gol
     return {
         row.task_id: Gold(row.prefers, row.equal, row.ties_allowed, row.explanation) for row in rows
     }
+
+
+def most_wanted() -> ScalarSelect[int]:
+    """The most judgements that the project of a task asks for now, in a statement about tasks."""
+    most = select(Project.overlap_max).where(Project.id == Task.project_id)
+    return most.correlate(Task).scalar_subquery()
 
 
 def project_and_task(session: Session, *, task_id: UUID) -> tuple[Project, Task] | None:

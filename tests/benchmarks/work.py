@@ -27,7 +27,8 @@ PEOPLE, AT_WORK, WANTED = 200, 32, 3
 JUDGED = """
 INSERT INTO assignment (id, project_id, task_id, user_id, state, is_repeat, slot, ordinal,
   display_order, renewals, draft_revision, created_at, finished_at)
-SELECT md5('a' || n)::uuid, :project, md5('t' || (n - 1) / 3 + 1)::uuid, (CAST(:users AS uuid[]))[n % 200 + 1],
+SELECT md5('a' || n)::uuid, :project, md5('t' || (n - 1) / 3 + 1)::uuid,
+  (CAST(:users AS uuid[]))[n % 200 + 1],
   'submitted', false, 1, n, '{0,1}', 0, 0, now() - n * interval '1 s', now() - n * interval '1 s'
 FROM generate_series(1, :judged) n;
 INSERT INTO annotation (id, project_id, task_id, assignment_id, user_id, guidelines_version,

@@ -67,25 +67,24 @@ def hold(session, task, user, **fields):
     session.flush()
 
 
-OF_ANA = "WHERE task_id = :task AND user_id = :ana"
 INJECTED = {
     "places": "UPDATE task SET wanted = 1 WHERE id = :task",
     "leased": "UPDATE task SET leased = 1, wanted = 3 WHERE id = :task",
     "counted": "UPDATE task SET counted = 1 WHERE id = :task",
-    "judgement": f"UPDATE annotation SET is_current = false {OF_ANA}",
-    "handed_in": f"UPDATE assignment SET state = 'expired' {OF_ANA}",
-    "never_counts": f"UPDATE annotation SET is_repeat = true {OF_ANA}",
-    "revisions": f"UPDATE annotation SET revision = 2 {OF_ANA}",
+    "judgement": "UPDATE annotation SET is_current = false WHERE task_id = :task",
+    "handed_in": "UPDATE assignment SET state = 'expired' WHERE task_id = :task",
+    "never_counts": "UPDATE annotation SET is_repeat = true WHERE task_id = :task",
+    "revisions": "UPDATE annotation SET revision = 2 WHERE task_id = :task",
 }
 
 
 @pytest.mark.parametrize("name", INJECTED)
 def test_each_rule_finds_what_breaks_it(lawless, project, judged, ana, rui, name):
     assert broken(lawless) == {}
-    lawless.execute(text(INJECTED[name]), {"task": judged.id, "ana": ana.id})
+    lawless.execute(text(INJECTED[name]), {"task": judged.id})
     found = broken(lawless, project)
     assert name in found
-    assert len(found[name]) == 1
+    assert len(found[name]) in {1, 2}  # of the task, or of each of its judgements
     assert any(word in found[name][0] for word in (str(judged.id), "assignment ", "judgement "))
     assert name in broken(lawless)  # over all projects too, which are named
     assert str(project.id) in broken(lawless)[name][0]

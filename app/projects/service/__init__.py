@@ -10,11 +10,14 @@ from app.projects.service.members import (
     set_member,
     set_member_by_email,
 )
-from app.projects.service.settings import create, lock, update_settings
+from app.projects.service.settings import Outdated, changes, create, edition, lock, update_settings
 
 __all__ = [
+    "Outdated",
     "acknowledge_guidelines",
+    "changes",
     "create",
+    "edition",
     "ensure_membership",
     "imported_members",
     "lock",

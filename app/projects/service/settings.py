@@ -1,5 +1,7 @@
 """Making a project, and changing its settings."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -15,6 +17,8 @@ from app.jobs import JobName, defer
 from app.projects import queries, rules
 from app.projects.models import Guidelines, Membership, Project
 from app.projects.schemas import ProjectBody, ProjectPatch
+
+STRAGGLERS = 20  # seconds by which every request that saw the earlier settings has ended
 
 
 def create(session: Session, *, by: User, body: ProjectBody) -> Project:
@@ -44,25 +48,64 @@ def create(session: Session, *, by: User, body: ProjectBody) -> Project:
     return project
 
 
+class Outdated(Conflict):
+    """Settings were reviewed that are not the ones of now: what was said of them may be wrong."""
+
+
 def update_settings(
-    session: Session, *, project: Project, patch: ProjectPatch, by: User, now: datetime
+    session: Session,
+    *,
+    project: Project,
+    patch: ProjectPatch,
+    by: User,
+    now: datetime,
+    reviewed: str | None = None,
 ) -> Project:
     """Change what `patch` names; a new meaning of judgements is a new guideline version.
 
-    Raises `Conflict` when the patch was made on an older version of the guidelines.
+    Raises `Conflict` when the patch was made on an older version of the guidelines, `Outdated`
+    when the settings are not those that were `reviewed` (see `edition`).
     """
     lock(session, project)
+    if reviewed and reviewed != edition(session, project=project):
+        raise Outdated("Somebody has changed the settings meanwhile. Nothing was saved.")
     if patch.guidelines_version not in {None, project.guidelines_version}:
         raise Conflict(
             f"Somebody has published version {project.guidelines_version} of the guidelines while "
             f"you worked on version {patch.guidelines_version}. Nothing of yours was saved: keep "
             "a copy of your text, open the page again and put your changes into the new version."
         )
-    before = _settings(session, project)
-    wanted = {**before, **_named(patch)}
-    changed = {key: value for key, value in wanted.items() if value != before[key]}
+    before, changed = changes(session, project=project, patch=patch)
     if not changed:
         return project
+    _apply(session, project=project, before=before, changed=changed, by=by, now=now)
+    return project
+
+
+def changes(
+    session: Session, *, project: Project, patch: ProjectPatch
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """All settings as they are, and those that `patch` would change, by column."""
+    before = _settings(session, project)
+    return before, {key: value for key, value in _named(patch).items() if value != before.get(key)}
+
+
+def edition(session: Session, *, project: Project) -> str:
+    """The settings as they are now, as a short word that is another one after each change."""
+    content = [_settings(session, project), project.guidelines_version]
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _apply(
+    session: Session,
+    *,
+    project: Project,
+    before: Mapping[str, Any],
+    changed: Mapping[str, Any],
+    by: User,
+    now: datetime,
+) -> None:
+    """Write what is changed and all that follows; the project's row is held."""
     if "name" in changed:
         _refuse_taken_name(session, name=changed["name"], but=project)
     for key, value in changed.items():
@@ -72,10 +115,14 @@ def update_settings(
             setattr(project, key, value)
     if rules.alters_meaning(changed):
         project.guidelines_version += 1
-        session.add(_version(project, text=wanted["guidelines"], by=by))
-    if changed.keys() & {"overlap_min", "overlap_max"}:
-        # Tasks stand right of projects: a job brings their wanted numbers in line.
-        defer(session, JobName.OVERLAP, queueing_lock=f"{project.id}", project_id=f"{project.id}")
+        text = changed.get("guidelines", before["guidelines"])
+        session.add(_version(project, text=text, by=by))
+    if not changed.keys().isdisjoint(rules.OVERLAP):
+        # Tasks stand right of projects: a job brings their wanted numbers in line. Another one
+        # comes later for what was under way just now: it may have read the earlier settings.
+        job = {"project_id": f"{project.id}"}
+        defer(session, JobName.OVERLAP, queueing_lock=f"{project.id}", **job)
+        defer(session, JobName.OVERLAP, delay_seconds=STRAGGLERS, **job)
     audit(
         session,
         user=by,
@@ -85,7 +132,6 @@ def update_settings(
         **rules.audited(changed),
     )
     session.flush()  # a clash of names is told now, while there is somebody to tell
-    return project
 
 
 def lock(session: Session, project: Project) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import Table, Update, and_, bindparam, case, null, select, update
+from sqlalchemy import Table, Update, and_, bindparam, case, func, null, select, update
 from sqlalchemy.orm import Session
 
 from app.errors import Conflict
@@ -25,7 +25,8 @@ def _end_as(state: AssignmentState, *, counted: int = 0, **values: Any) -> Updat
 
     Answers the kind of the task, or nothing when the assignment was not open any more. Gold has
     no places. Its row is written all the same: it must be the newest one that is asked, since the
-    task may just be turning gold or ordinary.
+    task may just be turning gold or ordinary. A place that is given back is gone where the project
+    asks for fewer judgements by now.
     """
     ended = (
         update(_assignments)
@@ -35,10 +36,13 @@ def _end_as(state: AssignmentState, *, counted: int = 0, **values: Any) -> Updat
         .cte("ended")
     )
     place = case((and_(Task.kind == TaskKind.ORDINARY, ~ended.c.is_repeat), 1), else_=0)
+    left = Task.leased - place + Task.counted
+    fewer = func.least(Task.wanted, func.greatest(left, queries.most_wanted()))
+    wanted = {} if counted else {"wanted": case((Task.kind == TaskKind.ORDINARY, fewer))}
     return (
         update(_tasks)
         .where(Task.id == ended.c.task_id)
-        .values(leased=Task.leased - place, counted=Task.counted + counted * place)
+        .values(leased=Task.leased - place, counted=Task.counted + counted * place, **wanted)
         .returning(Task.kind)
     )
 
@@ -161,7 +165,10 @@ def _close_late(session: Session, *, assignment: Assignment, now: datetime) -> b
 def _count_late(session: Session, *, assignment: Assignment) -> tuple[TaskKind, bool]:
     """Count a judgement whose place is gone, if the task has another; its kind, and whether."""
     kind, is_wanted = session.execute(
-        select(Task.kind, Task.leased + Task.counted < Task.wanted)
+        select(
+            Task.kind,
+            Task.leased + Task.counted < func.least(Task.wanted, queries.most_wanted()),
+        )
         .where(Task.id == assignment.task_id)
         .with_for_update(key_share=True)
     ).one()
