@@ -23,9 +23,11 @@ from app.projects.schemas import (
     InvitationForm,
     MemberForm,
     PauseForm,
+    PauseProjectForm,
     ProjectBody,
     ProjectForm,
     ProjectPatch,
+    SettingsForm,
 )
 from app.web import redirect, render
 
@@ -67,7 +69,11 @@ def settings_of(form: ProjectForm) -> dict[str, object]:
             "criteria": rules.criteria_from_text(form.criteria),
             "strength_levels": form.strength_levels,
             "allow_ties": form.allow_ties,
-            "overlap": {"min": form.overlap_min, "max": max(form.overlap_min, form.overlap_max)},
+            "overlap": {
+                "min": form.overlap_min,
+                "max": max(form.overlap_min, form.overlap_max),
+                "confidence": form.confidence_percent and form.confidence_percent / 100,
+            },
             "gold_rate": form.gold_percent / 100,
             "gold_threshold": form.gold_threshold_percent / 100,
             "lease_minutes": form.lease_minutes,
@@ -92,6 +98,7 @@ def project_settings(request: Request, session: SessionDep, project: AdminProjec
         allow_ties=project.allow_ties,
         overlap_min=project.overlap_min,
         overlap_max=project.overlap_max,
+        confidence_percent=project.overlap_confidence and round(100 * project.overlap_confidence),
         gold_percent=round(100 * project.gold_rate),
         gold_threshold_percent=round(100 * project.gold_threshold),
         lease_minutes=project.lease_minutes,
@@ -126,24 +133,46 @@ def save_settings(
     user: CurrentUser,
     project: AdminProject,
     now: Now,
-    form: Annotated[ProjectForm, Form()],
+    form: Annotated[SettingsForm, Form()],
 ) -> Response:
+    """Save what was reviewed; settings that somebody has changed meanwhile are reviewed again."""
+    if form.edit:
+        return settings_page(request, project, form)
     try:
-        values = settings_of(form) | {"guidelines": None}  # they have a page of their own
-        patch = ProjectPatch(**values)  # checks what it is given
-        service.update_settings(session, project=project, patch=patch, by=user, now=now)
+        service.update_settings(
+            session,
+            project=project,
+            patch=patch_of(form),
+            by=user,
+            now=now,
+            reviewed=form.reviewed or None,
+        )
+    except service.Outdated:
+        again = request.app.url_path_for("review_settings", project_id=project.id)
+        return RedirectResponse(again, status_code=307)  # with the same form
     except AppError as error:
         return settings_page(request, project, form, problem=error)
     target = request.app.url_path_for("project_settings", project_id=project.id)
     return RedirectResponse(f"{target}?saved=yes", status_code=303)
 
 
+def patch_of(form: ProjectForm) -> ProjectPatch:
+    """What the form of the settings says; the guidelines have a page of their own."""
+    return ProjectPatch.model_validate(settings_of(form) | {"guidelines": None})
+
+
 @router.post("/projects/{project_id}/pause", name="pause_project")
 def pause_project(
-    request: Request, session: SessionDep, user: CurrentUser, project: AdminProject, now: Now
+    request: Request,
+    session: SessionDep,
+    user: CurrentUser,
+    project: AdminProject,
+    now: Now,
+    form: Annotated[PauseProjectForm, Form()],
 ) -> RedirectResponse:
-    """Stop handing out tasks, or go on, whichever it is not doing."""
-    patch = ProjectPatch(paused=project.paused_at is None)
+    """Stop handing out tasks, or go on: as asked, else whichever it is not doing."""
+    paused = project.paused_at is None if form.paused is None else form.paused
+    patch = ProjectPatch(paused=paused)
     service.update_settings(session, project=project, patch=patch, by=user, now=now)
     return redirect(request, "project_settings", project_id=project.id)
 
@@ -223,6 +252,8 @@ def save_guidelines(
     now: Now,
     form: Annotated[GuidelinesForm, Form()],
 ) -> Response:
+    if form.edit:
+        return guidelines_editor(request, project, text=form.text, version=form.version)
     patch = ProjectPatch(guidelines=form.text, guidelines_version=form.version)
     try:
         service.update_settings(session, project=project, patch=patch, by=user, now=now)

@@ -5,9 +5,12 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from app.db import Now, SessionDep
+from app.projects import service as projects
 from app.projects.auth import AdminProject
-from app.work.schemas import WorkOut
+from app.projects.schemas import ProjectPatch
+from app.work.schemas import EffectsOut, WorkOut
 from app.work.service.board import board
+from app.work.service.effects import effects_of
 
 router = APIRouter(tags=["work"])
 
@@ -27,3 +30,12 @@ def get_work(
     The figures are at most some seconds old.
     """
     return board(session, project=project, now=now, check=check)
+
+
+@router.post("/projects/{project_id}/effects")
+def tell_effects(
+    session: SessionDep, project: AdminProject, body: ProjectPatch, now: Now
+) -> EffectsOut:
+    """What `PATCH /projects/{id}` with the same body would do; nothing is changed."""
+    projects.require_current(project, body)
+    return EffectsOut(effects=effects_of(session, project=project, patch=body, now=now))

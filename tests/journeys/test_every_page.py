@@ -68,7 +68,7 @@ def pages(live_server):
         below = (
             "", "/rank", "/rank/history", "/guidelines", "/guidelines/edit", "/data", "/annotators",
             "/review", "/work", "/snapshots", "/snapshots/new", "/runs", "/runs/new", "/settings",
-            "/members", "/generations/new",
+            "/members", "/pause", "/generations/new",
             f"/imports/{import_id}",
             f"/prompts/{prompt_id}",
             *(f"/snapshots/{snapshot.id}?config={name}" for name in CONFIGS),

@@ -124,7 +124,7 @@ def test_a_gap_between_revisions_and_an_old_one_that_is_current(lawless, project
       SELECT gen_random_uuid(), project_id, task_id, assignment_id, user_id, 1, 3, false, counted,
         false, ranks, ratings, flags FROM annotation WHERE task_id = :task AND user_id = :ana"""
     lawless.execute(text(copy), {"task": judged.id, "ana": ana.id})
-    assert "revisions 1, 3, current 1" in broken(lawless)["revisions"][0]
+    assert "2 revisions from 1 to 3, current 1" in broken(lawless)["revisions"][0]
 
 
 def test_another_projects_trouble_is_not_this_ones(lawless, project, judged, sam):

@@ -10,7 +10,15 @@ from app.projects.service.members import (
     set_member,
     set_member_by_email,
 )
-from app.projects.service.settings import Outdated, changes, create, edition, lock, update_settings
+from app.projects.service.settings import (
+    Outdated,
+    changes,
+    create,
+    edition,
+    lock,
+    require_current,
+    update_settings,
+)
 
 __all__ = [
     "Outdated",
@@ -23,6 +31,7 @@ __all__ = [
     "lock",
     "pause_member",
     "remove_member",
+    "require_current",
     "resume_member",
     "set_member",
     "set_member_by_email",

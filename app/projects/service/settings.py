@@ -69,17 +69,22 @@ def update_settings(
     lock(session, project)
     if reviewed and reviewed != edition(session, project=project):
         raise Outdated("Somebody has changed the settings meanwhile. Nothing was saved.")
+    require_current(project, patch)
+    before, changed = changes(session, project=project, patch=patch)
+    if not changed:
+        return project
+    _apply(session, project=project, before=before, changed=changed, by=by, now=now)
+    return project
+
+
+def require_current(project: Project, patch: ProjectPatch) -> None:
+    """`Conflict` when the patch was made on an older version of the guidelines."""
     if patch.guidelines_version not in {None, project.guidelines_version}:
         raise Conflict(
             f"Somebody has published version {project.guidelines_version} of the guidelines while "
             f"you worked on version {patch.guidelines_version}. Nothing of yours was saved: keep "
             "a copy of your text, open the page again and put your changes into the new version."
         )
-    before, changed = changes(session, project=project, patch=patch)
-    if not changed:
-        return project
-    _apply(session, project=project, before=before, changed=changed, by=by, now=now)
-    return project
 
 
 def changes(
@@ -120,9 +125,9 @@ def _apply(
     if not changed.keys().isdisjoint(rules.OVERLAP):
         # Tasks stand right of projects: a job brings their wanted numbers in line. Another one
         # comes later for what was under way just now: it may have read the earlier settings.
-        job = {"project_id": f"{project.id}"}
-        defer(session, JobName.OVERLAP, queueing_lock=f"{project.id}", **job)
-        defer(session, JobName.OVERLAP, delay_seconds=STRAGGLERS, **job)
+        of = f"{project.id}"
+        defer(session, JobName.OVERLAP, queueing_lock=of, project_id=of)
+        defer(session, JobName.OVERLAP, delay_seconds=STRAGGLERS, project_id=of)
     audit(
         session,
         user=by,

@@ -12,7 +12,8 @@ from app.accounts.models import User
 from app.annotation.models import Annotation
 from app.corpus.models import Prompt
 from app.projects.models import Project
-from app.tasks.models import Assignment, AssignmentState, GoldKey, SkipReason, Task, TaskKind
+from app.quality.queries.people import n_gold
+from app.tasks.models import Assignment, AssignmentState, SkipReason, Task, TaskKind
 from app.tasks.queries import IS_GOLD, IS_OPEN, IS_ORDINARY
 from app.work.rules.census import Census, census
 
@@ -87,12 +88,6 @@ def handed(session: Session, *, project: Project) -> Handed:
         .join(Assignment, Assignment.task_id == Task.id)
         .where(Task.project_id == project.id, IS_GOLD, Assignment.display_order.is_not(None))
     ).one()
-    gold_tasks = session.scalars(
-        select(func.count())
-        .select_from(Task)
-        .join(GoldKey, GoldKey.task_id == Task.id)
-        .where(Task.project_id == project.id, IS_GOLD, GoldKey.suspended_at.is_(None))
-    ).one()
     surplus = session.scalars(
         select(func.count())
         .select_from(Annotation)
@@ -121,7 +116,7 @@ def handed(session: Session, *, project: Project) -> Handed:
             skipped[reason] = skipped.get(reason, 0) + number
     return Handed(
         gold=gold,
-        gold_tasks=gold_tasks,
+        gold_tasks=n_gold(session, project=project),
         repeats=sum(number for _, is_repeat, number in rows if is_repeat),
         surplus=surplus,
         skipped=dict(sorted(skipped.items(), key=lambda item: -item[1])),
