@@ -121,7 +121,7 @@ def _apply(
     if rules.alters_meaning(changed):
         project.guidelines_version += 1
         text = changed.get("guidelines", before["guidelines"])
-        session.add(_version(project, text=text, by=by))
+        session.add(_version(project, text=text, by=by, created_at=now))
     if not changed.keys().isdisjoint(rules.OVERLAP):
         # Tasks stand right of projects: a job brings their wanted numbers in line. Another one
         # comes later for what was under way just now: it may have read the earlier settings.
@@ -174,7 +174,7 @@ def _named(patch: ProjectPatch) -> dict[str, Any]:
     }
 
 
-def _version(project: Project, *, text: str, by: User) -> Guidelines:
+def _version(project: Project, *, text: str, by: User, **fields: Any) -> Guidelines:
     scale: JsonObject = {key: getattr(project, key) for key in rules.SCALE}
     return Guidelines(
         project_id=project.id,
@@ -182,4 +182,5 @@ def _version(project: Project, *, text: str, by: User) -> Guidelines:
         text=text,
         scale=scale,
         created_by=by.id,
+        **fields,
     )
