@@ -10,7 +10,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from app.accounts import service as accounts
 from app.accounts.auth import AdminUser, CurrentUser
-from app.accounts.models import Role
+from app.accounts.models import AuditEvent, Role
 from app.accounts.pages import public_url
 from app.accounts.queries import open_invitations, user_by_email
 from app.db import Now, SessionDep
@@ -104,7 +104,7 @@ def project_settings(request: Request, session: SessionDep, project: AdminProjec
         lease_minutes=project.lease_minutes,
         guidelines=current.text,
     )
-    return settings_page(request, project, form)
+    return settings_page(request, project, form, last=queries.last_change(session, project=project))
 
 
 def settings_page(
@@ -112,6 +112,7 @@ def settings_page(
     project: Project,
     form: ProjectForm,
     *,
+    last: AuditEvent | None = None,
     problem: AppError | None = None,
 ) -> HTMLResponse:
     return render(
@@ -122,7 +123,8 @@ def settings_page(
         section="settings",
         form=form,
         problem=problem.detail if problem else None,
-        saved=request.query_params.get("saved") == "yes",
+        saved=request.query_params.get("saved"),
+        last=last,
     )
 
 

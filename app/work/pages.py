@@ -1,13 +1,14 @@
 """The page of the work in progress, and what a change will do before it is made."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Form, Query, Request
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from app.accounts.auth import CurrentUser
 from app.annotation.schemas import SKIP_REASONS
 from app.db import Now, SessionDep
 from app.errors import AppError
@@ -15,10 +16,12 @@ from app.projects import service as projects
 from app.projects.auth import AdminProject, ReviewerProject
 from app.projects.models import Project
 from app.projects.pages import guidelines_editor, patch_of, settings_page
+from app.projects.queries import last_change
 from app.projects.schemas import GuidelinesForm, ProjectPatch, SettingsForm
-from app.web import render
+from app.web import redirect, render
+from app.work.schemas import EffectOut, UndoForm
 from app.work.service.board import board
-from app.work.service.effects import effects_of
+from app.work.service.effects import effects_of, effects_of_values
 
 router = APIRouter(include_in_schema=False)
 
@@ -126,6 +129,40 @@ def review_pause(
     )
 
 
+@router.get("/projects/{project_id}/settings/undo", name="undo_settings")
+def review_undo(
+    request: Request, session: SessionDep, project: AdminProject, now: Now
+) -> HTMLResponse:
+    """What it would do to take the last change of settings back."""
+    event = last_change(session, project=project)
+    changed = projects.undoing(session, project=project, event=event) if event else {}
+    return _review_page(
+        request,
+        project=project,
+        effects=effects_of_values(session, project=project, changed=changed, now=now),
+        action="undo_settings",
+        fields=UndoForm(event=event.id if event else 0),
+    )
+
+
+@router.post("/projects/{project_id}/settings/undo", response_model=None)
+def undo_settings(
+    request: Request,
+    session: SessionDep,
+    project: AdminProject,
+    user: CurrentUser,
+    now: Now,
+    form: Annotated[UndoForm, Form()],
+) -> Response:
+    """Take it back; when somebody has changed something since, that is shown instead."""
+    try:
+        projects.undo(session, project=project, event_id=form.event, by=user, now=now)
+    except projects.Outdated:
+        return redirect(request, "undo_settings", project_id=project.id)
+    target = request.app.url_path_for("project_settings", project_id=project.id)
+    return RedirectResponse(f"{target}?saved=undone", status_code=303)
+
+
 def _review(
     request: Request,
     session: Session,
@@ -137,12 +174,32 @@ def _review(
     fields: BaseModel,
     is_outdated: bool = False,
 ) -> HTMLResponse:
+    effects = effects_of(session, project=project, patch=patch, now=now)
+    return _review_page(
+        request,
+        project=project,
+        effects=effects,
+        action=action,
+        fields=fields,
+        is_outdated=is_outdated,
+    )
+
+
+def _review_page(
+    request: Request,
+    *,
+    project: Project,
+    effects: Sequence[EffectOut],
+    action: str,
+    fields: BaseModel,
+    is_outdated: bool = False,
+) -> HTMLResponse:
     return render(
         request,
         "work/review.html",
         project=project,
         section="guidelines" if action == "edit_guidelines" else "settings",
-        effects=effects_of(session, project=project, patch=patch, now=now),
+        effects=effects,
         labels=LABELS,
         action=action,
         fields=list(_as_fields(fields)),

@@ -136,3 +136,9 @@ class EffectsOut(BaseModel):
     """`POST /projects/{id}/effects`: nothing is changed by it. Empty: nothing would change."""
 
     effects: list[EffectOut]
+
+
+class UndoForm(BaseModel):
+    """The change to be taken back, which must still be the last one."""
+
+    event: int

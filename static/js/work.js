@@ -4,6 +4,7 @@ import "./live.js";
 import { colours, draw } from "./charts.js";
 
 const chart = document.getElementById("work-hours");
+const wide = matchMedia("(min-width: 640px)");
 let drawn = "";
 
 function hours() {
@@ -30,7 +31,7 @@ function show(isNew = true) {
     type: "bar", x: rows.map((row) => row.at.toISOString()), y: rows.map((row) => row.number), marker: { color: colour.main },
     text: rows.map((row) => `from ${clock(row.at)}: ${row.number}`), textposition: "none", hoverinfo: "text",
   };
-  const few = rows.filter((_, place) => place % 6 === 0);
+  const few = rows.filter((_, place) => place % (wide.matches ? 6 : 12) === 0);
   draw(chart, [bars], {
     xaxis: { type: "category", tickvals: few.map((row) => row.at.toISOString()), ticktext: few.map((row) => clock(row.at)) },
     yaxis: { rangemode: "tozero", tickformat: ",d", range: [0, Math.max(4, ...rows.map((row) => row.number * 1.1))] }, bargap: 0.25,
@@ -39,4 +40,4 @@ function show(isNew = true) {
 
 show();
 document.addEventListener("touchstone:fresh", () => show(false));
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => show());
+for (const look of [matchMedia("(prefers-color-scheme: dark)"), wide]) look.addEventListener("change", () => show());

@@ -103,6 +103,8 @@ PERMISSIONS = {
     # work
     "GET /projects/{project_id}/work": Who.REVIEWER,
     "POST /projects/{project_id}/settings/review": Who.ADMIN,
+    "GET /projects/{project_id}/settings/undo": Who.ADMIN,
+    "POST /projects/{project_id}/settings/undo": Who.ADMIN,
     "POST /projects/{project_id}/guidelines/review": Who.ADMIN,
     "GET /projects/{project_id}/pause": Who.ADMIN,
     "GET /api/v1/projects/{project_id}/work": Who.ADMIN,

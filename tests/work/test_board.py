@@ -100,7 +100,7 @@ def test_the_numbers_are_those_of_the_rows(api, ada, project):
 def test_admins_and_reviewers_see_the_page(sign_in, ada, rui, project):
     for user in (ada, rui):
         page = sign_in(user).get(f"/projects/{project.id}/work").text
-        assert "9 judgements to go: about 10 minutes; about 10 minutes at the pace" in page
+        assert "9 judgements to go: about 10 minutes of work; about 10 minutes at the pace" in page
         assert "Everything adds up" in page
         assert "Nobody likes this one" in page
         assert "time is over" in page

@@ -7,6 +7,7 @@ import pytest
 
 from app.db import database_now
 from app.projects.models import Project
+from app.projects.queries import guidelines_of
 from app.tasks.models import Assignment
 from app.work.rules.census import census
 from app.work.rules.demand import Pace
@@ -311,3 +312,37 @@ def test_a_pause_says_who_holds_what_and_pauses_once(sign_in, ada, project, sess
         session.expire_all()
         assert project.paused_at is not None
     assert "Work goes on with the next claim" in browser.get(f"/projects/{project.id}/pause").text
+
+
+# -- taking a change back
+
+
+def test_the_last_change_is_taken_back_after_a_look(sign_in, api, ada, project, session):
+    program, browser = api(ada), sign_in(ada)
+    path = f"/projects/{project.id}/settings"
+    assert "Undo this change" not in browser.get(path).text
+    program.patch(f"/api/v1{path[: -len('/settings')]}", json={"lease_minutes": 12})
+    program.patch(
+        f"/api/v1{path[: -len('/settings')]}",
+        json={"overlap": {"min": 2, "max": 3}, "guidelines": "Worse.", "gold_rate": 0.3},
+    )
+    assert "Undo this change" in browser.get(path).text
+    review = browser.get(f"{path}/undo").text
+    assert "30 %" in review
+    assert "version 3" in review
+
+    done = browser.post(f"{path}/undo", data=form_of(review))
+    assert done.headers["location"] == f"{path}?saved=undone"
+    session.expire_all()
+    assert (project.overlap_min, project.overlap_max, project.gold_rate) == (1, 1, 0)
+    assert (project.lease_minutes, project.guidelines_version) == (12, 3)
+    assert guidelines_of(session, project=project).text == "Prefer the better one."
+
+    late = browser.post(f"{path}/undo", data=form_of(review))  # pressed twice
+    assert late.headers["location"] == f"{path}/undo"
+    session.expire_all()
+    assert project.gold_rate == 0
+    again = browser.get(f"{path}/undo").text  # the undoing can be undone
+    browser.post(f"{path}/undo", data=form_of(again))
+    session.expire_all()
+    assert (project.gold_rate, project.guidelines_version) == (0.3, 4)

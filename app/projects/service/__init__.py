@@ -17,6 +17,8 @@ from app.projects.service.settings import (
     edition,
     lock,
     require_current,
+    undo,
+    undoing,
     update_settings,
 )
 
@@ -35,5 +37,7 @@ __all__ = [
     "resume_member",
     "set_member",
     "set_member_by_email",
+    "undo",
+    "undoing",
     "update_settings",
 ]

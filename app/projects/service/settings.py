@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.accounts.models import Role, User
+from app.accounts.models import AuditEvent, Role, User
 from app.accounts.service import audit
 from app.db import JsonObject
 from app.errors import Conflict, found
@@ -111,6 +111,7 @@ def _apply(
     now: datetime,
 ) -> None:
     """Write what is changed and all that follows; the project's row is held."""
+    before_version = project.guidelines_version
     if "name" in changed:
         _refuse_taken_name(session, name=changed["name"], but=project)
     for key, value in changed.items():
@@ -134,9 +135,37 @@ def _apply(
         action="project.update",
         target=project.name,
         project_id=project.id,
+        was={key: before[key] for key in changed if key != "guidelines"},
+        was_version=before_version,
         **rules.audited(changed),
     )
     session.flush()  # a clash of names is told now, while there is somebody to tell
+
+
+def undoing(session: Session, *, project: Project, event: AuditEvent) -> dict[str, Any]:
+    """The settings that were before a change, by column: what it takes to undo it."""
+    was = dict(event.details["was"])
+    if "guidelines" in event.details:
+        version = event.details["was_version"]
+        was["guidelines"] = found(
+            queries.guidelines_of(session, project=project, version=version)
+        ).text
+    now = _settings(session, project)
+    return {key: value for key, value in was.items() if key in now and value != now[key]}
+
+
+def undo(session: Session, *, project: Project, event_id: int, by: User, now: datetime) -> None:
+    """Take the last change of settings back, as a change of its own.
+
+    Raises `Outdated` when there is a later one by now.
+    """
+    lock(session, project)
+    event = queries.last_change(session, project=project)
+    if event is None or event.id != event_id:
+        raise Outdated("Somebody has changed the settings meanwhile. Nothing was taken back.")
+    before, changed = _settings(session, project), undoing(session, project=project, event=event)
+    if changed:
+        _apply(session, project=project, before=before, changed=changed, by=by, now=now)
 
 
 def lock(session: Session, project: Project) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from app.work.rules.census import Census
 from app.work.rules.words import hours, some
+from app.work.rules.words import person_hours as in_person_hours
 
 FEWEST_JUDGEMENTS = 5  # nobody tells a pace by less …
 FEWEST_HOURS = 1 / 30  # … nor by less than two minutes of work
@@ -97,7 +98,7 @@ def in_words(demand: Demand) -> str:
     wanted = some(demand.expected, "judgement")
     if demand.person_hours is None:
         return f"{wanted} to go. There is no pace yet to tell how long they take."
-    sentence = f"{wanted} to go: {hours(demand.person_hours).replace(' hour', ' person-hour')}"
+    sentence = f"{wanted} to go: {in_person_hours(demand.person_hours)}"
     if demand.hours is None:
         return f"{sentence} at the pace of the last 24 hours. Nobody is at work now."
     people = some(demand.pace.people, "person", "people")

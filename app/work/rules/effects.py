@@ -7,6 +7,7 @@ from typing import Any
 from app.work.rules.census import Cell, Census
 from app.work.rules.demand import Pace, hours_for
 from app.work.rules.words import does, hours, some
+from app.work.rules.words import person_hours as in_person_hours
 
 SCALE = ("criteria", "strength_levels", "allow_ties")
 OVERLAP = ("overlap_min", "overlap_max", "overlap_confidence")
@@ -148,7 +149,7 @@ def _time(facts: Facts, judgements: float) -> str:
         return ""
     if facts.pace.people:
         return f", {hours(person_hours / facts.pace.people)} at today’s pace"
-    return f", {hours(person_hours).replace(' hour', ' person-hour')} at today’s pace"
+    return f", {in_person_hours(person_hours)} at today’s pace"
 
 
 def _overlap_shown(least: int, most: int, confidence: float | None) -> str:
@@ -169,7 +170,7 @@ def _new_version(facts: Facts) -> Effect:
         read = f"{some(facts.readers, 'annotator')} must read and accept it before the next task."
     kept = (
         f"{some(facts.judgements, 'judgement')} {does(facts.judgements, 'stays', 'stay')} under "
-        f"version {facts.version}, and what is made of them can be told apart."
+        f"version {facts.version}."
     )
     return Effect(
         "guidelines",

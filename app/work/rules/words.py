@@ -24,6 +24,12 @@ def hours(value: float) -> str:
     return f"about {value:,.0f} hours"
 
 
+def person_hours(value: float) -> str:
+    """The same of work, however many share it: `about 6.5 person-hours`."""
+    words = hours(value)
+    return words.replace(" hour", " person-hour") if " hour" in words else f"{words} of work"
+
+
 def ago(span: timedelta) -> str:
     """How long something lasts: `45 s`, `12 min`, `3 h 5 min`, `2 days`."""
     seconds = max(0, int(span.total_seconds()))

@@ -24,9 +24,17 @@ def effects_of(
     session: Session, *, project: Project, patch: ProjectPatch, now: datetime
 ) -> list[EffectOut]:
     """One per setting that `patch` would change; none where all is as it says already."""
-    before, changed = projects.changes(session, project=project, patch=patch)
+    _, changed = projects.changes(session, project=project, patch=patch)
+    return effects_of_values(session, project=project, changed=changed, now=now)
+
+
+def effects_of_values(
+    session: Session, *, project: Project, changed: Mapping[str, Any], now: datetime
+) -> list[EffectOut]:
+    """The same for settings by column."""
     if not changed:
         return []
+    before, _ = projects.changes(session, project=project, patch=ProjectPatch())
     facts = _facts(session, project=project, before=before, changed=changed, now=now)
     return [
         EffectOut(setting=each.setting, from_=each.was, to=each.becomes, sentence=each.sentence)
