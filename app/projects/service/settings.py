@@ -142,6 +142,18 @@ def _apply(
     session.flush()  # a clash of names is told now, while there is somebody to tell
 
 
+def follow_overlap(session: Session, *, project: Project) -> None:
+    """At the end of a long transaction that made tasks by the overlap it had read at its start.
+
+    Where somebody has changed it meanwhile, her job has not seen these tasks: another one will.
+    Who changes it from now on waits until they are there.
+    """
+    known = [getattr(project, key) for key in rules.OVERLAP]
+    session.refresh(project, with_for_update={"read": True})
+    if known != [getattr(project, key) for key in rules.OVERLAP]:
+        defer(session, JobName.OVERLAP, project_id=f"{project.id}")
+
+
 def undoing(session: Session, *, project: Project, event: AuditEvent) -> dict[str, Any]:
     """The settings that were before a change, by column: what it takes to undo it."""
     was = dict(event.details["was"])
