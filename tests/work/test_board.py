@@ -106,6 +106,19 @@ def test_admins_and_reviewers_see_the_page(sign_in, ada, rui, project):
         assert "time is over" in page
 
 
+def test_nobody_learns_which_of_her_own_tasks_are_gold(sign_in, ada, rui, project, session):
+    gold = make_task(session, project, prompt="What is it?", prefers=[[0, 1]])
+    hold(session, gold, rui, leased_until=database_now(session) + timedelta(minutes=9))
+    gold.leased = 0
+    session.commit()
+    badge = '<span class="badge badge-info">gold</span>'
+    assert badge in sign_in(ada).get(f"/projects/{project.id}/work").text
+    own = sign_in(rui).get(f"/projects/{project.id}/work").text
+    assert "What is it?" in own
+    assert badge not in own
+    assert str(gold.id) not in own
+
+
 def test_without_tasks_it_says_what_to_do(sign_in, ada, project):
     assert "There are no tasks yet" in sign_in(ada).get(f"/projects/{project.id}/work").text
 
