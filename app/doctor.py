@@ -14,8 +14,9 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 from pydantic import AliasChoices
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import Connection, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from app import artifacts
 from app.config import Settings, settings
@@ -23,11 +24,13 @@ from app.errors import Conflict
 from app.postgres import PostgresProblem, configured, normal_url
 from app.schema import is_at_head
 from app.supervisor import PORT, listening, running_url
+from app.work.queries.checks import invariants
 
 ROOT = Path(__file__).resolve().parent.parent
 CONSTRAINTS = ROOT / "constraints.txt"
 MINIMAL_DISK, GOOD_DISK = 2, 10  # GB
 OLDEST_POSTGRES = 15
+SHOWN = 5  # rows that break an invariant; the page of the work names more
 NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -166,12 +169,29 @@ def check_server(url: str) -> Iterator[Finding]:
                     )
             if is_at_head(connection):
                 yield Finding(Mark.GOOD, "The schema is this version's")
+                yield from check_invariants(connection)
             else:
                 own = "" if settings.database_url else " (`touchstone up` does it by itself)"
                 mark = Mark.BAD if settings.database_url else Mark.NOTE
                 yield Finding(mark, "The schema is not this version's", f"touchstone migrate{own}")
     finally:
         engine.dispose()
+
+
+def check_invariants(connection: Connection) -> Iterator[Finding]:
+    """Tasks, assignments and judgements of all projects add up; what does not is named."""
+    with Session(bind=connection) as session:
+        results = invariants(session)
+    broken = [result for result in results if not result.holds]
+    for result in broken:
+        rest = " (and more)" if result.is_cut else ""
+        yield Finding(
+            Mark.BAD,
+            f"This does not hold: {result.rule} {'; '.join(result.broken[:SHOWN])}{rest}",
+            "touchstone backup FILE first, then report this: it must never be.",
+        )
+    if not broken:
+        yield Finding(Mark.GOOD, f"The {len(results)} invariants of tasks and judgements hold")
 
 
 def check_artifacts() -> Iterator[Finding]:

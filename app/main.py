@@ -34,6 +34,8 @@ from app.web.logs import RequestLog, configure_logs
 from app.web.pages import STATIC, plotly_folder
 from app.web.problems import PROBLEM_REPLY, install
 from app.web.protection import BodyLimit, HeadAsGet, SecurityHeaders, protect_writes
+from app.work import api as work_api
+from app.work import pages as work_pages
 
 PAGES: list[APIRouter] = [
     annotation_pages.router,
@@ -41,6 +43,7 @@ PAGES: list[APIRouter] = [
     projects_pages.router,
     corpus_pages.router,
     quality_pages.router,
+    work_pages.router,
     datasets_pages.router,
     *runs_pages.routers,
 ]
@@ -49,6 +52,7 @@ API: list[APIRouter] = [
     projects_api.router,
     corpus_api.router,
     quality_api.router,
+    work_api.router,
     datasets_api.router,
     runs_api.router,
 ]

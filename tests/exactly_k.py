@@ -6,7 +6,9 @@ from sqlalchemy import func, select
 
 from app.annotation.models import Annotation
 from app.db import SessionLocal
+from app.projects.models import Project
 from app.tasks.models import Assignment, AssignmentState, Task
+from app.work.queries.checks import invariants
 
 
 def check_exactly_k(project_id, people, *, all_done=True):
@@ -48,6 +50,8 @@ def check_exactly_k(project_id, people, *, all_done=True):
             .having(func.count() > 1)
         ).all()
         assert twice == []
+        project = session.get_one(Project, project_id)
+        assert [each for each in invariants(session, project=project) if not each.holds] == []
         stored = set(
             session.scalars(select(Annotation.id).where(Annotation.project_id == project_id))
         )

@@ -117,6 +117,8 @@ def make_task(
     if isinstance(prompt, str):
         prompt = make_prompt(session, project, prompt)
     is_gold = prefers is not None
+    if not is_gold:
+        ask_for(project, wanted)
     task = Task(
         project_id=project.id,
         prompt_id=prompt.id,
@@ -160,6 +162,14 @@ def make_question(
     key.equal, key.explanation = [list(pair) for pair in equal], explanation
     session.flush()
     return task
+
+
+def ask_for(project: Project, wanted: int) -> None:
+    """No task is lent out more often than its project asks for: let it ask for as much."""
+    if wanted > project.overlap_max:
+        if project.overlap_min == project.overlap_max:
+            project.overlap_min = wanted
+        project.overlap_max = wanted
 
 
 def make_annotation(
@@ -211,6 +221,8 @@ def make_annotation(
 
 def make_many_tasks(session: Session, project: Project, *, count: int, wanted: int) -> None:
     """So many pairs, each wanted so often, in as many statements as one would take."""
+    ask_for(project, wanted)
+    session.flush()
     words = " and so on, with care and some detail" * 12
     _run(session, MANY_TASKS, project=project.id, tasks=count, wanted=wanted, words=words)
 

@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from app.accounts import service as accounts
 from app.accounts.auth import AdminUser, CurrentUser
-from app.accounts.models import Role
+from app.accounts.models import AuditEvent, Role
 from app.accounts.pages import public_url
 from app.accounts.queries import open_invitations, user_by_email
 from app.db import Now, SessionDep
@@ -25,9 +25,11 @@ from app.projects.schemas import (
     MemberForm,
     MemberTerms,
     PauseForm,
+    PauseProjectForm,
     ProjectBody,
     ProjectForm,
     ProjectPatch,
+    SettingsForm,
     TermsForm,
 )
 from app.web import redirect, render
@@ -81,7 +83,11 @@ def settings_of(form: ProjectForm) -> dict[str, object]:
             "criteria": rules.criteria_from_text(form.criteria),
             "strength_levels": form.strength_levels,
             "allow_ties": form.allow_ties,
-            "overlap": {"min": form.overlap_min, "max": max(form.overlap_min, form.overlap_max)},
+            "overlap": {
+                "min": form.overlap_min,
+                "max": max(form.overlap_min, form.overlap_max),
+                "confidence": form.confidence_percent and form.confidence_percent / 100,
+            },
             "gold_rate": form.gold_percent / 100,
             "gold_threshold": form.gold_threshold_percent / 100,
             "lease_minutes": form.lease_minutes,
@@ -116,6 +122,7 @@ def project_settings(request: Request, session: SessionDep, project: AdminProjec
         allow_ties=project.allow_ties,
         overlap_min=project.overlap_min,
         overlap_max=project.overlap_max,
+        confidence_percent=project.overlap_confidence and round(100 * project.overlap_confidence),
         gold_percent=round(100 * project.gold_rate),
         gold_threshold_percent=round(100 * project.gold_threshold),
         lease_minutes=project.lease_minutes,
@@ -129,7 +136,8 @@ def project_settings(request: Request, session: SessionDep, project: AdminProjec
         qualification_wait_hours=project.qualification_wait_hours,
         guidelines=current.text,
     )
-    return settings_page(request, session, project, form)
+    last = queries.last_change(session, project=project)
+    return settings_page(request, session, project, form, last=last)
 
 
 def settings_page(
@@ -138,6 +146,7 @@ def settings_page(
     project: Project,
     form: ProjectForm,
     *,
+    last: AuditEvent | None = None,
     problem: AppError | None = None,
 ) -> HTMLResponse:
     return render(
@@ -149,7 +158,8 @@ def settings_page(
         form=form,
         questions=queries.questions_in_set(session, project=project),
         problem=problem.detail if problem else None,
-        saved=request.query_params.get("saved") == "yes",
+        saved=request.query_params.get("saved"),
+        last=last,
     )
 
 
@@ -160,24 +170,46 @@ def save_settings(
     user: CurrentUser,
     project: AdminProject,
     now: Now,
-    form: Annotated[ProjectForm, Form()],
+    form: Annotated[SettingsForm, Form()],
 ) -> Response:
+    """Save what was reviewed; settings that somebody has changed meanwhile are reviewed again."""
+    if form.edit:
+        return settings_page(request, session, project, form)
     try:
-        values = settings_of(form) | {"guidelines": None}  # they have a page of their own
-        patch = ProjectPatch(**values)  # checks what it is given
-        service.update_settings(session, project=project, patch=patch, by=user, now=now)
+        service.update_settings(
+            session,
+            project=project,
+            patch=patch_of(form),
+            by=user,
+            now=now,
+            reviewed=form.reviewed or None,
+        )
+    except service.Outdated:
+        again = request.app.url_path_for("review_settings", project_id=project.id)
+        return RedirectResponse(again, status_code=307)  # with the same form
     except AppError as error:
         return settings_page(request, session, project, form, problem=error)
     target = request.app.url_path_for("project_settings", project_id=project.id)
     return RedirectResponse(f"{target}?saved=yes", status_code=303)
 
 
+def patch_of(form: ProjectForm) -> ProjectPatch:
+    """What the form of the settings says; the guidelines have a page of their own."""
+    return ProjectPatch.model_validate(settings_of(form) | {"guidelines": None})
+
+
 @router.post("/projects/{project_id}/pause", name="pause_project")
 def pause_project(
-    request: Request, session: SessionDep, user: CurrentUser, project: AdminProject, now: Now
+    request: Request,
+    session: SessionDep,
+    user: CurrentUser,
+    project: AdminProject,
+    now: Now,
+    form: Annotated[PauseProjectForm, Form()],
 ) -> RedirectResponse:
-    """Stop handing out tasks, or go on, whichever it is not doing."""
-    patch = ProjectPatch(paused=project.paused_at is None)
+    """Stop handing out tasks, or go on: as asked, else whichever it is not doing."""
+    paused = project.paused_at is None if form.paused is None else form.paused
+    patch = ProjectPatch(paused=paused)
     service.update_settings(session, project=project, patch=patch, by=user, now=now)
     return redirect(request, "project_settings", project_id=project.id)
 
@@ -257,6 +289,8 @@ def save_guidelines(
     now: Now,
     form: Annotated[GuidelinesForm, Form()],
 ) -> Response:
+    if form.edit:
+        return guidelines_editor(request, project, text=form.text, version=form.version)
     patch = ProjectPatch(guidelines=form.text, guidelines_version=form.version)
     try:
         service.update_settings(session, project=project, patch=patch, by=user, now=now)

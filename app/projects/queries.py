@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, bindparam, column, func, literal_column, select, table, tuple_
 from sqlalchemy.orm import Session, contains_eager
 
-from app.accounts.models import Role, User, UserKind
+from app.accounts.models import AuditEvent, Role, User, UserKind
 from app.projects import rules
 from app.projects.models import Guidelines, Membership, Project
 
@@ -212,3 +212,14 @@ def guidelines_versions(session: Session, *, project: Project) -> Sequence[Guide
         .where(Guidelines.project_id == project.id)
         .order_by(Guidelines.version.desc())
     ).all()
+
+
+def last_change(session: Session, *, project: Project) -> AuditEvent | None:
+    """The last change of the settings, if it says what they were before."""
+    event = session.scalars(
+        select(AuditEvent)
+        .where(AuditEvent.project_id == project.id, AuditEvent.action == "project.update")
+        .order_by(AuditEvent.id.desc())
+        .limit(1)
+    ).one_or_none()
+    return event if event and "was" in event.details else None

@@ -10,14 +10,14 @@ SCALE = ("criteria", "strength_levels", "allow_ties")
 
 # What one person may hand in; each may be absent.
 LIMITS = frozenset({"daily_limit", "total_limit", "largest_share"})
+# How many people judge a task: what the tasks' own wanted numbers follow from.
+OVERLAP = ("overlap_min", "overlap_max", "overlap_confidence")
 
 SETTINGS = (
     "name",
     "description",
     *SCALE,
-    "overlap_min",
-    "overlap_max",
-    "overlap_confidence",
+    *OVERLAP,
     "gold_rate",
     "gold_threshold",
     "lease_minutes",

@@ -252,6 +252,7 @@ class ProjectForm(BaseModel):
     allow_ties: bool = False
     overlap_min: Annotated[int, Field(ge=1, le=100)] = 2
     overlap_max: Annotated[int, Field(ge=1, le=100)] = 1
+    confidence_percent: Annotated[int | None, Field(ge=51, le=99)] = None
     gold_percent: Annotated[int, Field(ge=0, le=50)] = 10
     gold_threshold_percent: Annotated[int, Field(ge=0, le=100)] = 70
     lease_minutes: Annotated[int, Field(ge=1, le=1440)] = 30
@@ -266,9 +267,26 @@ class ProjectForm(BaseModel):
     guidelines: Markdown = ""
 
 
+class SettingsForm(ProjectForm):
+    """The settings of a project that is there, on the way to being saved.
+
+    `reviewed` is the edition of the settings whose effects were shown; `edit`: back to the form.
+    """
+
+    reviewed: str = ""
+    edit: bool = False
+
+
+def _plain_newlines(text: str) -> str:
+    return text.replace("\r\n", "\n")
+
+
 class GuidelinesForm(BaseModel):
-    text: Markdown
+    """A form sends a line's end as two signs: who changes nothing makes no new version by it."""
+
+    text: Annotated[Markdown, AfterValidator(_plain_newlines)]
     version: int
+    edit: bool = False
 
 
 class MemberForm(BaseModel):
@@ -286,3 +304,7 @@ class TermsForm(BaseModel):
     languages: Annotated[str, StringConstraints(max_length=2_000), AfterValidator(storable)] = ""
     daily_limit: FormLimit = None
     total_limit: FormLimit = None
+
+
+class PauseProjectForm(BaseModel):
+    paused: bool | None = None

@@ -14,6 +14,7 @@ from sqlalchemy import (
     DateTime,
     Double,
     Integer,
+    ScalarSelect,
     Select,
     Text,
     Uuid,
@@ -103,6 +104,15 @@ _her = union_all(select(literal("", Text()).label("key")), _open_lanes).cte("her
 IN_HER_LANES = Task.lane.in_(select(_her.c.key).correlate(None))
 IS_IN_FORCE = exists().where(GoldKey.task_id == Task.id, GoldKey.suspended_at.is_(None))
 
+# The most that the project asks for now. A smaller number than before holds for the next claim
+# already; the job that lowers the tasks' own numbers comes later. `ix_task_open` cannot know it.
+_most = (
+    select(Project.overlap_max)
+    .where(Project.id == bindparam("in_project", type_=Uuid()))
+    .scalar_subquery()
+)
+IS_WITHIN_MOST = Task.leased + Task.counted < _most
+
 AN_ORDINARY_TASK = select(Task.id).where(OURS, IS_ORDINARY).limit(1)
 
 # The highest priority of what is wanted in any of her lanes: a look at the head of each.
@@ -139,6 +149,7 @@ _level = select(
 _stretch = (
     OURS,
     IS_WANTED,
+    IS_WITHIN_MOST,
     Task.priority == select(_level.c.level).correlate(None).scalar_subquery(),
     Task.random_key >= bindparam("from_key", type_=Double()),
     Task.random_key < bindparam("to_key", type_=Double()),
@@ -301,13 +312,16 @@ class Nothing(StrEnum):
 
 # What is wanted and new to her in her lanes, and in the others.
 _hers_to_judge = (
-    select(Task.id).where(OURS, IS_WANTED, Task.lane == _her.c.key, IS_NEW).limit(1).correlate(_her)
+    select(Task.id)
+    .where(OURS, IS_WANTED, IS_WITHIN_MOST, Task.lane == _her.c.key, IS_NEW)
+    .limit(1)
+    .correlate(_her)
 ).lateral("hers_to_judge")
 _FOR_HER = select(_her.c.key).select_from(_her.join(_hers_to_judge, true())).limit(1)
 _others = _lanes.where(TaskLane.key.not_in(select(_her.c.key).correlate(None))).subquery("others")
 _theirs_to_judge = (
     select(Task.id)
-    .where(OURS, IS_WANTED, Task.lane == _others.c.key, IS_NEW)
+    .where(OURS, IS_WANTED, IS_WITHIN_MOST, Task.lane == _others.c.key, IS_NEW)
     .limit(1)
     .correlate(_others)
 ).lateral("theirs_to_judge")
@@ -323,7 +337,10 @@ WHY_NOTHING = select(
             _ours.where(IS_ORDINARY).exists(),
             case(
                 (_FOR_OTHERS.exists(), literal(Nothing.NEEDS_OTHER_SKILLS)),
-                (_ours.where(IS_WANTED).exists(), literal(Nothing.NONE_FOR_YOU)),
+                (
+                    _ours.where(IS_WANTED, IS_WITHIN_MOST).exists(),
+                    literal(Nothing.NONE_FOR_YOU),
+                ),
                 else_=literal(Nothing.FINISHED),
             ),
         ),
@@ -382,6 +399,12 @@ def gold_keys(
     return {
         row.task_id: Gold(row.prefers, row.equal, row.ties_allowed, row.explanation) for row in rows
     }
+
+
+def most_wanted() -> ScalarSelect[int]:
+    """The most judgements that the project of a task asks for now, in a statement about tasks."""
+    most = select(Project.overlap_max).where(Project.id == Task.project_id)
+    return most.correlate(Task).scalar_subquery()
 
 
 def project_and_task(session: Session, *, task_id: UUID) -> tuple[Project, Task] | None:

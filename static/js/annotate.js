@@ -158,6 +158,7 @@ const page = {
     this.isWaiting = false;
     this.isReady = true;
     work.classList.remove("is-busy");
+    this.changed(); // to the draft with it: she may have to open the task anew
   },
 
   refused(entry, problem) {

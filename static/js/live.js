@@ -2,7 +2,8 @@
 
 import { localiseTimes } from "./base.js";
 
-const every = 2000; // ms
+// A page whose figures change slowly asks for more time between two looks.
+const every = Number(document.querySelector("[data-every]")?.dataset.every ?? 2000); // ms
 
 // The same page again, as a document: parsed by the browser, so that no text becomes HTML here.
 function again() {
@@ -18,16 +19,23 @@ function again() {
   });
 }
 
-const isBusy = (part) => part.contains(document.activeElement) && document.activeElement !== document.body;
+// What has the focus in a part: it keeps it, by its id; without one the part waits.
+const focusIn = (part) => (part.contains(document.activeElement) && document.activeElement !== document.body ? document.activeElement : null);
 
 function replaceParts(fresh) {
   for (const part of document.querySelectorAll("[data-live]")) {
     const next = fresh.getElementById(part.id);
-    if (!next || isBusy(part)) continue;
+    if (!next) continue;
+    const focused = focusIn(part);
+    const again = focused?.id ? fresh.getElementById(focused.id) : null;
+    if (focused && !again) continue;
     document.adoptNode(next);
     localiseTimes(next);
-    if (!next.isEqualNode(part)) part.replaceWith(next);
+    if (next.isEqualNode(part)) continue;
+    part.replaceWith(next);
+    again?.focus({ preventScroll: true });
   }
+  document.dispatchEvent(new Event("touchstone:fresh"));
 }
 
 async function keepFresh() {

@@ -60,7 +60,7 @@ class TestSettingTheKey:
         for _ in range(2):
             assert client.delete(f"/api/v1/tasks/{task.id}/gold").status_code == 204
         session.expire_all()
-        assert (task.kind, task.wanted) == (TaskKind.ORDINARY, 1)
+        assert (task.kind, task.wanted) == (TaskKind.ORDINARY, 3)
         assert session.get(GoldKey, task.id) is None
         actions = session.query(AuditEvent.action).filter_by(project_id=project.id).all()
         assert [action for (action,) in actions].count("gold.unset") == 1

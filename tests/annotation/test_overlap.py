@@ -1,8 +1,16 @@
 """How many judgements a task gets."""
 
 import pytest
+from sqlalchemy import text, update
 
 from app.annotation import service
+from app.annotation.service.overlap import decide_overlap
+from app.db import database_now
+from app.projects.models import Project
+from app.tasks import queries as task_queries
+from app.tasks import service as tasks
+from app.tasks.models import Assignment
+from app.tasks.queries import Nothing
 from tests.factories import make_annotation, make_member, make_task, make_user
 
 
@@ -98,3 +106,104 @@ def test_a_change_of_the_project_reaches_every_task_in_batches(session, project,
     apply(session, project)
     assert {task.wanted for task in idle} == {1}
     assert split.wanted == 3  # undecided, so one more is asked
+
+
+# -- between a change and the end of its job
+
+
+def change(api, ada, project, **overlap):
+    path = f"/api/v1/projects/{project.id}"
+    assert api(ada).patch(path, json={"overlap": overlap}).status_code == 200
+
+
+def test_a_smaller_number_holds_for_the_next_claim(session, project, ana, rui, ada, api, works):
+    task = make_task(session, project, wanted=3)
+    make_annotation(session, task, ana, ranks=[1, 2])
+    make_annotation(session, task, rui, ranks=[1, 2])
+    session.commit()
+    assert task_queries.why_nothing(session, project=project, user=ada) is None
+
+    change(api, ada, project, min=2)
+    assert works(ada).claim().status_code == 204
+    session.expire_all()
+    assert task.wanted == 3  # the job has not come yet
+    assert task_queries.why_nothing(session, project=project, user=ada) is Nothing.FINISHED
+
+    change(api, ada, project, min=3)
+    assert works(ada).claim().status_code == 201
+
+
+@pytest.mark.parametrize("job_comes_first", [True, False])
+def test_a_place_that_is_given_back_is_gone_where_fewer_are_asked_for(
+    session, project, ana, rui, ada, api, works, job_comes_first
+):
+    task = make_task(session, project, wanted=3)
+    make_annotation(session, task, ana, ranks=[1, 2])
+    make_annotation(session, task, ada, ranks=[1, 2])
+    session.commit()
+    mine = works(rui).claim().json()
+    change(api, ada, project, min=2)
+    if job_comes_first:
+        apply(session, project)
+        assert task.wanted == 3  # her place stays hers as long as she holds it
+    works(rui).post(mine, "release")
+    session.expire_all()
+    assert (task.leased, task.counted, task.wanted) == (0, 2, 2)
+
+
+def test_late_work_counts_by_the_number_of_now(session, project, ana, rui, ada, api, works, stored):
+    task = make_task(session, project, wanted=2)
+    session.commit()
+    late = works(rui).claim().json()
+    tasks.release(
+        session, assignment=session.get(Assignment, late["id"]), now=database_now(session)
+    )
+    make_annotation(session, task, ana, ranks=[1, 2])
+    session.commit()
+    change(api, ada, project, min=1)
+    assert works(rui).submit(late, "A>B").json()["counted"] is False
+    assert [each.counted for each in stored(rui)] == [False]  # kept, as surplus
+
+
+def test_another_confidence_decides_anew(session, adaptive, ana, rui, ada, api):
+    """Two who say the same make it 93 % sure: enough for 80 %, too little for 95 %."""
+    sure = make_task(session, adaptive, prompt="alike", wanted=2)
+    held = make_task(session, adaptive, prompt="held", wanted=2)
+    for task in (sure, held):
+        make_annotation(session, task, ana, ranks=[1, 2])
+        make_annotation(session, task, rui, ranks=[1, 2])
+    session.commit()
+
+    def queued():
+        jobs = "SELECT count(*) FROM procrastinate_jobs WHERE task_name = 'overlap'"
+        return session.scalar(text(jobs))
+
+    before = queued()
+    change(api, ada, adaptive, min=2, max=4, confidence=0.95)
+    assert queued() > before
+    apply(session, adaptive)
+    assert (sure.wanted, held.wanted) == (3, 3)
+
+    held.leased = 1
+    session.commit()
+    change(api, ada, adaptive, min=2, max=4, confidence=0.8)
+    apply(session, adaptive)
+    assert (sure.wanted, held.wanted) == (2, 3)  # what somebody holds stays wanted
+    assert queued() > before
+
+
+def test_a_request_that_read_the_earlier_settings_decides_by_those_of_now(
+    session, adaptive, ana, rui
+):
+    task = make_task(session, adaptive, wanted=2)
+    make_annotation(session, task, ana, ranks=[1, 2])
+    make_annotation(session, task, rui, ranks=[2, 1])
+    session.commit()
+    assert adaptive.overlap_max == 4  # what this request has read
+    session.execute(
+        update(Project).where(Project.id == adaptive.id).values(overlap_max=2),
+        execution_options={"synchronize_session": False},
+    )
+    decide_overlap(session, project=adaptive, task_ids=[task.id])
+    session.refresh(task)
+    assert task.wanted == 2

@@ -107,8 +107,8 @@ class TestIdempotency:
         assert session.get(Assignment, second["id"]).state is AssignmentState.OPEN
         assert worker.submit(second, ranking(second), key="k2").status_code == 201
 
-    def test_two_people_may_use_the_same_key(self, session, task, ana, rui, works):
-        task.wanted = 2
+    def test_two_people_may_use_the_same_key(self, session, project, task, ana, rui, works):
+        task.wanted = project.overlap_max = project.overlap_min = 2
         session.commit()
         for user in (ana, rui):
             worker = works(user)

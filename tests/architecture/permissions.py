@@ -104,6 +104,15 @@ PERMISSIONS = {
     "GET /api/v1/projects/{project_id}/annotators": Who.VIEWER,
     "GET /api/v1/projects/{project_id}/tasks": Who.REVIEWER,
     "PUT /api/v1/tasks/{task_id}/adjudication": Who.REVIEWER,
+    # work
+    "GET /projects/{project_id}/work": Who.REVIEWER,
+    "POST /projects/{project_id}/settings/review": Who.ADMIN,
+    "GET /projects/{project_id}/settings/undo": Who.ADMIN,
+    "POST /projects/{project_id}/settings/undo": Who.ADMIN,
+    "POST /projects/{project_id}/guidelines/review": Who.ADMIN,
+    "GET /projects/{project_id}/pause": Who.ADMIN,
+    "GET /api/v1/projects/{project_id}/work": Who.ADMIN,
+    "POST /api/v1/projects/{project_id}/effects": Who.ADMIN,
     # datasets
     "GET /projects/{project_id}/snapshots": Who.VIEWER,
     "POST /projects/{project_id}/snapshots": Who.ADMIN,

@@ -15,9 +15,10 @@ from app.db import JobState, SessionLocal, bulk_insert, transaction
 from app.errors import LeaseLost
 from app.projects import service as projects
 from app.projects.models import Membership, Project
-from app.projects.schemas import ProjectPatch
+from app.projects.schemas import Overlap, ProjectPatch
 from app.tasks.models import GoldKey, Task, TaskKind, TaskResponse
 from app.worker.imports import import_file, run_import
+from app.worker.overlap import adjust_overlap
 from tests.corpus.files import brought_in, counts, figures, json_lines, pair
 from tests.people import make_people
 
@@ -452,3 +453,36 @@ def test_settings_can_be_changed_while_an_import_runs(site, tmp_path, monkeypatc
 
     assert took
     assert reread(row).state is JobState.SUCCEEDED
+
+
+@pytest.mark.concurrency
+def test_an_overlap_changed_while_an_import_runs_reaches_its_tasks(site, tmp_path, monkeypatch):
+    """The job of the change has come and gone before the import's tasks can be seen."""
+    monkeypatch.setattr("app.worker.imports.job.PROGRESS_EVERY", 0.0)
+    monkeypatch.setattr("app.worker.imports.job.BATCH", 10)
+    row = waiting_import(site, json_lines(tmp_path / "a.jsonl", [pair(f"{n}?") for n in range(30)]))
+    jobs = "SELECT count(*) FROM procrastinate_jobs WHERE task_name = 'overlap'"
+
+    def ada_asks_for_three() -> bool:
+        with transaction() as session:
+            project = session.get_one(Project, site)
+            projects.update_settings(
+                session,
+                project=project,
+                patch=ProjectPatch(overlap=Overlap(min=3)),
+                by=session.scalars(select(User).where(User.name == "Ada")).one(),
+                now=project.created_at,
+            )
+        adjust_overlap(project_id=str(site))
+        with transaction() as session:
+            session.execute(text("DELETE FROM procrastinate_jobs WHERE task_name = 'overlap'"))
+        return False
+
+    run_import(row.id, is_stopping=ada_asks_for_three)
+
+    with transaction() as session:
+        assert session.scalar(text(jobs)) == 1
+    adjust_overlap(project_id=str(site))
+    with transaction() as session:
+        wanted = session.scalars(select(Task.wanted).where(Task.project_id == site)).all()
+    assert wanted == [3] * 30

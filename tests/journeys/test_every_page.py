@@ -67,8 +67,8 @@ def pages(live_server):
         base = f"/projects/{project.id}"
         below = (
             "", "/rank", "/rank/history", "/guidelines", "/guidelines/edit", "/data", "/annotators",
-            "/review", "/snapshots", "/snapshots/new", "/runs", "/runs/new", "/settings",
-            "/members", "/generations/new",
+            "/review", "/work", "/snapshots", "/snapshots/new", "/runs", "/runs/new", "/settings",
+            "/members", "/pause", "/generations/new",
             f"/imports/{import_id}",
             f"/prompts/{prompt_id}",
             *(f"/snapshots/{snapshot.id}?config={name}" for name in CONFIGS),

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from app.annotation import rules
@@ -11,6 +11,7 @@ from app.annotation.models import Annotation
 from app.projects.models import Membership, Project
 from app.tasks import service as tasks
 from app.tasks.models import Task
+from app.tasks.queries import most_wanted
 
 
 def apply_overlap(
@@ -26,12 +27,24 @@ def apply_overlap(
 
 
 def decide_overlap(session: Session, *, project: Project, task_ids: Collection[UUID]) -> None:
-    """Ask for one judgement more where all that were wanted are in and the answer is unsure."""
+    """Ask for one judgement more where all that were wanted are in and the answer is unsure.
+
+    By the project's row as it is now, not as this request has read it: somebody may just be
+    changing it, and the job that follows her change may have passed these tasks by.
+    """
     if project.overlap_max <= project.overlap_min or not task_ids:
         return
     votes = session.execute(
-        select(Annotation.task_id, Annotation.ranks, Membership.gold_seen, Membership.gold_passed)
+        select(
+            Annotation.task_id,
+            Annotation.ranks,
+            Membership.gold_seen,
+            Membership.gold_passed,
+            Project.allow_ties,
+            func.coalesce(Project.overlap_confidence, rules.DEFAULT_CONFIDENCE),
+        )
         .join(Task, Task.id == Annotation.task_id)
+        .join(Project, Project.id == Task.project_id)
         .outerjoin(
             Membership,
             (Membership.project_id == Annotation.project_id)
@@ -42,20 +55,19 @@ def decide_overlap(session: Session, *, project: Project, task_ids: Collection[U
             Annotation.is_current.is_(True),
             Annotation.counted.is_(True),
             Task.counted == Task.wanted,
-            Task.wanted < project.overlap_max,
+            Task.wanted < Project.overlap_max,
         )
     )
     judged: dict[UUID, list[tuple[int, float]]] = {}
-    answers: dict[UUID, int] = {}
-    for task_id, ranks, seen, passed in votes:
+    asked: dict[UUID, tuple[int, float]] = {}
+    for task_id, ranks, seen, passed, allow_ties, confidence in votes:
         accuracy = rules.expected_accuracy(gold_seen=seen or 0, gold_passed=passed or 0)
         judged.setdefault(task_id, []).append((rules.leading_answer(ranks), accuracy))
-        answers[task_id] = len(ranks) + project.allow_ties
-    confidence = project.overlap_confidence or rules.DEFAULT_CONFIDENCE
+        asked[task_id] = len(ranks) + allow_ties, confidence
     unsure = [
         task_id
         for task_id, given in judged.items()
-        if rules.leading_posterior(given, answers=answers[task_id]) < confidence
+        if rules.leading_posterior(given, answers=asked[task_id][0]) < asked[task_id][1]
     ]
     if unsure:
         session.execute(
@@ -63,7 +75,7 @@ def decide_overlap(session: Session, *, project: Project, task_ids: Collection[U
             .where(
                 Task.id.in_(unsure),
                 Task.counted == Task.wanted,
-                Task.wanted < project.overlap_max,
+                Task.wanted < most_wanted(),
             )
             .values(wanted=Task.wanted + 1)
         )

@@ -20,6 +20,7 @@ from app.annotation.schemas import DraftBody, DraftOut, JudgementBody
 from app.annotation.service.gold import passes, standing_after
 from app.annotation.service.overlap import decide_overlap
 from app.annotation.service.qualification import score_answer
+from app.annotation.service.rescaling import explained
 from app.errors import Conflict, Invalid, found
 from app.projects.models import Membership, Project, Standing
 from app.tasks import queries as task_queries
@@ -80,10 +81,14 @@ def submit(
     """
     if membership is None:
         membership = tasks.lock_member(session, project=project, user=user)
-    values = _values(assignment, project=project, judgement=judgement) | {
-        "idempotency_key": key,
-        "body_hash": body_hash(assignment, judgement),
-    }
+    request = {"idempotency_key": key, "body_hash": body_hash(assignment, judgement)}
+    try:
+        values = _values(assignment, project=project, judgement=judgement) | request
+    except Invalid as error:  # it may have fitted when it came the first time
+        replay = _replay(session, assignment=assignment, user=user, values=request)
+        if replay is not None:
+            return replay
+        raise explained(session, error, assignment=assignment, project=project) from error
     at = Place(assignment, project, membership, now)
     completion = tasks.complete(session, assignment=assignment, now=now)
     if completion is None:

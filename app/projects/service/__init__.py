@@ -10,20 +10,38 @@ from app.projects.service.members import (
     set_member,
     set_member_by_email,
 )
-from app.projects.service.settings import create, lock, update_settings
+from app.projects.service.settings import (
+    Outdated,
+    changes,
+    create,
+    edition,
+    follow_overlap,
+    lock,
+    require_current,
+    undo,
+    undoing,
+    update_settings,
+)
 from app.projects.service.terms import set_terms
 
 __all__ = [
+    "Outdated",
     "acknowledge_guidelines",
+    "changes",
     "create",
+    "edition",
     "ensure_membership",
+    "follow_overlap",
     "imported_members",
     "lock",
     "pause_member",
     "remove_member",
+    "require_current",
     "resume_member",
     "set_member",
     "set_member_by_email",
     "set_terms",
+    "undo",
+    "undoing",
     "update_settings",
 ]

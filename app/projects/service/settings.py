@@ -1,5 +1,7 @@
 """Making a project, and changing its settings."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -7,7 +9,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.accounts.models import Role, User
+from app.accounts.models import AuditEvent, Role, User
 from app.accounts.service import audit
 from app.db import JsonObject
 from app.errors import Conflict, found
@@ -16,6 +18,8 @@ from app.projects import queries, rules
 from app.projects.models import Guidelines, Membership, Project
 from app.projects.schemas import ProjectBody, ProjectPatch
 from app.projects.service.qualification import admit_proven
+
+STRAGGLERS = 20  # seconds by which every request that saw the earlier settings has ended
 
 
 def create(session: Session, *, by: User, body: ProjectBody) -> Project:
@@ -53,25 +57,70 @@ def create(session: Session, *, by: User, body: ProjectBody) -> Project:
     return project
 
 
+class Outdated(Conflict):
+    """Settings were reviewed that are not the ones of now: what was said of them may be wrong."""
+
+
 def update_settings(
-    session: Session, *, project: Project, patch: ProjectPatch, by: User, now: datetime
+    session: Session,
+    *,
+    project: Project,
+    patch: ProjectPatch,
+    by: User,
+    now: datetime,
+    reviewed: str | None = None,
 ) -> Project:
     """Change what `patch` names; a new meaning of judgements is a new guideline version.
 
-    Raises `Conflict` when the patch was made on an older version of the guidelines.
+    Raises `Conflict` when the patch was made on an older version of the guidelines, `Outdated`
+    when the settings are not those that were `reviewed` (see `edition`).
     """
     lock(session, project)
+    if reviewed and reviewed != edition(session, project=project):
+        raise Outdated("Somebody has changed the settings meanwhile. Nothing was saved.")
+    require_current(project, patch)
+    before, changed = changes(session, project=project, patch=patch)
+    if not changed:
+        return project
+    _apply(session, project=project, before=before, changed=changed, by=by, now=now)
+    return project
+
+
+def require_current(project: Project, patch: ProjectPatch) -> None:
+    """`Conflict` when the patch was made on an older version of the guidelines."""
     if patch.guidelines_version not in {None, project.guidelines_version}:
         raise Conflict(
             f"Somebody has published version {project.guidelines_version} of the guidelines while "
             f"you worked on version {patch.guidelines_version}. Nothing of yours was saved: keep "
             "a copy of your text, open the page again and put your changes into the new version."
         )
+
+
+def changes(
+    session: Session, *, project: Project, patch: ProjectPatch
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """All settings as they are, and those that `patch` would change, by column."""
     before = _settings(session, project)
-    wanted = {**before, **_named(patch)}
-    changed = {key: value for key, value in wanted.items() if value != before[key]}
-    if not changed:
-        return project
+    return before, {key: value for key, value in _named(patch).items() if value != before.get(key)}
+
+
+def edition(session: Session, *, project: Project) -> str:
+    """The settings as they are now, as a short word that is another one after each change."""
+    content = [_settings(session, project), project.guidelines_version]
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _apply(
+    session: Session,
+    *,
+    project: Project,
+    before: Mapping[str, Any],
+    changed: Mapping[str, Any],
+    by: User,
+    now: datetime,
+) -> None:
+    """Write what is changed and all that follows; the project's row is held."""
+    before_version = project.guidelines_version
     if "name" in changed:
         _refuse_taken_name(session, name=changed["name"], but=project)
     for key, value in changed.items():
@@ -81,10 +130,14 @@ def update_settings(
             setattr(project, key, value)
     if rules.alters_meaning(changed):
         project.guidelines_version += 1
-        session.add(_version(project, text=wanted["guidelines"], by=by))
-    if changed.keys() & {"overlap_min", "overlap_max"}:
-        # Tasks stand right of projects: a job brings their wanted numbers in line.
-        defer(session, JobName.OVERLAP, queueing_lock=f"{project.id}", project_id=f"{project.id}")
+        text = changed.get("guidelines", before["guidelines"])
+        session.add(_version(project, text=text, by=by, created_at=now))
+    if not changed.keys().isdisjoint(rules.OVERLAP):
+        # Tasks stand right of projects: a job brings their wanted numbers in line. Another one
+        # comes later for what was under way just now: it may have read the earlier settings.
+        of = f"{project.id}"
+        defer(session, JobName.OVERLAP, queueing_lock=of, project_id=of)
+        defer(session, JobName.OVERLAP, delay_seconds=STRAGGLERS, project_id=of)
     if "qualification_size" in changed and not before["qualification_size"]:
         admit_proven(session, project=project, now=now)
     audit(
@@ -93,10 +146,49 @@ def update_settings(
         action="project.update",
         target=project.name,
         project_id=project.id,
+        was={key: before[key] for key in changed if key != "guidelines"},
+        was_version=before_version,
         **rules.audited(changed),
     )
     session.flush()  # a clash of names is told now, while there is somebody to tell
-    return project
+
+
+def follow_overlap(session: Session, *, project: Project) -> None:
+    """At the end of a long transaction that made tasks by the overlap it had read at its start.
+
+    Where somebody has changed it meanwhile, her job has not seen these tasks: another one will.
+    Who changes it from now on waits until they are there.
+    """
+    known = [getattr(project, key) for key in rules.OVERLAP]
+    session.refresh(project, with_for_update={"read": True})
+    if known != [getattr(project, key) for key in rules.OVERLAP]:
+        defer(session, JobName.OVERLAP, project_id=f"{project.id}")
+
+
+def undoing(session: Session, *, project: Project, event: AuditEvent) -> dict[str, Any]:
+    """The settings that were before a change, by column: what it takes to undo it."""
+    was = dict(event.details["was"])
+    if "guidelines" in event.details:
+        version = event.details["was_version"]
+        was["guidelines"] = found(
+            queries.guidelines_of(session, project=project, version=version)
+        ).text
+    now = _settings(session, project)
+    return {key: value for key, value in was.items() if key in now and value != now[key]}
+
+
+def undo(session: Session, *, project: Project, event_id: int, by: User, now: datetime) -> None:
+    """Take the last change of settings back, as a change of its own.
+
+    Raises `Outdated` when there is a later one by now.
+    """
+    lock(session, project)
+    event = queries.last_change(session, project=project)
+    if event is None or event.id != event_id:
+        raise Outdated("Somebody has changed the settings meanwhile. Nothing was taken back.")
+    before, changed = _settings(session, project), undoing(session, project=project, event=event)
+    if changed:
+        _apply(session, project=project, before=before, changed=changed, by=by, now=now)
 
 
 def lock(session: Session, project: Project) -> None:
@@ -142,7 +234,7 @@ def _named_of_qualification(patch: ProjectPatch) -> dict[str, Any]:
     return {column.get(key, f"qualification_{key}"): value for key, value in named.items()}
 
 
-def _version(project: Project, *, text: str, by: User) -> Guidelines:
+def _version(project: Project, *, text: str, by: User, **fields: Any) -> Guidelines:
     scale: JsonObject = {key: getattr(project, key) for key in rules.SCALE}
     return Guidelines(
         project_id=project.id,
@@ -150,4 +242,5 @@ def _version(project: Project, *, text: str, by: User) -> Guidelines:
         text=text,
         scale=scale,
         created_by=by.id,
+        **fields,
     )

@@ -44,7 +44,8 @@ def _end_as(
 
     Answers the kind of the task and what else is to be `told`, or nothing when the assignment was
     not open any more. Gold has no places. Its row is written all the same: it must be the newest
-    one that is asked, since the task may just be turning gold or ordinary.
+    one that is asked, since the task may just be turning gold or ordinary. A place that is given
+    back is gone where the project asks for fewer judgements by now.
     """
     ended = (
         update(_assignments)
@@ -54,10 +55,13 @@ def _end_as(
         .cte("ended")
     )
     place = case((and_(Task.kind == TaskKind.ORDINARY, ~ended.c.is_repeat), 1), else_=0)
+    left = Task.leased - place + Task.counted
+    fewer = func.least(Task.wanted, func.greatest(left, queries.most_wanted()))
+    wanted = {} if counted else {"wanted": case((Task.kind == TaskKind.ORDINARY, fewer))}
     return (
         update(_tasks)
         .where(Task.id == ended.c.task_id)
-        .values(leased=Task.leased - place, counted=Task.counted + counted * place)
+        .values(leased=Task.leased - place, counted=Task.counted + counted * place, **wanted)
         .returning(Task.kind, *told)
     )
 
@@ -232,7 +236,10 @@ def _close_late(session: Session, *, assignment: Assignment, now: datetime) -> b
 def _count_late(session: Session, *, assignment: Assignment) -> tuple[TaskKind, bool]:
     """Count a judgement whose place is gone, if the task has another; its kind, and whether."""
     kind, is_wanted = session.execute(
-        select(Task.kind, Task.leased + Task.counted < Task.wanted)
+        select(
+            Task.kind,
+            Task.leased + Task.counted < func.least(Task.wanted, queries.most_wanted()),
+        )
         .where(Task.id == assignment.task_id)
         .with_for_update(key_share=True)
     ).one()

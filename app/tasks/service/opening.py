@@ -192,18 +192,22 @@ def _in_order(task: NewTask, order: Sequence[UUID]) -> Gold:
 def set_overlap(
     session: Session, *, project: Project, after: bytes, limit: int
 ) -> list[tuple[UUID, bytes]]:
-    """Let the `limit` ordinary tasks behind identity `after` want what the project asks for now.
+    """Let the next `limit` ordinary tasks behind identity `after` want what is asked for now.
 
-    What is leased or counted already stays wanted. Answers ids and identities, in order.
+    Those that do so already are passed by, but for complete ones that adaptive overlap may ask
+    more of. What is leased or counted already stays wanted. Answers ids and identities, in order.
     """
+    target = func.greatest(project.overlap_min, Task.leased + Task.counted)
+    concerned = Task.wanted != target
+    if project.overlap_min < project.overlap_max:
+        concerned |= (Task.counted == Task.wanted) & (Task.wanted < project.overlap_max)
     batch = session.execute(
         select(Task.id, Task.identity)
-        .where(Task.project_id == project.id, queries.IS_ORDINARY, Task.identity > after)
+        .where(Task.project_id == project.id, queries.IS_ORDINARY, Task.identity > after, concerned)
         .order_by(Task.identity)
         .limit(limit)
         .with_for_update(key_share=True)
     ).all()
-    target = func.greatest(project.overlap_min, Task.leased + Task.counted)
     session.execute(
         update(Task)
         .where(Task.id.in_([row.id for row in batch]), Task.wanted != target)

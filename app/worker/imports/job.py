@@ -32,6 +32,7 @@ from app.corpus.models import Import
 from app.db import JsonObject, database_now, transaction
 from app.errors import AppError, LeaseLost, found
 from app.jobs import JobName, queue
+from app.projects import service as projects
 from app.projects.models import Project
 from app.tasks import rules as task_rules
 from app.worker.imports.writing import write_batch
@@ -271,6 +272,7 @@ def _write_all(
     if tally.rejected and not lease.skip_bad_lines:
         raise _Refused
     _write(session, batch, tally, lease=lease, project=project, by=by)
+    projects.follow_overlap(session, project=project)
 
 
 def _show_progress(lease: Lease, tally: Tally) -> None:

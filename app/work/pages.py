@@ -1,0 +1,219 @@
+"""The page of the work in progress, and what a change will do before it is made."""
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Form, Query, Request
+from pydantic import BaseModel
+from sqlalchemy.orm import Session
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from app.accounts.auth import CurrentUser
+from app.annotation.schemas import SKIP_REASONS
+from app.db import Now, SessionDep
+from app.errors import AppError
+from app.projects import service as projects
+from app.projects.auth import AdminProject, ReviewerProject
+from app.projects.models import Project
+from app.projects.pages import guidelines_editor, patch_of, settings_page
+from app.projects.queries import last_change
+from app.projects.schemas import GuidelinesForm, ProjectPatch, SettingsForm
+from app.web import redirect, render
+from app.work.schemas import EffectOut, UndoForm
+from app.work.service.board import board
+from app.work.service.effects import effects_of, effects_of_values
+
+router = APIRouter(include_in_schema=False)
+
+LABELS = {
+    "name": "Name",
+    "description": "What it is for",
+    "criteria": "Ratings per response",
+    "strength_levels": "Strength of a preference",
+    "allow_ties": "Ties are allowed",
+    "overlap": "Judgements per task",
+    "gold_rate": "Gold tasks mixed in",
+    "gold_threshold": "Gold accuracy that passes",
+    "lease_minutes": "Time a task stays with a person",
+    "guidelines": "Guidelines",
+    "paused": "Paused",
+}
+
+Check = Annotated[Literal["now"] | None, Query(description="Check the invariants again.")]
+
+
+@router.get("/projects/{project_id}/work", name="project_work")
+def work(
+    request: Request, session: SessionDep, project: ReviewerProject, now: Now, check: Check = None
+) -> HTMLResponse:
+    """Who does what now, what is left, and whether everything adds up."""
+    return render(
+        request,
+        "work/board.html",
+        charts=True,
+        project=project,
+        section="work",
+        board=board(session, project=project, now=now, check=check is not None),
+        is_checking=check is not None,
+        reasons=SKIP_REASONS,
+    )
+
+
+@router.post("/projects/{project_id}/settings/review", name="review_settings")
+def review_settings(
+    request: Request,
+    session: SessionDep,
+    project: AdminProject,
+    now: Now,
+    form: Annotated[SettingsForm, Form()],
+) -> HTMLResponse:
+    """What the settings of the form would do, before they are saved."""
+    try:
+        patch = patch_of(form)
+    except AppError as error:
+        return settings_page(request, session, project, form, problem=error)
+    edition = projects.edition(session, project=project)
+    return _review(
+        request,
+        session,
+        project=project,
+        patch=patch,
+        now=now,
+        action="project_settings",
+        fields=form.model_copy(update={"reviewed": edition}),
+        is_outdated=bool(form.reviewed) and form.reviewed != edition,
+    )
+
+
+@router.post("/projects/{project_id}/guidelines/review", name="review_guidelines")
+def review_guidelines(
+    request: Request,
+    session: SessionDep,
+    project: AdminProject,
+    now: Now,
+    form: Annotated[GuidelinesForm, Form()],
+) -> HTMLResponse:
+    """What new guidelines would do, before they are published."""
+    patch = ProjectPatch(guidelines=form.text, guidelines_version=form.version)
+    try:
+        projects.require_current(project, patch)
+    except AppError as error:  # her text stays on the page
+        return guidelines_editor(
+            request, project, text=form.text, version=form.version, problem=error
+        )
+    return _review(
+        request,
+        session,
+        project=project,
+        patch=patch,
+        now=now,
+        action="edit_guidelines",
+        fields=form,
+    )
+
+
+@router.get("/projects/{project_id}/pause", name="review_pause")
+def review_pause(
+    request: Request, session: SessionDep, project: AdminProject, now: Now
+) -> HTMLResponse:
+    """What it would do to stop handing out tasks, or to go on."""
+    patch = ProjectPatch(paused=project.paused_at is None)
+    return _review(
+        request,
+        session,
+        project=project,
+        patch=patch,
+        now=now,
+        action="pause_project",
+        fields=patch,
+    )
+
+
+@router.get("/projects/{project_id}/settings/undo", name="undo_settings")
+def review_undo(
+    request: Request, session: SessionDep, project: AdminProject, now: Now
+) -> HTMLResponse:
+    """What it would do to take the last change of settings back."""
+    event = last_change(session, project=project)
+    changed = projects.undoing(session, project=project, event=event) if event else {}
+    return _review_page(
+        request,
+        project=project,
+        effects=effects_of_values(session, project=project, changed=changed, now=now),
+        action="undo_settings",
+        fields=UndoForm(event=event.id if event else 0),
+    )
+
+
+@router.post("/projects/{project_id}/settings/undo", response_model=None)
+def undo_settings(
+    request: Request,
+    session: SessionDep,
+    project: AdminProject,
+    user: CurrentUser,
+    now: Now,
+    form: Annotated[UndoForm, Form()],
+) -> Response:
+    """Take it back; when somebody has changed something since, that is shown instead."""
+    try:
+        projects.undo(session, project=project, event_id=form.event, by=user, now=now)
+    except projects.Outdated:
+        return redirect(request, "undo_settings", project_id=project.id)
+    target = request.app.url_path_for("project_settings", project_id=project.id)
+    return RedirectResponse(f"{target}?saved=undone", status_code=303)
+
+
+def _review(
+    request: Request,
+    session: Session,
+    *,
+    project: Project,
+    patch: ProjectPatch,
+    now: Now,
+    action: str,
+    fields: BaseModel,
+    is_outdated: bool = False,
+) -> HTMLResponse:
+    effects = effects_of(session, project=project, patch=patch, now=now)
+    return _review_page(
+        request,
+        project=project,
+        effects=effects,
+        action=action,
+        fields=fields,
+        is_outdated=is_outdated,
+    )
+
+
+def _review_page(
+    request: Request,
+    *,
+    project: Project,
+    effects: Sequence[EffectOut],
+    action: str,
+    fields: BaseModel,
+    is_outdated: bool = False,
+) -> HTMLResponse:
+    return render(
+        request,
+        "work/review.html",
+        project=project,
+        section="guidelines" if action == "edit_guidelines" else "settings",
+        effects=effects,
+        labels=LABELS,
+        action=action,
+        fields=list(_as_fields(fields)),
+        is_outdated=is_outdated,
+    )
+
+
+def _as_fields(form: BaseModel) -> Iterator[tuple[str, Any]]:
+    """A form again as hidden fields: a box that is not ticked has none."""
+    for name, value in form.model_dump(mode="json").items():
+        if isinstance(value, bool):
+            if value or name == "paused":
+                yield name, str(value).lower()
+        elif isinstance(value, list):
+            yield from ((name, each) for each in value)
+        elif value is not None:
+            yield name, value

@@ -1,0 +1,92 @@
+"""The live numbers behind what a change of settings will do."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.accounts.models import Role
+from app.annotation import rules
+from app.annotation.models import Annotation
+from app.db import JsonObject
+from app.projects.models import Membership, Project
+from app.tasks.models import Assignment, Task
+from app.tasks.queries import IS_OPEN, IS_ORDINARY
+
+SAMPLE = 1_000  # complete tasks by which the unsure ones are told
+
+
+def readers(session: Session, *, project: Project) -> int:
+    """People who may judge here, so must read new guidelines; not those of imported data."""
+    return session.scalars(
+        select(func.count()).where(
+            Membership.project_id == project.id,
+            Membership.imported_name.is_(None),
+            Membership.role == Role.ANNOTATOR,
+        )
+    ).one()
+
+
+def judgements_under(session: Session, *, project: Project, version: int) -> int:
+    """People's current judgements that name this version of the guidelines."""
+    return session.scalars(
+        select(func.count()).where(
+            Annotation.project_id == project.id,
+            Annotation.guidelines_version == version,
+            Annotation.is_current.is_(True),
+            Annotation.user_id.is_not(None),
+        )
+    ).one()
+
+
+def open_drafts(session: Session, *, project: Project) -> Sequence[JsonObject]:
+    """What is unfinished on screens: a few rows."""
+    drafts = session.scalars(
+        select(Assignment.draft).where(
+            Assignment.project_id == project.id, IS_OPEN, Assignment.draft.is_not(None)
+        )
+    )
+    return [draft for draft in drafts if draft]
+
+
+def unsure(
+    session: Session, *, project: Project, overlap: tuple[int, int, float | None], among: int
+) -> tuple[int, int]:
+    """Of complete tasks, `among` of them all, those that this overlap finds unsure: (seen, unsure).
+
+    All of them, or about `SAMPLE` by their random keys.
+    """
+    least, most, confidence = overlap
+    votes = session.execute(
+        select(Annotation.task_id, Annotation.ranks, Membership.gold_seen, Membership.gold_passed)
+        .join(Task, Task.id == Annotation.task_id)
+        .outerjoin(
+            Membership,
+            (Membership.project_id == Annotation.project_id)
+            & (Membership.user_id == Annotation.user_id),
+        )
+        .where(
+            Task.project_id == project.id,
+            IS_ORDINARY,
+            Task.leased == 0,
+            Task.counted >= least,
+            Task.counted < most,
+            Task.random_key <= SAMPLE / max(among, 1),
+            Annotation.is_current.is_(True),
+            Annotation.counted.is_(True),
+        )
+    )
+    judged: dict[Any, list[tuple[int, float]]] = {}
+    answers: dict[Any, int] = {}
+    for task_id, ranks, seen, passed in votes:
+        accuracy = rules.expected_accuracy(gold_seen=seen or 0, gold_passed=passed or 0)
+        judged.setdefault(task_id, []).append((rules.leading_answer(ranks), accuracy))
+        answers[task_id] = len(ranks) + project.allow_ties
+    goal = confidence or rules.DEFAULT_CONFIDENCE
+    doubtful = [
+        task_id
+        for task_id, given in judged.items()
+        if rules.leading_posterior(given, answers=answers[task_id]) < goal
+    ]
+    return len(judged), len(doubtful)

@@ -1,0 +1,262 @@
+"""What a change of settings will do, in sentences, told from live numbers: pure rules."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from app.work.rules.census import Cell, Census
+from app.work.rules.demand import Pace, hours_for
+from app.work.rules.words import does, hours, some
+from app.work.rules.words import person_hours as in_person_hours
+
+SCALE = ("criteria", "strength_levels", "allow_ties")
+OVERLAP = ("overlap_min", "overlap_max", "overlap_confidence")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a project at the moment of the question.
+
+    `before` and `changed` are settings by column; `unfit`: drafts on screens that the new scale
+    has no room for, by setting; `unsure`: complete tasks that the new overlap will ask more of.
+    """
+
+    before: Mapping[str, Any]
+    changed: Mapping[str, Any]
+    version: int
+    census: Census
+    pace: Pace
+    readers: int
+    judgements: int
+    holders: int
+    held: int
+    gold_tasks: int
+    unfit: Mapping[str, int]
+    unsure: float = 0.0
+    is_guess: bool = False  # `unsure` is told from a sample
+
+    def after(self, setting: str) -> Any:
+        return self.changed.get(setting, self.before[setting])
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    setting: str
+    was: str
+    becomes: str
+    sentence: str
+
+
+def effects(facts: Facts) -> list[Effect]:
+    """One per setting that changes, in the order of the settings; what they share comes last."""
+    found: list[Effect] = []
+    for setting in facts.changed:
+        if setting in OVERLAP:
+            if not any(each.setting == "overlap" for each in found):
+                found.append(_overlap(facts))
+        elif setting != "guidelines":
+            tell = SENTENCES.get(setting, _from_the_next_claim)
+            was, becomes = facts.before[setting], facts.changed[setting]
+            found.append(
+                Effect(setting, _shown(setting, was), _shown(setting, becomes), tell(facts))
+            )
+    if not {*SCALE, "guidelines"}.isdisjoint(facts.changed):
+        found.append(_new_version(facts))
+    return found
+
+
+# -- how many people judge a task
+
+
+def target(cell: Cell, *, least: int) -> int:
+    """What a task wants under another overlap: what is there already stays."""
+    return max(least, cell.leased + cell.counted)
+
+
+def may_be_unsure(cell: Cell, *, least: int, most: int) -> bool:
+    """Whether all that a task wants under this overlap is in, and it could still want more."""
+    return cell.leased == 0 and least <= cell.counted < most
+
+
+def _overlap(facts: Facts) -> Effect:
+    least, most = facts.after("overlap_min"), facts.after("overlap_max")
+    cells = [(cell, target(cell, least=least)) for cell in facts.census.cells]
+    again = [(cell, goal) for cell, goal in cells if cell.is_complete and goal > cell.counted]
+    grown = [(cell, goal) for cell, goal in cells if not cell.is_complete and goal > cell.wanted]
+    done = [
+        cell
+        for cell, goal in cells
+        if not cell.is_complete and cell.leased == 0 and goal == cell.counted
+    ]
+    fewer = [(cell, goal) for cell, goal in cells if cell.counted < goal < cell.wanted]
+    beyond = sum(
+        cell.leased * cell.tasks for cell, goal in cells if least < cell.wanted and goal > least
+    )
+    parts = [_more(facts, again, "complete task", "opens", "open", " again")]
+    parts.append(_more(facts, grown, "open task", "wants", "want", ""))
+    if done and (number := sum(cell.tasks for cell in done)):
+        parts.append(
+            f"{some(number, 'task')} that {does(number, 'has', 'have')} enough "
+            f"{does(number, 'is', 'are')} complete at once."
+        )
+    if fewer:
+        number = sum(cell.tasks for cell, _ in fewer)
+        saved = sum((cell.wanted - goal) * cell.tasks for cell, goal in fewer)
+        parts.append(
+            f"{some(number, 'open task')} {does(number, 'wants', 'want')} fewer: "
+            f"{some(saved, 'judgement')} less."
+        )
+    if beyond:
+        parts.append(
+            f"{some(beyond, 'person', 'people')} {does(beyond, 'holds', 'hold')} a task that then "
+            "has enough: they go on, and their judgements count."
+        )
+    if facts.unsure >= 0.5:
+        about = "About " if facts.is_guess else ""
+        parts.append(
+            f"{about}{some(facts.unsure, 'complete task')} {does(facts.unsure, 'is', 'are')} too "
+            "unsure for this and wants another judgement"
+            f"{_time(facts, facts.unsure)}, and more if that does not settle it."
+        )
+    sentence = " ".join(filter(None, parts))
+    return Effect(
+        "overlap",
+        _overlap_shown(*(facts.before[setting] for setting in OVERLAP)),
+        _overlap_shown(least, most, facts.after("overlap_confidence")),
+        sentence or "No task that is here changes; it holds for those to come.",
+    )
+
+
+def _more(
+    facts: Facts, cells: Sequence[tuple[Cell, int]], one: str, does_it: str, do_it: str, how: str
+) -> str:
+    tasks = sum(cell.tasks for cell, _ in cells)
+    extra = sum((goal - max(cell.wanted, cell.counted)) * cell.tasks for cell, goal in cells)
+    if not tasks:
+        return ""
+    each = f" for {extra // tasks} more each" if tasks > 1 and extra % tasks == 0 else ""
+    verb = does(tasks, does_it, do_it)
+    return (
+        f"{some(tasks, one)} {verb}{how}{each if how else each.replace(' for', '')}: "
+        f"{some(extra, 'judgement')}{_time(facts, extra)}."
+    )
+
+
+def _time(facts: Facts, judgements: float) -> str:
+    """How long so many judgements take, where there is a pace."""
+    person_hours = hours_for(judgements, facts.pace)
+    if person_hours is None:
+        return ""
+    if facts.pace.people:
+        return f", {hours(person_hours / facts.pace.people)} at today’s pace"
+    return f", {in_person_hours(person_hours)} at today’s pace"
+
+
+def _overlap_shown(least: int, most: int, confidence: float | None) -> str:
+    if least == most:
+        return f"{least}"
+    return f"{least} to {most}, until {round(100 * (confidence or 0.8))} % sure"
+
+
+# -- the others
+
+
+def _new_version(facts: Facts) -> Effect:
+    new = facts.version + 1
+    text = facts.after("guidelines")
+    if not text.strip():
+        read = "Nobody has to accept it, since the guidelines have no text."
+    else:
+        read = f"{some(facts.readers, 'annotator')} must read and accept it before the next task."
+    kept = (
+        f"{some(facts.judgements, 'judgement')} {does(facts.judgements, 'stays', 'stay')} under "
+        f"version {facts.version}."
+    )
+    return Effect(
+        "guidelines",
+        f"version {facts.version}",
+        f"version {new}",
+        f"{read} {kept} {_on_screens(facts)}",
+    )
+
+
+def _on_screens(facts: Facts) -> str:
+    if not facts.held:
+        return "Nobody has a task on the screen now."
+    return (
+        f"{some(facts.holders, 'person', 'people')} {does(facts.holders, 'has', 'have')} "
+        f"{some(facts.held, 'task')} now, which may be finished."
+    )
+
+
+def _scale(setting: str) -> Callable[[Facts], str]:
+    def tell(facts: Facts) -> str:
+        unfit = facts.unfit.get(setting, 0)
+        kept = "Judgements that are there stay as they were given."
+        if not unfit:
+            return f"{kept} No unfinished judgement on a screen is touched by it."
+        return (
+            f"{kept} {some(unfit, 'unfinished judgement')} on a screen does not fit any more: who "
+            "hands it in is told so, and asked for that part again."
+        ).replace("does not fit", does(unfit, "does not fit", "do not fit"))
+
+    return tell
+
+
+def _gold_rate(facts: Facts) -> str:
+    if not facts.gold_tasks:
+        return "There are no gold tasks yet; it holds as soon as there are some."
+    return (
+        f"From each person’s next claim on, denser among her first tasks. There "
+        f"{does(facts.gold_tasks, 'is', 'are')} {some(facts.gold_tasks, 'gold task')}, each of "
+        "which a person gets once at most."
+    )
+
+
+def _paused(facts: Facts) -> str:
+    if facts.changed["paused"]:
+        return f"Nobody gets a new task from now on. {_on_screens(facts)}"
+    free = facts.census.free
+    return f"Work goes on with the next claim: {some(free, 'judgement')} can be given at once."
+
+
+def _lease(facts: Facts) -> str:
+    return (
+        "For tasks from the next claim on, and whenever a lease is prolonged. "
+        f"{some(facts.held, 'task')} held now {does(facts.held, 'keeps its', 'keep their')} time."
+    )
+
+
+def _from_the_next_claim(_facts: Facts) -> str:
+    return "From the next claim on."
+
+
+SENTENCES: Mapping[str, Callable[[Facts], str]] = {
+    **{setting: _scale(setting) for setting in SCALE},
+    "gold_rate": _gold_rate,
+    "gold_threshold": lambda _: (
+        "Each person’s standing is told anew with her next gold answer; nobody is paused or let "
+        "go on before."
+    ),
+    "lease_minutes": _lease,
+    "paused": _paused,
+    "name": lambda _: "Shown from now on; nothing else changes.",
+    "description": lambda _: "Shown from now on; nothing else changes.",
+}
+
+
+def _shown(setting: str, value: Any) -> str:
+    """A value as people read it."""
+    if setting in {"gold_rate", "gold_threshold"}:
+        return f"{round(100 * value)} %"
+    if setting == "lease_minutes":
+        return f"{value} min"
+    if setting == "strength_levels":
+        return some(value, "level") if value else "not asked"
+    if setting == "criteria":
+        return "; ".join(f"{each['label']} {each['min']}–{each['max']}" for each in value) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return str(value) if value not in {None, ""} else "none"
