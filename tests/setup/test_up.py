@@ -1,18 +1,18 @@
 """`touchstone up`: what dies comes back, what is stopped is gone, and there is one per home."""
 
 import subprocess
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
-import psutil
 import pytest
 
 from app.db import SessionLocal, connect
 from app.postgres import Cluster
 from tests.conftest import free_port
-from tests.exactly_k import check_exactly_k
-from tests.setup.judges import make_judges
+from tests.history.events import UNKNOWN
+from tests.history.troubles import child, kills
+from tests.history.work import judge_history, make_work, set_to_work
 from tests.setup.processes import running_of, status, touchstone, up, wait_until
 
 COMES_BACK = 20  # seconds; 5 are promised, and a test machine may be busy
@@ -45,15 +45,6 @@ def place(tmp_path_factory):
     assert running_of(home) == []
 
 
-def child(process, command):
-    """The part of `up` that runs `command`."""
-    for found in psutil.Process(process.pid).children():
-        with suppress(psutil.NoSuchProcess):  # a zombie has no command
-            if command in found.cmdline():
-                return found
-    return None
-
-
 def test_who_comes_after_a_killed_one_takes_its_database_over(place):
     assert place.own_database == place.first_database
 
@@ -71,12 +62,12 @@ def test_it_serves_pages_and_names_the_first_administrators_link(place):
 @pytest.mark.parametrize("command", ["serve", "worker"])
 def test_a_part_that_dies_is_started_again(place, command):
     port, process = place.port, place.process
-    wait_until(lambda: child(process, command) is not None, seconds=COMES_BACK)
-    dead = child(process, command)
+    wait_until(lambda: child(process.pid, command) is not None, seconds=COMES_BACK)
+    dead = child(process.pid, command)
     dead.kill()
 
     def is_back():
-        found = child(process, command)
+        found = child(process.pid, command)
         return found is not None and found.pid != dead.pid
 
     wait_until(is_back, seconds=COMES_BACK)
@@ -92,40 +83,28 @@ def test_a_database_that_dies_is_started_again(place):
     assert Cluster(home).postmaster().pid != dead.pid
 
 
-def test_no_judgement_that_was_acknowledged_is_lost_or_doubled(place):
-    """People work on while the web process, one connection's server and all of it are killed."""
+def test_no_judgement_that_was_acknowledged_is_lost_or_doubled(place, tmp_path):
+    """People work on while the web process, the worker, the database or a part of it is killed."""
     home, port = place.home, place.port
-    engine = connect(Cluster(home).url())
-    project_id, judges, enough = make_judges(port, count=6, tasks=5_000, wanted=2)
+    engine = connect(Cluster(home).url(), pool_size=2)
+    work = make_work(engine, people=6, tasks=1_000, wanted=2)
+    crowd = set_to_work(work, ports=[port], folder=tmp_path, goal=1_000)
 
     def work_goes_on():
-        had = sum(len(judge.acknowledged) for judge in judges)
-        wait_until(
-            lambda: sum(len(judge.acknowledged) for judge in judges) > had + 10,
-            seconds=3 * COMES_BACK,
-        )
+        had = crowd.judged
+        wait_until(lambda: crowd.judged > had + 10, seconds=3 * COMES_BACK)
 
-    for judge in judges:
-        judge.start()
-    for victim in (
-        lambda: child(place.process, "serve"),
-        lambda: next(
-            part
-            for part in Cluster(home).postmaster().children()
-            if "[local]" in " ".join(part.cmdline())
-        ),
-        lambda: Cluster(home).postmaster(),
-    ):
+    try:
+        for kill in kills(Cluster(home), place.process.pid).values():
+            work_goes_on()
+            kill(Random(1))
         work_goes_on()
-        victim().kill()
-    work_goes_on()
-    enough.set()
-    for judge in judges:
-        judge.join(timeout=3 * COMES_BACK)
-    assert sum(judge.retries for judge in judges) > 0
-    assert [judge.refusals for judge in judges] == [[]] * len(judges)
-    unacknowledged = check_exactly_k(project_id, judges, all_done=False)
-    assert unacknowledged == set()
+        crowd.stop(seconds=3 * COMES_BACK)
+    finally:
+        crowd.kill()
+    verdict = judge_history(engine, work, tmp_path)
+    assert verdict.violations == []
+    assert UNKNOWN in {call.outcome for call in verdict.calls if call.op == "submit"}
     engine.dispose()
     SessionLocal.configure(bind=None)
 

@@ -32,6 +32,7 @@ from sqlalchemy import (
     true,
     update,
 )
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.orm import Session, aliased
 
@@ -198,6 +199,9 @@ _lent = (
     .cte("lent")
 )
 LEND = select(aliased(Assignment, _lent)).select_from(_taken.outerjoin(_lent, true()))
+# Now, while nobody else does: an alias of a CTE gets its columns when it is first compiled, and two
+# threads of a new process that do so at once would break it for as long as the process lives.
+LEND.compile(dialect=postgresql.dialect())  # type: ignore[no-untyped-call]
 
 
 def lock_member(session: Session, *, project: Project, user: User) -> Membership:
