@@ -207,6 +207,7 @@ def _task_page(
         section="rank",
         guidelines=found(guidelines_of(session, project=project)),
         done_today=_done_today(session, project=project, user=user, now=now),
+        preferences=user.preferences.get("ranking") or {},
         **formats.task_context(
             view,
             now=now,
