@@ -1,6 +1,7 @@
 """What the words of two texts have in common, as safe HTML: `ins` and `del` around the rest."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from difflib import SequenceMatcher
 from functools import lru_cache
@@ -12,6 +13,7 @@ from app.web.invisible import show_invisible
 
 MOST_WORDS = 4_000  # of either text; above, whole lines are compared
 MOST_LINES = 2_000  # above, a line is the same if the other text has it anywhere (bounded time)
+MOST_PAIRS = 400_000  # of equal words, one in either text
 # Words, signs, and each character of scripts that put no space between words.
 WORD = re.compile(
     r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W\u3040-\u30ff\u3400-\u9fff]+|[^\w\s]"
@@ -48,7 +50,11 @@ def pieces(text: str, other: str) -> Sequence[Piece]:
         known = {found[0] for found in theirs}
         lines = text.splitlines(keepends=True)
         return [("same" if line.strip("\r\n") in known else "only", line) for line in lines]
-    matcher = SequenceMatcher(None, [found[0] for found in ours], [found[0] for found in theirs])
+    first, second = [found[0] for found in ours], [found[0] for found in theirs]
+    # Frequent words are looked at as well, unless they are so frequent that it would take seconds.
+    counts, other_counts = Counter(first), Counter(second)
+    is_heavy = sum(count * other_counts[word] for word, count in counts.items()) > MOST_PAIRS
+    matcher = SequenceMatcher(None, first, second, autojunk=is_heavy)
     made: list[Piece] = []
     at = 0  # in `text`: the space before a word goes with it
     for kind, begin, end, their_begin, their_end in matcher.get_opcodes():
