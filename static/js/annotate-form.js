@@ -184,7 +184,7 @@ export class TaskForm {
     const all = this.ratings();
     const next = all[all.indexOf(from.closest(".rating")) + 1];
     if (next) this.focusRating(next);
-    else from.closest(".response").focus();
+    else from.blur();
   }
 
   rate(rating, digit) {

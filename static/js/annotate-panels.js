@@ -61,7 +61,7 @@ export const panels = {
       (panel ?? menu).open = false;
       find("summary", panel ?? menu).focus();
     } else if (event.target !== document.body && !event.target.closest("dialog")) {
-      (event.target.closest(".response") ?? work).focus({ preventScroll: true });
+      (event.target.closest(".response[tabindex]") ?? work).focus({ preventScroll: true });
     }
   },
 

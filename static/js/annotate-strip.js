@@ -131,10 +131,11 @@ export class Strip {
 
   end() {
     this.start?.chip.style.removeProperty("translate");
+    const wasDrag = this.drag;
     this.start = null;
     this.drag = null;
     this.holder.classList.remove("is-dragging");
-    this.draw();
+    if (wasDrag) this.draw(); // a click needs the letter it began on
   }
 
   click(event) {
