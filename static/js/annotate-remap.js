@@ -55,6 +55,7 @@ export class Remap {
     this.listening = button;
     button.classList.add("is-listening");
     button.textContent = "press a key …";
+    button.scrollIntoView({ block: "center" });
     this.say("Press the new key. Backspace: no key. Esc: leave it.");
   }
 
