@@ -11,11 +11,13 @@ from sqlalchemy import text
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
 
+from app.accounts import api as accounts_api
 from app.accounts import auth as accounts_auth
 from app.accounts import pages as accounts_pages
 from app.accounts.auth import Visitor
 from app.annotation import api as annotation_api
 from app.annotation import pages as annotation_pages
+from app.annotation import reading as annotation_reading
 from app.config import settings
 from app.corpus import api as corpus_api
 from app.corpus import pages as corpus_pages
@@ -49,6 +51,8 @@ PAGES: list[APIRouter] = [
 ]
 API: list[APIRouter] = [
     annotation_api.router,
+    annotation_reading.router,
+    accounts_api.router,
     projects_api.router,
     corpus_api.router,
     quality_api.router,

@@ -255,9 +255,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture
-def live_server(concurrency_engine: Engine) -> Iterator[str]:
-    """The application behind a real port, over a database of its own; answers its address."""
+@contextmanager
+def serving() -> Iterator[str]:
+    """The application behind a real port, over the database that sessions are bound to."""
     import uvicorn
 
     port = free_port()
@@ -273,6 +273,13 @@ def live_server(concurrency_engine: Engine) -> Iterator[str]:
     yield f"http://127.0.0.1:{port}"
     server.should_exit = True
     thread.join(timeout=10)
+
+
+@pytest.fixture
+def live_server(concurrency_engine: Engine) -> Iterator[str]:
+    """The application behind a real port, over a database of its own; answers its address."""
+    with serving() as address:
+        yield address
 
 
 def chromium_path() -> str | None:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, EmailStr, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, EmailStr, Field, StringConstraints
 
 from app.accounts.models import Role
 
@@ -38,3 +38,19 @@ class TokenForm(BaseModel):
 class InvitationForm(BaseModel):
     email: EmailStr
     role: Role = Role.ANNOTATOR
+
+
+Action = Annotated[str, StringConstraints(pattern=r"^[a-z][A-Za-z]{0,39}$")]
+KeyName = Annotated[str, StringConstraints(min_length=1, max_length=24)]
+
+
+class RankingPreferences(BaseModel):
+    """`PUT /me/preferences`: her own keys by action, where they are not the usual ones."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    keys: Annotated[
+        dict[Action, Annotated[list[KeyName], Field(max_length=4)]], Field(max_length=60)
+    ] = {}
+    single_keys: bool = True  # off: nothing happens without Ctrl or the mouse (WCAG 2.1.4)
+    submit_at_once: bool = False  # of a pair: the choice is the answer

@@ -235,6 +235,7 @@ def _task_page(
         is_over=attempt is not None and attempt.finished_at is not None,
         in_words=formats.in_words,
         expected_in_words=formats.expected_in_words,
+        preferences=user.preferences.get("ranking") or {},
         **formats.task_context(
             view,
             now=now,

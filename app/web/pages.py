@@ -16,7 +16,7 @@ from markupsafe import Markup
 from starlette.responses import HTMLResponse, RedirectResponse
 
 from app.web.protection import CHART_POLICY, form_token_of
-from app.web.text import markdown
+from app.web.text import language_tag, markdown, plain, turns
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 STATIC = ROOT / "static"
@@ -102,7 +102,14 @@ def make_environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        when=when, number=number, percent=percent, size=size, markdown=markdown
+        when=when,
+        number=number,
+        percent=percent,
+        size=size,
+        markdown=markdown,
+        plain=plain,
+        turns=turns,
+        language_tag=language_tag,
     )
     environment.globals.update(
         static_url=static_url,

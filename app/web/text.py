@@ -15,16 +15,12 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 from pygments.util import ClassNotFound
 
+from app.web.brackets import bracket_plugin
+from app.web.invisible import show_invisible
+
 HIGHLIGHT_LIMIT = 20_000  # characters; pygments is slow on hostile input (50 kB of "(" took 0.4 s)
 MATH_LIMIT = 2_000
-
-# Characters that reorder or hide text are shown as marks, so that nobody is tricked by them.
-INVISIBLE = {
-    "\u202a": "LRE", "\u202b": "RLE", "\u202c": "PDF", "\u202d": "LRO", "\u202e": "RLO",
-    "\u2066": "LRI", "\u2067": "RLI", "\u2068": "FSI", "\u2069": "PDI",
-    "\u200b": "ZWSP", "\u2060": "WJ", "\ufeff": "BOM", "\u00ad": "SHY",
-}  # fmt: skip
-INVISIBLE_PATTERN = re.compile("[" + "".join(INVISIBLE) + "]")
+ALIGNED = re.compile(r"\\(begin|end)\{(?:aligned|gathered)\}")  # unknown to the converter
 
 MATHML = {
     "math", "mrow", "mi", "mn", "mo", "ms", "mtext", "mspace", "msup", "msub", "msubsup", "mfrac",
@@ -51,7 +47,14 @@ ATTRIBUTES = {
 }
 
 # What is wider than its place scrolls, and must do so without a mouse (WCAG 2.1.1).
-REACHED_BY_KEYS = {"table": {"tabindex": "0"}, "pre": {"tabindex": "0"}}
+REACHED_BY_KEYS = {"tabindex": "0"}
+# Lists, tables, quotations and code run the way of their own text; the style sheet does the same
+# for each paragraph.
+OWN_DIRECTION = {"dir": "auto"}
+GIVEN = {
+    **dict.fromkeys(("table", "pre"), REACHED_BY_KEYS | OWN_DIRECTION),
+    **dict.fromkeys(("ul", "ol", "blockquote"), OWN_DIRECTION),
+}
 
 
 def highlighted(code: str, language: str, _attributes: str) -> str:
@@ -71,16 +74,11 @@ def mathml(source: str, options: dict[str, bool]) -> str:
     if len(source) > MATH_LIMIT:
         return as_source
     try:
+        source = ALIGNED.sub(r"\\\1{align*}", source)
         display = "block" if options["display_mode"] else "inline"
         return str(latex_to_mathml(source, display=display))
     except Exception:  # noqa: BLE001  # the converter raises many kinds on hostile input
         return as_source
-
-
-def brackets_to_dollars(text: str) -> str:
-    r"""Rewrite `\( … \)` and `\[ … \]`, which models write, to the `$` forms the parser knows."""
-    text = re.sub(r"\\\[(.+?)\\\]", lambda m: f"$${m[1]}$$", text, flags=re.DOTALL)
-    return re.sub(r"\\\((.+?)\\\)", lambda m: f"${m[1].strip()}$", text)
 
 
 def align_by_class(_renderer: RendererHTML, tokens: list[Token], index: int, *_: object) -> str:
@@ -93,11 +91,19 @@ def align_by_class(_renderer: RendererHTML, tokens: list[Token], index: int, *_:
     return f"<{token.tag}{attributes}>"
 
 
+def display_in_line(_renderer: RendererHTML, tokens: list[Token], index: int, *_: object) -> str:
+    """A displayed formula within a paragraph, where a div would end the paragraph."""
+    formula = mathml(tokens[index].content, {"display_mode": True})
+    return f'<span class="math block">{formula}</span>'
+
+
 def make_parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False, "highlight": highlighted, "breaks": True})
     parser.enable(["table", "strikethrough"])
     parser.disable("image")  # a remote image tracks the reader and breaks blinding
+    bracket_plugin(parser)
     dollarmath_plugin(parser, allow_space=False, allow_digits=False, renderer=mathml)
+    parser.add_render_rule("math_inline_double", display_in_line)
     parser.add_render_rule("td_open", align_by_class)
     parser.add_render_rule("th_open", align_by_class)
     return parser
@@ -106,22 +112,42 @@ def make_parser() -> MarkdownIt:
 PARSER = make_parser()
 
 
-def show_invisible(html: str) -> str:
-    def mark(match: re.Match[str]) -> str:
-        return f'<span class="invisible-mark">{INVISIBLE[match[0]]}</span>'
-
-    return INVISIBLE_PATTERN.sub(mark, html)
-
-
 @lru_cache(maxsize=4096)
 def markdown(text: str) -> Markup:
     """Safe HTML of a Markdown text with code and LaTeX."""
     html = nh3.clean(
-        show_invisible(PARSER.render(brackets_to_dollars(text))),
+        show_invisible(PARSER.render(text)),
         tags=TAGS,
         attributes=ATTRIBUTES,
-        set_tag_attribute_values=REACHED_BY_KEYS,
+        set_tag_attribute_values=GIVEN,
         url_schemes={"http", "https", "mailto"},
         link_rel="noopener noreferrer nofollow",
     )
     return Markup(html)  # noqa: S704  # just sanitised
+
+
+def plain(text: str) -> Markup:
+    """Safe HTML of a text as it was written, character for character."""
+    return Markup(show_invisible(str(escape(text))))  # noqa: S704  # escaped, then marked
+
+
+SPEAKERS = {"Human": "user", "Assistant": "assistant"}
+TURN = re.compile(r"\n\n(Human|Assistant): ?")
+
+
+def turns(text: str) -> list[tuple[str, str]]:
+    """A response of several turns as (role, content); one turn is the assistant's.
+
+    Turns after the first stand in the text as a transcript writes them.
+    """
+    first, *rest = TURN.split(text)
+    speakers = [SPEAKERS[name] for name in rest[::2]]
+    return [("assistant", first), *zip(speakers, rest[1::2], strict=True)]
+
+
+LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8}){0,3}")
+
+
+def language_tag(name: str | None) -> str:
+    """A language as the `lang` attribute knows it; nothing for a name such as “German”."""
+    return name.replace("_", "-") if name and LANGUAGE.fullmatch(name) else ""

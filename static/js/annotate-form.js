@@ -1,5 +1,7 @@
 // What the form says, and the moves that keys and buttons make on it.
 
+import { Strip } from "./annotate-strip.js";
+
 export class TaskForm {
   constructor(form) {
     this.form = form;
@@ -9,6 +11,8 @@ export class TaskForm {
     this.isChange = form.dataset.state === "submitted";
     this.labels = [...form.querySelectorAll(".response")].map((card) => card.dataset.label);
     form.querySelectorAll(".movers").forEach((movers) => (movers.hidden = false));
+    this.strip = this.isPair ? null : new Strip(this);
+    form.querySelector(".summary").classList.toggle("visually-hidden", !this.isPair);
   }
 
   get key() {
@@ -45,7 +49,7 @@ export class TaskForm {
     if (strength) body.strength = strength;
     const fields = new FormData(this.form);
     for (const name of ["rationale", "rewrite"]) {
-      if (fields.get(name)) body[name] = fields.get(name);
+      if (fields.get(name)?.trim()) body[name] = fields.get(name);
     }
     for (const [name, value] of fields) {
       const [kind, label, ...rest] = name.split("_");
@@ -151,6 +155,69 @@ export class TaskForm {
     there.forEach((other) => this.put(other, from));
   }
 
+  // All of them in a new order: groups of labels, best first.
+  arrange(groups) {
+    let place = 1;
+    for (const group of groups) {
+      for (const label of group) this.places(label)[place - 1].checked = true;
+      place += group.length;
+    }
+    this.form.dispatchEvent(new Event("change", { bubbles: true }));
+  }
+
+  // -- ratings: they are optional, and digits give one while it has the focus
+
+  ratings() {
+    return [...this.form.querySelectorAll(".rating")];
+  }
+
+  isRated(rating) {
+    return Boolean(rating.querySelector("input:checked, .rating-number")?.value);
+  }
+
+  focusRating(rating = this.ratings().find((each) => !this.isRated(each)) ?? this.ratings()[0]) {
+    (rating?.querySelector("input:checked") ?? rating?.querySelector("input"))?.focus();
+    return Boolean(rating);
+  }
+
+  focusNextRating(from) {
+    const all = this.ratings();
+    const next = all[all.indexOf(from.closest(".rating")) + 1];
+    if (next) this.focusRating(next);
+    else from.blur();
+  }
+
+  rate(rating, digit) {
+    const value = rating.querySelector(`input[value="${digit || 10}"]`) ?? rating.querySelector(`input[value="${digit}"]`);
+    if (value?.type !== "radio") return true;
+    this.check(value);
+    const next = this.ratings()[this.ratings().indexOf(rating) + 1];
+    if (next) this.focusRating(next);
+    else value.focus();
+    return true;
+  }
+
+  unrate(rating) {
+    const given = rating.querySelector("input:checked");
+    if (given) {
+      given.checked = false;
+      given.focus();
+      given.dispatchEvent(new Event("change", { bubbles: true }));
+    }
+    return true;
+  }
+
+  // How many are given, and where the first missing one is.
+  showRatings() {
+    const button = this.form.querySelector("[data-rated]");
+    const all = this.ratings();
+    if (!button || !all.length) return;
+    const given = all.filter((rating) => this.isRated(rating)).length;
+    button.hidden = false;
+    button.classList.toggle("is-complete", given === all.length);
+    button.querySelector("span").textContent = given === all.length ? "All rated" : `${given} of ${all.length} rated`;
+  }
+
   // -- what the choice looks like
 
   show() {
@@ -166,6 +233,8 @@ export class TaskForm {
       card.classList.toggle("is-worse", isDone && !isTie && !isBest && this.isPair);
       if (this.isPair) card.querySelector(".verdict").textContent = isBest ? this.words(ranking).slice(5) : "";
     }
+    this.strip?.draw();
+    this.showRatings();
     const summary = this.form.querySelector("[data-summary]");
     summary.classList.toggle("is-decided", isDone);
     const text = this.words(ranking);

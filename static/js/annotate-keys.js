@@ -1,32 +1,30 @@
 // One handler for the whole page, so that no key depends on where the focus is.
 
-const STORE = "touchstone.shortcuts";
-
-export function shortcutsAreOn() {
-  try {
-    return localStorage.getItem(STORE) !== "off";
-  } catch {
-    return true;
-  }
-}
-
-export function switchShortcuts(isOn) {
-  try {
-    localStorage.setItem(STORE, isOn ? "on" : "off");
-  } catch {
-    // without storage they stay on
-  }
-}
+import { digitOf } from "./annotate-keymap.js";
 
 const isText = (element) => element.matches?.('textarea, select, [contenteditable], input:not([type="radio"], [type="checkbox"])');
 const isPressable = (element) => element.matches?.("button, a[href], summary, dialog *");
+const scrolls = (element) => element.matches?.('[tabindex="0"]:not(.response)') && (element.scrollHeight > element.clientHeight || element.scrollWidth > element.clientWidth);
 
-// The digit of a key, also on keyboards whose top row has other signs.
-function digitOf(event) {
-  if (/^[0-9]$/.test(event.key)) return Number(event.key);
-  const code = /^(?:Digit|Numpad)([0-9])$/.exec(event.code);
-  return code && !event.shiftKey ? Number(code[1]) : null;
-}
+const MOVES = {
+  preferA: (page) => page.choose(() => page.form.prefer("A")),
+  preferB: (page) => page.choose(() => page.form.prefer("B")),
+  tie: (page) => page.choose(() => page.form.tie()),
+  left: (page) => page.form.along(-1),
+  right: (page) => page.form.along(1),
+  up: (page) => page.form.focusBy(-1),
+  down: (page) => page.form.focusBy(1),
+  moveUp: (page) => page.moveFocused(-1),
+  moveDown: (page) => page.moveFocused(1),
+  rate: (page) => page.openRating(),
+  why: (page) => page.openRationale(),
+  rewrite: (page) => page.openRewrite(),
+  flag: (page) => page.openFlags(),
+  skip: (page) => page.openSkip(),
+  undo: (page) => page.undo(),
+  guidelines: (page) => page.openGuidelines(),
+  help: (page) => page.openHelp(),
+};
 
 export function listenToKeys(page) {
   document.addEventListener("keydown", (event) => {
@@ -36,12 +34,18 @@ export function listenToKeys(page) {
       page.submit();
       return;
     }
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.getModifierState("AltGraph")) return;
     if (event.key === "Escape") {
       page.leave(event);
       return;
     }
-    if (isText(event.target) || document.querySelector("dialog[open]")) return;
+    if (document.querySelector("dialog[open]")) return;
+    if (event.key === "Enter" && event.target.matches?.(".rating-number")) {
+      event.preventDefault(); // a number is filled in; the task is not handed in yet
+      page.form.focusNextRating(event.target);
+      return;
+    }
+    if (isText(event.target)) return;
     if (!page.isReady) {
       // The next task is not painted yet: nothing typed now may land on it.
       if (event.key.length === 1 || event.key === "Enter") event.preventDefault();
@@ -53,7 +57,7 @@ export function listenToKeys(page) {
       if (!event.repeat) page.enter();
       return;
     }
-    if (shortcutsAreOn() && press(page, event)) event.preventDefault();
+    if (page.keymap.isOn && press(page, event)) event.preventDefault();
   });
 }
 
@@ -61,45 +65,34 @@ export function listenToKeys(page) {
 function press(page, event) {
   const { form } = page;
   const digit = digitOf(event);
-  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  const isArrow = event.key.startsWith("Arrow");
   if (page.skipPanel) {
     if (digit) page.chooseReason(digit);
     return Boolean(digit);
   }
-  const common = { s: "openSkip", u: "undo", r: "openRationale", f: "openFlags", "?": "openHelp", h: "openHelp", g: "openGuidelines" };
-  if (common[key] && !(event.repeat && key !== "f")) {
-    page[common[key]]();
+  // Radio buttons and boxes that scroll have the arrows for themselves.
+  if (isArrow && !event.shiftKey && (event.target.type === "radio" || scrolls(event.target))) return false;
+  const rating = event.target.closest?.(".rating");
+  if (rating && event.key === "Backspace") return form.unrate(rating);
+  if (rating && digit !== null) return event.repeat || form.rate(rating, digit);
+  if (!form.isPair && digit !== null) return event.repeat || placed(form, digit);
+  if (event.shiftKey && form.labels.includes(event.key.toUpperCase())) {
+    form.focus(event.key.toUpperCase());
     return true;
   }
-  return form.isPair ? pressPair(form, key, digit, event) : pressRanking(form, key, digit, event);
-}
-
-function pressPair(form, key, digit, event) {
-  if (event.repeat) return digit !== null;
-  if (digit === 1 || key === "a") form.prefer("A");
-  else if (digit === 2 || key === "b") form.prefer("B");
-  else if (digit === 0 || key === "t") form.tie();
-  else if (key === "ArrowLeft" || key === "ArrowRight") {
-    if (event.target.type === "radio") return false; // radios walk by themselves
-    form.along(key === "ArrowLeft" ? -1 : 1);
-  } else return false;
+  const action = page.keymap.actionOf(event, form.isPair ? "pair" : "ranking");
+  if (!action) return false;
+  if (event.repeat && !action.repeats) return true;
+  if (action.on === "reading") page.reading.toggle(action.id);
+  else MOVES[action.id](page);
   return true;
 }
 
-function pressRanking(form, key, digit, event) {
-  const label = form.focused();
-  const step = { ArrowUp: -1, ArrowDown: 1 }[key];
-  if (step && event.target.type === "radio" && !event.shiftKey) return false;
-  if (step && event.shiftKey) {
-    if (label) form.move(label, step);
-  } else if (step) form.focusBy(step);
-  else if (digit !== null && !event.repeat) {
-    const place = digit === 0 ? 10 : digit;
-    const target = label ?? form.labels.find((each) => !form.place(each)) ?? form.labels[0];
-    if (place > form.size) return true;
-    form.put(target, place);
-    form.focusNextOpen(target);
-  } else if (form.labels.includes(key.toUpperCase())) form.focus(key.toUpperCase());
-  else return false;
+function placed(form, digit) {
+  const place = digit === 0 ? 10 : digit;
+  if (place > form.size) return true;
+  const target = form.focused() ?? form.labels.find((each) => !form.place(each)) ?? form.labels[0];
+  form.put(target, place);
+  form.focusNextOpen(target);
   return true;
 }

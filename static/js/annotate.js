@@ -1,6 +1,12 @@
 // The ranking page: keys, drafts, the next task at once, and nothing ever lost.
 
-import { listenToKeys, shortcutsAreOn, switchShortcuts } from "./annotate-keys.js";
+import { listenToKeys } from "./annotate-keys.js";
+import { Keymap } from "./annotate-keymap.js";
+import { Reading } from "./annotate-reading.js";
+import { Remap } from "./annotate-remap.js";
+import { Rewrite } from "./annotate-rewrite.js";
+import { panels } from "./annotate-panels.js";
+import { fragmentOf } from "./annotate-html.js";
 import { Lease, Stopwatch } from "./annotate-clock.js";
 import { Queue, call } from "./annotate-queue.js";
 import { TaskForm } from "./annotate-form.js";
@@ -10,9 +16,6 @@ const DRAFT_AFTER = 1200; // ms without a change
 const work = document.querySelector("[data-work]");
 const { project, rank, history } = work.dataset;
 const find = (selector, root = document) => root.querySelector(selector);
-
-// Our own server's HTML, sanitised there; this page makes no other.
-const policy = window.trustedTypes?.createPolicy("touchstone-task", { createHTML: (html) => html });
 
 const page = {
   form: null,
@@ -31,12 +34,12 @@ const page = {
     this.lease = this.form.isChange ? null : this.startLease();
     this.draftRevision = Number(this.form.form.dataset.draftRevision);
     this.form.show();
-    const prompt = find(".prompt", work);
+    this.rewrite = new Rewrite(this.form, (text) => this.reading.say(text));
+    this.reading.begin(this.form);
+    const prompt = find(".prompt-text", work);
     prompt.scrollTop = find(".turn + .turn", prompt) ? prompt.scrollHeight : 0; // the last turn is what is asked
+    this.showLegend();
     this.measure();
-    for (const part of document.querySelectorAll("[data-legend] [data-for]")) {
-      part.hidden = (part.dataset.for === "pair") !== this.form.isPair;
-    }
     // Two frames: keys count only once the task has been painted.
     const { form } = this.form;
     const wake = () => {
@@ -51,9 +54,7 @@ const page = {
       this.go(rank); // new guidelines are read first
       return;
     }
-    const holder = document.createElement("template");
-    holder.innerHTML = policy ? policy.createHTML(assignment.html) : assignment.html;
-    const form = holder.content.querySelector("form");
+    const form = fragmentOf(assignment.html).querySelector("form");
     form.classList.add("task-in");
     form.dataset.secondsLeft -= Math.round((performance.now() - assignment.at) / 1000);
     work.replaceChildren(form);
@@ -67,8 +68,11 @@ const page = {
   // How high the bars are, so that what has the focus is never under them.
   measure() {
     const root = document.documentElement.style;
-    root.setProperty("--prompt-height", `${find(".prompt", work).offsetHeight + 12}px`);
-    root.setProperty("--bar-height", `${find(".decision", work).offsetHeight + 12}px`);
+    const prompt = find(".prompt", work);
+    const sticks = getComputedStyle(prompt).position === "sticky";
+    root.setProperty("--prompt-height", `${(sticks ? prompt.offsetHeight : 0) + 12}px`);
+    const bars = find(".decision", work).offsetHeight + find("[data-legend]").offsetHeight;
+    root.setProperty("--bar-height", `${bars + 12}px`);
   },
 
   startLease() {
@@ -288,54 +292,8 @@ const page = {
   go(address) {
     location.assign(address);
   },
-
-  // -- what keys and buttons open
-
-  get skipPanel() {
-    return find(".skip[open]", work);
-  },
-  enter() {
-    if (this.skipPanel && !this.form.isChange) this.skip();
-    else this.submit();
-  },
-  chooseReason(number) {
-    this.form.check(work.querySelectorAll('input[name="reason"]')[number - 1]);
-  },
-  openSkip() {
-    const panel = find(".skip", work);
-    panel.open = true;
-    find("input, a", panel)?.focus();
-  },
-  openRationale() {
-    const panel = find(".rationale", work);
-    panel.open = true;
-    find("textarea", panel).focus();
-  },
-  openFlags() {
-    const label = this.form.focused() ?? this.form.labels[0];
-    const panel = find(".flags", this.form.card(label));
-    panel.open = true;
-    find("input", panel).focus();
-  },
-  openHelp() {
-    find("#help-dialog").showModal();
-  },
-  openGuidelines() {
-    find("#guidelines-dialog")?.showModal();
-  },
-  undo() {
-    this.go(history);
-  },
-  leave(event) {
-    const panel = this.skipPanel;
-    if (panel) {
-      panel.open = false;
-      find("summary", panel).focus();
-    } else if (event.target !== document.body && !event.target.closest("dialog")) {
-      (event.target.closest(".response") ?? work).focus({ preventScroll: true });
-    }
-  },
 };
+Object.defineProperties(page, Object.getOwnPropertyDescriptors(panels));
 
 function asControl({ text, href, isNew, act }) {
   const control = document.createElement(href ? "a" : "button");
@@ -365,6 +323,9 @@ for (const kind of ["change", "input"]) work.addEventListener(kind, () => page.c
 work.addEventListener("click", (event) => {
   const mover = event.target.closest("[data-move]");
   if (mover) page.form.move(mover.closest(".response").dataset.label, Number(mover.dataset.move));
+  if (event.target.closest("[data-rated]")) page.openRating();
+  // A press on a step of the scale; arrows walk along it and say nothing final.
+  if (event.detail && event.target.matches('input[name="choice"]')) page.choose(() => {});
 });
 document.addEventListener("click", (event) => {
   const opener = event.target.closest("[data-open]");
@@ -373,6 +334,8 @@ document.addEventListener("click", (event) => {
     event.preventDefault();
     dialog.showModal();
   } else if (page.skipPanel && !event.target.closest(".skip")) page.skipPanel.open = false;
+  const menu = find(".reading[open]");
+  if (menu && !menu.contains(event.target)) menu.open = false;
 });
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) page.saveDraft({ keepalive: true });
@@ -384,16 +347,14 @@ addEventListener("pagehide", () => {
   page.next = null;
 });
 addEventListener("pageshow", (event) => event.persisted && location.reload());
-addEventListener("resize", () => page.measure());
-
-const keysBox = find("[data-shortcuts]");
-const showKeys = () => (find("[data-legend]").hidden = !shortcutsAreOn());
-keysBox.checked = shortcutsAreOn();
-keysBox.addEventListener("change", () => {
-  switchShortcuts(keysBox.checked);
-  showKeys();
+addEventListener("resize", () => {
+  page.reading.fit();
+  page.measure();
 });
-showKeys();
+
+page.keymap = new Keymap(JSON.parse(work.dataset.preferences));
+page.reading = new Reading(work, { changed: () => page.measure() });
+new Remap(page.keymap, () => page.showLegend());
 find('[data-open="help-dialog"]').hidden = false;
 listenToKeys(page);
 page.begin();

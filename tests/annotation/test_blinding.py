@@ -64,6 +64,8 @@ def everything_she_gets(worker, session):
         replies = [claimed]
         replies.append(worker.client.get(f"/api/v1/assignments/{mine['id']}?html=true"))
         replies.append(worker.client.get(f"/assignments/{mine['id']}"))
+        base = f"/api/v1/assignments/{mine['id']}"
+        replies += [worker.client.get(f"{base}/{view}") for view in ("source", "difference")]
         replies.append(worker.draft(mine, revision=1, rationale="r"))
         replies.append(worker.post(mine, "renew"))
         replies.append(worker.submit(mine, "A>B", key=f"{mine['id']}"))

@@ -62,7 +62,8 @@ def test_a_pair_is_judged_by_a_form(session, project, ana, browser, rank, stored
     assert fields["revision"] == "0"
 
     reply = browser.post(
-        action_of(page), data=fields | {"choice": "B2", "rationale": "b!", "flag_A": "unsafe"}
+        action_of(page),
+        data=fields | {"choice": "B2", "rationale": "b!", "flag_A": "unsafe", "rewrite": "1!"},
     )
 
     assert (reply.status_code, reply.headers["location"]) == (303, rank)
@@ -71,6 +72,8 @@ def test_a_pair_is_judged_by_a_form(session, project, ana, browser, rank, stored
     assert annotation.ranks[order[1]] == 1
     assert annotation.ranks[order[0]] == 2
     assert (annotation.strength, annotation.rationale) == (2, "b!")
+    assert annotation.rewrite == "1!"
+    assert "with a better one" in browser.get(f"{rank}/history").text
     assert annotation.flags == {str(order[0]): ["unsafe"]}
     assert "Everything is judged" in browser.get(rank).text
 

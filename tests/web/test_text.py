@@ -5,6 +5,7 @@ import re
 import pytest
 
 from app.web import markdown
+from app.web.text import language_tag, plain, turns
 
 HOSTILE = [
     "<script>window.x=1</script>",
@@ -84,5 +85,67 @@ def test_template_syntax_stays_text():
 
 def test_what_may_be_wider_than_its_place_is_reached_by_keys():
     table = markdown("| a | b |\n|---|---|\n| 1 | 2 |")
-    assert '<table tabindex="0">' in table
-    assert '<pre tabindex="0">' in markdown("```python\nx = 1\n```")
+    assert '<table dir="auto" tabindex="0">' in table
+    assert '<pre dir="auto" tabindex="0">' in markdown("```python\nx = 1\n```")
+
+
+@pytest.mark.parametrize(
+    ("text", "mark"),
+    [
+        ("a\u061cb", "ALM"), ("a\u200fb", "RLM"), ("a\u2028b", "LSEP"), ("a\u2029b", "PSEP"),
+        ("a\u200db", "ZWJ"), ("end\u200c", "ZWNJ"), ("a\u3164b", "HF"), ("a\x07b", "U+0007"),
+        ("hi\U000e0068\U000e0069!", "hidden: hi"), ("x\ufe0f", "VS"),
+        ("\u2764\ufe0f\ufe01\U000e0121", "VS×3"), ("`code\u202e`", "RLO"),
+    ],
+)  # fmt: skip
+def test_every_kind_of_hidden_sign_has_its_mark(text, mark):
+    assert f'<span class="invisible-mark">{mark}</span>' in markdown(text)
+    assert f'<span class="invisible-mark">{mark}</span>' in plain(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "می\u200cخواهم", "क्\u200dष", "\U0001f468\u200d\U0001f469\u200d\U0001f467",
+        "\u2764\ufe0f", "1\ufe0f\u20e3",
+        "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
+    ],
+)  # fmt: skip
+def test_what_scripts_and_emoji_need_stays_as_it_is(text):
+    assert text in markdown(text)
+
+
+def test_brackets_of_formulas_in_code_stay_brackets():
+    code = "re.compile(r'\\(a\\) \\[b\\]')"
+    assert "<math" not in markdown(f"```\n{code}\n```\nand `{code}`")
+    assert markdown(f"`{code}`").count("\\(a\\) \\[b\\]") == 1
+    assert "<math" not in markdown("\\[ never closed")
+
+
+def test_a_formula_of_several_lines_is_no_markdown():
+    assert "<h1>" not in markdown("\\[\na\n=\nb\n\\]")
+    assert "<mtr>" in markdown("\\[\n\\begin{aligned} a &= b \\\\ c &= d \\end{aligned}\n\\]")
+    assert markdown("so \\[ x \\] it is").count("<p>") == 1
+
+
+def test_lists_quotes_tables_and_code_run_the_way_of_their_own_text():
+    html = markdown("- אבג\n- דהו\n\n> abc\n\n1. x\n\n| א |\n|---|\n| ב |")
+    for tag in ("ul", "blockquote", "ol", "table"):
+        assert f'<{tag} dir="auto"' in html
+
+
+def test_a_response_of_several_turns_is_a_conversation():
+    assert turns("one") == [("assistant", "one")]
+    assert turns("one\n\nHuman: two?\n\nAssistant: three\n\nfour") == [
+        ("assistant", "one"),
+        ("user", "two?"),
+        ("assistant", "three\n\nfour"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "tag"),
+    [("he", "he"), ("zh_Hant", "zh-Hant"), ("German", ""), ("x", ""), (None, ""), ("e n", "")],
+)
+def test_only_a_language_tag_becomes_one(name, tag):
+    assert language_tag(name) == tag

@@ -20,6 +20,7 @@ from app.accounts.service.keys import (
     sign_in,
 )
 from app.accounts.service.passwords import hash_password
+from app.accounts.service.preferences import set_ranking_preferences
 
 __all__ = [
     "audit",
@@ -36,6 +37,7 @@ __all__ = [
     "open_link",
     "open_session",
     "revoke_token",
+    "set_ranking_preferences",
     "setup_link",
     "sign_in",
     "use_link",
