@@ -7,6 +7,7 @@ queue, through the same API that programs use. GET changes nothing: a task is ta
 from datetime import datetime
 from random import SystemRandom
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import ValidationError
@@ -16,6 +17,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from app.accounts.auth import CurrentUser
 from app.accounts.models import User
+from app.accounts.rules import break_after
 from app.annotation import formats, queries, rules, service
 from app.annotation.auth import OwnAssignment
 from app.annotation.schemas import JudgementBody, SkipBody
@@ -32,6 +34,7 @@ from app.web import redirect, render
 router = APIRouter(include_in_schema=False)
 
 CHANCE = SystemRandom()
+PER_PAGE = 50
 
 
 async def posted_fields(request: Request) -> FormData:
@@ -50,7 +53,7 @@ def rank(
     guidelines = found(guidelines_of(session, project=project))
     read = membership.guidelines_read if membership else 0  # None: an admin of the installation
     is_news = read < project.guidelines_version
-    if is_news and guidelines.text.strip():
+    if is_news and (guidelines.text.strip() or read):
         return redirect(request, "guidelines", project_id=project.id)
     held = task_queries.open_assignments(session, project=project, user=user)
     live = [each for each in held if each.leased_until and each.leased_until > now]
@@ -64,7 +67,7 @@ def rank(
         section="rank",
         nothing=nothing,
         pause_reason=membership.pause_reason if membership else None,
-        done_today=_done_today(session, project=project, user=user, now=now),
+        **_standing(session, project=project, user=user, now=now),
     )
 
 
@@ -78,15 +81,28 @@ def next_task(
 
 @router.get("/projects/{project_id}/rank/history", name="rank_history")
 def history(
-    request: Request, session: SessionDep, project: AnnotatorProject, user: CurrentUser, now: Now
+    request: Request,
+    session: SessionDep,
+    project: AnnotatorProject,
+    user: CurrentUser,
+    now: Now,
+    before: UUID | None = None,
 ) -> HTMLResponse:
-    """Her last judgements; the newest ones she can still change."""
+    """Her judgements, newest first; the newest ones she can still change."""
+    last = None
+    if before is not None:
+        last, _, _ = found(queries.assignment_of(session, user=user, assignment_id=before))
+    items = queries.history(
+        session, user=user, project_id=project.id, before=last, limit=PER_PAGE + 1
+    )
     return render(
         request,
         "annotation/history.html",
         project=project,
         section="rank",
-        items=queries.history(session, user=user, project_id=project.id, before=None, limit=50),
+        items=items[:PER_PAGE],
+        older=items[PER_PAGE - 1].assignment_id if len(items) > PER_PAGE else None,
+        is_newest=before is None,
         undo_depth=rules.UNDO_DEPTH,
         strengths=formats.STRENGTHS[project.strength_levels],
         done_today=_done_today(session, project=project, user=user, now=now),
@@ -206,7 +222,8 @@ def _task_page(
         project=project,
         section="rank",
         guidelines=found(guidelines_of(session, project=project)),
-        done_today=_done_today(session, project=project, user=user, now=now),
+        break_after=break_after(user.preferences),
+        **_standing(session, project=project, user=user, now=now),
         **formats.task_context(
             view,
             now=now,
@@ -215,6 +232,14 @@ def _task_page(
             error=error.detail if error else None,
         ),
     )
+
+
+def _standing(session: Session, *, project: Project, user: User, now: datetime) -> dict[str, Any]:
+    """What the toolbar tells her of her own work."""
+    return {
+        "done_today": _done_today(session, project=project, user=user, now=now),
+        "pace": queries.pace(session, project=project, user=user),
+    }
 
 
 def _done_today(session: Session, *, project: Project, user: User, now: datetime) -> int:

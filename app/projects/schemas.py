@@ -192,3 +192,9 @@ class MemberForm(BaseModel):
 
 class PauseForm(BaseModel):
     reason: Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)] = ""
+
+
+class ReadForm(BaseModel):
+    """Which version was on the screen; without it the current one is meant."""
+
+    version: int | None = None

@@ -7,8 +7,15 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from app.accounts.auth import CurrentUser
 from app.accounts.models import Role
-from app.db import SessionDep
-from app.projects.auth import MemberProject, ProjectRole, ReviewerProject, ViewerProject
+from app.accounts.rules import break_after
+from app.db import Now, SessionDep
+from app.projects.auth import (
+    AnnotatorProject,
+    MemberProject,
+    ProjectRole,
+    ReviewerProject,
+    ViewerProject,
+)
 from app.projects.queries import guidelines_of
 from app.quality.auth import ReviewableTask
 from app.quality.queries import review as queries
@@ -18,6 +25,7 @@ from app.quality.service import review as service
 from app.quality.service import summary
 from app.quality.service.annotators import annotators
 from app.quality.service.dashboard import dashboard, disputed_tasks
+from app.quality.service.progress import progress_of
 from app.web import redirect, render
 
 router = APIRouter(include_in_schema=False)
@@ -43,6 +51,23 @@ def project_dashboard(
         board=view and dashboard(session, project=project, view=view),
         may_review=role in {Role.ADMIN, Role.REVIEWER},
         may_freeze=role is Role.ADMIN,
+    )
+
+
+@router.get("/projects/{project_id}/rank/progress", name="rank_progress")
+def rank_progress(
+    request: Request, session: SessionDep, project: AnnotatorProject, user: CurrentUser, now: Now
+) -> HTMLResponse:
+    """Her own work, for herself."""
+    progress = progress_of(session, project=project, user=user, now=now)
+    return render(
+        request,
+        "quality/progress.html",
+        project=project,
+        section="rank",
+        progress=progress,
+        slowest=max((day.median_seconds or 0 for day in progress.days), default=0),
+        break_after=break_after(user.preferences),
     )
 
 

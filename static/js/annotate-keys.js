@@ -66,7 +66,7 @@ function press(page, event) {
     if (digit) page.chooseReason(digit);
     return Boolean(digit);
   }
-  const common = { s: "openSkip", u: "undo", r: "openRationale", f: "openFlags", "?": "openHelp", h: "openHelp", g: "openGuidelines" };
+  const common = { s: "openSkip", u: "undo", r: "openRationale", f: "openFlags", "?": "openHelp", h: "openHelp", g: "openGuidelines", p: "takeBreak" };
   if (common[key] && !(event.repeat && key !== "f")) {
     page[common[key]]();
     return true;

@@ -17,6 +17,7 @@ from app.accounts.service.keys import (
     create_token,
     open_session,
     revoke_token,
+    set_preference,
     sign_in,
 )
 from app.accounts.service.passwords import hash_password
@@ -36,6 +37,7 @@ __all__ = [
     "open_link",
     "open_session",
     "revoke_token",
+    "set_preference",
     "setup_link",
     "sign_in",
     "use_link",

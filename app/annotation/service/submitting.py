@@ -57,8 +57,11 @@ def submit(
     is `Conflict`. `membership` is hers if it is locked already.
     """
     if membership is None:
-        tasks.lock_member(session, project=project, user=user)
+        membership = tasks.lock_member(session, project=project, user=user)
     values = _values(assignment, project=project, judgement=judgement) | {
+        "guidelines_version": rules.version_read(
+            membership.guidelines_read, current=project.guidelines_version
+        ),
         "idempotency_key": key,
         "body_hash": body_hash(assignment, judgement),
     }
@@ -175,7 +178,6 @@ def _append(
             "task_id": assignment.task_id,
             "assignment_id": assignment.id,
             "user_id": user.id,
-            "guidelines_version": project.guidelines_version,
             "revision": revision,
             "is_current": True,
             "is_repeat": assignment.is_repeat,
@@ -257,7 +259,13 @@ def _revise(
         raise Conflict(
             "You have answered this task already, perhaps in another tab. Look at that answer "
             f"(revision {newest.revision}) and change it there.",
-            errors=[{"field": "revision", "message": f"the current one is {newest.revision}"}],
+            errors=[
+                {
+                    "field": "revision",
+                    "message": f"the current one is {newest.revision}",
+                    "current": _as_shown(newest, assignment),
+                }
+            ],
         )
     surplus = queries.is_surplus(session, annotation=replaced)
     gold = task_queries.gold_in_force(session, task_id=assignment.task_id)
@@ -284,6 +292,12 @@ def _revise(
         now=now,
     )
     return Submission(annotation_id, replaced.revision + 1, counted=not surplus, is_new=True)
+
+
+def _as_shown(annotation: Annotation, assignment: Assignment) -> dict[str, Any]:
+    """The stored answer in the labels of her screen, for her to compare with the other one."""
+    order = assignment.display_order or []
+    return queries.own_judgement(annotation, order).model_dump(mode="json", exclude_none=True)
 
 
 def save_draft(session: Session, *, assignment: Assignment, draft: DraftBody) -> DraftOut:
