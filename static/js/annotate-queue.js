@@ -29,13 +29,14 @@ export class Queue {
     this.recover();
   }
 
-  // Resolves with the server's answer, or with the Problem when it refuses.
+  // Resolves with the server's answer, or with the Problem when it refuses. It goes out once the
+  // caller has put the next task on the screen, so that the one behind that is asked for with it.
   add(entry) {
     return new Promise((resolve) => {
       this.entries.push({ ...entry, at: Date.now(), resolve });
       this.keep(this.entries.at(-1));
       this.changed(this.entries.length);
-      this.pump();
+      queueMicrotask(() => this.pump());
     });
   }
 

@@ -178,6 +178,7 @@ const page = {
   // Back to a task that was handed in and refused; the one on the screen waits meanwhile.
   async goBackTo(id) {
     this.hideBanner();
+    this.isReady = false;
     await this.saveDraft();
     this.aside = this.setAside();
     this.putBack(this.handedIn.get(id));
@@ -479,10 +480,15 @@ const page = {
     const isLate = waiting > 1 || this.queue?.tries > 0;
     badge.hidden = !waiting || !isLate;
     badge.textContent = `${waiting} waiting to be sent`;
+    if (!waiting && this.goesTo) location.assign(this.goesTo);
   },
 
+  // Leave for another page, once what is on its way has arrived: that page should know of it.
   go(address) {
-    location.assign(address);
+    if (this.queue.entries.length) {
+      this.goesTo = address;
+      this.say("The next page opens as soon as your answers are sent.");
+    } else location.assign(address);
   },
 
   // -- what keys and buttons open
