@@ -185,7 +185,7 @@ def changes_in(shown: Guidelines, before: Guidelines | None) -> list[tuple[str, 
     if before is None:
         return []
     lines = difflib.ndiff(before.text.splitlines(), shown.text.splitlines())
-    return [(line[0], line[2:]) for line in lines if line[0] in "+-"]
+    return [(line[0], line[2:]) for line in lines if line[0] in "+-" and line[2:].strip()]
 
 
 @router.post("/projects/{project_id}/guidelines/read", name="acknowledge_guidelines")

@@ -19,6 +19,7 @@ from app.projects.auth import (
 from app.projects.queries import guidelines_of
 from app.quality.auth import ReviewableTask
 from app.quality.queries import review as queries
+from app.quality.rules.progress import FEWEST_TASKS
 from app.quality.rules.review import in_words, label, standard_ranks
 from app.quality.schemas import AdjudicationForm
 from app.quality.service import review as service
@@ -67,6 +68,7 @@ def rank_progress(
         section="rank",
         progress=progress,
         slowest=max((day.median_seconds or 0 for day in progress.days), default=0),
+        fewest=FEWEST_TASKS,
         break_after=break_after(user.preferences),
     )
 

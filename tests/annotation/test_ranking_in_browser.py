@@ -171,14 +171,16 @@ def test_it_works_on_a_phone_by_touch(desk):
     assert desk.wait_for_judgements(1)[0].strength == 3
 
 
-def test_a_lease_about_to_end_warns_and_can_be_prolonged(desk):
+def test_a_lease_about_to_end_warns_and_is_prolonged_when_she_is_back(desk):
     page = desk.page
     page.clock.install()
     desk.start()
     page.clock.fast_forward("28:00")  # nobody has been at it
     desk.see("Do you need more time?")
     assert re.fullmatch(r"[12]:\d\d left", page.locator("[data-lease]").inner_text())
-    page.get_by_role("button", name="Keep this task").click()
+    page.get_by_role("dialog", name="Still working?").wait_for()
+    with page.expect_response("**/renew"):
+        desk.press("Space")
     page.get_by_text("Do you need more time?").wait_for(state="hidden")
     with SessionLocal() as session:
         assert session.get(Assignment, desk.shown()).renewals == 1
