@@ -196,6 +196,7 @@ const page = {
     this.tabs.tell("sent", entry.assignment);
     this.done += 1;
     find("[data-done]").textContent = this.done;
+    if (entry.isRescued && entry.assignment === this.form.id) this.go(rank); // it was shown as still open
     if (!("next" in answer)) return;
     if (answer.next) this.arrive(answer.next);
     else if (this.isWaiting && this.form.id === entry.assignment) this.go(rank);
@@ -392,7 +393,10 @@ const page = {
     if (kind === "open" && assignment === this.next?.id) this.next = null; // that tab has it now
     if (assignment !== this.form?.id) return;
     if (kind === "open") this.tabs.tell("mine", assignment);
-    if (kind === "mine") this.say("You have this task open in another tab too. Work in one of them: only one answer counts.");
+    if (kind === "mine") {
+      const well = { text: "All right", act: () => this.hideBanner() };
+      this.say("You have this task open in another tab too. Work in one of them: only one answer counts.", [well]);
+    }
     if (kind === "sent" && !this.handedIn.has(assignment)) this.answeredElsewhere();
     if (kind === "draft") {
       const load = { text: "Load that version", act: () => this.reload() };
@@ -428,7 +432,7 @@ const page = {
     const begin = isOther ? problem.message : "Your sign-in has ended.";
     const text = `${begin} What you did is still here and will be sent as soon as you are signed in again.`;
     const actions = [{ text: "Sign in", act: () => this.dialogs.signIn.open(text) }];
-    if (isOther) actions.push({ text: "Go on as the other person", act: () => this.go(rank) });
+    if (isOther) actions.push({ text: "Go on as the other person", act: () => this.leaveToAnother() });
     this.say(text, actions);
     if (isUrgent && !isTyping()) this.dialogs.signIn.open(text);
   },
@@ -446,16 +450,17 @@ const page = {
   becomeAnother(name) {
     this.isReady = false;
     find("#sign-in-dialog").close();
-    const go = () => {
-      this.stopDrafts();
-      this.queue.entries = []; // kept in the browser, for the one who gave these answers
-      this.go(rank);
-    };
     const signIn = { text: "Sign in as before", act: () => this.dialogs.signIn.open("Sign in to send what you did.") };
     this.say(
       `You are signed in as ${name}; this page belongs to somebody else. Answers that wait here are kept, and go out when their author signs in again.`,
-      [{ text: `Go on as ${name}`, act: go }, signIn],
+      [{ text: `Go on as ${name}`, act: () => this.leaveToAnother() }, signIn],
     );
+  },
+
+  leaveToAnother() {
+    this.stopDrafts();
+    this.queue.entries = []; // kept in the browser, for the one who gave these answers
+    this.go(rank);
   },
 
   // Signing out erases what this browser keeps: first everything goes out.
@@ -485,10 +490,13 @@ const page = {
 
   // Leave for another page, once what is on its way has arrived: that page should know of it.
   go(address) {
-    if (this.queue.entries.length) {
-      this.goesTo = address;
-      this.say("The next page opens as soon as your answers are sent.");
-    } else location.assign(address);
+    if (!this.queue.entries.length) {
+      location.assign(address);
+      return;
+    }
+    this.goesTo = address;
+    if (this.queue.isHeld) this.signedOut(null, true);
+    else this.say("The next page opens as soon as your answers are sent.");
   },
 
   // -- what keys and buttons open

@@ -121,6 +121,7 @@ def test_a_crash_with_something_unsent_loses_nothing(desk):
     desk.page.goto(desk.rank)
     (judgement,) = desk.wait_for_judgements(1)
     assert judgement.rationale == "Because it is soft"
+    desk.see("Four greetings")  # not the one that has just been sent
 
 
 def test_a_draft_survives_a_reload(desk):
