@@ -21,5 +21,6 @@ def set_preferences(
     session: SessionDep, user: CurrentUser, body: RankingPreferences
 ) -> RankingPreferences:
     """Keep how she likes to work; it holds in every browser of hers."""
-    service.set_ranking_preferences(session, user=user, preferences=body)
+    value = body.model_dump(mode="json")
+    service.set_preference(session, user=user, name="ranking", value=value)
     return body

@@ -1,16 +1,17 @@
 """Set-up, invitation, sign-in, sign-out, one's own account, and the people of the installation."""
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, TypeVar
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Query, Request
-from starlette.responses import HTMLResponse, RedirectResponse
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
-from app.accounts import queries, service
+from app.accounts import queries, rules, service
 from app.accounts.auth import AdminUser, CurrentUser, UserInPerson, Visitor
 from app.accounts.models import LinkKind, Role, User
 from app.accounts.schemas import (
+    BreaksForm,
     InvitationForm,
     NewPersonForm,
     PasswordForm,
@@ -19,11 +20,14 @@ from app.accounts.schemas import (
 )
 from app.config import settings
 from app.db import Now, SessionDep
-from app.errors import AppError, Forbidden, TooManyRequests, found
+from app.errors import AppError, Forbidden, Invalid, TooManyRequests, found
 from app.web import redirect, render, safe_next
-from app.web.protection import LOOPBACK, SESSION_COOKIE
+from app.web.problems import app_error
+from app.web.protection import LOOPBACK, SESSION_COOKIE, form_token_for, form_token_of
 
 router = APIRouter(include_in_schema=False)
+
+Reply = TypeVar("Reply", bound=Response)
 
 
 def require_safe_transport(request: Request) -> None:
@@ -36,7 +40,7 @@ def require_safe_transport(request: Request) -> None:
         )
 
 
-def with_cookie(reply: RedirectResponse, token: str) -> RedirectResponse:
+def with_cookie(reply: Reply, token: str) -> Reply:
     reply.set_cookie(
         SESSION_COOKIE,
         token,
@@ -153,6 +157,37 @@ def sign_in(
     return with_cookie(RedirectResponse(safe_next(form.next), status_code=303), token)
 
 
+@router.get("/sign-in/state", name="sign_in_state")
+def sign_in_state(request: Request, user: Visitor) -> JSONResponse:
+    """Who is signed in by now, for a page that is older than that; with the token of her forms."""
+    return JSONResponse(_state_of(user, form_token_of(request)))
+
+
+@router.post("/sign-in/here", name="sign_in_here")
+def sign_in_here(
+    request: Request, session: SessionDep, now: Now, form: Annotated[SignInForm, Form()]
+) -> Response:
+    """Sign in from within a page that must not be left: what is on it would be lost."""
+    require_safe_transport(request)
+    address = request.client.host if request.client else ""
+    try:
+        token = service.sign_in(
+            session, email=form.email, password=form.password, address=address, now=now
+        )
+    except AppError as error:  # answered here, so that the spent try is committed
+        return app_error(request, error)
+    user = queries.user_by_email(session, form.email)
+    return with_cookie(JSONResponse(_state_of(user, form_token_for(token))), token)
+
+
+def _state_of(user: User | None, form_token: str) -> dict[str, str | None]:
+    return {
+        "user_id": str(user.id) if user else None,
+        "name": user.name if user else None,
+        "form_token": form_token,
+    }
+
+
 @router.post("/sign-out", name="sign_out")
 def sign_out(request: Request, session: SessionDep) -> RedirectResponse:
     service.close_session(session, token=request.cookies.get(SESSION_COOKIE, ""))
@@ -175,7 +210,20 @@ def account_page(
         "accounts/account.html",
         tokens=queries.tokens_of(session, user),
         new_token=new_token,
+        breaks_after=rules.BREAKS_AFTER,
+        break_after=rules.break_after(user.preferences),
     )
+
+
+@router.post("/account/breaks", name="set_breaks")
+def set_breaks(
+    request: Request, session: SessionDep, user: CurrentUser, form: Annotated[BreaksForm, Form()]
+) -> RedirectResponse:
+    if form.after not in rules.BREAKS_AFTER:
+        raise Invalid(f"Choose one of {', '.join(str(each) for each in rules.BREAKS_AFTER)}.")
+    service.set_preference(session, user=user, name="break_after", value=form.after)
+    target = request.app.url_path_for("account")
+    return RedirectResponse(f"{target}?saved=breaks#breaks", status_code=303)
 
 
 @router.post("/account/password", name="change_password")

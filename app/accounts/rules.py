@@ -2,7 +2,9 @@
 
 import hashlib
 import secrets
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 TOKEN_PREFIX = "tst_"  # noqa: S105  # helps secret scanners to recognise ours
 PASSWORD_MIN = 8
@@ -15,6 +17,16 @@ COMMON_PASSWORDS = {
     "trustno1", "welcome1", "letmein1", "admin123", "administrator", "touchstone", "changeme",
     "abcd1234", "a1b2c3d4", "88888888", "87654321", "asdfghjk", "zaq12wsx", "computer",
 }  # fmt: skip
+
+
+BREAKS_AFTER = (0, 25, 50, 90)  # minutes at the screen before the word about a break; 0 = never
+BREAK_AFTER = 50
+
+
+def break_after(preferences: Mapping[str, Any]) -> int:
+    """After how many minutes she wants to hear about a break."""
+    chosen = preferences.get("break_after")
+    return chosen if chosen in BREAKS_AFTER else BREAK_AFTER
 
 
 def new_key() -> str:

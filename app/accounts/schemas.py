@@ -35,6 +35,10 @@ class TokenForm(BaseModel):
     read_only: bool = False
 
 
+class BreaksForm(BaseModel):
+    after: Annotated[int, Field(ge=0, le=90)]
+
+
 class InvitationForm(BaseModel):
     email: EmailStr
     role: Role = Role.ANNOTATOR

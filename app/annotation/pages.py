@@ -7,6 +7,7 @@ queue, through the same API that programs use. GET changes nothing: a task is ta
 from datetime import datetime
 from random import SystemRandom
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import ValidationError
@@ -16,6 +17,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from app.accounts.auth import CurrentUser
 from app.accounts.models import User
+from app.accounts.rules import break_after
 from app.annotation import formats, queries, rules, service
 from app.annotation.auth import OwnAssignment
 from app.annotation.schemas import JudgementBody, SkipBody
@@ -33,6 +35,7 @@ from app.web import redirect, render
 router = APIRouter(include_in_schema=False)
 
 CHANCE = SystemRandom()
+PER_PAGE = 50
 
 
 async def posted_fields(request: Request) -> FormData:
@@ -51,7 +54,7 @@ def rank(
     guidelines = found(guidelines_of(session, project=project))
     read = membership.guidelines_read if membership else 0  # None: an admin of the installation
     is_news = read < project.guidelines_version
-    if is_news and guidelines.text.strip():
+    if is_news and (guidelines.text.strip() or read):
         return redirect(request, "guidelines", project_id=project.id)
     held = task_queries.open_assignments(session, project=project, user=user)
     must_qualify = task_queries.must_qualify(project, user=user, membership=membership)
@@ -77,7 +80,7 @@ def rank(
         membership=membership,
         daily_limit=task_queries.daily_limit(project, membership),
         total_limit=task_queries.total_limit(project, membership),
-        done_today=_done_today(session, project=project, user=user, now=now),
+        **_standing(session, project=project, user=user, now=now),
     )
 
 
@@ -91,15 +94,28 @@ def next_task(
 
 @router.get("/projects/{project_id}/rank/history", name="rank_history")
 def history(
-    request: Request, session: SessionDep, project: AnnotatorProject, user: CurrentUser, now: Now
+    request: Request,
+    session: SessionDep,
+    project: AnnotatorProject,
+    user: CurrentUser,
+    now: Now,
+    before: UUID | None = None,
 ) -> HTMLResponse:
-    """Her last judgements; the newest ones she can still change."""
+    """Her judgements, newest first; the newest ones she can still change."""
+    last = None
+    if before is not None:
+        last, _, _ = found(queries.assignment_of(session, user=user, assignment_id=before))
+    items = queries.history(
+        session, user=user, project_id=project.id, before=last, limit=PER_PAGE + 1
+    )
     return render(
         request,
         "annotation/history.html",
         project=project,
         section="rank",
-        items=queries.history(session, user=user, project_id=project.id, before=None, limit=50),
+        items=items[:PER_PAGE],
+        older=items[PER_PAGE - 1].assignment_id if len(items) > PER_PAGE else None,
+        is_newest=before is None,
         undo_depth=rules.UNDO_DEPTH,
         strengths=formats.STRENGTHS[project.strength_levels],
         done_today=_done_today(session, project=project, user=user, now=now),
@@ -231,11 +247,12 @@ def _task_page(
         project=project,
         section="rank",
         guidelines=found(guidelines_of(session, project=project)),
-        done_today=_done_today(session, project=project, user=user, now=now),
         is_over=attempt is not None and attempt.finished_at is not None,
         in_words=formats.in_words,
         expected_in_words=formats.expected_in_words,
         preferences=user.preferences.get("ranking") or {},
+        break_after=break_after(user.preferences),
+        **_standing(session, project=project, user=user, now=now),
         **formats.task_context(
             view,
             now=now,
@@ -263,8 +280,16 @@ def _qualification_page(
         standing=standing,
         attempt=attempt,
         answers=queries.answers_of(session, attempt=attempt) if attempt else [],
-        done_today=_done_today(session, project=project, user=user, now=now),
+        **_standing(session, project=project, user=user, now=now),
     )
+
+
+def _standing(session: Session, *, project: Project, user: User, now: datetime) -> dict[str, Any]:
+    """What the toolbar tells her of her own work."""
+    return {
+        "done_today": _done_today(session, project=project, user=user, now=now),
+        "pace": queries.pace(session, project=project, user=user),
+    }
 
 
 def _done_today(session: Session, *, project: Project, user: User, now: datetime) -> int:

@@ -29,6 +29,8 @@ from app.tasks import rules as task_rules
 from app.tasks.models import Assignment, AssignmentState, QualificationAttempt, Task, TaskKind
 from app.tasks.schemas import Gold
 
+PACE_OF, PACE_FROM = 50, 5  # of the last so many tasks, and from so many on
+
 _OWN = (
     select(Assignment, Project, Membership)
     .join(Project, Project.id == Assignment.project_id)
@@ -208,6 +210,23 @@ def own_judgement(annotation: Annotation, order: Sequence[int]) -> OwnJudgement:
         rewrite=annotation.rewrite,
         revision=annotation.revision,
     )
+
+
+def pace(session: Session, *, project: Project, user: User) -> float | None:
+    """Her median seconds of work on a task, over the last ones; None before there are some."""
+    last = (
+        select(Annotation.active_ms)
+        .join(Assignment, Assignment.id == Annotation.assignment_id)
+        .where(Assignment.user_id == user.id, Assignment.project_id == project.id)
+        .where(Assignment.state == AssignmentState.SUBMITTED, Annotation.is_current.is_(True))
+        .where(Annotation.active_ms.is_not(None))
+        .order_by(Assignment.finished_at.desc())
+        .limit(PACE_OF)
+        .subquery()
+    )
+    median = func.percentile_cont(0.5).within_group(last.c.active_ms)
+    number, milliseconds = session.execute(select(func.count(), median).select_from(last)).one()
+    return milliseconds / 1000 if number >= PACE_FROM else None
 
 
 def is_surplus(session: Session, *, annotation: Annotation) -> bool:

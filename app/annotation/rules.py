@@ -128,6 +128,14 @@ def positions(by_label: Mapping[str, T], *, display_order: Sequence[int]) -> dic
     return {places[label]: value for label, value in by_label.items()}
 
 
+def version_read(acknowledged: int, *, current: int) -> int:
+    """The guidelines a judgement was made under: what its author read, not what is out by now.
+
+    A program, or a project without a text, acknowledges nothing: the current one then.
+    """
+    return min(acknowledged, current) or current
+
+
 def plausible_times(
     *, wall_ms: int, visible_ms: int | None, active_ms: int | None
 ) -> tuple[int | None, int | None]:

@@ -29,6 +29,7 @@ from app.projects.schemas import (
     ProjectBody,
     ProjectForm,
     ProjectPatch,
+    ReadForm,
     SettingsForm,
     TermsForm,
 )
@@ -226,6 +227,11 @@ def guidelines(
     shown = found(queries.guidelines_of(session, project=project, version=version))
     membership = queries.member(session, project=project, user_id=user.id)
     versions = queries.guidelines_versions(session, project=project)
+    read = membership.guidelines_read if membership else 0
+    must_read = role is not Role.VIEWER and read < project.guidelines_version
+    is_news = must_read and read > 0 and shown.version == project.guidelines_version
+    base = read if is_news else shown.version - 1  # what is new to her, else to the version before
+    before = next((each for each in versions if each.version == base), None)
     return render(
         request,
         "projects/guidelines.html",
@@ -233,29 +239,32 @@ def guidelines(
         section="guidelines",
         shown=shown,
         versions=versions,
-        changes=changes_in(shown, versions),
-        must_read=role is not Role.VIEWER
-        and (membership.guidelines_read if membership else 0) < project.guidelines_version,
+        changes=changes_in(shown, before),
+        scale_changes=rules.scale_changes(before.scale, shown.scale) if before else [],
+        changes_from=base,
+        must_read=must_read,
     )
 
 
-def changes_in(shown: Guidelines, versions: object) -> list[tuple[str, str]]:
-    """Lines that came (`+`) and went (`-`) since the version before; empty for the first."""
-    assert isinstance(versions, list)
-    before = next((v for v in versions if v.version == shown.version - 1), None)
+def changes_in(shown: Guidelines, before: Guidelines | None) -> list[tuple[str, str]]:
+    """Lines that came (`+`) and went (`-`) since another version; empty for the first."""
     if before is None:
         return []
     lines = difflib.ndiff(before.text.splitlines(), shown.text.splitlines())
-    return [(line[0], line[2:]) for line in lines if line[0] in "+-"]
+    return [(line[0], line[2:]) for line in lines if line[0] in "+-" and line[2:].strip()]
 
 
 @router.post("/projects/{project_id}/guidelines/read", name="acknowledge_guidelines")
 def acknowledge_guidelines(
-    request: Request, session: SessionDep, user: CurrentUser, project: MemberProject
+    request: Request,
+    session: SessionDep,
+    user: CurrentUser,
+    project: MemberProject,
+    form: Annotated[ReadForm, Form()],
 ) -> RedirectResponse:
-    service.acknowledge_guidelines(
-        session, project=project, user=user, version=project.guidelines_version
-    )
+    """She has read the version that was on her screen; a newer one than that she sees next."""
+    version = form.version or project.guidelines_version
+    service.acknowledge_guidelines(session, project=project, user=user, version=version)
     return redirect(request, "rank", project_id=project.id)
 
 

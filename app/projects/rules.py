@@ -63,6 +63,33 @@ def alters_meaning(changed: Collection[str]) -> bool:
     return not {*SCALE, "guidelines"}.isdisjoint(changed)
 
 
+def scale_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """What annotators are asked that they were not asked before, or no longer, in sentences."""
+    if not before or not after:
+        return []  # a version from before scales were kept
+    told = []
+    if before["allow_ties"] != after["allow_ties"]:
+        told.append(
+            "Ties are allowed now." if after["allow_ties"] else "Ties are no longer allowed."
+        )
+    levels = after["strength_levels"]
+    if before["strength_levels"] != levels:
+        told.append(
+            f"How much better a response is, you say in {levels} steps now."
+            if levels
+            else "You no longer say how much better a response is."
+        )
+    old = {each["key"]: each for each in before["criteria"]}
+    new = {each["key"]: each for each in after["criteria"]}
+    told += [f"You no longer rate {old[key]['label']}." for key in old if key not in new]
+    told += [
+        f"You rate {each['label']} from {each['min']} to {each['max']}."
+        for key, each in new.items()
+        if each != old.get(key)
+    ]
+    return told
+
+
 def audited(changed: Mapping[str, Any]) -> dict[str, Any]:
     """What the audit log keeps of a change; the guidelines' text has its own versions."""
     return {key: value for key, value in changed.items() if key != "guidelines"} | (

@@ -308,3 +308,9 @@ class TermsForm(BaseModel):
 
 class PauseProjectForm(BaseModel):
     paused: bool | None = None
+
+
+class ReadForm(BaseModel):
+    """Which version was on the screen; without it the current one is meant."""
+
+    version: int | None = None

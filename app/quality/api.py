@@ -3,12 +3,13 @@
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 
 from app.accounts.auth import CurrentUser
-from app.db import SessionDep
+from app.accounts.models import Role
+from app.db import Now, SessionDep
 from app.errors import Invalid, found
-from app.projects.auth import ReviewerProject, ViewerProject
+from app.projects.auth import ReviewerProject, ViewerProject, project_access, require
 from app.quality.auth import ReviewableTask
 from app.quality.models import Part
 from app.quality.queries import review as queries
@@ -18,12 +19,14 @@ from app.quality.schemas import (
     AdjudicationOut,
     AgreementOut,
     AnnotatorPage,
+    ProgressOut,
     TaskOut,
     TaskPage,
 )
 from app.quality.service import review as service
 from app.quality.service import summary
 from app.quality.service.annotators import annotators
+from app.quality.service.progress import progress_of
 
 router = APIRouter(tags=["quality"])
 
@@ -105,6 +108,16 @@ def list_tasks(
         ],
         next_cursor=str(start + limit) if len(disputed) > start + limit else None,
     )
+
+
+@router.get("/me/progress")
+def my_progress(
+    request: Request, session: SessionDep, user: CurrentUser, now: Now, project: UUID
+) -> ProgressOut:
+    """The caller's own work in a project: counts, pace, and agreement week by week."""
+    chosen, role = project_access(request, session, user, project)
+    require(role, Role.ANNOTATOR, Role.REVIEWER, Role.ADMIN)
+    return progress_of(session, project=chosen, user=user, now=now)
 
 
 @router.put("/tasks/{task_id}/adjudication")

@@ -8,10 +8,12 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from app.accounts.auth import CurrentUser
 from app.accounts.models import Role
+from app.accounts.rules import break_after
 from app.db import Now, SessionDep
 from app.errors import found
 from app.projects.auth import (
     AdminProject,
+    AnnotatorProject,
     MemberProject,
     ProjectRole,
     ReviewerProject,
@@ -21,12 +23,14 @@ from app.projects.queries import guidelines_of, member, questions_in_set, strand
 from app.quality.auth import ReviewableTask
 from app.quality.queries import review as queries
 from app.quality.queries.qualification import candidates
+from app.quality.rules.progress import FEWEST_TASKS
 from app.quality.rules.review import in_words, label, standard_ranks
 from app.quality.schemas import AdjudicationForm, QualificationForm
 from app.quality.service import review as service
 from app.quality.service import summary
 from app.quality.service.annotators import annotators
 from app.quality.service.dashboard import dashboard, disputed_tasks
+from app.quality.service.progress import progress_of
 from app.tasks import service as tasks
 from app.web import redirect, render
 
@@ -55,6 +59,24 @@ def project_dashboard(
         may_freeze=role is Role.ADMIN,
         stranded=stranded_tasks(session, project=project),
         questions=questions_in_set(session, project=project),
+    )
+
+
+@router.get("/projects/{project_id}/rank/progress", name="rank_progress")
+def rank_progress(
+    request: Request, session: SessionDep, project: AnnotatorProject, user: CurrentUser, now: Now
+) -> HTMLResponse:
+    """Her own work, for herself."""
+    progress = progress_of(session, project=project, user=user, now=now)
+    return render(
+        request,
+        "quality/progress.html",
+        project=project,
+        section="rank",
+        progress=progress,
+        slowest=max((day.median_seconds or 0 for day in progress.days), default=0),
+        fewest=FEWEST_TASKS,
+        break_after=break_after(user.preferences),
     )
 
 

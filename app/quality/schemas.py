@@ -1,6 +1,6 @@
 """Figures, people and reviews on the wire (contract §3)."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -152,3 +152,43 @@ class AdjudicationOut(BaseModel):
     reason: str
     by: UUID | None
     created_at: datetime
+
+
+class ProgressPart(BaseModel):
+    """Her work in a stretch of time. Seconds are of work: somebody was at it (`active_ms`)."""
+
+    done: int
+    skipped: int
+    seconds: int
+    median_seconds: float | None
+    tie_share: float | None
+
+
+class ProgressDay(BaseModel):
+    day: date
+    done: int
+    seconds: int
+    median_seconds: float | None
+
+
+class ProgressWeek(BaseModel):
+    """Agreement with others on what she judged in a full week; null, with the reason, if few."""
+
+    monday: date
+    tasks: int
+    agreement: float | None
+    reason: str | None
+
+
+class ProgressOut(BaseModel):
+    """`GET /me/progress`: days and weeks in UTC; nothing about gold."""
+
+    project_id: str
+    today: ProgressPart
+    week: ProgressPart
+    all: ProgressPart
+    skip_reasons: dict[str, int]
+    days: list[ProgressDay]
+    weeks: list[ProgressWeek]
+    paused: bool
+    pause_reason: str | None

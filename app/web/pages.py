@@ -40,6 +40,19 @@ def percent(value: float | None, digits: int = 0) -> str:
     return "–" if value is None else f"{100 * value:.{digits}f} %"
 
 
+def duration(seconds: float | None) -> str:
+    """A stretch of time as people say it."""
+    if seconds is None:
+        return "–"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest and minutes < 10 else f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min" if minutes % 60 else f"{minutes // 60} h"
+
+
 def size(value: int | None) -> str:
     """Bytes as people read them."""
     if value is None:
@@ -106,6 +119,7 @@ def make_environment() -> Environment:
         number=number,
         percent=percent,
         size=size,
+        duration=duration,
         markdown=markdown,
         plain=plain,
         turns=turns,

@@ -1,54 +1,93 @@
 // Honest time: since the task was painted, while it was visible, while somebody was at it.
+//
+// Wall runs on. Visible stops while the page is hidden or covered by a pause. Active is visible with
+// a sign of life no longer ago than it takes to read the task.
 
 const SIGNS_OF_LIFE = ["pointermove", "pointerdown", "keydown", "wheel", "scroll", "touchstart"];
 const READING_WORDS_PER_MINUTE = 100;
+const SHORTEST_PATIENCE = 60_000;
 
 export class Stopwatch {
-  constructor(words) {
-    this.started = performance.now();
-    this.visible = 0;
-    this.active = 0;
-    this.visibleSince = document.hidden ? null : this.started;
-    this.lastSign = this.started;
-    this.patience = Math.max(60_000, (words / READING_WORDS_PER_MINUTE) * 60_000);
+  // `spent`: the times of an earlier stay on the same task.
+  constructor(words, spent = { wall_ms: 0, visible_ms: 0, active_ms: 0 }) {
+    this.patience = Math.max(SHORTEST_PATIENCE, (words / READING_WORDS_PER_MINUTE) * 60_000);
+    this.spent = spent;
+    this.isStopped = false;
     this.stop = new AbortController();
     const options = { passive: true, capture: true, signal: this.stop.signal };
     SIGNS_OF_LIFE.forEach((kind) => addEventListener(kind, () => this.sign(), options));
-    document.addEventListener("visibilitychange", () => this.turn(), { signal: this.stop.signal });
+    document.addEventListener("visibilitychange", () => (document.hidden ? this.settle() : this.go()), { signal: this.stop.signal });
+    this.start();
   }
 
-  // Somebody is there: the time since the last sign counts, if it is short enough to be reading.
+  // From now on: the task has just been painted.
+  start() {
+    this.started = performance.now();
+    this.visible = this.spent.visible_ms;
+    this.active = this.spent.active_ms;
+    this.since = null; // running since; null while hidden or paused
+    this.lastSign = this.started;
+    this.go();
+  }
+
+  go() {
+    if (document.hidden || this.isStopped || this.since !== null) return;
+    this.since = this.lastSign = this.counted = performance.now();
+  }
+
+  // Somebody is there. The time since the last sign counts as far as it may have been reading.
   sign() {
-    const now = performance.now();
-    if (!document.hidden && now - this.lastSign <= this.patience) this.active += now - this.lastSign;
-    this.lastSign = now;
+    if (this.since === null) return;
+    this.count();
+    this.lastSign = performance.now();
   }
 
-  turn() {
+  count() {
     const now = performance.now();
-    if (document.hidden) {
-      this.sign();
-      if (this.visibleSince !== null) this.visible += now - this.visibleSince;
-      this.visibleSince = null;
-    } else {
-      this.visibleSince = now;
-      this.lastSign = now;
-    }
+    this.visible += now - this.since;
+    const end = Math.min(now, this.lastSign + this.patience);
+    this.active += Math.max(0, end - this.counted);
+    this.since = now;
+    this.counted = Math.max(this.counted, end);
+  }
+
+  settle() {
+    if (this.since === null) return;
+    this.count();
+    this.since = null;
+  }
+
+  pause() {
+    this.settle();
+    this.isStopped = true;
+  }
+
+  resume() {
+    this.isStopped = false;
+    this.go();
+  }
+
+  get isRunning() {
+    return this.since !== null;
   }
 
   get idle() {
     return performance.now() - this.lastSign;
   }
 
+  get isIdle() {
+    return this.isRunning && this.idle >= this.patience;
+  }
+
   times() {
     this.sign();
-    const now = performance.now();
-    const visible = this.visible + (this.visibleSince === null ? 0 : now - this.visibleSince);
+    const wall = this.spent.wall_ms + performance.now() - this.started;
     const whole = Math.round;
-    return { wall_ms: whole(now - this.started), visible_ms: whole(visible), active_ms: whole(Math.min(this.active, visible)) };
+    return { wall_ms: whole(wall), visible_ms: whole(this.visible), active_ms: whole(this.active) };
   }
 
   end() {
+    this.settle();
     this.stop.abort();
   }
 }

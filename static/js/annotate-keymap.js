@@ -1,6 +1,6 @@
 // What can be done by a key, with its usual keys, and the keys a person has chosen instead.
 
-import { call } from "./annotate-queue.js";
+import { call } from "./annotate-session.js";
 
 // `on`: where it means something. Enter, Esc, digits as places or ratings, and Shift with a letter
 // (go to that response) are fixed; everything else can be moved.
@@ -21,6 +21,7 @@ export const ACTIONS = [
   { id: "skip", keys: ["s"], on: "both", says: "Skip, with a reason" },
   { id: "undo", keys: ["u"], on: "both", says: "Your last answers, to change them" },
   { id: "guidelines", keys: ["g"], on: "both", says: "Guidelines" },
+  { id: "rest", keys: ["p"], on: "both", says: "Take a break: the clock stops" },
   { id: "help", keys: ["?", "h"], on: "both", says: "These keys" },
   { id: "difference", keys: ["d"], on: "reading", says: "Word differences" },
   { id: "source", keys: ["x"], on: "reading", says: "Texts as written" },
@@ -28,7 +29,7 @@ export const ACTIONS = [
   { id: "together", keys: ["y"], on: "reading", says: "Scroll responses together" },
   { id: "stacked", keys: ["l"], on: "reading", says: "One below the other" },
   { id: "mono", keys: ["m"], on: "reading", says: "Letters of one width" },
-  { id: "prompt", keys: ["p"], on: "reading", says: "Fold or unfold the prompt" },
+  { id: "prompt", keys: ["o"], on: "reading", says: "Fold or unfold the prompt" },
 ];
 
 const RESERVED = new Set(["Tab", "Enter", "Escape", "Backspace", "Delete", "Insert", " ", "Home", "End", "PageUp", "PageDown", "CapsLock", "NumLock", "ScrollLock", "ContextMenu", "PrintScreen", "Pause", "/", "'"]);

@@ -23,6 +23,7 @@ const MOVES = {
   skip: (page) => page.openSkip(),
   undo: (page) => page.undo(),
   guidelines: (page) => page.openGuidelines(),
+  rest: (page) => page.takeBreak(),
   help: (page) => page.openHelp(),
 };
 

@@ -1,111 +1,149 @@
 // Judgements on their way: one at a time, in order, again and again until the server has them.
 //
 // What waits is also kept in the browser, so that a crash loses nothing: ids, ranks and times, never
-// a text; the rationale of such a rescued judgement comes from the draft that the server has.
+// a text; the rationale of such a rescued judgement comes from the draft that the server has. Each
+// tab sends its own; what a tab left behind when it died is taken over by the next, or by another.
 
-import { api, Problem } from "./api.js";
+import { call } from "./annotate-session.js";
+import { Problem } from "./api.js";
 
 const WAITS = [1_000, 2_000, 5_000, 10_000, 20_000, 30_000];
+const LONGEST_WAIT = 300_000; // even if the server asks for more
 const PASSING = new Set([0, 408, 425, 429, 500, 502, 503, 504]);
+const PATIENCE = 30_000; // ms for one answer: a connection may hang without being lost
+const STUBBORN = 4; // tries after which one that the server stumbles over lets the others pass
 
-let token = document.querySelector('meta[name="form-token"]')?.content ?? "";
-
-// The token of this sign-in: a new sign-in, perhaps in another tab, has a new one.
-async function freshToken() {
-  const page = await fetch("/account", { credentials: "same-origin", redirect: "manual" });
-  const found = page.ok && (await page.text()).match(/name="form-token" content="([^"]*)"/);
-  if (found) token = found[1];
-  return Boolean(found);
-}
-
-// As `api`, but a token that went stale is renewed once.
-export async function call(method, url, body, options = {}) {
-  const once = () => api(method, url, body, { ...options, headers: { ...options.headers, "X-Form-Token": token } });
-  try {
-    return await once();
-  } catch (problem) {
-    if (problem.status !== 403 || !(await freshToken())) throw problem;
-    return once();
-  }
-}
+const lockOf = (tab) => `touchstone.tab.${tab}`;
 
 export class Queue {
   constructor({ user, changed, sent, refused, signedOut }) {
     Object.assign(this, { changed, sent, refused, signedOut });
-    this.store = `touchstone.queue.${user}`;
+    this.prefix = `touchstone.queue.${user}.`;
+    this.tab = crypto.randomUUID();
     this.entries = [];
     this.tries = 0;
     addEventListener("online", () => this.pump());
     document.addEventListener("visibilitychange", () => document.hidden || this.pump());
     addEventListener("beforeunload", (event) => this.entries.length && event.preventDefault());
+    navigator.locks?.request(lockOf(this.tab), () => new Promise(() => {})); // as long as it lives
     this.recover();
   }
 
-  // Resolves with the server's answer, or with the Problem when it refuses.
+  // Resolves with the server's answer, or with the Problem when it refuses. It goes out once the
+  // caller has put the next task on the screen, so that the one behind that is asked for with it.
   add(entry) {
     return new Promise((resolve) => {
-      this.entries.push({ ...entry, resolve });
-      this.keep();
-      this.pump();
+      this.entries.push({ ...entry, at: Date.now(), resolve });
+      this.keep(this.entries.at(-1));
+      this.changed(this.entries.length);
+      queueMicrotask(() => this.pump());
     });
   }
 
-  recover() {
-    let kept = [];
-    try {
-      kept = JSON.parse(localStorage.getItem(this.store) ?? "[]");
-    } catch {
-      // a browser without storage has nothing to recover
-    }
-    this.entries = kept.map((entry) => ({ ...entry, isRescued: true, resolve: () => {} }));
-    if (this.entries.length) setTimeout(() => this.pump(), 0);
+  has(assignment) {
+    return this.entries.some((entry) => entry.assignment === assignment);
   }
 
-  keep() {
-    const kept = this.entries.map(({ key, assignment, body }) => {
-      const { rationale, rewrite, ...rest } = body;
-      return { key, assignment, body: rationale || rewrite ? { ...rest, from_draft: true } : rest };
-    });
+  // -- what outlives the page
+
+  keep({ key, assignment, body, at }) {
+    const { rationale, rewrite, ...rest } = body;
+    const kept = { key, assignment, at, tab: this.tab, body: rationale || rewrite ? { ...rest, from_draft: true } : rest };
     try {
-      if (kept.length) localStorage.setItem(this.store, JSON.stringify(kept));
-      else localStorage.removeItem(this.store);
+      localStorage.setItem(this.prefix + key, JSON.stringify(kept));
     } catch {
       // without storage the queue lives as long as the page
     }
+  }
+
+  forget({ key }) {
+    try {
+      localStorage.removeItem(this.prefix + key);
+    } catch {
+      // nothing was kept
+    }
+  }
+
+  kept() {
+    try {
+      const keys = Object.keys(localStorage).filter((key) => key.startsWith(this.prefix));
+      return keys.map((key) => JSON.parse(localStorage.getItem(key))).sort((one, other) => one.at - other.at);
+    } catch {
+      return []; // a browser without storage has nothing to recover
+    }
+  }
+
+  // Each tab holds a lock while it lives: whoever gets it is the heir.
+  recover() {
+    const tabs = new Set(this.kept().map((entry) => entry.tab));
+    for (const tab of tabs) {
+      if (navigator.locks) navigator.locks.request(lockOf(tab), () => this.inherit(tab));
+      else setTimeout(() => this.inherit(tab), 0);
+    }
+  }
+
+  inherit(tab) {
+    const left = this.kept().filter((entry) => entry.tab === tab);
+    for (const entry of left) {
+      this.entries.push({ ...entry, isRescued: true, resolve: () => {} });
+      this.keep(entry);
+    }
+    if (!left.length) return;
     this.changed(this.entries.length);
+    this.pump();
+  }
+
+  // -- sending
+
+  resume() {
+    this.isHeld = false;
+    return this.pump();
   }
 
   async pump() {
     clearTimeout(this.timer);
-    if (this.isBusy || !this.entries.length) return;
+    if (this.isBusy || this.isHeld || !this.entries.length) return;
     this.isBusy = true;
     const entry = this.entries[0];
-    let answer;
-    try {
-      const query = entry.query?.() ?? "";
-      const url = `/api/v1/assignments/${entry.assignment}/annotation${query}`;
-      answer = (await call("PUT", url, entry.body, { headers: { "Idempotency-Key": entry.key } })).data;
-    } catch (problem) {
-      answer = problem;
-    }
+    const answer = await this.send(entry);
     this.isBusy = false;
     if (answer instanceof Problem && PASSING.has(answer.status)) {
-      const wait = WAITS[Math.min(this.tries, WAITS.length - 1)];
-      this.tries += 1;
-      this.timer = setTimeout(() => this.pump(), wait * (0.75 + Math.random() / 2));
-      this.changed(this.entries.length);
+      this.wait(answer);
       return;
     }
     if (answer instanceof Problem && answer.status === 401) {
-      this.signedOut();
+      this.isHeld = true;
+      this.changed(this.entries.length);
+      this.signedOut(answer);
       return;
     }
     this.tries = 0;
     this.entries.shift();
-    this.keep();
+    this.forget(entry);
+    this.changed(this.entries.length);
     if (!(answer instanceof Problem)) this.sent(entry, answer);
-    else if (!entry.isRescued) this.refused(entry, answer); // a rescued one was mostly there already
+    else this.refused(entry, answer);
     entry.resolve(answer);
     this.pump();
+  }
+
+  async send(entry) {
+    const url = `/api/v1/assignments/${entry.assignment}/annotation${entry.query?.() ?? ""}`;
+    const headers = { "Idempotency-Key": entry.key };
+    try {
+      const { data } = await call("PUT", url, entry.body, { headers, signal: AbortSignal.timeout(PATIENCE) });
+      return data;
+    } catch (problem) {
+      return problem instanceof Problem ? problem : new Problem(0, null); // cut off within the answer
+    }
+  }
+
+  wait({ status, retryAfter }) {
+    const pause = WAITS[Math.min(this.tries, WAITS.length - 1)];
+    this.tries += 1;
+    if (status === 500 && this.tries % STUBBORN === 0) this.entries.push(this.entries.shift());
+    const asked = Math.min(retryAfter * 1_000, LONGEST_WAIT);
+    this.timer = setTimeout(() => this.pump(), Math.max(asked, pause * (0.75 + Math.random() / 2)));
+    this.changed(this.entries.length);
   }
 }

@@ -1,7 +1,7 @@
 // How the texts are shown: columns or one below the other, equal heights, scrolled together, letters
 // of one width, as written, compared. The browser remembers these choices and never a text.
 
-import { call } from "./annotate-queue.js";
+import { call } from "./annotate-session.js";
 import { fragmentOf } from "./annotate-html.js";
 import { place, scrollTo } from "./annotate-scroll.js";
 

@@ -1,6 +1,6 @@
 // A better response, written by the annotator: from nothing, or from a copy of one of the others.
 
-import { call } from "./annotate-queue.js";
+import { call } from "./annotate-session.js";
 
 const LONGEST = 100_000; // characters that the server takes
 

@@ -7,12 +7,20 @@ import { Remap } from "./annotate-remap.js";
 import { Rewrite } from "./annotate-rewrite.js";
 import { panels } from "./annotate-panels.js";
 import { fragmentOf } from "./annotate-html.js";
+import { Breaks } from "./annotate-breaks.js";
 import { Lease, Stopwatch } from "./annotate-clock.js";
-import { Queue, call } from "./annotate-queue.js";
+import { Pause } from "./annotate-pause.js";
+import { Queue } from "./annotate-queue.js";
+import { call, isBack } from "./annotate-session.js";
+import { SignIn } from "./annotate-sign-in.js";
+import { Tabs } from "./annotate-tabs.js";
 import { TaskForm } from "./annotate-form.js";
+import { choose } from "./annotate-versions.js";
 import { Problem } from "./api.js";
 
 const DRAFT_AFTER = 1200; // ms without a change
+const REST = 5 * 60_000; // ms away that are a break
+const JUST_PAINTED = 2000; // ms in which nobody has begun to judge
 const work = document.querySelector("[data-work]");
 const { project, rank, history } = work.dataset;
 const find = (selector, root = document) => root.querySelector(selector);
@@ -21,16 +29,18 @@ const page = {
   form: null,
   isReady: false,
   next: null, // the prefetched task
+  aside: null, // a task that made way for one that she goes back to
+  handedIn: new Map(), // forms on their way, in case the server refuses one
   done: Number(work.dataset.today),
 
   // -- the task on the screen
 
-  begin() {
+  begin(spent) {
     this.form = new TaskForm(find("form.task", work));
     const words = this.form.form.textContent.split(/\s+/).length;
     this.watch?.end();
     this.lease?.end();
-    this.watch = new Stopwatch(words);
+    this.watch = new Stopwatch(words, spent);
     this.lease = this.form.isChange ? null : this.startLease();
     this.draftRevision = Number(this.form.form.dataset.draftRevision);
     this.form.show();
@@ -42,16 +52,28 @@ const page = {
     this.measure();
     // Two frames: keys count only once the task has been painted.
     const { form } = this.form;
+    const { watch } = this;
     const wake = () => {
+      watch.start();
       this.isReady = true;
       form.dataset.ready = "yes";
     };
     requestAnimationFrame(() => requestAnimationFrame(wake));
+    this.tabs.tell("open", this.form.id);
+  },
+
+  // Whether something was decided under guidelines that she has not read.
+  isNews({ guidelines_version: version }) {
+    return String(version) !== work.dataset.guidelines;
   },
 
   show(assignment) {
-    if (String(assignment.guidelines_version) !== work.dataset.guidelines) {
+    if (this.hasNews || this.isNews(assignment)) {
       this.go(rank); // new guidelines are read first
+      return;
+    }
+    if (this.handedIn.has(assignment.id)) {
+      this.putBack(this.handedIn.get(assignment.id)); // refused before: with all that was filled in
       return;
     }
     const form = fragmentOf(assignment.html).querySelector("form");
@@ -80,8 +102,11 @@ const page = {
     return new Lease({
       secondsLeft: Number(secondsLeft),
       leaseSeconds: Number(leaseSeconds),
-      isActive: () => !document.hidden && this.watch.idle < 60_000,
-      renew: () => call("POST", `/api/v1/assignments/${assignment}/renew`),
+      isActive: () => this.watch.isRunning && this.watch.idle < 60_000,
+      renew: async () => {
+        const { data } = await call("POST", `/api/v1/assignments/${assignment}/renew`);
+        if (this.isNews(data)) this.tellNews();
+      },
       show: (seconds) => this.showLease(seconds),
     });
   },
@@ -126,12 +151,41 @@ const page = {
       return;
     }
     entry.query = () => this.following(id);
-    const { next } = this;
-    this.next = null;
+    this.handedIn.set(id, this.setAside());
+    const { aside, next } = this;
+    this.aside = null;
+    if (!aside) this.next = null;
     const answer = this.queue.add(entry);
-    if (next) this.show(next);
+    if (aside) this.putBack(aside);
+    else if (next) this.show(next);
     else this.isWaiting = true;
     if ((await answer) instanceof Problem && this.form.id === id) this.stay();
+  },
+
+  // The form on the screen with all that is filled in, to be put back as it was.
+  setAside() {
+    const { form } = this.form;
+    form.dataset.draftRevision = this.draftRevision;
+    return { form, times: this.watch.times(), ends: this.lease?.ends };
+  },
+
+  putBack({ form, times, ends }) {
+    delete form.dataset.ready;
+    form.dataset.secondsLeft = Math.max(0, Math.round(((ends ?? 0) - performance.now()) / 1000));
+    work.replaceChildren(form);
+    this.isWaiting = false;
+    work.classList.remove("is-busy");
+    scrollTo(0, 0);
+    this.begin(times);
+  },
+
+  // Back to a task that was handed in and refused; the one on the screen waits meanwhile.
+  async goBackTo(id) {
+    this.hideBanner();
+    this.isReady = false;
+    await this.saveDraft();
+    this.aside = this.setAside();
+    this.putBack(this.handedIn.get(id));
   },
 
   // What to ask for together with a submission: the task behind the one on the screen.
@@ -142,8 +196,11 @@ const page = {
   },
 
   sent(entry, answer) {
+    this.handedIn.delete(entry.assignment);
+    this.tabs.tell("sent", entry.assignment);
     this.done += 1;
     find("[data-done]").textContent = this.done;
+    if (entry.isRescued && entry.assignment === this.form.id) this.go(rank); // it was shown as still open
     if (!("next" in answer)) return;
     if (answer.feedback !== undefined && this.form.id === entry.assignment) this.go(`/assignments/${entry.assignment}`);
     else if (answer.next) this.arrive(answer.next);
@@ -152,9 +209,20 @@ const page = {
 
   arrive(assignment) {
     assignment.at = performance.now();
-    if (assignment.id === this.form.id) return;
+    const isRefused = this.handedIn.has(assignment.id) && !this.queue.has(assignment.id);
+    if (assignment.id === this.form.id || this.queue.has(assignment.id)) return;
+    if (isRefused && !this.isWaiting) return; // she is offered the way back to it
     if (this.isWaiting) this.show(assignment);
     else this.next = assignment;
+    if (this.isNews(assignment)) this.tellNews();
+  },
+
+  tellNews() {
+    if (this.hasNews || this.isLeaving) return;
+    this.hasNews = true;
+    this.releaseNext();
+    if (this.watch.active < JUST_PAINTED && !this.hasChanges) this.go(rank);
+    else this.say("The guidelines have changed. Finish this task as you began it; before the next one you see what is new.");
   },
 
   // A submission that the server refused while its form is still there.
@@ -165,10 +233,51 @@ const page = {
     this.changed(); // to the draft with it: she may have to open the task anew
   },
 
-  refused(entry, problem) {
+  async refused(entry, problem) {
+    const id = entry.assignment;
+    if (problem.status === 409 && problem.body?.errors?.[0]?.current) {
+      await this.compare(entry, problem.body.errors[0].current);
+      return;
+    }
+    if (entry.isRescued && (await this.isDone(id))) return; // it was there already
+    if (this.form.id === id) {
+      this.say(problem.message);
+      return;
+    }
+    const back = this.handedIn.has(id) ? { act: () => this.goBackTo(id) } : { href: `/assignments/${id}` };
+    this.say(`Your answer to an earlier task was not taken. ${problem.message}`, [{ text: "Go back to it", ...back }]);
+  },
+
+  async isDone(id) {
+    try {
+      const { data } = await call("GET", `/api/v1/assignments/${id}`);
+      return data.state === "submitted";
+    } catch {
+      return false;
+    }
+  },
+
+  // Two answers of hers to one task: she says which one stands. One such question at a time.
+  compare(entry, stored) {
+    this.comparing = (this.comparing ?? Promise.resolve()).then(() => this.decide(entry, stored));
+    return this.comparing;
+  },
+
+  async decide(entry, stored) {
     const isHere = this.form.id === entry.assignment;
-    const open = { text: "Open it", href: `/assignments/${entry.assignment}` };
-    this.say(isHere ? problem.message : `Your answer to an earlier task was not taken. ${problem.message}`, [open]);
+    const levels = Number(this.form.form.dataset.levels);
+    if ((await choose(find("#versions-dialog"), { stored, mine: entry.body, levels })) === "mine") {
+      const headers = { "Idempotency-Key": crypto.randomUUID() };
+      const body = { ...entry.body, revision: stored.revision };
+      try {
+        await call("PUT", `/api/v1/assignments/${entry.assignment}/annotation`, body, { headers });
+      } catch (problem) {
+        this.say(problem.message);
+        return;
+      }
+    }
+    this.handedIn.delete(entry.assignment);
+    if (isHere) this.go(this.form.isChange ? history : rank);
   },
 
   async change(entry) {
@@ -176,20 +285,26 @@ const page = {
       await call("PUT", `/api/v1/assignments/${entry.assignment}/annotation`, entry.body, { headers: { "Idempotency-Key": entry.key } });
       this.go(history);
     } catch (problem) {
-      if (problem.status === 401) this.signedOut();
-      else this.say(problem.message);
+      if (problem.status === 401) this.signedOut(problem, true);
+      else await this.refused(entry, problem);
       this.stay();
     }
   },
 
   async prefetch() {
-    if (this.next || this.form.isChange) return;
+    if (this.next || this.hasNews || this.form.isChange || this.queue.entries.length) return;
     try {
       const { status, data } = await call("POST", `/api/v1/projects/${project}/assignments?html=true`, { after: this.form.id });
       if (status !== 204) this.arrive(data);
     } catch {
       // the next submission asks again
     }
+  },
+
+  // What was fetched ahead goes back to the others.
+  releaseNext(options = {}) {
+    if (this.next) call("POST", `/api/v1/assignments/${this.next.id}/release`, undefined, options).catch(() => {});
+    this.next = null;
   },
 
   async skip() {
@@ -204,15 +319,17 @@ const page = {
     try {
       await call("POST", `/api/v1/assignments/${this.form.id}/skip`, { reason: fields.get("reason"), note: fields.get("note") || null });
     } catch (problem) {
-      if (problem.status === 401) this.signedOut();
+      if (problem.status === 401) this.signedOut(problem, true);
       else this.say(problem.message);
       this.isReady = true;
       return;
     }
     this.hideBanner();
-    const { next } = this;
-    this.next = null;
-    if (!next) this.go(rank);
+    const { aside, next } = this;
+    this.aside = null;
+    if (!aside) this.next = null;
+    if (aside) this.putBack(aside);
+    else if (!next) this.go(rank);
     else {
       this.show(next);
       this.prefetch();
@@ -239,10 +356,57 @@ const page = {
     const draft = { ...this.form.body(true), revision: this.draftRevision };
     try {
       const { data } = await call("PUT", `/api/v1/assignments/${id}/draft`, draft, { signal: this.draftCall.signal, ...options });
-      if (!data.saved && id === this.form.id) this.draftRevision = Math.max(this.draftRevision, data.revision);
+      if (data.saved) this.tabs.tell("draft", id);
+      else if (id === this.form.id) this.outdated(data.revision, draft.revision);
     } catch (problem) {
-      if (problem.status === 401) this.signedOut();
-      else if (id === this.form.id) this.hasChanges = true;
+      if (id === this.form.id && this.isReady) this.hasChanges = true; // the next change, or signing in, saves it
+      if (problem.status === 401) this.signedOut(problem);
+    }
+  },
+
+  // A draft that the server did not want: a newer one is there, or an answer.
+  outdated(stored, sent) {
+    if (stored < sent) {
+      this.answeredElsewhere();
+      return;
+    }
+    this.draftRevision = stored;
+    this.hasChanges = true;
+    const load = { text: "Load the other version", act: () => this.reload() };
+    const keep = { text: "Keep what is here", act: () => this.keepMine() };
+    this.say("This task was changed in another tab or on another device meanwhile. What is here has not been saved.", [keep, load]);
+  },
+
+  keepMine() {
+    this.hideBanner();
+    this.hasChanges = true;
+    this.saveDraft();
+  },
+
+  reload() {
+    this.hasChanges = false;
+    location.reload();
+  },
+
+  answeredElsewhere() {
+    const next = { text: "To the next task", act: () => this.go(rank) };
+    const see = { text: "See that answer", href: `/assignments/${this.form.id}` };
+    this.say("You have answered this task in another tab or on another device. Submit to compare your two answers, or go on.", [next, see]);
+  },
+
+  // Another tab of hers speaks.
+  heard({ kind, assignment }) {
+    if (kind === "open" && assignment === this.next?.id) this.next = null; // that tab has it now
+    if (assignment !== this.form?.id) return;
+    if (kind === "open") this.tabs.tell("mine", assignment);
+    if (kind === "mine") {
+      const well = { text: "All right", act: () => this.hideBanner() };
+      this.say("You have this task open in another tab too. Work in one of them: only one answer counts.", [well]);
+    }
+    if (kind === "sent" && !this.handedIn.has(assignment)) this.answeredElsewhere();
+    if (kind === "draft") {
+      const load = { text: "Load that version", act: () => this.reload() };
+      this.say("This task was changed in another tab just now.", [load]);
     }
   },
 
@@ -267,19 +431,59 @@ const page = {
     find("[data-banner]").hidden = true;
   },
 
-  signedOut() {
-    const signIn = { text: "Sign in, in a new tab", href: `/sign-in?next=${encodeURIComponent("/account")}`, isNew: true };
-    const again = { text: "I have signed in", act: () => this.signedInAgain() };
-    this.say("Your sign-in has ended. What you did is still here and will be sent as soon as you are signed in again.", [signIn, again]);
+  // Her sign-in is over. Whoever is typing is told in a banner; whoever hands in signs in at once.
+  signedOut(problem, isUrgent = false) {
     this.isSignedOut = true;
+    const isOther = Boolean(problem?.isSomebodyElse);
+    const begin = isOther ? problem.message : "Your sign-in has ended.";
+    const text = `${begin} What you did is still here and will be sent as soon as you are signed in again.`;
+    const actions = [{ text: "Sign in", act: () => this.dialogs.signIn.open(text) }];
+    if (isOther) actions.push({ text: "Go on as the other person", act: () => this.leaveToAnother() });
+    this.say(text, actions);
+    if (isUrgent && !isTyping()) this.dialogs.signIn.open(text);
   },
 
   signedInAgain() {
     this.hideBanner();
     this.isSignedOut = false;
-    this.queue.pump();
+    this.isReady = !this.isWaiting;
     this.saveDraft();
+    this.queue.resume();
     this.prefetch();
+  },
+
+  // Somebody else signed in here: what the first one left is not hers to see, change or send.
+  becomeAnother(name) {
+    this.isReady = false;
+    find("#sign-in-dialog").close();
+    const signIn = { text: "Sign in as before", act: () => this.dialogs.signIn.open("Sign in to send what you did.") };
+    this.say(
+      `You are signed in as ${name}; this page belongs to somebody else. Answers that wait here are kept, and go out when their author signs in again.`,
+      [{ text: `Go on as ${name}`, act: () => this.leaveToAnother() }, signIn],
+    );
+  },
+
+  leaveToAnother() {
+    this.stopDrafts();
+    this.queue.entries = []; // kept in the browser, for the one who gave these answers
+    this.go(rank);
+  },
+
+  // Signing out erases what this browser keeps: first everything goes out.
+  async signOut(form) {
+    await this.saveDraft();
+    this.releaseNext();
+    this.queue.resume();
+    for (let tries = 0; this.queue.entries.length && tries < 50 && !this.queue.tries && !this.queue.isHeld; tries += 1) {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    const leave = () => {
+      this.queue.entries = []; // the browser need not ask again
+      form.submit();
+    };
+    const waiting = this.queue.entries.length;
+    if (waiting) this.say(`${waiting} waiting to be sent. Signing out erases what this browser keeps.`, [{ text: "Sign out and lose them", act: leave }]);
+    else leave();
   },
 
   showQueue(waiting) {
@@ -287,13 +491,34 @@ const page = {
     const isLate = waiting > 1 || this.queue?.tries > 0;
     badge.hidden = !waiting || !isLate;
     badge.textContent = `${waiting} waiting to be sent`;
+    if (!waiting && this.goesTo) location.assign(this.goesTo);
   },
 
+  // Leave for another page, once what is on its way has arrived: that page should know of it.
   go(address) {
-    location.assign(address);
+    if (!this.queue.entries.length) {
+      location.assign(address);
+      return;
+    }
+    this.goesTo = address;
+    if (this.queue.isHeld) this.signedOut(null, true);
+    else this.say("The next page opens as soon as your answers are sent.");
+  },
+
+  takeBreak() {
+    this.saveDraft();
+    this.releaseNext();
+    this.pause.takeBreak();
+  },
+  goOn(ms) {
+    if (ms >= REST) this.breaks.rest();
+    this.prefetch();
   },
 };
 Object.defineProperties(page, Object.getOwnPropertyDescriptors(panels));
+
+// A dialog must not catch what somebody is just typing elsewhere.
+const isTyping = () => document.activeElement?.matches('textarea, input:not([type="radio"], [type="checkbox"])');
 
 function asControl({ text, href, isNew, act }) {
   const control = document.createElement(href ? "a" : "button");
@@ -311,7 +536,41 @@ page.queue = new Queue({
   changed: (waiting) => page.showQueue(waiting),
   sent: (entry, answer) => page.sent(entry, answer),
   refused: (entry, problem) => page.refused(entry, problem),
-  signedOut: () => page.signedOut(),
+  signedOut: (problem) => page.signedOut(problem, true),
+});
+page.tabs = new Tabs({ user: work.dataset.user, heard: (said) => page.heard(said) });
+page.dialogs = {
+  signIn: new SignIn({
+    dialog: find("#sign-in-dialog"),
+    back: () => page.signedInAgain(),
+    other: (name) => page.becomeAnother(name),
+  }),
+};
+page.pause = new Pause({
+  dialog: find("#pause-dialog"),
+  cover: work,
+  watch: () => page.watch,
+  until: () => (page.lease?.left > 0 ? Date.now() + page.lease.left : null),
+  ended: (ms) => page.goOn(ms),
+});
+const breakWord = find("[data-break]");
+page.breaks = new Breaks({
+  after: Number(work.dataset.breakAfter),
+  isAtIt: () => Boolean(page.watch?.isRunning),
+  show: (minutes) => {
+    find("[data-break-text]").textContent = `You have been at it for ${minutes} minutes. A few minutes away do your eyes good.`;
+    breakWord.hidden = false;
+  },
+  hide: () => (breakWord.hidden = true),
+});
+find("[data-break-later]").addEventListener("click", () => page.breaks.rest());
+for (const button of document.querySelectorAll("[data-take-break]")) {
+  button.hidden = false;
+  button.addEventListener("click", () => page.takeBreak());
+}
+find('form[action="/sign-out"]')?.addEventListener("submit", (event) => {
+  event.preventDefault();
+  page.signOut(event.target);
 });
 
 work.addEventListener("submit", (event) => {
@@ -339,14 +598,14 @@ document.addEventListener("click", (event) => {
 });
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) page.saveDraft({ keepalive: true });
-  else if (page.isSignedOut) page.signedInAgain();
+  else if (page.isSignedOut) isBack().then((isHers) => isHers && page.signedInAgain());
 });
 addEventListener("pagehide", () => {
-  // What was fetched ahead goes back to the others.
-  if (page.next) call("POST", `/api/v1/assignments/${page.next.id}/release`, undefined, { keepalive: true }).catch(() => {});
-  page.next = null;
+  page.isLeaving = true;
+  page.releaseNext({ keepalive: true });
 });
 addEventListener("pageshow", (event) => event.persisted && location.reload());
+addEventListener("online", () => page.saveDraft());
 addEventListener("resize", () => {
   page.reading.fit();
   page.measure();

@@ -3,10 +3,11 @@
 const token = document.querySelector('meta[name="form-token"]')?.content ?? "";
 
 export class Problem extends Error {
-  constructor(status, body) {
+  constructor(status, body, retryAfter = 0) {
     super(body?.detail ?? "The server did not answer. Check your connection.");
     this.status = status;
     this.body = body;
+    this.retryAfter = Number(retryAfter) || 0; // seconds the server asks to wait
   }
 }
 
@@ -30,7 +31,7 @@ export async function api(method, url, body, { headers = {}, ...options } = {}) 
   }
   const text = await reply.text();
   const data = text ? parse(text) : null;
-  if (!reply.ok) throw new Problem(reply.status, data);
+  if (!reply.ok) throw new Problem(reply.status, data, reply.headers.get("Retry-After"));
   return { status: reply.status, data };
 }
 

@@ -1,5 +1,6 @@
 """Ana signs in, stays signed in, and leaves."""
 
+import re
 from datetime import timedelta
 
 from sqlalchemy import func, select
@@ -9,7 +10,7 @@ from app.accounts.models import LoginSession, RateLimit
 from app.accounts.rules import key_hash
 from app.accounts.service import keys
 from app.config import settings
-from app.web.protection import SESSION_COOKIE
+from app.web.protection import SESSION_COOKIE, form_token_for
 from tests.factories import PASSWORD
 
 
@@ -169,3 +170,58 @@ def test_an_invitation_link_expires_with_a_sentence(client, session, ada, clock)
     reply = client.get(f"/invitation/{key}")
     assert reply.status_code == 409
     assert "has expired. Ask whoever invited you" in reply.text
+
+
+def here(client, email, password=PASSWORD):
+    return client.post("/sign-in/here", data={"email": email, "password": password})
+
+
+def test_signing_in_from_within_a_page_gives_a_new_cookie_and_its_token(client, ana):
+    reply = here(client, ana.email)
+    assert reply.status_code == 200
+    token = client.cookies[SESSION_COOKIE]
+    assert reply.json() == {
+        "user_id": str(ana.id),
+        "name": "Ana",
+        "form_token": form_token_for(token),
+    }
+    assert "HttpOnly" in reply.headers["set-cookie"]
+    assert client.get("/sign-in/state").json() == reply.json()
+    client.cookies.clear()
+    nobody = {"user_id": None, "name": None, "form_token": ""}
+    assert client.get("/sign-in/state").json() == nobody
+
+
+def test_within_a_page_the_same_tries_are_spent(client, ana, clock):
+    client.headers["Accept"] = "application/json"
+    refused = here(client, ana.email, "wrong")
+    assert (refused.status_code, refused.json()["title"]) == (401, "Please sign in")
+    assert "set-cookie" not in refused.headers
+    for _ in range(9):
+        enter(client, ana.email, "wrong")
+    stopped = here(client, ana.email)
+    assert (stopped.status_code, stopped.headers["retry-after"]) == (429, "30")
+    clock.advance(seconds=31)
+    assert here(client, ana.email).status_code == 200
+
+
+def test_within_a_page_another_site_and_a_stale_token_are_refused(client, ana):
+    client.headers["Sec-Fetch-Site"] = "cross-site"
+    assert here(client, ana.email).status_code == 403
+    client.headers["Sec-Fetch-Site"] = "same-origin"
+    client.cookies.set(SESSION_COOKIE, "an old one")
+    assert here(client, ana.email).status_code == 403
+    client.headers["X-Form-Token"] = form_token_for("an old one")
+    assert here(client, ana.email).status_code == 200
+
+
+def test_when_to_hear_of_a_break_is_a_choice_of_hers(sign_in, ana, session):
+    browser = sign_in(ana)
+    ana.preferences = {"other": "stays"}
+    session.commit()
+    reply = browser.post("/account/breaks", data={"after": "25"})
+    assert reply.headers["location"] == "/account?saved=breaks#breaks"
+    session.expire_all()
+    assert ana.preferences == {"other": "stays", "break_after": 25}
+    assert re.search(r'value="25" selected', browser.get("/account").text)
+    assert browser.post("/account/breaks", data={"after": "26"}).status_code == 422

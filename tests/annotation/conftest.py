@@ -1,6 +1,6 @@
 """Ana at work through the API."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -8,6 +8,7 @@ import pytest
 
 from app.annotation.models import Annotation
 from app.tasks.models import Task
+from tests.annotation.desk import Desk, make_desk
 
 
 class Worker:
@@ -56,3 +57,11 @@ def stored(session) -> Callable[..., list[Annotation]]:
         return rows.order_by(Annotation.submitted_at, Annotation.revision).all()
 
     return of
+
+
+@pytest.fixture
+def desk(live_server: str, browser: Any) -> Iterator[Desk]:
+    """Ana's browser on a project with a pair first, then four responses, then more pairs."""
+    desk = make_desk(browser, live_server)
+    yield desk
+    desk.context.close()

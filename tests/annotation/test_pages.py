@@ -1,13 +1,14 @@
 """The ranking page and the history as plain forms, without a line of JavaScript."""
 
 import re
+from datetime import timedelta
 
 import pytest
 
 from app.db import database_now
 from app.projects.models import Guidelines, Membership
 from app.tasks.models import Assignment, AssignmentState, Task
-from tests.factories import make_prompt, make_task
+from tests.factories import make_annotation, make_prompt, make_task
 
 
 @pytest.fixture
@@ -116,6 +117,31 @@ def test_an_unfinished_form_comes_back_with_what_was_filled_in(
     sent = browser.post(action_of(reply.text), data=again | {"rank_B": "3"})
     assert sent.status_code == 303
     assert stored(ana)[0].ratings["clear"].count(4) == 1
+
+
+def test_the_history_goes_on_beyond_its_first_page(session, project, ana, browser, rank):
+    now = database_now(session)
+    for number in range(53):
+        task = make_task(session, project, prompt=f"Task number {number:02}")
+        moment = now - timedelta(minutes=number)
+        make_annotation(session, task, ana, ranks=[1, 2], submitted_at=moment)
+    session.commit()
+    first = browser.get(f"{rank}/history").text
+    assert ("Task number 49" in first, "Task number 50" in first) == (True, False)
+    assert first.count(">Change<") == 10
+    older = re.search(r'href="([^"]*\?before=[^"]*)"', first)[1]
+    second = browser.get(older).text
+    assert ("Task number 49" in second, "Task number 50" in second) == (False, True)
+    assert "Task number 52" in second
+    assert ">Change<" not in second
+    assert "Older ones" not in second
+
+
+def test_another_persons_answer_is_no_place_to_begin(session, project, rui, browser, rank):
+    task = make_task(session, project)
+    hers = make_annotation(session, task, rui, ranks=[1, 2])
+    session.commit()
+    assert browser.get(f"{rank}/history?before={hers.assignment_id}").status_code == 404
 
 
 def test_a_skip_by_form_needs_a_reason(session, project, ana, browser, rank):

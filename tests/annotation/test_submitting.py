@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from app.annotation.models import Annotation
+from app.projects.models import Guidelines, Membership
 from app.tasks.models import Assignment, AssignmentState, Task
 from tests.factories import make_task
 
@@ -345,17 +346,30 @@ def test_imported_people_and_others_are_not_disturbed(session, task, ana, works)
 
 
 @pytest.mark.usefixtures("task")
-def test_guidelines_named_are_those_in_force(session, project, ana, works, stored):
-    from app.projects.models import Guidelines
-
-    session.add(Guidelines(project_id=project.id, version=2, text="New."))
-    project.guidelines_version = 2
-    session.commit()
+@pytest.mark.parametrize(("read", "named"), [(1, 1), (2, 2), (0, 2)])
+def test_guidelines_named_are_those_she_has_read(session, project, ana, works, stored, read, named):
+    """Version 2 came out while she worked; a program that acknowledges nothing has the newest."""
     worker = works(ana)
     mine = worker.claim().json()
-    assert mine["guidelines_version"] == 2
+    session.add(Guidelines(project_id=project.id, version=2, text="New."))
+    project.guidelines_version = 2
+    session.get_one(Membership, (project.id, ana.id)).guidelines_read = read
+    session.commit()
+    assert worker.claim().json()["guidelines_version"] == 2
     worker.submit(mine, "A>B>C")
-    assert stored(ana)[0].guidelines_version == 2
+    assert stored(ana)[0].guidelines_version == named
+
+
+@pytest.mark.usefixtures("task")
+def test_a_stale_answer_is_told_the_stored_one(ana, works):
+    worker = works(ana)
+    mine = worker.claim().json()
+    worker.submit(mine, "C>A>B", rationale="first")
+    refused = worker.submit(mine, "A>B>C", rationale="second")
+    assert refused.status_code == 409
+    current = refused.json()["errors"][0]["current"]
+    assert (current["ranking"], current["rationale"]) == ([["C"], ["A"], ["B"]], "first")
+    assert worker.submit(mine, "A>B>C", revision=current["revision"]).status_code == 201
 
 
 @pytest.mark.usefixtures("task")

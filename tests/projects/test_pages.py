@@ -113,6 +113,51 @@ def test_annotators_read_and_accept_a_new_version(sign_in, ana, ada, project, se
     assert "I have read them" not in browser.get(f"/projects/{project.id}/guidelines").text
 
 
+def publish(browser, project, text, version):
+    path = f"/projects/{project.id}/guidelines/edit"
+    assert browser.post(path, data={"text": text, "version": str(version)}).status_code == 303
+
+
+def test_what_is_new_is_told_from_the_version_she_read(sign_in, ana, ada, project):
+    publish(sign_in(ada), project, "Second.", 1)
+    publish(sign_in(ada), project, "Second.\n\nThird.", 2)
+    browser, path = sign_in(ana), f"/projects/{project.id}/guidelines"
+    page = browser.get(path).text
+    assert "since you read version 1" in page
+    assert "Prefer the better one." in page  # gone since version 1
+    assert "What changed from version 2" not in page
+    assert "What changed from version 1" in page
+    browser.post(f"{path}/read", data={"version": "3"})
+    page = browser.get(path).text
+    assert "since you read" not in page
+    assert "Prefer the better one." not in page
+
+
+def test_only_the_version_on_her_screen_is_acknowledged(sign_in, ana, ada, project, session):
+    publish(sign_in(ada), project, "Second.", 1)
+    browser, path = sign_in(ana), f"/projects/{project.id}"
+    shown = browser.get(f"{path}/guidelines").text
+    publish(sign_in(ada), project, "Third.", 2)
+    version = re.search(r'name="version" value="(\d+)"', shown)[1]
+    browser.post(f"{path}/guidelines/read", data={"version": version})
+    session.expire_all()
+    assert queries.member(session, project=project, user_id=ana.id).guidelines_read == 2
+    assert browser.get(f"{path}/rank").headers["location"] == f"{path}/guidelines"
+    assert "since you read version 2" in browser.get(f"{path}/guidelines").text
+
+
+def test_a_new_scale_is_news_even_where_nothing_is_written(sign_in, ana, ada, project):
+    publish(sign_in(ada), project, " ", 1)
+    browser, path = sign_in(ana), f"/projects/{project.id}"
+    browser.post(f"{path}/guidelines/read", data={"version": "2"})
+    form = {"name": project.name, "criteria": "Clarity: 1-7", "strength_levels": "0"}
+    sign_in(ada).post(f"{path}/settings", data=form | {"allow_ties": "false"})
+    assert browser.get(f"{path}/rank").headers["location"] == f"{path}/guidelines"
+    page = browser.get(f"{path}/guidelines").text
+    for change in ("Ties are no longer allowed.", "You no longer say how much better", "1 to 7"):
+        assert change in page
+
+
 def test_a_known_person_becomes_a_member_and_a_new_one_gets_a_link(
     sign_in, ada, sam, project, session
 ):

@@ -17,10 +17,10 @@ from app.accounts.service.keys import (
     create_token,
     open_session,
     revoke_token,
+    set_preference,
     sign_in,
 )
 from app.accounts.service.passwords import hash_password
-from app.accounts.service.preferences import set_ranking_preferences
 
 __all__ = [
     "audit",
@@ -37,7 +37,7 @@ __all__ = [
     "open_link",
     "open_session",
     "revoke_token",
-    "set_ranking_preferences",
+    "set_preference",
     "setup_link",
     "sign_in",
     "use_link",

@@ -2,10 +2,11 @@
 
 import math
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import cast, delete, select, update
+from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Session
 
 from app.accounts import queries, rules
@@ -99,6 +100,15 @@ def change_password(session: Session, *, user: User, current: str, new: str) -> 
     user.password_hash = hash_password(new)
     session.execute(delete(LoginSession).where(LoginSession.user_id == user.id))
     audit(session, user=user, action="change password", target=str(user.id))
+
+
+def set_preference(session: Session, *, user: User, name: str, value: Any) -> None:
+    """Keep a choice of hers; the other ones stay, also those made at the same moment."""
+    session.execute(
+        update(User)
+        .where(User.id == user.id)
+        .values(preferences=User.preferences.op("||")(cast({name: value}, JSONB)))
+    )
 
 
 def create_token(

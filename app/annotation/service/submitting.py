@@ -81,7 +81,12 @@ def submit(
     """
     if membership is None:
         membership = tasks.lock_member(session, project=project, user=user)
-    request = {"idempotency_key": key, "body_hash": body_hash(assignment, judgement)}
+    version = rules.version_read(membership.guidelines_read, current=project.guidelines_version)
+    request = {
+        "guidelines_version": version,
+        "idempotency_key": key,
+        "body_hash": body_hash(assignment, judgement),
+    }
     try:
         values = _values(assignment, project=project, judgement=judgement) | request
     except Invalid as error:  # it may have fitted when it came the first time
@@ -214,7 +219,6 @@ def _append(
         "task_id": assignment.task_id,
         "assignment_id": assignment.id,
         "user_id": assignment.user_id,
-        "guidelines_version": project.guidelines_version,
         "revision": replaced.revision + 1 if replaced else 1,
         "is_current": True,
         "is_repeat": assignment.is_repeat,
@@ -294,7 +298,13 @@ def _revise(
         raise Conflict(
             "You have answered this task already, perhaps in another tab. Look at that answer "
             f"(revision {newest.revision}) and change it there.",
-            errors=[{"field": "revision", "message": f"the current one is {newest.revision}"}],
+            errors=[
+                {
+                    "field": "revision",
+                    "message": f"the current one is {newest.revision}",
+                    "current": _as_shown(newest, assignment),
+                }
+            ],
         )
     surplus = queries.is_surplus(session, annotation=replaced)
     times = ("wall_ms", "visible_ms", "active_ms")  # of the judgement, not of its correction
@@ -307,6 +317,12 @@ def _revise(
         replaced=replaced,
     )
     return Submission(annotation_id, replaced.revision + 1, counted=not surplus, is_new=True)
+
+
+def _as_shown(annotation: Annotation, assignment: Assignment) -> dict[str, Any]:
+    """The stored answer in the labels of her screen, for her to compare with the other one."""
+    order = assignment.display_order or []
+    return queries.own_judgement(annotation, order).model_dump(mode="json", exclude_none=True)
 
 
 def save_draft(session: Session, *, assignment: Assignment, draft: DraftBody) -> DraftOut:

@@ -1,0 +1,61 @@
+// A pause covers the task and stops its clock: by itself when nobody seems to be there, or because
+// she takes a break. Any key or tap ends it, and does nothing else.
+
+const LOOK_EVERY = 1_000;
+const SETTLING = 400; // ms in which the second half of a double tap must not land on the task
+
+const minutes = (ms) => `${Math.floor(ms / 60_000)}:${String(Math.floor(ms / 1_000) % 60).padStart(2, "0")}`;
+
+export class Pause {
+  // `watch`: the stopwatch of the task on the screen; `until`: when its lease ends, or null.
+  constructor({ dialog, cover, watch, until, ended }) {
+    Object.assign(this, { dialog, cover, watch, until, ended });
+    this.heldKey = null;
+    setInterval(() => this.look(), LOOK_EVERY);
+    addEventListener("keydown", (event) => this.key(event), { capture: true });
+    addEventListener("keyup", () => (this.heldKey = null), { capture: true });
+    dialog.addEventListener("click", () => this.end());
+    dialog.addEventListener("close", () => this.end()); // a browser's own way to close it
+  }
+
+  look() {
+    if (!this.isOn && this.watch()?.isIdle) this.begin("Still working?", "Nothing has happened here for a while");
+  }
+
+  takeBreak() {
+    if (!this.isOn) this.begin("You are on a break", "Take your time");
+  }
+
+  begin(title, reason) {
+    const watch = this.watch();
+    watch.pause();
+    this.isOn = true;
+    this.since = Date.now();
+    const say = (name, text) => (this.dialog.querySelector(`[data-pause-${name}]`).textContent = text);
+    say("title", title);
+    say("text", `${reason}. The clock of this task has stopped at ${minutes(watch.active)}.`);
+    const until = this.until();
+    const at = until && new Date(until).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" });
+    say("lease", at ? `The task stays yours until ${at}, and what you have filled in is kept.` : "");
+    this.dialog.showModal();
+  }
+
+  key(event) {
+    if (this.isOn) {
+      this.heldKey = event.code;
+      this.end();
+    } else if (!event.repeat || event.code !== this.heldKey) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+  }
+
+  end() {
+    if (!this.isOn) return;
+    this.isOn = false;
+    this.dialog.close();
+    this.cover.classList.add("is-waking");
+    setTimeout(() => this.cover.classList.remove("is-waking"), SETTLING);
+    this.watch().resume();
+    this.ended(Date.now() - this.since);
+  }
+}

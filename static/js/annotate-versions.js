@@ -1,0 +1,37 @@
+// Two answers of hers to one task, side by side: the stored one and the one she just gave.
+
+const words = (given, levels) => {
+  const order = given.ranking.map((group) => group.join(" = ")).join("  >  ");
+  return given.strength ? `${order}, by ${given.strength} of ${levels || given.strength}` : order;
+};
+
+function part(term, text) {
+  const name = document.createElement("dt");
+  const value = document.createElement("dd");
+  name.textContent = term;
+  value.textContent = text;
+  value.dir = "auto";
+  return [name, value];
+}
+
+function fill(list, given, levels) {
+  const rows = [part("Order", words(given, levels))];
+  for (const [key, values] of Object.entries(given.ratings ?? {})) {
+    rows.push(part(key, Object.entries(values).map(([label, value]) => `${label} ${value}`).join(", ")));
+  }
+  for (const [label, flags] of Object.entries(given.flags ?? {})) rows.push(part(`Flags of ${label}`, flags.join(", ")));
+  if (given.rationale) rows.push(part("Why", given.rationale));
+  if (given.rewrite) rows.push(part("Rewrite", given.rewrite));
+  list.replaceChildren(...rows.flat());
+}
+
+// Resolves with "mine" when she wants the one she just gave, else with "stored".
+export function choose(dialog, { stored, mine, levels = 0 }) {
+  fill(dialog.querySelector("[data-stored]"), stored, levels);
+  fill(dialog.querySelector("[data-mine]"), mine, levels);
+  dialog.returnValue = "";
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.addEventListener("close", () => resolve(dialog.returnValue === "mine" ? "mine" : "stored"), { once: true });
+  });
+}

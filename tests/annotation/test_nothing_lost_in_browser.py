@@ -1,0 +1,351 @@
+"""What can go wrong between an answer and the server, in a real browser: nothing is ever lost."""
+
+import json
+
+import pytest
+from sqlalchemy import delete, select, update
+
+from app.accounts.models import LoginSession
+from app.annotation.models import Annotation
+from app.db import SessionLocal, transaction
+from app.projects.models import Guidelines, Project
+from app.tasks.models import Assignment
+from tests.factories import PASSWORD
+
+pytestmark = pytest.mark.browser
+
+ANSWER = "**/api/v1/assignments/*/annotation*"
+
+
+def end_sign_in():
+    with transaction() as session:
+        session.execute(delete(LoginSession))
+
+
+def sign_in_here(page, email, password=PASSWORD):
+    dialog = page.get_by_role("dialog", name="Sign in again")
+    dialog.get_by_label("E-mail").fill(email)
+    dialog.get_by_label("Password").fill(password)
+    dialog.get_by_role("button", name="Sign in").click()
+    return dialog
+
+
+def answer_once(page, *, status, times=1, headers=None, title="No"):
+    """The server, or something before it, answers so many times in this way."""
+    seen = []
+
+    def reply(route):
+        if route.request.method != "PUT" or len(seen) >= times:
+            route.continue_()
+            return
+        seen.append(route.request.headers["idempotency-key"])
+        body = json.dumps({"title": title, "status": status, "detail": f"{title}, this time."})
+        route.fulfill(
+            status=status, body=body, content_type="application/problem+json", headers=headers or {}
+        )
+
+    page.route(ANSWER, reply)
+    return seen
+
+
+def test_she_signs_in_again_without_leaving_the_page(desk):
+    page = desk.start()
+    desk.think("Because it is soft")
+    desk.press("1")
+    first = desk.shown()
+    end_sign_in()
+    desk.press("Enter")
+    dialog = sign_in_here(page, "ana@example.org", "not her password")
+    dialog.get_by_text("do not belong together").wait_for()
+    assert desk.judgements() == []
+    sign_in_here(page, "ana@example.org")
+    (judgement,) = desk.wait_for_judgements(1)
+    assert (str(judgement.assignment_id), judgement.rationale) == (first, "Because it is soft")
+    assert desk.shown() != first
+    desk.ready()
+    desk.press("1", "2", "3", "4", "Enter")  # with the token of the new sign-in
+    assert len(desk.wait_for_judgements(2)) == 2
+    assert desk.complaints == []
+
+
+def test_typing_is_not_interrupted_by_the_end_of_the_sign_in_and_is_saved_after_it(desk):
+    page = desk.start()
+    end_sign_in()
+    desk.press("r")
+    with page.expect_response("**/draft"):
+        page.keyboard.type("Half a")
+    desk.see("Your sign-in has ended")
+    page.keyboard.type(" thought")
+    assert page.get_by_role("dialog").count() == 0
+    page.get_by_role("button", name="Sign in").click()
+    with page.expect_response(lambda reply: "/draft" in reply.url and reply.ok):
+        sign_in_here(page, "ana@example.org")
+    with SessionLocal() as session:
+        assert session.get(Assignment, desk.shown()).draft["rationale"] == "Half a thought"
+
+
+def test_nobody_sends_the_answers_of_somebody_else(desk):
+    page = desk.start()
+    desk.press("1")
+    end_sign_in()
+    desk.press("Enter")
+    sign_in_here(page, "rui@example.org")
+    desk.see("You are signed in as Rui")
+    page.wait_for_timeout(300)
+    with SessionLocal() as session:
+        assert session.scalars(select(Annotation)).all() == []
+    page.get_by_role("button", name="Go on as Rui").click()
+    page.get_by_role("button", name="Start ranking").click()
+    desk.ready()
+    assert desk.kept() == 1  # Ana's, for her
+    end_sign_in()
+    page.goto(desk.rank)
+    page.get_by_label("E-mail").fill("ana@example.org")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    assert len(desk.wait_for_judgements(1)) == 1
+    page.wait_for_function("Object.keys(localStorage).every(key => !key.includes('queue'))")
+
+
+def test_a_busy_server_is_asked_again_when_it_says_so(desk):
+    page = desk.page
+    page.clock.install()
+    desk.start()
+    unwell = answer_once(page, status=503)
+    desk.press("1", "Enter")
+    desk.see("1 waiting to be sent")
+    busy = answer_once(page, status=429, headers={"Retry-After": "60"})
+    page.clock.fast_forward(2_000)
+    page.wait_for_timeout(300)
+    assert (len(unwell), busy) == (1, unwell)  # asked again under the same key
+    page.clock.fast_forward(40_000)
+    page.wait_for_timeout(300)
+    assert desk.judgements() == []
+    page.clock.fast_forward(21_000)
+    assert len(desk.wait_for_judgements(1)) == 1
+    page.get_by_text("waiting to be sent").wait_for(state="hidden")
+
+
+@pytest.mark.parametrize("status", [403, 413])
+def test_a_refused_answer_comes_back_with_all_that_was_written(desk, status):
+    page = desk.start()
+    desk.think("Because it is soft")
+    desk.press("1")
+    first = desk.shown()
+    answer_once(page, status=status, times=2 if status == 403 else 1)
+    desk.press("Enter")
+    desk.see("Your answer to an earlier task was not taken. No, this time.")
+    desk.see("Four greetings")
+    desk.ready()
+    desk.press("4", "3")
+    before = desk.shown()
+    page.get_by_role("button", name="Go back to it").click()
+    desk.another_is_shown(before)
+    assert desk.shown() == first
+    assert page.locator("textarea[name=rationale]").input_value() == "Because it is soft"
+    page.unroute(ANSWER)
+    desk.press("Enter")
+    assert desk.wait_for_judgements(1)[0].rationale == "Because it is soft"
+    desk.see("Four greetings")  # as she left it
+    assert page.locator("input[name=rank_A]:checked").get_attribute("value") == "4"
+
+
+def test_what_waited_when_the_power_went_is_sent_from_any_page_of_hers(desk):
+    page = desk.start()
+    desk.context.set_offline(True)
+    desk.press("1", "Enter")
+    desk.see("1 waiting to be sent")
+    desk.see("Four greetings")
+    page.wait_for_timeout(200)
+    desk.press("1", "2", "3", "4", "Enter")
+    desk.see("2 waiting to be sent")
+    page.close(run_before_unload=False)
+    desk.context.set_offline(False)
+    desk.page = desk.context.new_page()
+    desk.page.goto(f"{desk.rank}/progress")
+    answers = sorted(desk.wait_for_judgements(2), key=lambda each: each.submitted_at)
+    assert [len(each.ranks) for each in answers] == [2, 4]  # in order
+    desk.page.wait_for_function("Object.keys(localStorage).every(key => !key.includes('queue'))")
+
+
+def test_signing_out_sends_first_and_then_erases(desk):
+    page = desk.start()
+    desk.context.set_offline(True)
+    desk.press("1", "Enter")
+    desk.see("1 waiting to be sent")
+    page.get_by_role("button", name="Sign out", exact=True).click()
+    desk.see("Signing out erases what this browser keeps")
+    desk.context.set_offline(False)
+    assert len(desk.wait_for_judgements(1)) == 1
+    desk.ready()
+    desk.think("A secret thought")
+    page.evaluate("localStorage.setItem('anything', 'else')")
+    page.get_by_role("button", name="Sign out", exact=True).click()
+    page.wait_for_url("**/sign-in")
+    assert page.evaluate("localStorage.length + sessionStorage.length") == 0
+    with SessionLocal() as session:
+        drafts = session.scalars(select(Assignment.draft).where(Assignment.user_id == desk.ana))
+        assert {"rationale": "A secret thought"} in list(drafts)
+
+
+def test_after_a_working_day_the_browser_keeps_nothing_of_what_was_read(desk):
+    page = desk.start()
+    desk.think("Because it is soft")
+    first = desk.shown()
+    desk.press("1", "Enter")
+    desk.another_is_shown(first)
+    desk.context.set_offline(True)
+    desk.press("r")
+    page.keyboard.type("Kindly put")
+    desk.press("Escape")
+    page.locator("#response-A").focus()
+    desk.press("1", "2", "3", "4", "Enter")
+    desk.see("1 waiting to be sent")
+    kept = page.evaluate(
+        """async () => JSON.stringify([
+          {...localStorage}, {...sessionStorage}, await indexedDB.databases(), await caches.keys(),
+        ])"""
+    )
+    for text in ("egg", "greetings", "soft", "Kindly", "ana@example.org"):
+        assert text not in kept
+    stored, _, databases, caches = json.loads(kept)
+    (waiting,) = [json.loads(stored[key]) for key in stored if "queue" in key]
+    assert set(waiting) == {"key", "assignment", "at", "tab", "body"}
+    assert set(waiting["body"]) == {"ranking", "times", "from_draft"}
+    assert (databases, caches) == ([], [])
+    desk.context.set_offline(False)
+    desk.wait_for_judgements(2)
+
+
+def test_the_back_button_meets_no_dead_form(desk):
+    page = desk.start()
+    first = desk.shown()
+    desk.press("1", "Enter")
+    desk.another_is_shown(first)
+    shown = desk.shown()
+    page.goto(f"{desk.rank}/history")
+    page.go_back()
+    desk.ready()
+    assert desk.shown() == shown
+    desk.press("1", "2", "3", "4", "Enter")
+    assert len(desk.wait_for_judgements(2)) == 2
+
+
+def test_two_tabs_know_of_each_other(desk):
+    desk.start()
+    first = desk.shown()
+    other = desk.context.new_page()
+    other.goto(desk.rank)
+    other.get_by_text("You have this task open in another tab too").wait_for()
+    other.locator("form.task[data-ready]").wait_for()
+    desk.think("Here first")
+    other.get_by_text("This task was changed in another tab just now").wait_for()
+    other.get_by_role("button", name="Load that version").click()
+    other.locator("form.task[data-ready]").wait_for()
+    other.wait_for_load_state("networkidle")
+    assert other.locator("textarea[name=rationale]").input_value() == "Here first"
+    desk.press("1")
+    desk.press("Enter")
+    desk.another_is_shown(first)
+    other.get_by_text("You have answered this task in another tab").wait_for()
+    other.keyboard.press("0")
+    other.keyboard.press("Enter")
+    dialog = other.get_by_role("dialog", name="You have answered this task already")
+    assert "A > B" in dialog.get_by_label("The stored one").inner_text()
+    assert "A = B" in dialog.get_by_label("The one you just gave").inner_text()
+    assert len(desk.judgements()) == 1
+    dialog.get_by_role("button", name="Take the one I just gave").click()
+    assert [each.ranks for each in desk.wait_for_judgements(2) if each.is_current] == [[1, 1]]
+
+
+def test_a_draft_from_another_device_is_not_overwritten_unseen(desk):
+    page = desk.start()
+    with transaction() as session:
+        session.execute(
+            update(Assignment)
+            .where(Assignment.id == desk.shown())
+            .values(draft={"rationale": "From the phone"}, draft_revision=7)
+        )
+    desk.think("From the desk")
+    desk.see("This task was changed in another tab or on another device")
+    with SessionLocal() as session:
+        assert session.get(Assignment, desk.shown()).draft == {"rationale": "From the phone"}
+    with page.expect_response("**/draft"):
+        page.get_by_role("button", name="Keep what is here").click()
+    with SessionLocal() as session:
+        kept = session.get(Assignment, desk.shown())
+        assert (kept.draft, kept.draft_revision) == ({"rationale": "From the desk"}, 8)
+
+
+BURST = """async (rounds) => {
+  const pressed = [];
+  for (let turn = 0; turn < rounds; turn += 1) {
+    for (const key of ["1", "Enter"]) {
+      const form = document.querySelector("form.task");
+      pressed.push([key, form.dataset.assignment, Boolean(form.dataset.ready)]);
+      const press = { key, bubbles: true, cancelable: true };
+      document.body.dispatchEvent(new KeyboardEvent("keydown", press));
+    }
+    if (turn % 3 === 0) await new Promise((resolve) => setTimeout(resolve, turn % 40));
+  }
+  return pressed;
+}"""
+
+
+def test_a_burst_of_keys_judges_only_what_was_on_the_screen(desk):
+    page = desk.start()
+    first = desk.shown()
+    desk.press("1", "Enter")
+    desk.see("Four greetings")
+    desk.ready()
+    desk.press("1", "2", "3", "4", "Enter")  # then come pairs
+    page.locator("form.task-pair[data-ready]").wait_for()
+    pressed = page.evaluate(BURST, 60)
+    alive = {}
+    for key, assignment, is_painted in pressed:
+        if is_painted:
+            alive.setdefault(assignment, set()).add(key)
+    meant = {assignment for assignment, keys in alive.items() if keys == {"1", "Enter"}}
+    page.get_by_text("waiting to be sent").wait_for(state="hidden")
+    page.wait_for_timeout(500)
+    judged = {str(each.assignment_id) for each in desk.judgements()}
+    assert len(judged) == len(desk.judgements())  # none twice
+    pairs = {str(each.assignment_id) for each in desk.judgements() if len(each.ranks) == 2}
+    assert len(pairs) > 2
+    assert pairs <= meant | {first}
+
+
+def test_new_guidelines_are_read_before_the_next_task(desk):
+    page = desk.start()
+    first = desk.shown()
+    with transaction() as session:
+        project = session.scalars(select(Project).where(Project.name == "Kitchen help")).one()
+        project.guidelines_version = 2
+        text = "Prefer the better one.\n\nAn egg is never hard."
+        session.add(Guidelines(project_id=project.id, version=2, text=text))
+    desk.press("1")
+    page.wait_for_timeout(2_100)  # she has been at it: the task is finished as it was begun
+    desk.press("Enter")
+    page.wait_for_url("**/guidelines")
+    desk.see("An egg is never hard.")
+    desk.see("since you read version 1")
+    assert [each.guidelines_version for each in desk.wait_for_judgements(1)] == [1]
+    page.get_by_role("button", name="I have read them").click()
+    desk.ready()
+    assert desk.shown() != first
+    desk.press("1", "2", "3", "4", "Enter")
+    versions = {each.guidelines_version for each in desk.wait_for_judgements(2)}
+    assert versions == {1, 2}
+
+
+def test_one_task_is_always_ahead(desk):
+    page = desk.start()
+    first = desk.shown()
+    desk.press("1", "Enter")
+    desk.another_is_shown(first)
+    second = desk.shown()
+    desk.context.set_offline(True)
+    desk.press("1", "2", "3", "4", "Enter")
+    page.wait_for_function(
+        "id => document.querySelector('form.task').dataset.assignment !== id", arg=second
+    )
