@@ -7,7 +7,7 @@ from app.accounts import service as accounts
 from app.db import SessionLocal, database_now, transaction
 from app.projects.models import Membership
 from app.web.protection import SESSION_COOKIE
-from tests.annotation.test_ranking_in_browser import PATIENCE, Desk
+from tests.annotation.desk import PATIENCE, Desk
 from tests.factories import make_question, make_task
 from tests.people import make_people
 
