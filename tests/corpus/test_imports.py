@@ -16,7 +16,7 @@ from app.errors import LeaseLost
 from app.projects import service as projects
 from app.projects.models import Membership, Project
 from app.projects.schemas import ProjectPatch
-from app.tasks.models import GoldKey, Task, TaskKind, TaskResponse
+from app.tasks.models import GoldKey, Task, TaskKind, TaskLane, TaskResponse
 from app.worker.imports import import_file, run_import
 from tests.corpus.files import brought_in, counts, figures, json_lines, pair
 from tests.people import make_people
@@ -452,3 +452,27 @@ def test_settings_can_be_changed_while_an_import_runs(site, tmp_path, monkeypatc
 
     assert took
     assert reread(row).state is JobState.SUCCEEDED
+
+
+def test_a_line_says_what_its_judges_must_know(session, project, tmp_path):
+    lines = [
+        pair("plain"),
+        pair("german", language="de-AT"),
+        pair("german law", language="DE", expertise=["Tax", "law"]),
+    ]
+    brought_in(session, project, json_lines(tmp_path / "a.jsonl", lines))
+    lanes = dict(
+        session.execute(
+            select(Prompt.messages[0]["content"].astext, Task.lane)
+            .join(Task, Task.prompt_id == Prompt.id)
+            .where(Task.project_id == project.id)
+        ).all()
+    )
+    assert lanes == {"plain": "", "german": '["de"]', "german law": '["de", "law", "tax"]'}
+    kept = session.scalars(select(TaskLane).where(TaskLane.project_id == project.id))
+    assert {(each.key, each.language, tuple(each.expertise)) for each in kept} == {
+        ('["de"]', "de", ()),
+        ('["de", "law", "tax"]', "de", ("law", "tax")),
+    }
+    prompt = session.scalars(select(Prompt).where(Prompt.language == "DE")).one()
+    assert prompt.expertise == ["law", "tax"]
