@@ -101,7 +101,9 @@ _open_lanes = _lanes.where(
     ),
 )
 _her = union_all(select(literal("", Text()).label("key")), _open_lanes).cte("her")
-IN_HER_LANES = Task.lane.in_(select(_her.c.key).correlate(None))
+IN_HER_LANES = Task.lane == any_(
+    func.array(select(_her.c.key).correlate(None).scalar_subquery(), type_=ARRAY(Text))
+)
 IS_IN_FORCE = exists().where(GoldKey.task_id == Task.id, GoldKey.suspended_at.is_(None))
 
 # The most that the project asks for now. A smaller number than before holds for the next claim

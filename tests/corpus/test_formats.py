@@ -52,6 +52,7 @@ def test_everything_a_touchstone_line_can_say_is_kept():
             "source": "arithmetic",
             "tags": ["maths", "maths", " short "],
             "language": "en",
+            "expertise": ["Maths", "number  theory", "maths"],
             "gold": {"prefers": [[0, 1]], "explanation": "Count."},
             "annotations": [
                 {
@@ -68,6 +69,7 @@ def test_everything_a_touchstone_line_can_say_is_kept():
         }
     )
     assert (task.external_id, task.source, task.tags) == ("17", "arithmetic", ["maths", "short"])
+    assert (task.language, task.expertise) == ("en", ["maths", "number theory"])
     assert task.meta == {"difficulty": 0.2}
     assert [(each.text, each.source, each.meta) for each in task.responses] == [
         ("4", "model:a", {"latency": 3}),
@@ -222,9 +224,13 @@ def test_csv_cells_hold_texts_numbers_and_json():
 
 
 def test_csv_can_hold_whole_tasks():
-    content = 'prompt,responses\nHi,"[""a"", {""text"": ""b"", ""source"": ""model:x""}]"\n'
+    content = (
+        "prompt,responses,language,expertise\n"
+        'Hi,"[""a"", {""text"": ""b"", ""source"": ""model:x""}]",de-AT,"law, tax"\n'
+    )
     (task,) = tasks_in(content.encode(), format="csv")
     assert [(each.text, each.source) for each in task.responses] == [("a", None), ("b", "model:x")]
+    assert (task.language, task.expertise) == ("de-AT", ["law", "tax"])
 
 
 def test_parquet_rows_are_like_lines():

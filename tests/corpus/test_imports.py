@@ -16,7 +16,7 @@ from app.errors import LeaseLost
 from app.projects import service as projects
 from app.projects.models import Membership, Project
 from app.projects.schemas import Overlap, ProjectPatch
-from app.tasks.models import GoldKey, Task, TaskKind, TaskResponse
+from app.tasks.models import GoldKey, Task, TaskKind, TaskLane, TaskResponse
 from app.worker.imports import import_file, run_import
 from app.worker.overlap import adjust_overlap
 from tests.corpus.files import brought_in, counts, figures, json_lines, pair
@@ -486,3 +486,27 @@ def test_an_overlap_changed_while_an_import_runs_reaches_its_tasks(site, tmp_pat
     with transaction() as session:
         wanted = session.scalars(select(Task.wanted).where(Task.project_id == site)).all()
     assert wanted == [3] * 30
+
+
+def test_a_line_says_what_its_judges_must_know(session, project, tmp_path):
+    lines = [
+        pair("plain"),
+        pair("german", language="de-AT"),
+        pair("german law", language="DE", expertise=["Tax", "law"]),
+    ]
+    brought_in(session, project, json_lines(tmp_path / "a.jsonl", lines))
+    lanes = dict(
+        session.execute(
+            select(Prompt.messages[0]["content"].astext, Task.lane)
+            .join(Task, Task.prompt_id == Prompt.id)
+            .where(Task.project_id == project.id)
+        ).all()
+    )
+    assert lanes == {"plain": "", "german": '["de"]', "german law": '["de", "law", "tax"]'}
+    kept = session.scalars(select(TaskLane).where(TaskLane.project_id == project.id))
+    assert {(each.key, each.language, tuple(each.expertise)) for each in kept} == {
+        ('["de"]', "de", ()),
+        ('["de", "law", "tax"]', "de", ("law", "tax")),
+    }
+    prompt = session.scalars(select(Prompt).where(Prompt.language == "DE")).one()
+    assert prompt.expertise == ["law", "tax"]

@@ -55,6 +55,8 @@ def deep(levels):
         (pair([{"role": "user"}]), "message 1 of “prompt” needs a text as “content”, not null"),
         (pair([{"role": "assistant", "content": "x"}]), "must end with a message of the user"),
         (pair(tags="a"), "“tags” must be a list of texts"),
+        (pair(expertise=3), "“expertise” must be a list of texts"),
+        (pair(expertise=["a, b"]), "“a, b” is no tag of expertise"),
         (pair(gold={"prefers": [[0, 2]]}), "two different numbers from 0 to 1"),
         (pair(gold={"prefers": [[0, 0]]}), "two different numbers from 0 to 1"),
         (pair(gold={"prefers": []}), "“gold” names no pair"),

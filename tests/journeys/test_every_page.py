@@ -13,7 +13,7 @@ from app.corpus.models import Import, Prompt
 from app.datasets.models import Snapshot
 from app.db import JobState, database_now, transaction
 from app.demo import seed
-from app.projects.models import Project
+from app.projects.models import Membership, Project
 from app.runs.models import Generation, Metric, RunEvent, RunKind, Sample
 from app.tasks.models import Task
 from app.web.protection import SESSION_COOKIE
@@ -63,12 +63,14 @@ def pages(live_server):
         session.flush()
         import_id = session.scalars(select(Import.id)).one()
         prompt_id = session.scalars(select(Prompt.id).limit(1)).one()
+        member_id = session.scalars(select(Membership.user_id).limit(1)).one()
         task_id = session.scalars(select(Task.id).where(Task.counted > 1).limit(1)).one()
         base = f"/projects/{project.id}"
         below = (
             "", "/rank", "/rank/history", "/rank/progress", "/guidelines", "/guidelines/edit",
             "/data", "/annotators", "/review", "/work", "/snapshots", "/snapshots/new", "/runs",
-            "/runs/new", "/settings", "/members", "/pause", "/generations/new",
+            "/runs/new", "/settings", "/members", f"/members/{member_id}", "/pause",
+            "/generations/new",
             f"/imports/{import_id}",
             f"/prompts/{prompt_id}",
             *(f"/snapshots/{snapshot.id}?config={name}" for name in CONFIGS),
