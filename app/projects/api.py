@@ -119,5 +119,6 @@ def member_out(membership: Membership) -> MemberOut:
         name=membership.user.name,
         role=membership.role,
         paused_at=membership.paused_at,
+        qualified_at=membership.qualified_at,
         created_at=membership.created_at,
     )

@@ -172,6 +172,7 @@ class MemberOut(BaseModel):
     name: str
     role: Role
     paused_at: datetime | None
+    qualified_at: datetime | None
     created_at: datetime
 
 

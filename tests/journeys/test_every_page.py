@@ -66,9 +66,9 @@ def pages(live_server):
         task_id = session.scalars(select(Task.id).where(Task.counted > 1).limit(1)).one()
         base = f"/projects/{project.id}"
         below = (
-            "", "/rank", "/rank/history", "/guidelines", "/guidelines/edit", "/data", "/annotators",
-            "/review", "/snapshots", "/snapshots/new", "/runs", "/runs/new", "/settings",
-            "/members", "/generations/new",
+            "", "/rank", "/rank/history", "/rank/qualification", "/guidelines", "/guidelines/edit",
+            "/data", "/annotators", "/review", "/snapshots", "/snapshots/new", "/runs", "/runs/new",
+            "/settings", "/members", "/generations/new",
             f"/imports/{import_id}",
             f"/prompts/{prompt_id}",
             *(f"/snapshots/{snapshot.id}?config={name}" for name in CONFIGS),
