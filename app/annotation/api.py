@@ -72,7 +72,10 @@ def claim(
     *,
     html: Html = False,
 ) -> Response:
-    """The caller's current task, else a new one; with `after`, the one to follow that."""
+    """The caller's current task, else a new one; with `after`, the one to follow that.
+
+    Who has to qualify gets the questions of the qualification, one by one: none to follow.
+    """
     after = body.after if body else None
     held = None
     if after is not None:

@@ -128,5 +128,6 @@ def member_out(membership: Membership) -> MemberOut:
         daily_limit=membership.daily_limit,
         total_limit=membership.total_limit,
         paused_at=membership.paused_at,
+        qualified_at=membership.qualified_at,
         created_at=membership.created_at,
     )

@@ -226,6 +226,7 @@ class MemberOut(BaseModel):
     daily_limit: int | None
     total_limit: int | None
     paused_at: datetime | None
+    qualified_at: datetime | None
     created_at: datetime
 
 

@@ -9,8 +9,11 @@ from app.accounts.models import AuditEvent, Role
 from app.annotation import service
 from app.annotation.models import Annotation
 from app.annotation.schemas import ImportedJudgement
+from app.datasets.queries import judged_prompts
+from app.datasets.rules.judged import Admission
 from app.db import database_now
 from app.projects.models import Membership, Standing
+from app.quality.queries.crowd import crowd_of
 from app.tasks import service as tasks
 from app.tasks.models import Assignment, AssignmentState, QualificationAttempt, Task, TaskKind
 from app.tasks.queries import responses_of
@@ -362,6 +365,40 @@ class TestWhatAnswersAreNot:
         assert (late["counted"], late["feedback"]) == (False, None)
         assert session.scalars(select(QualificationAttempt.answered)).one() == 1
         assert sits(worker, True, True)[-1]["result"]["passed"] is True
+
+    def test_what_was_her_question_and_unanswered_comes_again_as_real_work(
+        self, session, asks, ana, ada, api, works
+    ):
+        worker = works(ana)
+        mine = worker.claim().json()
+        for task_id in session.scalars(select(Task.id).where(Task.project_id == asks.id)).all():
+            api(ada).delete(f"/api/v1/tasks/{task_id}/gold")
+        decide_in = {"project": asks, "user": ana, "by": ada, "now": database_now(session)}
+        tasks.let_in(session, **decide_in)
+        session.commit()
+        had = session.get(Assignment, mine["id"])
+        session.get(Task, had.task_id).priority = 9
+        session.commit()
+        work = worker.claim().json()
+        assert (work["id"], "qualification" in work) == (mine["id"], False)
+        assert worker.submit(work, "A>B").json()["counted"] is True
+        assert session.get(Task, had.task_id, populate_existing=True).counted == 1
+
+    def test_they_are_neither_in_agreement_nor_in_datasets(
+        self, session, asks, ana, ada, api, works, sits
+    ):
+        sits(works(ana), True, True, True)
+        for task_id in session.scalars(select(Task.id).where(Task.project_id == asks.id)).all():
+            api(ada).delete(f"/api/v1/tasks/{task_id}/gold")
+        session.expire_all()
+        assert len(crowd_of(session, project=asks).judgements.task) == 0
+        refused = [
+            Admission().refuses(judgement)
+            for prompt in judged_prompts(session, project=asks)
+            for task in prompt.tasks
+            for judgement in task.judgements
+        ]
+        assert refused == ["surplus"] * 3
 
     @pytest.mark.usefixtures("asks")
     def test_an_attempt_that_runs_out_of_questions_ends_with_those_she_answered(

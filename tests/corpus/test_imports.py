@@ -150,6 +150,20 @@ def test_a_gold_key_makes_a_gold_task_in_the_order_of_its_responses(session, pro
     assert {(order[i], order[j]) for i, j in key.prefers} == {("good", "bad"), ("good", "ugly")}
 
 
+def test_a_gold_key_can_make_a_question_of_the_qualification(session, project, tmp_path):
+    key = {"prefers": [[0, 1]], "explanation": "So.", "qualification": True}
+    line = {"prompt": "Pick", "responses": ["good", "bad"]}
+    brought_in(session, project, json_lines(tmp_path / "a.jsonl", [line]))
+    lines = [line | {"gold": key}, line | {"prompt": "New", "gold": key}, line | {"prompt": "3"}]
+    brought_in(session, project, json_lines(tmp_path / "b.jsonl", lines))
+    kinds = select(Task.kind, func.count()).where(Task.project_id == project.id)
+    found = dict(session.execute(kinds.group_by(Task.kind)).all())
+    assert found == {TaskKind.QUALIFICATION: 2, TaskKind.ORDINARY: 1}
+    explained = select(GoldKey.explanation).join(Task, Task.id == GoldKey.task_id)
+    of_ours = explained.where(Task.project_id == project.id)
+    assert session.scalars(of_ours).all() == ["So.", "So."]
+
+
 def test_what_is_new_in_a_second_file_is_added_to_what_is_there(session, project, tmp_path):
     brought_in(session, project, json_lines(tmp_path / "a.jsonl", [pair(), {"prompt": "alone"}]))
     more = [pair(annotations=[judged("T1", [1, 2])]), pair(), pair("new?")]

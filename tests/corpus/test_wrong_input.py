@@ -59,6 +59,7 @@ def deep(levels):
         (pair(expertise=["a, b"]), "“a, b” is no tag of expertise"),
         (pair(gold={"prefers": [[0, 2]]}), "two different numbers from 0 to 1"),
         (pair(gold={"prefers": [[0, 0]]}), "two different numbers from 0 to 1"),
+        (pair(gold={"prefers": [[0, 1]], "qualification": "yes"}), "must be true or false"),
         (pair(gold={"prefers": []}), "“gold” names no pair"),
         (pair(annotations=[{"ranks": [1, 2]}]), "annotation 1 needs an “annotator”"),
         (pair(annotations=[{"annotator": "T1", "ranks": [1]}]), "one number per response (2)"),

@@ -67,10 +67,10 @@ def pages(live_server):
         task_id = session.scalars(select(Task.id).where(Task.counted > 1).limit(1)).one()
         base = f"/projects/{project.id}"
         below = (
-            "", "/rank", "/rank/history", "/rank/progress", "/guidelines", "/guidelines/edit",
-            "/data", "/annotators", "/review", "/work", "/snapshots", "/snapshots/new", "/runs",
-            "/runs/new", "/settings", "/members", f"/members/{member_id}", "/pause",
-            "/generations/new",
+            "", "/rank", "/rank/history", "/rank/progress", "/rank/qualification", "/guidelines",
+            "/guidelines/edit", "/data", "/annotators", "/review", "/work", "/snapshots",
+            "/snapshots/new", "/runs", "/runs/new", "/settings", "/members",
+            f"/members/{member_id}", "/pause", "/generations/new",
             f"/imports/{import_id}",
             f"/prompts/{prompt_id}",
             *(f"/snapshots/{snapshot.id}?config={name}" for name in CONFIGS),

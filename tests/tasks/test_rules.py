@@ -3,6 +3,7 @@
 import itertools
 import random
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from scipy.stats import beta, chisquare
@@ -76,6 +77,46 @@ def test_a_key_is_consistent_exactly_when_some_order_satisfies_it():
         assert rules.is_consistent(4, prefers=prefers, equal=equal) is satisfiable, (prefers, equal)
         seen[satisfiable] += 1
     assert min(seen.values()) > 50
+
+
+def test_a_key_knows_the_order_exactly_when_one_order_alone_satisfies_it():
+    rng = random.Random(4)
+    pairs = [(i, j) for i in range(4) for j in range(4)]
+    seen = Counter()
+    for _ in range(600):
+        prefers, equal = rng.sample(pairs, rng.randrange(1, 7)), rng.sample(pairs, rng.randrange(2))
+        found = [
+            ranks for ranks in orders(4) if rules.satisfies(ranks, prefers=prefers, equal=equal)
+        ]
+        order = rules.order_of_key(4, prefers=prefers, equal=equal)
+        assert (order is not None) is (len(found) == 1), (prefers, equal)
+        if order is not None:
+            ranks = {place: rank for rank, group in enumerate(order, 1) for place in group}
+            assert found == [tuple(ranks[place] for place in range(4))]
+        seen[order is not None] += 1
+    assert min(seen.values()) > 10
+
+
+def test_the_pass_mark_is_rounded_up_to_whole_questions_and_by_no_rounding_error():
+    assert [rules.needed_right(size, share=0.8) for size in (1, 4, 5, 8, 10)] == [1, 4, 4, 7, 8]
+    assert rules.needed_right(10, share=0.7) == 7  # 0.7 × 10 is a little more than 7
+    assert rules.needed_right(3, share=0.01) == 1
+    assert rules.needed_right(200, share=1.0) == 200
+
+
+def test_another_attempt_waits_and_ends_unless_it_was_granted():
+    ended = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def entry(number, *, granted=0, last_ended=ended, hours=0):
+        wait, now = timedelta(hours=24), ended + timedelta(hours=hours)
+        return rules.entry(
+            number, allowed=2, granted=granted, last_ended=last_ended, wait=wait, now=now
+        )
+
+    assert entry(1, last_ended=None) == "now"
+    assert (entry(2, hours=23), entry(2, hours=24)) == ("wait", "now")
+    assert entry(3, hours=99) == "over"
+    assert (entry(2, granted=2), entry(3, granted=3), entry(4, granted=3)) == ("now", "now", "over")
 
 
 def test_a_judgement_satisfies_a_key_only_where_the_key_speaks():
