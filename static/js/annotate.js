@@ -7,15 +7,12 @@ import { Remap } from "./annotate-remap.js";
 import { Rewrite } from "./annotate-rewrite.js";
 import { panels } from "./annotate-panels.js";
 import { fragmentOf } from "./annotate-html.js";
-import { Breaks } from "./annotate-breaks.js";
+import { careFor } from "./annotate-care.js";
 import { Lease, Stopwatch } from "./annotate-clock.js";
-import { Pause } from "./annotate-pause.js";
 import { Queue } from "./annotate-queue.js";
 import { call, isBack } from "./annotate-session.js";
-import { SignIn } from "./annotate-sign-in.js";
-import { Tabs } from "./annotate-tabs.js";
+import { troubles } from "./annotate-troubles.js";
 import { TaskForm } from "./annotate-form.js";
-import { choose } from "./annotate-versions.js";
 import { Problem } from "./api.js";
 
 const DRAFT_AFTER = 1200; // ms without a change
@@ -26,6 +23,7 @@ const { project, rank, history } = work.dataset;
 const find = (selector, root = document) => root.querySelector(selector);
 
 const page = {
+  ...troubles,
   form: null,
   isReady: false,
   next: null, // the prefetched task
@@ -233,53 +231,6 @@ const page = {
     this.changed(); // to the draft with it: she may have to open the task anew
   },
 
-  async refused(entry, problem) {
-    const id = entry.assignment;
-    if (problem.status === 409 && problem.body?.errors?.[0]?.current) {
-      await this.compare(entry, problem.body.errors[0].current);
-      return;
-    }
-    if (entry.isRescued && (await this.isDone(id))) return; // it was there already
-    if (this.form.id === id) {
-      this.say(problem.message);
-      return;
-    }
-    const back = this.handedIn.has(id) ? { act: () => this.goBackTo(id) } : { href: `/assignments/${id}` };
-    this.say(`Your answer to an earlier task was not taken. ${problem.message}`, [{ text: "Go back to it", ...back }]);
-  },
-
-  async isDone(id) {
-    try {
-      const { data } = await call("GET", `/api/v1/assignments/${id}`);
-      return data.state === "submitted";
-    } catch {
-      return false;
-    }
-  },
-
-  // Two answers of hers to one task: she says which one stands. One such question at a time.
-  compare(entry, stored) {
-    this.comparing = (this.comparing ?? Promise.resolve()).then(() => this.decide(entry, stored));
-    return this.comparing;
-  },
-
-  async decide(entry, stored) {
-    const isHere = this.form.id === entry.assignment;
-    const levels = Number(this.form.form.dataset.levels);
-    if ((await choose(find("#versions-dialog"), { stored, mine: entry.body, levels })) === "mine") {
-      const headers = { "Idempotency-Key": crypto.randomUUID() };
-      const body = { ...entry.body, revision: stored.revision };
-      try {
-        await call("PUT", `/api/v1/assignments/${entry.assignment}/annotation`, body, { headers });
-      } catch (problem) {
-        this.say(problem.message);
-        return;
-      }
-    }
-    this.handedIn.delete(entry.assignment);
-    if (isHere) this.go(this.form.isChange ? history : rank);
-  },
-
   async change(entry) {
     try {
       await call("PUT", `/api/v1/assignments/${entry.assignment}/annotation`, entry.body, { headers: { "Idempotency-Key": entry.key } });
@@ -364,52 +315,6 @@ const page = {
     }
   },
 
-  // A draft that the server did not want: a newer one is there, or an answer.
-  outdated(stored, sent) {
-    if (stored < sent) {
-      this.answeredElsewhere();
-      return;
-    }
-    this.draftRevision = stored;
-    this.hasChanges = true;
-    const load = { text: "Load the other version", act: () => this.reload() };
-    const keep = { text: "Keep what is here", act: () => this.keepMine() };
-    this.say("This task was changed in another tab or on another device meanwhile. What is here has not been saved.", [keep, load]);
-  },
-
-  keepMine() {
-    this.hideBanner();
-    this.hasChanges = true;
-    this.saveDraft();
-  },
-
-  reload() {
-    this.hasChanges = false;
-    location.reload();
-  },
-
-  answeredElsewhere() {
-    const next = { text: "To the next task", act: () => this.go(rank) };
-    const see = { text: "See that answer", href: `/assignments/${this.form.id}` };
-    this.say("You have answered this task in another tab or on another device. Submit to compare your two answers, or go on.", [next, see]);
-  },
-
-  // Another tab of hers speaks.
-  heard({ kind, assignment }) {
-    if (kind === "open" && assignment === this.next?.id) this.next = null; // that tab has it now
-    if (assignment !== this.form?.id) return;
-    if (kind === "open") this.tabs.tell("mine", assignment);
-    if (kind === "mine") {
-      const well = { text: "All right", act: () => this.hideBanner() };
-      this.say("You have this task open in another tab too. Work in one of them: only one answer counts.", [well]);
-    }
-    if (kind === "sent" && !this.handedIn.has(assignment)) this.answeredElsewhere();
-    if (kind === "draft") {
-      const load = { text: "Load that version", act: () => this.reload() };
-      this.say("This task was changed in another tab just now.", [load]);
-    }
-  },
-
   stopDrafts() {
     clearTimeout(this.draftTimer);
     this.draftCall?.abort();
@@ -429,61 +334,6 @@ const page = {
 
   hideBanner() {
     find("[data-banner]").hidden = true;
-  },
-
-  // Her sign-in is over. Whoever is typing is told in a banner; whoever hands in signs in at once.
-  signedOut(problem, isUrgent = false) {
-    this.isSignedOut = true;
-    const isOther = Boolean(problem?.isSomebodyElse);
-    const begin = isOther ? problem.message : "Your sign-in has ended.";
-    const text = `${begin} What you did is still here and will be sent as soon as you are signed in again.`;
-    const actions = [{ text: "Sign in", act: () => this.dialogs.signIn.open(text) }];
-    if (isOther) actions.push({ text: "Go on as the other person", act: () => this.leaveToAnother() });
-    this.say(text, actions);
-    if (isUrgent && !isTyping()) this.dialogs.signIn.open(text);
-  },
-
-  signedInAgain() {
-    this.hideBanner();
-    this.isSignedOut = false;
-    this.isReady = !this.isWaiting;
-    this.saveDraft();
-    this.queue.resume();
-    this.prefetch();
-  },
-
-  // Somebody else signed in here: what the first one left is not hers to see, change or send.
-  becomeAnother(name) {
-    this.isReady = false;
-    find("#sign-in-dialog").close();
-    const signIn = { text: "Sign in as before", act: () => this.dialogs.signIn.open("Sign in to send what you did.") };
-    this.say(
-      `You are signed in as ${name}; this page belongs to somebody else. Answers that wait here are kept, and go out when their author signs in again.`,
-      [{ text: `Go on as ${name}`, act: () => this.leaveToAnother() }, signIn],
-    );
-  },
-
-  leaveToAnother() {
-    this.stopDrafts();
-    this.queue.entries = []; // kept in the browser, for the one who gave these answers
-    this.go(rank);
-  },
-
-  // Signing out erases what this browser keeps: first everything goes out.
-  async signOut(form) {
-    await this.saveDraft();
-    this.releaseNext();
-    this.queue.resume();
-    for (let tries = 0; this.queue.entries.length && tries < 50 && !this.queue.tries && !this.queue.isHeld; tries += 1) {
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
-    const leave = () => {
-      this.queue.entries = []; // the browser need not ask again
-      form.submit();
-    };
-    const waiting = this.queue.entries.length;
-    if (waiting) this.say(`${waiting} waiting to be sent. Signing out erases what this browser keeps.`, [{ text: "Sign out and lose them", act: leave }]);
-    else leave();
   },
 
   showQueue(waiting) {
@@ -517,9 +367,6 @@ const page = {
 };
 Object.defineProperties(page, Object.getOwnPropertyDescriptors(panels));
 
-// A dialog must not catch what somebody is just typing elsewhere.
-const isTyping = () => document.activeElement?.matches('textarea, input:not([type="radio"], [type="checkbox"])');
-
 function asControl({ text, href, isNew, act }) {
   const control = document.createElement(href ? "a" : "button");
   control.className = "btn btn-small";
@@ -538,40 +385,7 @@ page.queue = new Queue({
   refused: (entry, problem) => page.refused(entry, problem),
   signedOut: (problem) => page.signedOut(problem, true),
 });
-page.tabs = new Tabs({ user: work.dataset.user, heard: (said) => page.heard(said) });
-page.dialogs = {
-  signIn: new SignIn({
-    dialog: find("#sign-in-dialog"),
-    back: () => page.signedInAgain(),
-    other: (name) => page.becomeAnother(name),
-  }),
-};
-page.pause = new Pause({
-  dialog: find("#pause-dialog"),
-  cover: work,
-  watch: () => page.watch,
-  until: () => (page.lease?.left > 0 ? Date.now() + page.lease.left : null),
-  ended: (ms) => page.goOn(ms),
-});
-const breakWord = find("[data-break]");
-page.breaks = new Breaks({
-  after: Number(work.dataset.breakAfter),
-  isAtIt: () => Boolean(page.watch?.isRunning),
-  show: (minutes) => {
-    find("[data-break-text]").textContent = `You have been at it for ${minutes} minutes. A few minutes away do your eyes good.`;
-    breakWord.hidden = false;
-  },
-  hide: () => (breakWord.hidden = true),
-});
-find("[data-break-later]").addEventListener("click", () => page.breaks.rest());
-for (const button of document.querySelectorAll("[data-take-break]")) {
-  button.hidden = false;
-  button.addEventListener("click", () => page.takeBreak());
-}
-find('form[action="/sign-out"]')?.addEventListener("submit", (event) => {
-  event.preventDefault();
-  page.signOut(event.target);
-});
+careFor(page, work);
 
 work.addEventListener("submit", (event) => {
   event.preventDefault();
