@@ -75,7 +75,7 @@ def test_fewer_judgements_complete_tasks_and_let_leases_go_on():
     _, _, sentence = told(overlap(2), cells, before=before)["overlap"]
     assert "310 tasks that have enough are complete at once." in sentence
     assert "7 open tasks want fewer: 7 judgements less." in sentence
-    assert "12 people hold a task that then has enough: they go on" in sentence
+    assert "12 leases beyond the new number go on, and their judgements count." in sentence
 
 
 def test_confidence_says_how_many_are_unsure_and_whether_that_is_a_guess():
@@ -227,6 +227,25 @@ FORM = {
     "gold_threshold_percent": "70",
     "lease_minutes": "30",
 }
+
+
+def test_tasks_that_wait_for_more_already_are_told_apart(api, ada, ana, rui, project, session):
+    """Of two that wait for a third judgement one is sure enough for a lower confidence."""
+    project.overlap_min, project.overlap_max, project.overlap_confidence = 2, 4, 0.95
+    for ranks in ([1, 2], [2, 1]):
+        task = make_task(session, project, prompt=f"{ranks}", wanted=2)
+        make_annotation(session, task, ana, ranks=[1, 2])
+        make_annotation(session, task, rui, ranks=ranks)
+        task.wanted = 3
+    session.commit()
+    program = api(ada)
+    body = {"overlap": {"min": 2, "max": 4, "confidence": 0.8}}
+    (effect,) = program.post(f"/api/v1/projects/{project.id}/effects", json=body).json()["effects"]
+    assert effect["sentence"] == "1 task that has enough is complete at once."
+    program.patch(f"/api/v1/projects/{project.id}", json=body)
+    adjust_overlap(project_id=str(project.id))
+    work = program.get(f"/api/v1/projects/{project.id}/work").json()
+    assert work["tasks"]["complete"] == 1
 
 
 @pytest.mark.usefixtures("at_work")

@@ -52,14 +52,21 @@ def open_drafts(session: Session, *, project: Project) -> Sequence[JsonObject]:
 
 def unsure(
     session: Session, *, project: Project, overlap: tuple[int, int, float | None], among: int
-) -> tuple[int, int]:
-    """Of complete tasks, `among` of them all, those that this overlap finds unsure: (seen, unsure).
+) -> tuple[int, int, int]:
+    """Tasks looked at, and those that this overlap finds unsure: complete, waiting for more.
 
-    All of them, or about `SAMPLE` by their random keys.
+    Of the `among` tasks that have as many judgements as it asks for at least and could get more,
+    all are looked at, or about `SAMPLE` by their random keys.
     """
     least, most, confidence = overlap
     votes = session.execute(
-        select(Annotation.task_id, Annotation.ranks, Membership.gold_seen, Membership.gold_passed)
+        select(
+            Annotation.task_id,
+            Annotation.ranks,
+            Membership.gold_seen,
+            Membership.gold_passed,
+            Task.counted >= Task.wanted,
+        )
         .join(Task, Task.id == Annotation.task_id)
         .outerjoin(
             Membership,
@@ -79,14 +86,17 @@ def unsure(
     )
     judged: dict[Any, list[tuple[int, float]]] = {}
     answers: dict[Any, int] = {}
-    for task_id, ranks, seen, passed in votes:
+    is_complete: dict[Any, bool] = {}
+    for task_id, ranks, seen, passed, complete in votes:
         accuracy = rules.expected_accuracy(gold_seen=seen or 0, gold_passed=passed or 0)
         judged.setdefault(task_id, []).append((rules.leading_answer(ranks), accuracy))
         answers[task_id] = len(ranks) + project.allow_ties
+        is_complete[task_id] = bool(complete)
     goal = confidence or rules.DEFAULT_CONFIDENCE
     doubtful = [
         task_id
         for task_id, given in judged.items()
         if rules.leading_posterior(given, answers=answers[task_id]) < goal
     ]
-    return len(judged), len(doubtful)
+    complete_ones = sum(is_complete[task_id] for task_id in doubtful)
+    return len(judged), complete_ones, len(doubtful) - complete_ones

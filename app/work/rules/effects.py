@@ -18,7 +18,8 @@ class Facts:
     """What is known of a project at the moment of the question.
 
     `before` and `changed` are settings by column; `unfit`: drafts on screens that the new scale
-    has no room for, by setting; `unsure`: complete tasks that the new overlap will ask more of.
+    has no room for, by setting. By the new overlap `unsure` complete tasks will be asked more of,
+    and `still` of those that wait for a further judgement already.
     """
 
     before: Mapping[str, Any]
@@ -33,7 +34,8 @@ class Facts:
     gold_tasks: int
     unfit: Mapping[str, int]
     unsure: float = 0.0
-    is_guess: bool = False  # `unsure` is told from a sample
+    still: float = 0.0
+    is_guess: bool = False  # both are told from a sample
 
     def after(self, setting: str) -> Any:
         return self.changed.get(setting, self.before[setting])
@@ -92,12 +94,13 @@ def _overlap(facts: Facts) -> Effect:
     beyond = sum(
         cell.leased * cell.tasks for cell, goal in cells if least < cell.wanted and goal > least
     )
+    about = "about " if facts.is_guess else ""
     parts = [_more(facts, again, "complete task", "opens", "open", " again")]
     parts.append(_more(facts, grown, "open task", "wants", "want", ""))
-    if done and (number := sum(cell.tasks for cell in done)):
+    if enough := sum(cell.tasks for cell in done) - round(facts.still):
         parts.append(
-            f"{some(number, 'task')} that {does(number, 'has', 'have')} enough "
-            f"{does(number, 'is', 'are')} complete at once."
+            f"{about}{some(enough, 'task')} that {does(enough, 'has', 'have')} enough "
+            f"{does(enough, 'is', 'are')} complete at once."
         )
     if fewer:
         number = sum(cell.tasks for cell, _ in fewer)
@@ -108,17 +111,16 @@ def _overlap(facts: Facts) -> Effect:
         )
     if beyond:
         parts.append(
-            f"{some(beyond, 'person', 'people')} {does(beyond, 'holds', 'hold')} a task that then "
-            "has enough: they go on, and their judgements count."
+            f"{some(beyond, 'lease')} beyond the new number {does(beyond, 'goes', 'go')} on, and "
+            f"{does(beyond, 'its judgement counts', 'their judgements count')}."
         )
-    if facts.unsure >= 0.5:
-        about = "About " if facts.is_guess else ""
+    if number := round(facts.unsure):
         parts.append(
-            f"{about}{some(facts.unsure, 'complete task')} {does(facts.unsure, 'is', 'are')} too "
-            "unsure for this and wants another judgement"
-            f"{_time(facts, facts.unsure)}, and more if that does not settle it."
+            f"{about}{some(number, 'complete task')} {does(number, 'is', 'are')} too unsure for "
+            f"this and {does(number, 'opens', 'open')} again for one more judgement"
+            f"{_time(facts, number)}, and for others if that does not settle it."
         )
-    sentence = " ".join(filter(None, parts))
+    sentence = " ".join(part[0].upper() + part[1:] for part in parts if part)
     return Effect(
         "overlap",
         _overlap_shown(*(facts.before[setting] for setting in OVERLAP)),

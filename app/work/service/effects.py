@@ -54,7 +54,9 @@ def _facts(
     held = figures.held(session, project=project)
     hours = figures.hours_since(session, project=project, since=now - shift.LOOK_BACK)
     _, at_work = shift.people_at_work(held, hours, now=now)
-    unsure, is_guess = _unsure(session, project=project, census=census, after={**before, **changed})
+    unsure, still, is_guess = _unsure(
+        session, project=project, census=census, before=before, changed=changed
+    )
     return rules.Facts(
         before=before,
         changed=changed,
@@ -73,24 +75,33 @@ def _facts(
         held=len(held),
         gold_tasks=n_gold(session, project=project),
         unfit=unfit(queries.open_drafts(session, project=project), changed),
-        unsure=unsure if not set(rules.OVERLAP).isdisjoint(changed) else 0.0,
+        unsure=unsure,
+        still=still,
         is_guess=is_guess,
     )
 
 
 def _unsure(
-    session: Session, *, project: Project, census: Census, after: Mapping[str, Any]
-) -> tuple[float, bool]:
-    """How many complete tasks the overlap of `after` will ask more of; whether that is a guess."""
+    session: Session,
+    *,
+    project: Project,
+    census: Census,
+    before: Mapping[str, Any],
+    changed: Mapping[str, Any],
+) -> tuple[float, float, bool]:
+    """Tasks that the new overlap finds unsure: complete now, waiting already; whether guessed."""
+    if set(rules.OVERLAP).isdisjoint(changed):
+        return 0.0, 0.0, False
+    after = {**before, **changed}
     least, most, confidence = (after[setting] for setting in rules.OVERLAP)
     among = census.count(lambda cell: rules.may_be_unsure(cell, least=least, most=most))
     if most <= least or not among:
-        return 0.0, False
-    seen, doubtful = queries.unsure(
+        return 0.0, 0.0, False
+    seen, complete, waiting = queries.unsure(
         session, project=project, overlap=(least, most, confidence), among=among
     )
-    is_guess = among > queries.SAMPLE
-    return (among * doubtful / seen if is_guess and seen else float(doubtful)), is_guess
+    scale = among / seen if seen else 0.0
+    return complete * scale, waiting * scale, among > queries.SAMPLE
 
 
 def unfit(drafts: Collection[JsonObject], changed: Mapping[str, Any]) -> dict[str, int]:
