@@ -29,7 +29,7 @@ from app.projects.queries import guidelines_of
 from app.tasks import queries as task_queries
 from app.tasks import service as tasks
 from app.tasks.models import Assignment, AssignmentState, QualificationAttempt
-from app.tasks.queries import Nothing
+from app.tasks.schemas import Nothing
 from app.web import redirect, render
 
 router = APIRouter(include_in_schema=False)

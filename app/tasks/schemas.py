@@ -94,3 +94,17 @@ class Qualification:
     needed: int = 0
     attempts_left: int = 0
     retry_at: datetime | None = None
+
+
+class Nothing(StrEnum):
+    """Why somebody gets no task."""
+
+    PROJECT_PAUSED = "project_paused"
+    PAUSED = "paused"
+    DAILY_LIMIT = "daily_limit"
+    TOTAL_LIMIT = "total_limit"
+    LARGEST_SHARE = "largest_share"
+    NO_TASKS = "no_tasks"
+    FINISHED = "finished"
+    NEEDS_OTHER_SKILLS = "needs_other_skills"
+    NONE_FOR_YOU = "none_for_you"

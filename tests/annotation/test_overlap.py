@@ -10,7 +10,7 @@ from app.projects.models import Project
 from app.tasks import queries as task_queries
 from app.tasks import service as tasks
 from app.tasks.models import Assignment
-from app.tasks.queries import Nothing
+from app.tasks.schemas import Nothing
 from tests.factories import make_annotation, make_member, make_task, make_user
 
 

@@ -13,8 +13,8 @@ from app.errors import Conflict
 from app.projects.models import Membership
 from app.tasks import queries, service
 from app.tasks.models import Assignment, AssignmentState, GoldKey, SkipReason, Task
-from app.tasks.queries import Nothing
-from app.tasks.service.claiming import TAKE
+from app.tasks.schemas import Nothing
+from app.tasks.service.lending import take
 from tests.factories import (
     make_many_judged,
     make_many_tasks,
@@ -323,7 +323,7 @@ def test_a_claim_walks_two_indexes_and_never_all_that_somebody_judged(concurrenc
         where = {"in_project": project.id, "person": boss.id, "gold_key": 0.5}
         where |= {"wants_gold": False, "gold_alone": False}
         stretch = {"level": None, "from_key": 0.0, "to_key": 1.0}
-        compiled = TAKE.compile(dialect=concurrency_engine.dialect)
+        compiled = take(lanes=False, due=True).compile(dialect=concurrency_engine.dialect)
         rows = session.connection().exec_driver_sql(
             f"EXPLAIN {compiled}", compiled.construct_params(where | stretch)
         )

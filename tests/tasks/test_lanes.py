@@ -16,10 +16,10 @@ from app.projects.queries import stranded_tasks
 from app.projects.rules import expertise_of, language_of, languages_of, may_judge
 from app.tasks import queries, rules, service
 from app.tasks.models import Task, TaskKind, TaskLane
-from app.tasks.queries import Nothing
-from app.tasks.schemas import Gold, NewTask
-from app.tasks.service.claiming import TAKE
+from app.tasks.schemas import Gold, NewTask, Nothing
+from app.tasks.service.lending import take
 from tests.factories import (
+    ask_for,
     make_many_judged,
     make_many_tasks,
     make_member,
@@ -126,6 +126,7 @@ def test_the_highest_priority_comes_first_across_lanes(session, project, ana, cl
 
 
 def test_a_lane_is_drawn_as_often_as_it_has_tasks(session, project, claim):
+    ask_for(project, 60)
     german = {task.id for task in opened(session, project, language="de", count=10)}
     for number, task in enumerate(session.scalars(select(Task).where(Task.id.in_(german)))):
         task.random_key, task.wanted = number / 10 + 0.05, 60
@@ -223,7 +224,7 @@ def test_a_claim_in_many_lanes_walks_indexes_and_sorts_lanes_not_tasks(concurren
         where = {"in_project": project.id, "person": boss.id, "gold_key": 0.5}
         where |= {"wants_gold": False, "gold_alone": False, "her_languages": ["de"]}
         where |= {"level": None, "from_key": 0.0, "to_key": 1.0, "her_expertise": ["law"]}
-        compiled = TAKE.compile(dialect=concurrency_engine.dialect)
+        compiled = take(lanes=True, due=True).compile(dialect=concurrency_engine.dialect)
         rows = session.connection().exec_driver_sql(
             f"EXPLAIN {compiled}", compiled.construct_params(where)
         )

@@ -8,7 +8,7 @@ from sqlalchemy import event
 
 from app.projects.models import Membership
 from app.tasks import queries, service
-from app.tasks.queries import Nothing
+from app.tasks.schemas import Nothing
 from tests.factories import make_task
 
 MORNING = datetime(2026, 5, 4, 9, 0, tzinfo=UTC)

@@ -23,7 +23,7 @@ from app.quality.service import summary
 from app.quality.service.annotators import annotators
 from app.tasks import rules, service
 from app.tasks.models import Assignment, AssignmentState, SkipReason, Task
-from app.tasks.service.claiming import TAKE
+from app.tasks.service.lending import take
 from tests.exactly_k import check_exactly_k
 from tests.factories import (
     make_many_judged,
@@ -257,7 +257,7 @@ def test_a_repeat_is_found_by_a_short_look_however_much_she_has_judged(concurren
         where = {"in_project": project.id, "person": boss.id, "gold_key": 0.5}
         where |= {"wants_gold": False, "gold_alone": False, "wants_repeat": True}
         where |= {"level": None, "from_key": 0.0, "to_key": 1.0, "repeat_distance": 150}
-        compiled = TAKE.compile(dialect=concurrency_engine.dialect)
+        compiled = take(lanes=True, due=True).compile(dialect=concurrency_engine.dialect)
         rows = session.connection().exec_driver_sql(
             f"EXPLAIN {compiled}", compiled.construct_params(where)
         )

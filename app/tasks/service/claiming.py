@@ -9,32 +9,15 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from random import Random
 from time import monotonic, sleep
-from typing import Any, cast
+from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import (
-    Boolean,
-    ColumnElement,
-    DateTime,
-    SmallInteger,
-    Table,
-    Uuid,
-    and_,
     bindparam,
-    case,
-    func,
-    literal,
-    not_,
-    null,
-    or_,
     select,
-    text,
-    true,
     update,
 )
-from sqlalchemy.dialects import postgresql
-from sqlalchemy.dialects.postgresql import ARRAY, insert
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from app.accounts.models import User
 from app.db import commit_halfway
@@ -42,8 +25,9 @@ from app.errors import TooManyRequests
 from app.projects.models import Membership, Project
 from app.projects.service import ensure_membership
 from app.tasks import queries, rules
-from app.tasks.models import Assignment, AssignmentState, Task, TaskKind, TaskResponse
+from app.tasks.models import Assignment, AssignmentState, Task
 from app.tasks.service.finishing import give_back
+from app.tasks.service.lending import LEND
 from app.tasks.service.qualifying import ask
 
 FREED_AT_ONCE = 20  # expired leases that one claim frees on its way …
@@ -60,148 +44,9 @@ MINE = (
     .with_for_update(key_share=True)
 )
 
-_gold = queries.GOLD_TASK.with_for_update(key_share=True, skip_locked=True).correlate(None)
-_from_key = Task.random_key >= bindparam("gold_key")
 
-# Gold or a repeat instead of an ordinary task, where one is due; and only where an ordinary task is
-# in sight, so that the end of the work tells nothing.
-_repeat = queries.REPEATED_TASK.with_for_update(key_share=True, skip_locked=True, of=Task)
-
-# As subqueries: a plan for all values must look no dearer than one for a value that rules most of
-# the statement out, or PostgreSQL would plan it anew at each claim.
-_wants_gold = select(bindparam("wants_gold", type_=Boolean())).scalar_subquery()
-_wants_repeat = select(bindparam("wants_repeat", False, type_=Boolean())).scalar_subquery()
-_due = select(
-    case(
-        (
-            and_(
-                or_(_wants_gold, _wants_repeat),
-                queries.WANTED_TASK.correlate(None).exists(),
-            ),
-            case(
-                (_wants_repeat, _repeat.correlate(None).scalar_subquery()),
-                else_=func.coalesce(
-                    _gold.where(_from_key).scalar_subquery(),
-                    _gold.where(~_from_key).scalar_subquery(),
-                ),
-            ),
-        ),
-        else_=null(),
-    ).label("id")
-).cte("due")
-_due_id = select(_due.c.id).correlate(None).scalar_subquery()
-_is_repeat = and_(_wants_repeat, _due_id.is_not(None))
-
-# Take a place in an ordinary task that nobody else holds at this moment, or what is due instead,
-# which has no place. One statement either way, so that the time tells nothing.
-TAKE = (
-    update(Task)
-    .where(
-        Task.id
-        == func.coalesce(
-            _due_id,
-            queries.FREE_TASK.correlate(None).scalar_subquery(),
-            case(
-                (bindparam("gold_alone", type_=Boolean()), _gold.scalar_subquery()),
-                else_=null(),
-            ),
-        )
-    )
-    .values(
-        leased=Task.leased
-        + case((and_(Task.kind == TaskKind.ORDINARY, not_(_is_repeat)), 1), else_=0)
-    )
-    .returning(Task.id, _is_repeat.label("is_repeat"))
-)
-
-# With the task her turn in the project, and the assignment. One whose lease ran out is opened
-# again, with its draft and order.
-_taken = TAKE.cte("taken")
-_turn = (
-    update(Membership)
-    .where(
-        Membership.project_id == bindparam("in_project"),
-        Membership.user_id == bindparam("person"),
-        select(_taken.c.id).exists(),
-    )
-    .values(claimed=Membership.claimed + 1)
-    .returning(Membership.claimed)
-    .cte("turn")
-)
-_size = select(func.count()).where(TaskResponse.task_id == _taken.c.id).correlate(_taken)
-_place = (
-    func.unnest(bindparam("places", type_=ARRAY(SmallInteger)))
-    .table_valued("position", with_ordinality="number", name="place")
-    .render_derived()
-)
-_places = select(_place.c.position).where(_place.c.position < _size.scalar_subquery())
-
-
-def _ordered(by: ColumnElement[Any]) -> ColumnElement[Any]:
-    return func.array(_places.order_by(by).scalar_subquery(), type_=ARRAY(SmallInteger))
-
-
-# What comes again stands in another order than the first time: a pair the other way round.
-_first = aliased(Assignment)
-_first_order = (
-    select(_first.display_order)
-    .where(
-        _first.task_id == _taken.c.id,
-        _first.user_id == bindparam("person", type_=Uuid()),
-        not_(_first.is_repeat),
-    )
-    .correlate(_taken)
-    .scalar_subquery()
-)
-_order = case(
-    (
-        and_(_taken.c.is_repeat, _ordered(_place.c.number) == _first_order),
-        _ordered(_place.c.number.desc()),
-    ),
-    else_=_ordered(_place.c.number),
-)
-_opened: dict[str, Any] = {
-    "state": literal(AssignmentState.OPEN, Assignment.state.type),
-    "slot": bindparam("to_slot", type_=SmallInteger()),
-    "ordinal": _turn.c.claimed,
-    "leased_until": bindparam("until", type_=DateTime(timezone=True)),
-    "created_at": bindparam("now", type_=DateTime(timezone=True)),
-    "renewals": literal(0, SmallInteger()),
-    "attempt_id": null(),  # real work, whatever it was before
-    "question": null(),
-}
-_new: dict[str, Any] = {
-    **_opened,
-    "id": bindparam("new_id", type_=Uuid()),
-    "project_id": bindparam("in_project", type_=Uuid()),
-    "task_id": _taken.c.id,
-    "user_id": bindparam("person", type_=Uuid()),
-    "is_repeat": _taken.c.is_repeat,
-    "display_order": _order,
-    "draft_revision": literal(0, Assignment.draft_revision.type),
-}
-_rows = cast(Table, Assignment.__table__)
-_insert = insert(_rows).from_select(
-    list(_new),
-    select(*(value.label(name) for name, value in _new.items())).select_from(
-        _taken.join(_turn, true())
-    ),
-    False,
-)
-_lent = (
-    _insert.on_conflict_do_update(
-        index_elements=[_rows.c.task_id, _rows.c.user_id],
-        index_where=text("NOT is_repeat"),
-        set_={**{name: _insert.excluded[name] for name in _opened}, "finished_at": null()},
-        where=_rows.c.state == AssignmentState.EXPIRED,
-    )
-    .returning(*_rows.c)
-    .cte("lent")
-)
-LEND = select(aliased(Assignment, _lent)).select_from(_taken.outerjoin(_lent, true()))
-# Now, while nobody else does: an alias of a CTE gets its columns when it is first compiled, and two
-# threads of a new process that do so at once would break it for as long as the process lives.
-LEND.compile(dialect=postgresql.dialect())  # type: ignore[no-untyped-call]
+TOP_PRIORITY = {lanes: queries.top_priority(lanes=lanes) for lanes in (False, True)}
+NEXT_PRIORITY = {lanes: queries.top_priority(lanes=lanes, below=True) for lanes in (False, True)}
 
 
 def lock_member(session: Session, *, project: Project, user: User) -> Membership:
@@ -319,7 +164,15 @@ def _attempt(
         "until": now + lease,
         "now": now,
     }
-    lent = _lend(session, given, rng=rng, wants_gold=wants_gold, wants_repeat=wants_repeat)
+    lent = _lend(
+        session,
+        given,
+        rng=rng,
+        lanes=is_last or queries.has_lanes(session, project=project),
+        due=bool(project.gold_rate or membership.gold_share or project.repeat_rate),
+        wants_gold=wants_gold,
+        wants_repeat=wants_repeat,
+    )
     if lent is None and is_last:
         lent = _lend_patiently(session, given, project=project, user=user, rng=rng)
     if lent is not None:
@@ -374,20 +227,18 @@ def _lend(
     given: dict[str, Any],
     *,
     rng: Random,
-    wants_gold: bool = False,
-    wants_repeat: bool = False,
-    gold_alone: bool = False,
+    lanes: bool = True,
+    due: bool = True,
+    **wants: bool,
 ) -> Assignment | None:
-    """Take a place in a task and lend it to her.
+    """Take a place in a task and lend it to her; `wants` says what is due, or allowed.
 
     From a fresh random point of the key on, wrapping round: nobody wades through what she has
     judged, and two people rarely want the same row.
     """
     start = rng.random()
     where = given | {
-        "wants_gold": wants_gold,
-        "wants_repeat": wants_repeat,
-        "gold_alone": gold_alone,
+        **wants,
         "gold_key": start,
         "places": rules.shuffled(rules.MOST_RESPONSES, rng=rng),
     }
@@ -396,15 +247,15 @@ def _lend(
         for low, high in ((start, 1.0), (0.0, start)):
             stretch = {"level": priority, "from_key": low, "to_key": high}
             lent = session.scalars(
-                LEND, where | stretch, execution_options={"populate_existing": True}
+                LEND[lanes, due], where | stretch, execution_options={"populate_existing": True}
             ).all()
             if lent:
                 assert lent[0] is not None  # the task was new to her
                 return lent[0]
         if priority is None:
-            priority = session.scalar(queries.TOP_PRIORITY, where)
+            priority = session.scalar(TOP_PRIORITY[lanes], where)
         if priority is not None:
-            priority = session.scalar(queries.NEXT_PRIORITY, where | {"below": priority})
+            priority = session.scalar(NEXT_PRIORITY[lanes], where | {"below": priority})
         if priority is None:
             return None
 

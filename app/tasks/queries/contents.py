@@ -1,0 +1,92 @@
+"""What is shown of a task, and the keys that answers are scored by."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, bindparam, select
+from sqlalchemy.orm import Session
+
+from app.corpus.models import Prompt, Response
+from app.db import among
+from app.projects.models import Project
+from app.tasks.models import GoldKey, Task, TaskResponse
+from app.tasks.queries.wanted import HAS_KEY, IS_GOLD, IS_QUALIFICATION
+from app.tasks.schemas import Gold
+
+CONTENTS = (
+    select(Response.text, Prompt.messages, Prompt.system, Prompt.language)
+    .join(TaskResponse, TaskResponse.response_id == Response.id)
+    .join(Prompt, Prompt.id == Response.prompt_id)
+    .where(TaskResponse.task_id == bindparam("task_id"))
+    .order_by(TaskResponse.position)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What is shown of a task; `texts` in canonical order."""
+
+    messages: list[Any]
+    system: str | None
+    language: str | None
+    texts: Sequence[str]
+
+
+def contents(session: Session, *, task_id: UUID) -> Contents:
+    rows = session.execute(CONTENTS, {"task_id": task_id}).all()
+    first = rows[0]
+    return Contents(first.messages, first.system, first.language, [row.text for row in rows])
+
+
+def responses_of(session: Session, *, task_ids: Collection[UUID]) -> dict[UUID, list[UUID]]:
+    """The response ids of each task in canonical order."""
+    rows = session.execute(
+        select(TaskResponse.task_id, TaskResponse.response_id)
+        .where(among(TaskResponse.task_id, task_ids))
+        .order_by(TaskResponse.task_id, TaskResponse.position)
+    )
+    found: dict[UUID, list[UUID]] = {}
+    for task_id, response_id in rows:
+        found.setdefault(task_id, []).append(response_id)
+    return found
+
+
+def gold_in_force(session: Session, *, task_id: UUID) -> Gold | None:
+    """The gold key that judgements of the task are scored by, unseen; None if it is not gold."""
+    return gold_keys(session, task_ids=[task_id], of=IS_GOLD).get(task_id)
+
+
+def question_key(session: Session, *, task_id: UUID) -> Gold | None:
+    """The key that a question of the qualification is answered by; None if it is none any more."""
+    return gold_keys(session, task_ids=[task_id], of=IS_QUALIFICATION).get(task_id)
+
+
+def gold_keys(
+    session: Session, *, task_ids: Collection[UUID], of: ColumnElement[bool] = HAS_KEY
+) -> dict[UUID, Gold]:
+    """The keys in force of those tasks that have one, and are `of` that kind."""
+    if not task_ids:
+        return {}
+    rows = session.execute(
+        select(
+            GoldKey.task_id,
+            GoldKey.prefers,
+            GoldKey.equal,
+            GoldKey.ties_allowed,
+            GoldKey.explanation,
+        )
+        .join(Task, Task.id == GoldKey.task_id)
+        .where(GoldKey.task_id.in_(task_ids), GoldKey.suspended_at.is_(None), of)
+    )
+    return {
+        row.task_id: Gold(row.prefers, row.equal, row.ties_allowed, row.explanation) for row in rows
+    }
+
+
+def project_and_task(session: Session, *, task_id: UUID) -> tuple[Project, Task] | None:
+    row = session.execute(
+        select(Project, Task).join(Task, Task.project_id == Project.id).where(Task.id == task_id)
+    ).one_or_none()
+    return None if row is None else (row[0], row[1])

@@ -1,0 +1,89 @@
+"""Why somebody gets no task."""
+
+from datetime import datetime
+
+from sqlalchemy import Boolean, and_, bindparam, case, literal, null, select, true
+from sqlalchemy.orm import Session
+
+from app.accounts.models import User
+from app.db import database_now
+from app.projects.models import Membership, Project
+from app.tasks.models import Task, TaskLane
+from app.tasks.queries.people import limit_reached
+from app.tasks.queries.wanted import (
+    HER_LANES,
+    IS_NEW,
+    IS_ORDINARY,
+    IS_WANTED,
+    IS_WITHIN_MOST,
+    LANES,
+    OURS,
+    gold_task,
+    skills,
+)
+from app.tasks.schemas import Nothing
+
+# What is wanted and new to her in her lanes, and in the others.
+_hers_to_judge = (
+    select(Task.id)
+    .where(OURS, IS_WANTED, IS_WITHIN_MOST, Task.lane == HER_LANES.c.key, IS_NEW)
+    .limit(1)
+    .correlate(HER_LANES)
+).lateral("hers_to_judge")
+_FOR_HER = select(HER_LANES.c.key).select_from(HER_LANES.join(_hers_to_judge, true())).limit(1)
+_others = LANES.where(TaskLane.key.not_in(select(HER_LANES.c.key).correlate(None))).subquery(
+    "others"
+)
+_theirs_to_judge = (
+    select(Task.id)
+    .where(OURS, IS_WANTED, IS_WITHIN_MOST, Task.lane == _others.c.key, IS_NEW)
+    .limit(1)
+    .correlate(_others)
+).lateral("theirs_to_judge")
+_FOR_OTHERS = select(_others.c.key).select_from(_others.join(_theirs_to_judge, true())).limit(1)
+
+# In one statement, so of one moment: asked one by one, a task that becomes gold or ordinary in
+# between would be missed by each. Later questions are asked only where the earlier say so.
+_ours = select(Task.id).where(OURS)
+WHY_NOTHING = select(
+    case(
+        (_FOR_HER.exists(), null()),
+        (
+            _ours.where(IS_ORDINARY).exists(),
+            case(
+                (_FOR_OTHERS.exists(), literal(Nothing.NEEDS_OTHER_SKILLS)),
+                (
+                    _ours.where(IS_WANTED, IS_WITHIN_MOST).exists(),
+                    literal(Nothing.NONE_FOR_YOU),
+                ),
+                else_=literal(Nothing.FINISHED),
+            ),
+        ),
+        (and_(bindparam("has_gold", type_=Boolean()), gold_task(lanes=True).exists()), null()),
+        else_=literal(Nothing.NO_TASKS),
+    )
+)
+
+
+def why_nothing(
+    session: Session, *, project: Project, user: User, now: datetime | None = None
+) -> Nothing | None:
+    """Why she would get no task now; None when there seems to be one."""
+    if project.paused_at is not None:
+        return Nothing.PROJECT_PAUSED
+    membership = session.get(Membership, (project.id, user.id))
+    if membership is not None and membership.paused_at is not None:
+        return Nothing.PAUSED
+    where = {"in_project": project.id, "person": user.id, "has_gold": project.gold_rate > 0}
+    reason = session.scalar(WHY_NOTHING, where | skills(membership))
+    if reason is not None:
+        return Nothing(reason)
+    if membership is None:
+        return None
+    return limit_reached(
+        session,
+        project=project,
+        membership=membership,
+        held=0,
+        now=now or database_now(session),
+    )
