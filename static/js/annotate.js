@@ -116,7 +116,7 @@ const page = {
     this.stopDrafts();
     work.classList.add("is-busy");
     const { id, key } = this.form;
-    const entry = { key, assignment: id, body: { ...this.form.body(), times: this.watch.times() } };
+    const entry = { key, assignment: id, body: { ...this.form.body(), times: this.watch.times() }, draft: this.draftRevision + 1 };
     if (this.form.isChange) {
       await this.change(entry);
       return;
@@ -162,8 +162,14 @@ const page = {
 
   refused(entry, problem) {
     const isHere = this.form.id === entry.assignment;
+    if (!isHere) this.keepAsDraft(entry);
     const open = { text: "Open it", href: `/assignments/${entry.assignment}` };
     this.say(isHere ? problem.message : `Your answer to an earlier task was not taken. ${problem.message}`, [open]);
+  },
+
+  // The form is gone: what it said is there when she opens the task again.
+  keepAsDraft({ assignment, draft, body: { times: _, ...said } }) {
+    call("PUT", `/api/v1/assignments/${assignment}/draft`, { ...said, revision: draft }).catch(() => {});
   },
 
   async change(entry) {
