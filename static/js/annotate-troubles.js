@@ -22,12 +22,26 @@ export const troubles = {
       return;
     }
     if (entry.isRescued && (await this.isDone(id))) return; // it was there already
-    if (this.form.id === id) {
+    const isHere = this.form.id === id;
+    if (problem.body?.errors?.some(({ field }) => field === "guidelines_version")) {
+      // What is asked has changed: the form of before would only be refused again.
+      if (!isHere) this.keepAsDraft(entry);
+      this.handedIn.delete(id);
+      const message = isHere ? problem.message : `Your answer to an earlier task was not taken. ${problem.message}`;
+      this.say(message, [{ text: "Open it", href: `/assignments/${id}` }]);
+      return;
+    }
+    if (isHere) {
       this.say(problem.message);
       return;
     }
     const back = this.handedIn.has(id) ? { act: () => this.goBackTo(id) } : { href: `/assignments/${id}` };
     this.say(`Your answer to an earlier task was not taken. ${problem.message}`, [{ text: "Go back to it", ...back }]);
+  },
+
+  // The form is gone: what it said is there when she opens the task again.
+  keepAsDraft({ assignment, draft, body: { times: _, ...said } }) {
+    call("PUT", `/api/v1/assignments/${assignment}/draft`, { ...said, revision: draft }).catch(() => {});
   },
 
   async isDone(id) {

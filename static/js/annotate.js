@@ -143,7 +143,7 @@ const page = {
     this.stopDrafts();
     work.classList.add("is-busy");
     const { id, key } = this.form;
-    const entry = { key, assignment: id, body: { ...this.form.body(), times: this.watch.times() } };
+    const entry = { key, assignment: id, body: { ...this.form.body(), times: this.watch.times() }, draft: this.draftRevision + 1 };
     if (this.form.isChange) {
       await this.change(entry);
       return;

@@ -6,7 +6,11 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from sqlalchemy import func, select
 
-from app.db import SessionLocal
+from app.accounts.models import User
+from app.db import SessionLocal, database_now, transaction
+from app.projects import service as projects
+from app.projects.models import Guidelines, Project
+from app.projects.schemas import ProjectPatch
 from app.tasks.models import Assignment, AssignmentState
 
 pytestmark = pytest.mark.browser
@@ -215,3 +219,27 @@ def test_leaving_gives_back_what_was_fetched_ahead(desk):
             session.rollback()
             page.wait_for_timeout(100)
         assert session.scalar(states) == 1
+
+
+def test_an_answer_that_does_not_fit_a_new_scale_is_told_and_kept(desk):
+    page = desk.start()
+    with transaction() as session:
+        project = session.scalars(select(Project).where(Project.name == "Kitchen help")).one()
+        ada = session.scalars(select(User).where(User.name == "Ada")).one()
+        before = session.get(Guidelines, (project.id, 1))
+        before.scale = {"strength_levels": 3, "allow_ties": True, "criteria": []}
+        patch = ProjectPatch(strength_levels=2)
+        now = database_now(session)
+        projects.update_settings(session, project=project, patch=patch, by=ada, now=now)
+    page.locator(".rationale summary").click()
+    page.locator("textarea[name=rationale]").fill("Runny is better.")
+    page.locator('input[name="choice"][value="A3"]').check(force=True)
+    refused = desk.shown()
+    page.locator("[data-submit]").click()
+    desk.see("What is asked here has changed since you got this task")
+    page.get_by_role("link", name="Open it").click()
+    page.wait_for_url(f"**/assignments/{refused}")
+    desk.ready()
+    assert page.locator("textarea[name=rationale]").input_value() == "Runny is better."
+    assert page.locator('input[name="choice"][value="A3"]').count() == 0
+    assert desk.judgements() == []

@@ -38,7 +38,7 @@ class Facts:
     is_guess: bool = False  # both are told from a sample
 
     def after(self, setting: str) -> Any:
-        return self.changed.get(setting, self.before[setting])
+        return self.changed.get(setting, self.before.get(setting))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def effects(facts: Facts) -> list[Effect]:
                 found.append(_overlap(facts))
         elif setting != "guidelines":
             tell = SENTENCES.get(setting, _from_the_next_claim)
-            was, becomes = facts.before[setting], facts.changed[setting]
+            was, becomes = facts.before.get(setting), facts.changed[setting]
             found.append(
                 Effect(setting, _shown(setting, was), _shown(setting, becomes), tell(facts))
             )
