@@ -168,6 +168,42 @@ def test_what_waited_when_the_power_went_is_sent_from_any_page_of_hers(desk):
     desk.page.wait_for_function("Object.keys(localStorage).every(key => !key.includes('queue'))")
 
 
+def test_a_tab_that_lives_sends_what_a_dead_one_left(desk):
+    page = desk.start()
+    page.route(ANSWER, lambda route: route.abort())
+    desk.press("1", "Enter")
+    desk.see("1 waiting to be sent")
+    other = desk.context.new_page()
+    other.goto(f"{desk.rank}/progress")
+    other.wait_for_load_state("networkidle")
+    assert desk.judgements() == []  # not while the other one may still send it with its text
+    page.close(run_before_unload=False)
+    desk.page = other
+    assert len(desk.wait_for_judgements(1)) == 1
+
+
+def test_an_answer_the_server_stumbles_over_does_not_hold_up_the_others(desk):
+    page = desk.page
+    page.clock.install()
+    desk.start()
+    first = desk.shown()
+    fault = json.dumps({"detail": "Something went wrong."})
+    page.route(
+        f"**/api/v1/assignments/{first}/annotation*",
+        lambda route: route.fulfill(status=500, body=fault),
+    )
+    desk.press("1", "Enter")
+    desk.see("1 waiting to be sent")
+    desk.see("Four greetings")
+    page.locator("form.task[data-ready]").wait_for()
+    desk.press("1", "2", "3", "4", "Enter")
+    for _ in range(12):
+        page.clock.fast_forward(40_000)
+        page.wait_for_timeout(100)
+    assert [len(each.ranks) for each in desk.wait_for_judgements(1)] == [4]
+    assert desk.kept() == 1
+
+
 def test_signing_out_sends_first_and_then_erases(desk):
     page = desk.start()
     desk.context.set_offline(True)
