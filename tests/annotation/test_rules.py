@@ -1,6 +1,7 @@
 """From labels on the screen to ranks of canonical responses, and back."""
 
 import random
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -136,6 +137,44 @@ def test_the_posterior_agrees_with_simulated_votes():
             right += truth == 0
     expected = rules.leading_posterior([(0, 0.8), (0, 0.6), (1, 0.6)], answers=3)
     assert right / leads == pytest.approx(expected, abs=0.04)
+
+
+def by_enumeration(votes, answers):
+    """Bayes over every possible truth, without logarithms and with exact fractions."""
+    joint = []
+    for truth in range(answers):
+        p = Fraction(1, answers)
+        for answer, accuracy in votes:
+            right = Fraction(accuracy)
+            p *= right if answer == truth else (1 - right) / (answers - 1)
+        joint.append(p)
+    return float(max(joint) / sum(joint))
+
+
+@given(
+    st.integers(2, 5).flatmap(
+        lambda answers: st.tuples(
+            st.just(answers),
+            st.lists(
+                st.tuples(st.integers(0, answers - 1), st.floats(0.05, 0.95)),
+                max_size=9,
+            ),
+        )
+    )
+)
+def test_the_posterior_is_what_enumeration_gives(case):
+    answers, votes = case
+    posterior = rules.leading_posterior(votes, answers=answers)
+    assert posterior == pytest.approx(by_enumeration(votes, answers))
+
+
+def test_the_posterior_of_a_pair_depends_on_the_lead_alone():
+    """The closed form for equal accuracies: the odds are (p / (1 − p)) to the power of the lead."""
+    for first, second, p in [(3, 1, 0.7), (2, 0, 0.7), (5, 3, 0.7), (4, 0, 0.6)]:
+        votes = [(0, p)] * first + [(1, p)] * second
+        odds = (p / (1 - p)) ** (first - second)
+        posterior = rules.leading_posterior(votes, answers=2)
+        assert posterior == pytest.approx(odds / (1 + odds))
 
 
 def test_expected_accuracy_follows_the_gold_answers():
