@@ -43,10 +43,11 @@ TEXTS = {
     "ten": [f"greeting {number}" for number in range(10)],
     "rated": ["boil it " * 9, "fry it"],
     "rated five": ["a", "b", "c", "d", "e"],
+    "rated again": ["boil it for long", "fry it", "steam it", "bake it", "eat it raw"],
     "wide": ["boil it", "fry it"],
     "mixed": [HEBREW, TABLE, "Hi.\n\nHuman: And?\n\nAssistant: That is all.", " "],
 }
-CRITERIA = {"rated": RATED, "rated five": RATED, "wide": WIDE}
+CRITERIA = {"rated": RATED, "rated five": RATED, "rated again": RATED, "wide": WIDE}
 MAY_COMPLAIN = "Failed to load resource"
 
 
