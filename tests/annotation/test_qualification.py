@@ -356,7 +356,7 @@ class TestWhatAnswersAreNot:
         for each in (task, session.get(Task, session.get(Assignment, under_way["id"]).task_id)):
             assert api(ada).delete(f"/api/v1/tasks/{each.id}/gold").status_code == 204
         session.expire_all()
-        assert (task.kind, task.counted, task.leased, task.wanted) == (TaskKind.ORDINARY, 0, 0, 1)
+        assert (task.kind, task.counted, task.leased) == (TaskKind.ORDINARY, 0, 0)
         judged = session.scalars(select(Annotation).where(Annotation.task_id == task.id)).one()
         assert (judged.counted, judged.gold_passed) == (False, None)
         # Another one takes the place of that which she held; her late answer to it is kept.

@@ -135,6 +135,7 @@ def test_let_in_and_asking_at_once_leave_her_with_one_task(exam):
                 project=session.get_one(Project, project_id),
                 user=session.get_one(User, user_id),
                 by=session.get_one(User, boss_id),
+                now=database_now(session),
             )
 
     replies = all_at_once(

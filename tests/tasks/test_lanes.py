@@ -15,7 +15,7 @@ from app.projects.models import Membership
 from app.projects.queries import stranded_tasks
 from app.projects.rules import expertise_of, language_of, languages_of, may_judge
 from app.tasks import queries, rules, service
-from app.tasks.models import Task, TaskKind, TaskLane
+from app.tasks.models import Task, TaskLane
 from app.tasks.schemas import Gold, NewTask, Nothing
 from app.tasks.service.lending import take
 from tests.factories import (
@@ -147,11 +147,8 @@ def test_gold_is_only_given_to_who_may_judge_it(session, project, ana, rui, clai
     gold = Gold(prefers=[(0, 1)])
     (german,) = opened(session, project, language="de", gold=gold)
     (plain,) = opened(session, project, gold=gold)
+    ask_for(project, 9)
     opened(session, project, count=40)
-    for task in session.scalars(
-        select(Task).where(Task.project_id == project.id, Task.kind == TaskKind.ORDINARY)
-    ):
-        task.wanted = 9
     terms(session, project, ana, languages=["fr"])
     session.flush()
     of_ana, of_rui = everything(session, claim, ana), everything(session, claim, rui)

@@ -16,7 +16,7 @@ MORNING = datetime(2026, 5, 4, 9, 0, tzinfo=UTC)
 
 @pytest.fixture(autouse=True)
 def forgets(monkeypatch):
-    monkeypatch.setattr(queries, "_wanted", {})
+    monkeypatch.setattr(queries.people, "_wanted", {})
 
 
 @pytest.fixture

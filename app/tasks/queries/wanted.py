@@ -206,6 +206,7 @@ _past = (
         _before.project_id == bindparam("in_project"),
         _before.user_id == bindparam("person"),
         _before.state == AssignmentState.SUBMITTED,
+        _before.attempt_id.is_(None),  # a question of the qualification was answered openly
     )
     .order_by(_before.finished_at.desc())
     .offset(bindparam("repeat_distance", 0, type_=Integer()))
