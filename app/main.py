@@ -42,7 +42,7 @@ from app.work import pages as work_pages
 PAGES: list[APIRouter] = [
     annotation_pages.router,
     accounts_pages.router,
-    projects_pages.router,
+    *projects_pages.routers,
     corpus_pages.router,
     quality_pages.router,
     work_pages.router,

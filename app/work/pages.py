@@ -15,7 +15,8 @@ from app.errors import AppError
 from app.projects import service as projects
 from app.projects.auth import AdminProject, ReviewerProject
 from app.projects.models import Project
-from app.projects.pages import guidelines_editor, patch_of, settings_page
+from app.projects.pages.guidelines import guidelines_editor
+from app.projects.pages.settings import patch_of, settings_page
 from app.projects.queries import last_change
 from app.projects.schemas import GuidelinesForm, ProjectPatch, SettingsForm
 from app.web import redirect, render
