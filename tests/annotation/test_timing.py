@@ -50,7 +50,7 @@ def test_every_kind_of_task_takes_the_same_statements(
     monkeypatch.setattr(api, "CHANCE", chance)
     project.gold_rate, project.overlap_max = 0.5, overlap_max
     for number in range(24):
-        gold = {"prefers": [[0, 1]]} if number % 2 else {"wanted": 2}
+        gold = {"prefers": [[0, 1]]} if number % 2 else {"wanted": 1}
         make_task(session, project, prompt=f"question {number}", **gold)
     session.commit()
     worker = works(ana)

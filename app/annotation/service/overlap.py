@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.annotation import rules
 from app.annotation.models import Annotation
+from app.db import among
 from app.projects.models import Membership, Project
 from app.tasks import service as tasks
 from app.tasks.models import Task
@@ -69,13 +70,13 @@ def decide_overlap(session: Session, *, project: Project, task_ids: Collection[U
         for task_id, given in judged.items()
         if rules.leading_posterior(given, answers=asked[task_id][0]) < asked[task_id][1]
     ]
-    if unsure:
-        session.execute(
-            update(Task)
-            .where(
-                Task.id.in_(unsure),
-                Task.counted == Task.wanted,
-                Task.wanted < most_wanted(),
-            )
-            .values(wanted=Task.wanted + 1)
+    # Also where none is: the time a submission takes must not tell what its task is.
+    session.execute(
+        update(Task)
+        .where(
+            among(Task.id, unsure),
+            Task.counted == Task.wanted,
+            Task.wanted < most_wanted(),
         )
+        .values(wanted=Task.wanted + 1)
+    )
