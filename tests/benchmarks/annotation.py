@@ -3,7 +3,7 @@
 Annotators without think time get the next comparison and submit, over HTTP, against one server
 process and a PostgreSQL of its own, with the load generator on the same machine. Beside it, in the
 same run, an endpoint that only commits one row: the neighbourhood of the limit. CPU is that of the
-server and of PostgreSQL. Prints; asserts nothing.
+server and of PostgreSQL. Prints, with `--plan` also how PostgreSQL finds a task; asserts nothing.
 """
 
 import argparse
@@ -22,18 +22,19 @@ from itertools import count
 from pathlib import Path
 from statistics import quantiles
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from fastapi import FastAPI
-from sqlalchemy import text
+from sqlalchemy import Engine, select, text
 from sqlalchemy.orm import Session
 
 from app.accounts import service as accounts
-from app.accounts.models import RateLimit, Role
+from app.accounts.models import RateLimit, Role, User
 from app.db import SessionDep, connect, database_now, transaction
 from app.main import create_app
 from app.postgres import running
 from app.schema import migrate
+from app.tasks.service.lending import take
 from tests.conftest import free_port, psycopg_url
 from tests.factories import (
     make_many_judged,
@@ -227,6 +228,21 @@ def fill(session: Session, *, tasks: int, judged: int, people: int) -> tuple[str
     return str(project.id), keys
 
 
+def plan_of_a_claim(engine: Engine, project_id: str) -> str:
+    """How PostgreSQL takes a place for the first annotator, who has judged the most."""
+    compiled = take(lanes=False, due=False).compile(dialect=engine.dialect)
+    where = {"in_project": UUID(project_id), "from_key": 0.5, "to_key": 1.0, "level": None}
+    with engine.connect() as connection:
+        person = connection.scalar(select(User.id).where(User.name == "Annotator 0"))
+        rows = connection.exec_driver_sql(
+            f"EXPLAIN (ANALYZE, BUFFERS, COSTS OFF) {compiled}",
+            compiled.construct_params(where | {"person": person}),
+        )
+        plan = "\n".join(f"  | {row}" for row in rows.scalars())
+        connection.rollback()
+    return plan
+
+
 def run(home: Path, arguments: argparse.Namespace) -> None:
     with running(home) as address:
         url = psycopg_url(address)
@@ -241,6 +257,8 @@ def run(home: Path, arguments: argparse.Namespace) -> None:
             )
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("VACUUM ANALYZE"))
+        if arguments.plan:
+            print(plan_of_a_claim(engine, project_id))
         engine.dispose()
         lines = (home / "postgres" / "postmaster.pid").read_text(encoding="utf-8").splitlines()
         database = int(lines[0])
@@ -264,6 +282,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", type=int, default=2_000)
     parser.add_argument("--judged", type=int, default=0, help="by the first annotator, before")
+    parser.add_argument("--plan", action="store_true", help="show the query plan of a claim")
     parser.add_argument("--people", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--seconds", type=float, default=8)
     arguments = parser.parse_args()
