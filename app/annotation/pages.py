@@ -18,6 +18,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from app.accounts.auth import CurrentUser
 from app.accounts.models import User
 from app.accounts.rules import break_after
+from app.accounts.schemas import RankingPreferences
 from app.annotation import formats, queries, rules, service
 from app.annotation.auth import OwnAssignment
 from app.annotation.schemas import JudgementBody, SkipBody
@@ -250,7 +251,7 @@ def _task_page(
         is_over=attempt is not None and attempt.finished_at is not None,
         in_words=formats.in_words,
         expected_in_words=formats.expected_in_words,
-        preferences=user.preferences.get("ranking") or {},
+        preferences=_preferences(user),
         break_after=break_after(user.preferences),
         **_standing(session, project=project, user=user, now=now),
         **formats.task_context(
@@ -280,8 +281,14 @@ def _qualification_page(
         standing=standing,
         attempt=attempt,
         answers=queries.answers_of(session, attempt=attempt) if attempt else [],
+        preferences=_preferences(user),
         **_standing(session, project=project, user=user, now=now),
     )
+
+
+def _preferences(user: User) -> dict[str, Any]:
+    """How she likes to work here; what she has not set is as usual."""
+    return RankingPreferences(**user.preferences.get("ranking") or {}).model_dump()
 
 
 def _standing(session: Session, *, project: Project, user: User, now: datetime) -> dict[str, Any]:

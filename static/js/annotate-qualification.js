@@ -1,13 +1,13 @@
 // The pages of the qualification: Enter goes on wherever the focus is, G shows the guidelines, U the
 // history, as on the ranking page.
 
-import { shortcutsAreOn } from "./annotate-keys.js";
-
 const isPressable = (element) => element.closest("a[href], button, summary, input, textarea, select, dialog");
 const onward = document.querySelector("[data-go-on]");
 const guidelines = document.getElementById("guidelines-dialog");
 
-document.querySelectorAll("[data-keys]").forEach((hint) => (hint.hidden = !shortcutsAreOn()));
+const hasKeys = document.querySelector("[data-single-keys]").dataset.singleKeys === "yes";
+
+document.querySelectorAll("[data-keys]").forEach((hint) => (hint.hidden = !hasKeys));
 
 const keys = {
   g: () => guidelines?.showModal(),
@@ -17,7 +17,7 @@ const keys = {
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.isComposing) return;
   if (document.querySelector("dialog[open]")) return;
-  const act = shortcutsAreOn() && keys[event.key.toLowerCase()];
+  const act = hasKeys && keys[event.key.toLowerCase()];
   if (act) act();
   else if (event.key === "Enter" && onward && !isPressable(event.target)) onward.click();
   else return;

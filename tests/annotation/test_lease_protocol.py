@@ -264,7 +264,6 @@ class Protocol(RuleBasedStateMachine):
                 "task": session.get_one(Task, self.tasks[task]),
                 "project": session.get_one(Project, self.project),
                 "by": session.get_one(User, self.boss),
-                "now": self.now,
             }
             if task in self.gold:
                 annotation.unset_gold(session, **by)
@@ -272,7 +271,7 @@ class Protocol(RuleBasedStateMachine):
                 first, second = responses_of(session, task_ids=[self.tasks[task]])[self.tasks[task]]
                 # Either is right, so that nobody is paused for her answers.
                 body = GoldBody(prefers=[(str(first), str(second))], ties_allowed=True)
-                annotation.set_gold(session, body=body, **by)
+                annotation.set_gold(session, body=body, now=self.now, **by)
         self.gold ^= {task}
         for each in self.model.values():
             if each.task == task:

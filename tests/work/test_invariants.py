@@ -27,8 +27,13 @@ def lawless(session):
     for table, names in CONSTRAINTS.items():
         for name in names:
             session.execute(text(f"ALTER TABLE {table} DROP CONSTRAINT {name}"))
-    for index in ("uq_assignment_task_user", "uq_assignment_slot", "uq_annotation_current"):
-        session.execute(text(f"DROP INDEX {index}"))
+    for index in (
+        "assignment_task_user",
+        "assignment_slot",
+        "assignment_repeat",
+        "annotation_current",
+    ):
+        session.execute(text(f"DROP INDEX uq_{index}"))
     return session
 
 
@@ -179,7 +184,7 @@ def test_all_that_people_may_do_breaks_nothing(session, project, ana, rui, ada):
     task = next(each for each in made if each.id == first.task_id)
     annotation.set_gold(session, task=task, project=project, body=gold, by=ada, now=now)
     assert broken(session) == {}
-    annotation.unset_gold(session, task=task, project=project, by=ada, now=now)
+    annotation.unset_gold(session, task=task, project=project, by=ada)
     judgements = [
         ImportedJudgement(made[0].id, name, ranks)
         for name in ("Iris", "Ivo", "Ina", "dataset:x")
