@@ -29,8 +29,9 @@ from app.tasks import queries, rules
 from app.tasks.models import Assignment, AssignmentState, GoldKey, SkipReason, Task, TaskKind
 from app.tasks.schemas import Completion, Gold
 
-# As tables: the ORM would make its statement anew each time.
+# As tables with their own columns: the ORM would make its statement anew each time.
 _assignments, _tasks = cast(Table, Assignment.__table__), cast(Table, Task.__table__)
+_held, _task, _key = _assignments.c, _tasks.c, cast(Table, GoldKey.__table__).c
 
 
 def _end_as(
@@ -49,42 +50,38 @@ def _end_as(
     """
     ended = (
         update(_assignments)
-        .where(Assignment.id == bindparam("assignment_id"), queries.IS_OPEN)
+        .where(_held.id == bindparam("assignment_id"), queries.IS_OPEN)
         .values(state=state, finished_at=bindparam("now"), **values)
-        .returning(Assignment.task_id, Assignment.is_repeat)
+        .returning(_held.task_id, _held.is_repeat)
         .cte("ended")
     )
-    place = case((and_(Task.kind == TaskKind.ORDINARY, ~ended.c.is_repeat), 1), else_=0)
-    left = Task.leased - place + Task.counted
-    fewer = func.least(Task.wanted, func.greatest(left, queries.most_wanted()))
-    wanted = {} if counted else {"wanted": case((Task.kind == TaskKind.ORDINARY, fewer))}
+    place = case((and_(_task.kind == TaskKind.ORDINARY, ~ended.c.is_repeat), 1), else_=0)
+    left = _task.leased - place + _task.counted
+    fewer = func.least(_task.wanted, func.greatest(left, queries.most_wanted()))
+    wanted = {} if counted else {"wanted": case((_task.kind == TaskKind.ORDINARY, fewer))}
     return (
         update(_tasks)
-        .where(Task.id == ended.c.task_id)
-        .values(leased=Task.leased - place, counted=Task.counted + counted * place, **wanted)
-        .returning(Task.kind, *told)
+        .where(_task.id == ended.c.task_id)
+        .values(leased=_task.leased - place, counted=_task.counted + counted * place, **wanted)
+        .returning(_task.kind, *told)
     )
 
 
 # What a submission needs to know next comes with it, whatever the kind of the task: the gold key,
 # so that gold costs no statement more, and what else she holds.
 _gold = (
-    select(
-        func.jsonb_build_array(
-            GoldKey.prefers, GoldKey.equal, GoldKey.ties_allowed, GoldKey.explanation
-        )
-    )
-    .where(GoldKey.task_id == Task.id, GoldKey.suspended_at.is_(None))
+    select(func.jsonb_build_array(_key.prefers, _key.equal, _key.ties_allowed, _key.explanation))
+    .where(_key.task_id == _task.id, _key.suspended_at.is_(None))
     .correlate(_tasks)
     .scalar_subquery()
     .label("gold")
 )
 _holds = (
-    select(func.array_agg(Assignment.id))
+    select(func.array_agg(_held.id))
     .where(
-        Assignment.project_id == bindparam("in_project", type_=Uuid()),
-        Assignment.user_id == bindparam("person", type_=Uuid()),
-        Assignment.id != bindparam("assignment_id", type_=Uuid()),
+        _held.project_id == bindparam("in_project", type_=Uuid()),
+        _held.user_id == bindparam("person", type_=Uuid()),
+        _held.id != bindparam("assignment_id", type_=Uuid()),
         queries.IS_OPEN,
     )
     .scalar_subquery()
