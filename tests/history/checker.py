@@ -30,6 +30,9 @@ LEGAL = {
 }
 
 
+SLACK = 30.0  # seconds that a change of the overlap may take to reach every task
+
+
 @dataclass(frozen=True, slots=True)
 class Violation:
     kind: str
@@ -50,14 +53,18 @@ def check(calls: Sequence[Call], state: State) -> list[Violation]:
 
 def exactly_k(state: State) -> Violations:
     """At no moment are more people at a task than wanted, and the counters say how many are."""
+    asked_for = list(_most_asked_for(state.journal))
     for task_id, changes in _by_task(state.journal).items():
         held = counted = 0
         wanted: int | None = None
         for group in _transactions(changes):
             late = [each for each in group if _moves(each, ("expired", "skipped"), "submitted")]
             for each in late:
-                has_place = wanted is not None and held + counted < wanted
-                yield from _late(each, group, is_wanted=has_place)
+                taken = held + counted
+                has_place = wanted is not None and taken < wanted
+                # The project may ask for fewer already, before its tasks have come to know.
+                is_past = any(taken >= most for at, most in asked_for if abs(at - each.at) < SLACK)
+                yield from _late(each, group, is_wanted=has_place, may_be_past=is_past)
             held += sum(_holds(each.after) - _holds(each.before) for each in group)
             counted += sum(_counts(each.after) - _counts(each.before) for each in group)
             rows = [each.after for each in group if each.kind == "task" and each.after]
@@ -77,7 +84,16 @@ def exactly_k(state: State) -> Violations:
             yield Violation("counters", f"in the end task {task['id']}: {task}, but {now}")
 
 
-def _late(change: Change, group: Sequence[Change], *, is_wanted: bool) -> Violations:
+def _most_asked_for(journal: Iterable[Change]) -> Iterator[tuple[float, int]]:
+    """When the project began to ask for so many judgements of a task at most."""
+    for change in journal:
+        if change.kind == "project" and change.before and change.after:
+            yield change.at, change.after["overlap_max"]
+
+
+def _late(
+    change: Change, group: Sequence[Change], *, is_wanted: bool, may_be_past: bool
+) -> Violations:
     """Late work is kept, and counts exactly where the task still wants it."""
     assert change.after is not None
     kept = [
@@ -89,6 +105,8 @@ def _late(change: Change, group: Sequence[Change], *, is_wanted: bool) -> Violat
     ]
     if not kept:
         yield Violation("late_lost", f"assignment {change.after['id']}")
+    elif may_be_past and not kept[-1]["counted"]:
+        return
     elif kept[-1]["counted"] != (is_wanted and not change.after["is_repeat"]):
         yield Violation("late_counted", f"assignment {change.after['id']}: {kept[-1]['counted']}")
 
@@ -229,6 +247,8 @@ def pauses(calls: Iterable[Call], journal: Iterable[Change]) -> Violations:
 def _by_task(journal: Iterable[Change]) -> dict[str, list[Change]]:
     tasks: dict[str, list[Change]] = defaultdict(list)
     for change in journal:
+        if change.kind == "project":
+            continue
         row = change.after or change.before or {}
         tasks[row["id" if change.kind == "task" else "task_id"]].append(change)
     return tasks

@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 _KEPT = {
+    "project": "id overlap_max",
     "task": "id kind wanted leased counted",
     "assignment": "id task_id user_id state is_repeat leased_until",
     "annotation": "id task_id assignment_id is_current counted is_repeat",

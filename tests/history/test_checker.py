@@ -173,6 +173,16 @@ def test_late_work_that_does_not_count_though_it_is_wanted():
     assert story.kinds() == {"late_counted"}
 
 
+def test_late_work_need_not_count_while_the_overlap_becomes_smaller():
+    story = Story()
+    story.claim(RUI, "hers")
+    story.expire("hers")
+    before = {"id": "project", "overlap_max": 1}
+    story.change("project", before, before | {"overlap_max": 0})
+    story.judge(RUI, "hers", counted=False)
+    assert story.kinds() == set()
+
+
 def test_late_work_that_is_not_kept(story):
     story.journal = [e for e in story.journal if e.after["id"] != "judgement hers 1"]
     assert "late_lost" in story.kinds()
