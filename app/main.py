@@ -17,7 +17,6 @@ from app.accounts import pages as accounts_pages
 from app.accounts.auth import Visitor
 from app.annotation import api as annotation_api
 from app.annotation import pages as annotation_pages
-from app.annotation import reading as annotation_reading
 from app.config import settings
 from app.corpus import api as corpus_api
 from app.corpus import pages as corpus_pages
@@ -50,8 +49,7 @@ PAGES: list[APIRouter] = [
     *runs_pages.routers,
 ]
 API: list[APIRouter] = [
-    annotation_api.router,
-    annotation_reading.router,
+    *annotation_api.routers,
     accounts_api.router,
     projects_api.router,
     corpus_api.router,

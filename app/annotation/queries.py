@@ -219,7 +219,7 @@ def pace(session: Session, *, project: Project, user: User) -> float | None:
         .join(Assignment, Assignment.id == Annotation.assignment_id)
         .where(Assignment.user_id == user.id, Assignment.project_id == project.id)
         .where(Assignment.state == AssignmentState.SUBMITTED, Annotation.is_current.is_(True))
-        .where(Annotation.active_ms.is_not(None))
+        .where(Annotation.active_ms.is_not(None), Assignment.attempt_id.is_(None))
         .order_by(Assignment.finished_at.desc())
         .limit(PACE_OF)
         .subquery()

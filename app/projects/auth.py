@@ -14,7 +14,7 @@ from app.accounts.models import Role
 from app.db import SessionDep
 from app.errors import Forbidden, found
 from app.projects import queries
-from app.projects.models import Project
+from app.projects.models import Membership, Project
 
 
 def project_access(
@@ -66,3 +66,11 @@ AnnotatorProject = Annotated[
 ViewerProject = Annotated[Project, Depends(_project_for(Role.VIEWER, Role.REVIEWER, Role.ADMIN))]
 ReviewerProject = Annotated[Project, Depends(_project_for(Role.REVIEWER, Role.ADMIN))]
 AdminProject = Annotated[Project, Depends(_project_for(Role.ADMIN))]
+
+
+def member_of_project(session: SessionDep, project: AdminProject, user_id: UUID) -> Membership:
+    """Somebody's part in the project, for an admin of it."""
+    return found(queries.member(session, project=project, user_id=user_id))
+
+
+AdminMember = Annotated[Membership, Depends(member_of_project)]

@@ -110,8 +110,18 @@ def expertise_of(tags: Iterable[str]) -> list[str]:
 
 
 def languages_of(tags: Iterable[str]) -> list[str]:
-    """Languages as they are compared: “de-AT” and “DE” are “de”. Sorted, none twice."""
-    return _skills(tags, kind="language", normal=language_of)
+    """Languages as they are compared: “de-AT” and “DE” are “de”. Sorted, none twice.
+
+    Raises ValueError with a sentence that quotes the tag.
+    """
+    languages = _skills(tags, kind="language", normal=language_of)
+    for language in languages:
+        if not language.isalpha():
+            raise ValueError(
+                f"“{language}” is no language: write a tag like “de”, or the word for it that "
+                "the data use."
+            )
+    return languages
 
 
 def language_of(tag: str | None) -> str:

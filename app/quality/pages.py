@@ -1,7 +1,6 @@
 """The dashboard of a project, its annotators, and the review of disputed tasks."""
 
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import APIRouter, Form, Query, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -10,8 +9,8 @@ from app.accounts.auth import CurrentUser
 from app.accounts.models import Role
 from app.accounts.rules import break_after
 from app.db import Now, SessionDep
-from app.errors import found
 from app.projects.auth import (
+    AdminMember,
     AdminProject,
     AnnotatorProject,
     MemberProject,
@@ -19,7 +18,7 @@ from app.projects.auth import (
     ReviewerProject,
     ViewerProject,
 )
-from app.projects.queries import guidelines_of, member, questions_in_set, stranded_tasks
+from app.projects.queries import guidelines_of, questions_in_set, stranded_tasks
 from app.quality.auth import ReviewableTask
 from app.quality.queries import review as queries
 from app.quality.queries.qualification import candidates
@@ -101,12 +100,12 @@ def decide_qualification(
     session: SessionDep,
     project: AdminProject,
     user: CurrentUser,
-    user_id: UUID,
+    membership: AdminMember,
     now: Now,
     form: Annotated[QualificationForm, Form()],
 ) -> RedirectResponse:
     """Let somebody in without passing, allow another attempt, or ask her to qualify (again)."""
-    person = found(member(session, project=project, user_id=user_id)).user
+    person = membership.user
     match form.decision:
         case "let_in":
             tasks.let_in(session, project=project, user=person, by=user, now=now)

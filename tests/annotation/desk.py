@@ -13,7 +13,21 @@ from tests.people import make_people
 PATIENCE = 10_000  # ms
 
 
-class Desk:
+class Hands:
+    """What somebody does and sees on `self.page`, a ranking page."""
+
+    def press(self, *keys):
+        for key in keys:
+            self.page.keyboard.press(key)
+
+    def shown(self):
+        return self.page.locator("form.task").get_attribute("data-assignment")
+
+    def see(self, text):
+        self.page.get_by_text(text).first.wait_for()
+
+
+class Desk(Hands):
     def __init__(self, browser, address, *, ana, project_id, key):
         self.ana, self.address, self.rank = ana, address, f"{address}/projects/{project_id}/rank"
         self.context = browser.new_context(viewport={"width": 1280, "height": 860})
@@ -42,16 +56,6 @@ class Desk:
         """The task is painted, its keys are alive and the one behind it has been fetched."""
         self.page.locator("form.task[data-ready]").wait_for()
         self.page.wait_for_load_state("networkidle")
-
-    def press(self, *keys):
-        for key in keys:
-            self.page.keyboard.press(key)
-
-    def shown(self):
-        return self.page.locator("form.task").get_attribute("data-assignment")
-
-    def see(self, text):
-        self.page.get_by_text(text).first.wait_for()
 
     def another_is_shown(self, before):
         self.page.wait_for_function(

@@ -12,6 +12,7 @@ from app.annotation.models import Annotation
 from app.db import SessionLocal, connect, database_now, transaction
 from app.tasks.models import Assignment
 from app.web.protection import SESSION_COOKIE
+from tests.annotation.desk import Hands
 from tests.conftest import fresh_database, psycopg_url, serving
 from tests.factories import make_member, make_project, make_prompt, make_task, make_user
 
@@ -78,7 +79,7 @@ def opened_projects(server_url, template):
         SessionLocal.configure(bind=None)
 
 
-class Desk:
+class Desk(Hands):
     """Ana before a task of one of the projects."""
 
     def __init__(self, browser, address, opened):
@@ -111,16 +112,6 @@ class Desk:
 
     def ready(self):
         self.page.locator("form.task[data-ready]").wait_for()
-
-    def press(self, *keys):
-        for key in keys:
-            self.page.keyboard.press(key)
-
-    def see(self, text):
-        self.page.get_by_text(text).first.wait_for()
-
-    def shown(self):
-        return self.page.locator("form.task").get_attribute("data-assignment")
 
     def submit(self):
         """Hand in by key; answers the judgement as it is kept, by the labels of the screen."""

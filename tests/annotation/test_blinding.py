@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import chisquare, mannwhitneyu
 from sqlalchemy import select
 
-from app.annotation import api
+from app.annotation.api import work
 from app.db import database_now
 from app.projects.models import Membership
 from app.tasks import service as tasks
@@ -22,7 +22,7 @@ SECRETS = ["model-0", "model-1", "gpt-secret", "llama-secret", "line 7", "datase
 @pytest.fixture
 def mixed(session, project, monkeypatch):
     """Ordinary and gold tasks that differ in nothing but the key; some of each come."""
-    monkeypatch.setattr(api, "CHANCE", Random(2))
+    monkeypatch.setattr(work, "CHANCE", Random(2))
     project.gold_rate = 0.5
     for number in range(12):
         fields = {"sources": ["gpt-secret", "llama-secret"], "external_id": "line 7"}

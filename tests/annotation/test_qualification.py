@@ -314,6 +314,13 @@ class TestWhoIsAsked:
 
 
 class TestWhatAnswersAreNot:
+    @pytest.mark.usefixtures("asks")
+    def test_they_are_no_work_of_hers(self, ana, works, sits):
+        worker = works(ana)
+        sits(worker, True, False)
+        progress = worker.client.get(f"/api/v1/me/progress?project={worker.project.id}").json()
+        assert progress["all"]["done"] == 0
+
     def test_no_vote_no_gold_and_no_turn_of_the_gold_schedule(
         self, session, asks, ana, works, sits
     ):

@@ -14,7 +14,7 @@ from sqlalchemy import event
 
 from app.accounts import service as accounts
 from app.accounts.models import Role
-from app.annotation import api
+from app.annotation.api import work
 from app.db import SessionLocal, database_now, transaction
 from app.projects.models import Membership
 from app.tasks.models import Assignment, Task, TaskKind
@@ -47,7 +47,7 @@ def test_every_kind_of_task_takes_the_same_statements(
     """To take it, to hand it in with the next one, and to change the answer; right or wrong."""
     chance = Random(5)
     chance.randrange = lambda *_: 1  # whether a claim looks for expired leases is another matter
-    monkeypatch.setattr(api, "CHANCE", chance)
+    monkeypatch.setattr(work, "CHANCE", chance)
     project.gold_rate, project.overlap_max = 0.5, overlap_max
     for number in range(24):
         gold = {"prefers": [[0, 1]]} if number % 2 else {"wanted": 1}

@@ -26,6 +26,12 @@ def audited(session, action):
     return session.scalars(select(AuditEvent).where(AuditEvent.action == action)).all()
 
 
+def test_a_language_is_a_word_wherever_it_is_said(api, ada, ana, project):
+    reply = put(api(ada), project, ana, languages=["not a tag!"])
+    assert reply.status_code == 422
+    assert "“not a tag!” is no language: write a tag like “de”" in reply.json()["detail"]
+
+
 def test_the_api_sets_what_is_named_and_leaves_the_rest(api, ada, ana, project, session):
     program = api(ada)
     body = put(program, project, ana, **TERMS).json()

@@ -1,7 +1,6 @@
 """Who takes part in a project, and on what terms."""
 
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import APIRouter, Form, Request
 from sqlalchemy.orm import Session
@@ -13,9 +12,9 @@ from app.accounts.models import Role
 from app.accounts.pages import public_url
 from app.accounts.queries import open_invitations, user_by_email
 from app.db import Now, SessionDep
-from app.errors import AppError, Invalid, found
+from app.errors import AppError, Invalid
 from app.projects import queries, rules, service
-from app.projects.auth import AdminProject
+from app.projects.auth import AdminMember, AdminProject
 from app.projects.models import Membership, Project
 from app.projects.schemas import (
     InvitationForm,
@@ -83,9 +82,8 @@ def add_member(
 
 @router.get("/projects/{project_id}/members/{user_id}", name="member")
 def member(
-    request: Request, session: SessionDep, project: AdminProject, user_id: UUID
+    request: Request, session: SessionDep, project: AdminProject, membership: AdminMember
 ) -> HTMLResponse:
-    membership = found(queries.member(session, project=project, user_id=user_id))
     form = TermsForm(
         expertise=", ".join(membership.expertise),
         languages=", ".join(membership.languages),
@@ -127,11 +125,10 @@ def set_member_terms(
     session: SessionDep,
     user: CurrentUser,
     project: AdminProject,
-    user_id: UUID,
+    membership: AdminMember,
     form: Annotated[TermsForm, Form()],
 ) -> Response:
     """Say what she may judge, and how much."""
-    membership = found(queries.member(session, project=project, user_id=user_id))
     try:
         terms = MemberTerms(
             expertise=rules.expertise_of(form.expertise.split(",")),
@@ -154,10 +151,9 @@ def set_member_role(
     session: SessionDep,
     user: CurrentUser,
     project: AdminProject,
-    user_id: UUID,
+    membership: AdminMember,
     form: Annotated[MemberForm, Form()],
 ) -> RedirectResponse:
-    membership = found(queries.member(session, project=project, user_id=user_id))
     service.set_member(session, project=project, user=membership.user, role=form.role, by=user)
     return redirect(request, "members", project_id=project.id)
 
@@ -169,11 +165,10 @@ def pause_member(
     user: CurrentUser,
     project: AdminProject,
     now: Now,
-    user_id: UUID,
+    membership: AdminMember,
     form: Annotated[PauseForm, Form()],
 ) -> RedirectResponse:
     """Stop handing tasks to her, or go on, whichever it is not doing; takes effect at once."""
-    membership = found(queries.member(session, project=project, user_id=user_id))
     if membership.paused_at is None:
         service.pause_member(
             session, project=project, membership=membership, reason=form.reason, by=user, now=now
@@ -189,8 +184,7 @@ def remove_member(
     session: SessionDep,
     user: CurrentUser,
     project: AdminProject,
-    user_id: UUID,
+    membership: AdminMember,
 ) -> RedirectResponse:
-    membership = found(queries.member(session, project=project, user_id=user_id))
     service.remove_member(session, project=project, membership=membership, by=user)
     return redirect(request, "members", project_id=project.id)

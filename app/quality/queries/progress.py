@@ -42,6 +42,7 @@ def _hers(columns: Sequence[Any], *, project: Project, user: User) -> Select[Any
             Assignment.project_id == project.id,
             Assignment.state == AssignmentState.SUBMITTED,
             Assignment.display_order.is_not(None),
+            Assignment.attempt_id.is_(None),  # questions of the qualification are no work
             Annotation.is_current,
         )
     )

@@ -1,4 +1,4 @@
-"""Assignments, judgements and gold keys, as JSON (contract §3)."""
+"""The work: claims, judgements, history; what admins read, and gold keys."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime
