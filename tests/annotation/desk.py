@@ -48,7 +48,10 @@ class Desk(Hands):
 
     def start(self):
         self.page.goto(self.rank)
-        self.page.get_by_role("button", name="Start ranking").click()
+        # On a busy machine the network may rest before the page asks for the task behind the first.
+        with self.page.expect_response("**/assignments?html=true") as ahead:
+            self.page.get_by_role("button", name="Start ranking").click()
+        ahead.value.finished()
         self.ready()
         return self.page
 
