@@ -105,6 +105,7 @@ PERMISSIONS = {
     # quality
     "GET /projects/{project_id}": Who.MEMBER,  # an annotator is sent on to her tasks
     "GET /projects/{project_id}/annotators": Who.VIEWER,
+    "GET /projects/{project_id}/annotators/{user_id}": Who.VIEWER,
     "POST /projects/{project_id}/members/{user_id}/qualification": Who.ADMIN,
     "GET /projects/{project_id}/review": Who.REVIEWER,
     "GET /tasks/{task_id}/review": Who.REVIEWER,

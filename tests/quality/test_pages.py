@@ -121,7 +121,7 @@ def test_the_annotators_page_has_a_row_per_person(
 ):
     judged(session, people)
     page = sign_in(people.vic).get(f"/projects/{people.project.id}/annotators").text
-    assert re.findall(r'<th scope="row">(\w+)', page) == ["Ana", "Rui"]
+    assert re.findall(r'<th scope="row"><a href="[^"]+">(\w+)', page) == ["Ana", "Rui"]
     assert "She has not been shown a task twice." in page
 
 
@@ -175,3 +175,16 @@ def test_the_chart_library_comes_from_its_wheel(client: TestClient):
     reply = client.get(plotly_url())
     assert reply.status_code == 200
     assert "max-age" in reply.headers["cache-control"]
+
+
+def test_each_person_has_a_page(session: Session, people: People, sign_in: SignIn):
+    session.commit()
+    client = sign_in(people.ada)
+    address = f"/projects/{people.project.id}/annotators/{people.ana.id}"
+    assert f'{address}"' in client.get(f"/projects/{people.project.id}/annotators").text
+    page = client.get(address)
+    assert page.status_code == 200
+    assert "<h1>Ana</h1>" in page.text
+    assert (
+        client.get(address.replace(str(people.ana.id), str(people.project.id))).status_code == 404
+    )

@@ -12,7 +12,7 @@ from app.quality.queries import people as queries
 from app.quality.queries.people import Person
 from app.quality.rules.annotators import nothing_known
 from app.quality.rules.intervals import beta_figure, share_figure
-from app.quality.schemas import AnnotatorOut
+from app.quality.schemas.people import AnnotatorOut
 from app.quality.service.summary import View
 from app.tasks.rules import PRIOR, beta_cdf
 

@@ -14,7 +14,7 @@ from app.quality.queries.people import DisputedGold
 from app.quality.queries.review import TaskLine, task_lines
 from app.quality.rules.intervals import Figure
 from app.quality.rules.verdict import BAND, Evidence, Verdict, judge
-from app.quality.schemas import AnnotatorOut
+from app.quality.schemas.people import AnnotatorOut
 from app.quality.service.annotators import annotators
 from app.quality.service.summary import View
 

@@ -9,7 +9,7 @@ from app.annotation.schemas import SKIP_REASONS
 from app.projects.models import Membership, Project
 from app.quality.queries import progress as queries
 from app.quality.rules import progress as rules
-from app.quality.schemas import ProgressDay, ProgressOut, ProgressPart, ProgressWeek
+from app.quality.schemas.people import ProgressDay, ProgressOut, ProgressPart, ProgressWeek
 
 
 def progress_of(session: Session, *, project: Project, user: User, now: datetime) -> ProgressOut:

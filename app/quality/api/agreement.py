@@ -1,0 +1,41 @@
+"""Agreement, as JSON."""
+
+from typing import Literal
+
+from fastapi import APIRouter
+
+from app.db import SessionDep
+from app.errors import found
+from app.projects.auth import ViewerProject
+from app.quality.models import Part
+from app.quality.rules.breakdowns import SMALLEST_GROUP
+from app.quality.schemas.agreement import AgreementOut
+from app.quality.service import summary
+
+router = APIRouter(tags=["quality"])
+
+By = Literal["annotator_pair", "group", "week", "source", "guidelines_version"]
+
+
+@router.get("/projects/{project_id}/agreement", response_model_exclude_unset=True)
+def get_agreement(
+    session: SessionDep, project: ViewerProject, by: By | None = None
+) -> AgreementOut:
+    """How far people agree, on everything and, with `by`, part by part."""
+    overall = found(summary.current(session, project=project, wait=True))
+    answer = {
+        "as_of": overall.computed_at,
+        "is_current": overall.is_current,
+        "fields": overall.figures["fields"],
+    }
+    if by is not None:
+        parts = found(summary.current(session, project=project, part=Part(by), wait=True))
+        answer |= {"by": by, "groups": parts.figures["groups"]}
+        if reason := parts.figures.get("reason"):
+            answer["reason"] = reason
+        if by == "group" and not parts.figures["groups"]:
+            answer["reason"] = (
+                f"No group that people have described themselves by has {SMALLEST_GROUP} "
+                "annotators; smaller ones are not shown, so that nobody can be recognised."
+            )
+    return AgreementOut.model_validate(answer)

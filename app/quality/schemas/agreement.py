@@ -1,0 +1,62 @@
+"""Figures and agreement on the wire (contract §3)."""
+
+from datetime import datetime
+
+from pydantic import BaseModel
+
+
+class FigureOut(BaseModel):
+    """A number with its 95 % interval; `value` is null where it is not defined, see `reason`."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    reason: str | None = None
+
+
+class BiasOut(FigureOut):
+    """A share whose fair value is 0.5, with the exact binomial test against it."""
+
+    n: int
+    p_value: float | None
+
+
+class FieldOut(BaseModel):
+    """The agreement figures of one field. They rest on the `n_shared_tasks` judged by two or more.
+
+    `ranking` is nominal over implied pairs (first, tie, second; no tie where the project allows
+    none: AC1), `strength` and criteria are ordinal (AC2 with quadratic weights). First and second
+    are as in the `response_ids` of the annotations: in the order of the imported line, or of their
+    content hashes where that order would tell which is better (`chosen`, `rejected`).
+    """
+
+    n_tasks: int
+    n_annotations: int
+    n_annotators: int
+    n_shared_tasks: int
+    percent_agreement: FigureOut
+    percent_agreement_no_ties: FigureOut
+    krippendorff_alpha: FigureOut
+    gwet_ac: FigureOut
+    kendall_tau_b: FigureOut
+    kendall_w: FigureOut
+    cohen_kappa: FigureOut | None = None
+
+
+class GroupOut(BaseModel):
+    """One part of a breakdown."""
+
+    key: str
+    user_ids: list[str] | None = None
+    fields: dict[str, FieldOut]
+
+
+class AgreementOut(BaseModel):
+    """Fields are `ranking`, `strength` where the project asks for it, and `criterion:KEY`."""
+
+    as_of: datetime
+    is_current: bool
+    fields: dict[str, FieldOut]
+    by: str | None = None
+    groups: list[GroupOut] | None = None
+    reason: str | None = None
