@@ -34,6 +34,10 @@ class Part(StrEnum):
     WEEK = "week"
     SOURCE = "source"
     GUIDELINES_VERSION = "guidelines_version"
+    TAG = "tag"
+    DAY = "day"
+    CONSENSUS = "consensus"
+    LEADERBOARD = "leaderboard"
 
 
 class QualitySummary(Base):
