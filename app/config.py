@@ -51,6 +51,9 @@ class Settings(BaseSettings):
     )
     max_line_mb: int = Field(16, ge=1, description="Longest line of an import, in MB.")
     max_import_rows: int = Field(5_000_000, ge=1, description="Most rows of one import.")
+    web_processes: int = Field(
+        2, ge=1, le=64, description="Web processes of “touchstone up”: as many as cores for people."
+    )
     pool_size: int = Field(16, ge=2, description="Database connections of one web process.")
     log_format: str = Field(
         "auto", pattern="^(auto|json|text)$", description="json, text, or auto: text on a terminal."

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from fastapi import APIRouter, Depends, FastAPI, Request, Security
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from sqlalchemy import text
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
@@ -31,7 +31,7 @@ from app.runs import api as runs_api
 from app.runs import pages as runs_pages
 from app.schema import is_at_head
 from app.web import redirect
-from app.web.logs import RequestLog, configure_logs
+from app.web.logs import RequestLog, configure_logs, figures
 from app.web.pages import STATIC, plotly_folder
 from app.web.problems import PROBLEM_REPLY, install
 from app.web.protection import BodyLimit, HeadAsGet, SecurityHeaders, protect_writes
@@ -94,7 +94,7 @@ def readyz(session: SessionDep) -> JSONResponse:
 )
 def metrics() -> PlainTextResponse:
     """Figures for Prometheus; for admins (an API token will do)."""
-    return PlainTextResponse(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+    return PlainTextResponse(figures(), media_type=CONTENT_TYPE_LATEST)
 
 
 @upkeep.get("/", include_in_schema=False, name="home")

@@ -1,7 +1,8 @@
 """`touchstone up`: everything on one machine, kept running.
 
 The supervisor holds the database, the listening socket and its children; it imports neither the
-web application nor the trainer. While a web process is restarted, visitors wait at the socket.
+web application nor the trainer. While a web process is started again, the others answer; where
+there is only one, visitors wait at the socket.
 """
 
 import contextlib
@@ -9,6 +10,7 @@ import errno
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -31,6 +33,7 @@ LONGEST_PAUSE = 4.0  # before a part that keeps dying is started again
 STEADY = 60.0  # seconds after which a part counts as healthy
 STOP_LIMIT = 30.0  # a training saves its checkpoint
 PORT, PORTS = 8000, 20
+FIGURES_FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # where prometheus_client adds processes up
 SUPERVISOR = "TOUCHSTONE_SUPERVISOR"  # the number of the process that a child belongs to
 
 
@@ -58,18 +61,19 @@ class Part:
 class Supervisor:
     """Starts the parts, restarts what dies, stops all of them."""
 
-    def __init__(self, *, database: Attachment | None, listener: socket.socket) -> None:
+    def __init__(
+        self, *, database: Attachment | None, listener: socket.socket, web_processes: int
+    ) -> None:
         self.database = database
         self.listener = listener
         self.stopping = threading.Event()
         self.hurry = threading.Event()
         self.looked_at = time.monotonic()
         self.gate, self.opener = os.pipe()  # the web process waits at it while we prepare
-        web = ("serve", "--fd", str(listener.fileno()), "--after", str(self.gate))
-        self.parts = [
-            Part("web process", touchstone(*web)),
-            Part("worker", touchstone("worker")),
-        ]
+        serve = touchstone("serve", "--fd", str(listener.fileno()), "--after", str(self.gate))
+        self.parts = [Part("web process", serve), Part("worker", touchstone("worker"))]
+        # They share the socket: whoever is free takes the next visitor.
+        self.later = [Part("web process", serve) for _ in range(web_processes - 1)]
 
     def listen_to_signals(self) -> None:
         def stop(_number: int, _frame: object) -> None:
@@ -112,6 +116,7 @@ class Supervisor:
             if not is_announced and answers(self.listener):
                 is_announced = True
                 say(announcement)
+                self.parts += self.later  # now: the first page has not waited for them
             self.stopping.wait(TICK)
 
     def stop(self) -> None:
@@ -185,7 +190,10 @@ def up(settings: Settings, *, host: str, port: int | None, demo: bool) -> None:
             stack.callback(database.release)
             os.environ["DATABASE_URL"] = database.url
         os.environ["TOUCHSTONE_HOME"] = str(home)
-        supervisor = Supervisor(database=database, listener=listener)
+        os.environ[FIGURES_FOLDER] = str(emptied(home / "figures"))
+        supervisor = Supervisor(
+            database=database, listener=listener, web_processes=settings.web_processes
+        )
         supervisor.listen_to_signals()
         try:
             link = supervisor.prepare(url=url, demo=demo)
@@ -194,6 +202,13 @@ def up(settings: Settings, *, host: str, port: int | None, demo: bool) -> None:
             say("Stopping …")
             supervisor.stop()
     say("Stopped.")
+
+
+def emptied(folder: Path) -> Path:
+    """The folder, without what an earlier run has left in it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return folder
 
 
 def announcement(url: str, *, link: str, home: Path) -> str:

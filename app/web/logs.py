@@ -1,11 +1,13 @@
 """Structured logs and request figures."""
 
 import logging
+import os
 import sys
 import time
 
 import structlog
-from prometheus_client import Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.config import Settings
@@ -48,6 +50,15 @@ def configure_logs(settings: Settings) -> None:
     root.setLevel(settings.log_level.upper())
     for noisy in ("alembic", "httpx2", "procrastinate", "uvicorn.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def figures() -> bytes:
+    """For Prometheus: those of all web processes where a supervisor runs several."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return generate_latest()
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)
 
 
 class RequestLog:

@@ -1,9 +1,10 @@
 """Judgements per second and what each costs: `python -m tests.benchmarks.annotation [--tasks N]`.
 
-Annotators without think time get the next comparison and submit, over HTTP, against one server
-process and a PostgreSQL of its own, with the load generator on the same machine. Beside it, in the
-same run, an endpoint that only commits one row: the neighbourhood of the limit. CPU is that of the
-server and of PostgreSQL. Prints, with `--plan` also how PostgreSQL finds a task; asserts nothing.
+Annotators without think time get the next comparison and submit, over HTTP, against the web
+processes and a PostgreSQL of its own, with the load generator on the same machine. Beside it, in
+the same run, an endpoint that only commits one row: the neighbourhood of the limit. CPU is that of
+the server and of PostgreSQL. Prints, with `--plan` also how PostgreSQL finds a task; asserts
+nothing.
 """
 
 import argparse
@@ -126,10 +127,11 @@ class Annotator:
 
 
 @contextmanager
-def server(url: str) -> Iterator[tuple[int, int]]:
-    """A server process; its port and pid."""
+def server(url: str, *, webs: int) -> Iterator[tuple[int, int]]:
+    """So many web processes; their port, and the pid of the process that is or started them."""
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", "tests.benchmarks.annotation:application"]
+    command += ["--workers", str(webs)] if webs > 1 else []
     command += ["--factory", "--port", str(port), "--log-level", "warning", "--no-access-log"]
     environment = {**os.environ, "BENCHMARK_DATABASE": url, "TOUCHSTONE_LOG_LEVEL": "error"}
     process = subprocess.Popen(command, env=environment)
@@ -195,20 +197,20 @@ def measure(
     name: str, annotators: Sequence[Annotator], way: Callable[[Annotator, float], Took], *,
     seconds: float, web: int, database: int,
 ) -> None:  # fmt: skip
-    before = cpu_seconds([web]), cpu_seconds(family(database))
+    before = cpu_seconds(family(web)), cpu_seconds(family(database))
     begun = time.perf_counter()
     with ThreadPoolExecutor(len(annotators)) as pool:
         parts = list(pool.map(lambda each: way(each, begun + seconds), annotators))
     wall = time.perf_counter() - begun
     took = sum(parts, Took())
     done = max(1, len(took.submit) - took.failed)
-    web_ms = (cpu_seconds([web]) - before[0]) * 1000 / done
+    web_ms = (cpu_seconds(family(web)) - before[0]) * 1000 / done
     database_ms = (cpu_seconds(family(database)) - before[1]) * 1000 / done
     print(
         f"  {name:14} {len(annotators):3}  {done / wall:7.1f}/s   next {percentiles(took.next)}"
         f"   submit {percentiles(took.submit)} ms   CPU {web_ms + database_ms:5.2f} ms"
         f" (web {web_ms:.2f}, database {database_ms:.2f})"
-        f"   {memory_mb([web, *family(database)]):4.0f} MB   failed {took.failed}",
+        f"   {memory_mb([*family(web), *family(database)]):4.0f} MB   failed {took.failed}",
         flush=True,
     )
 
@@ -264,7 +266,7 @@ def run(home: Path, arguments: argparse.Namespace) -> None:
         database = int(lines[0])
         print(f"{arguments.tasks:,} tasks, the first annotator has judged {arguments.judged:,}")
         print("  way        people  judgements     p50   p95   p99              p50   p95   p99")
-        with server(url) as (port, web):
+        with server(url, webs=arguments.webs) as (port, web):
             for people in arguments.people:
                 annotators = [Annotator(port, key, project_id) for key in keys[:people]]
                 for name, way in (
@@ -282,6 +284,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", type=int, default=2_000)
     parser.add_argument("--judged", type=int, default=0, help="by the first annotator, before")
+    parser.add_argument("--webs", type=int, default=2, help="web processes")
     parser.add_argument("--plan", action="store_true", help="show the query plan of a claim")
     parser.add_argument("--people", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--seconds", type=float, default=8)

@@ -92,28 +92,29 @@ def kill_backend(cluster: Cluster, rng: Random) -> None:
             rng.choice(backends).kill()
 
 
-def child(pid: int, command: str) -> psutil.Process | None:
-    """The part of `up` that runs `command`."""
+def children(pid: int, command: str) -> list[psutil.Process]:
+    """The parts of `up` that run `command`."""
+    found = []
     for part in psutil.Process(pid).children():
         with suppress(psutil.NoSuchProcess):  # a zombie has no command
             if command in part.cmdline():
-                return part
-    return None
+                found.append(part)
+    return found
 
 
 def kills(cluster: Cluster, supervisor: int) -> dict[str, Callable[[Random], None]]:
     """What can be killed under a running `touchstone up`, which starts it again."""
 
-    def kill(process: psutil.Process | None) -> None:
-        if process is not None:
+    def kill(running: list[psutil.Process], rng: Random) -> None:
+        if running:
             with suppress(psutil.NoSuchProcess):
-                process.kill()
+                rng.choice(running).kill()
 
     return {
-        "web process": lambda _rng: kill(child(supervisor, "serve")),
-        "worker": lambda _rng: kill(child(supervisor, "worker")),
+        "web process": lambda rng: kill(children(supervisor, "serve"), rng),
+        "worker": lambda rng: kill(children(supervisor, "worker"), rng),
         "connection": lambda rng: kill_backend(cluster, rng),
-        "database": lambda _rng: kill(cluster.postmaster()),
+        "database": lambda rng: kill(list(filter(None, [cluster.postmaster()])), rng),
     }
 
 

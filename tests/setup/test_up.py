@@ -11,7 +11,7 @@ from app.db import SessionLocal, connect
 from app.postgres import Cluster
 from tests.conftest import free_port
 from tests.history.events import UNKNOWN
-from tests.history.troubles import child, kills
+from tests.history.troubles import children, kills
 from tests.history.work import judge_history, make_work, set_to_work
 from tests.setup.processes import running_of, status, touchstone, up, wait_until
 
@@ -62,17 +62,29 @@ def test_it_serves_pages_and_names_the_first_administrators_link(place):
 @pytest.mark.parametrize("command", ["serve", "worker"])
 def test_a_part_that_dies_is_started_again(place, command):
     port, process = place.port, place.process
-    wait_until(lambda: child(process.pid, command) is not None, seconds=COMES_BACK)
-    dead = child(process.pid, command)
+    number = 2 if command == "serve" else 1
+    wait_until(lambda: len(children(process.pid, command)) == number, seconds=COMES_BACK)
+    dead = children(process.pid, command)[0]
     dead.kill()
 
     def is_back():
-        found = child(process.pid, command)
-        return found is not None and found.pid != dead.pid
+        found = children(process.pid, command)
+        return len(found) == number and dead not in found
 
     wait_until(is_back, seconds=COMES_BACK)
     assert status(port, "/readyz") in {200, 0}  # whoever asks meanwhile waits
     wait_until(lambda: status(port, "/readyz") == 200, seconds=COMES_BACK)
+
+
+def test_while_one_web_process_is_started_again_the_others_answer(place):
+    wait_until(lambda: len(children(place.process.pid, "serve")) == 2, seconds=COMES_BACK)
+    one, other = children(place.process.pid, "serve")
+    one.suspend()  # from here on nobody but the other can answer; nor does the first come back
+    try:
+        assert [status(place.port, "/readyz") for _ in range(5)] == [200] * 5
+    finally:
+        one.resume()
+    assert other.is_running()
 
 
 def test_a_database_that_dies_is_started_again(place):
