@@ -14,7 +14,9 @@ Ranking = Sequence[Sequence[str]]  # groups of labels, best first; a group is a 
 UNDO_DEPTH = 10  # submissions that a person can still change
 SOURCE = re.compile(r"(dataset|model|source|checkpoint)[:/]", re.IGNORECASE)
 
-DEFAULT_CONFIDENCE = 0.8  # of adaptive overlap where the project names none
+# Of adaptive overlap where the project names none: in simulation (tests/benchmarks/overlap.py) the
+# accuracy of a fixed overlap then takes 1.6–1.8 times fewer judgements, with 0.8 only 1.3–1.5.
+DEFAULT_CONFIDENCE = 0.95
 PEER_ACCURACY = (4.0, 1.5)  # Beta prior of how often one vote is right
 
 

@@ -229,6 +229,18 @@ class TestAnotherAttempt:
         assert worker.claim().status_code == 204
 
 
+class TestPrograms:
+    def test_let_somebody_in_by_the_api(self, session, asks, ana, ada, works, api):
+        address = f"/api/v1/projects/{asks.id}/members/{ana.id}/qualification"
+        assert api(ana).post(address, json={"decision": "let_in"}).status_code == 403
+        assert api(ada).post(address, json={"decision": "maybe"}).status_code == 422
+        assert "qualification" in works(ana).claim().json()
+        assert api(ada).post(address, json={"decision": "let_in"}).status_code == 204
+        assert hers(session, asks, ana).qualified_at is not None
+        assert api(ada).post(address, json={"decision": "ask_again"}).status_code == 204
+        assert hers(session, asks, ana).qualified_at is None
+
+
 class TestWhoIsAsked:
     def test_not_reviewers_admins_nor_anybody_where_nothing_is_asked(
         self, session, asks, ana, rui, ada, works

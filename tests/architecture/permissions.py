@@ -112,6 +112,7 @@ PERMISSIONS = {
     "POST /tasks/{task_id}/adjudication": Who.REVIEWER,
     "GET /api/v1/projects/{project_id}/agreement": Who.VIEWER,
     "GET /api/v1/projects/{project_id}/annotators": Who.VIEWER,
+    "POST /api/v1/projects/{project_id}/members/{user_id}/qualification": Who.ADMIN,
     "GET /api/v1/projects/{project_id}/tasks": Who.REVIEWER,
     "PUT /api/v1/tasks/{task_id}/adjudication": Who.REVIEWER,
     # work

@@ -8,10 +8,10 @@ from app.accounts.auth import CurrentUser
 from app.accounts.models import Role
 from app.db import Now, SessionDep
 from app.errors import found
-from app.projects.auth import ViewerProject, project_access, require
+from app.projects.auth import AdminMember, AdminProject, ViewerProject, project_access, require
 from app.quality.api.paging import Cursor, Limit
-from app.quality.schemas.people import AnnotatorPage, ProgressOut
-from app.quality.service import summary
+from app.quality.schemas.people import AnnotatorPage, ProgressOut, QualificationDecision
+from app.quality.service import qualification, summary
 from app.quality.service.annotators import annotators
 from app.quality.service.progress import progress_of
 
@@ -42,3 +42,23 @@ def my_progress(
     chosen, role = project_access(request, session, user, project)
     require(role, Role.ANNOTATOR, Role.REVIEWER, Role.ADMIN)
     return progress_of(session, project=chosen, user=user, now=now)
+
+
+@router.post("/projects/{project_id}/members/{user_id}/qualification", status_code=204)
+def decide_about_qualification(
+    session: SessionDep,
+    project: AdminProject,
+    membership: AdminMember,
+    user: CurrentUser,
+    now: Now,
+    body: QualificationDecision,
+) -> None:
+    """Decide about a member's qualification; the same decision twice is one."""
+    qualification.decide(
+        session,
+        project=project,
+        user=membership.user,
+        decision=body.decision,
+        by=user,
+        now=now,
+    )

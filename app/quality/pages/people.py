@@ -16,10 +16,9 @@ from app.projects.auth import (
 )
 from app.projects.queries import questions_in_set
 from app.quality.queries.qualification import candidates
-from app.quality.schemas.people import QualificationForm
-from app.quality.service import summary
+from app.quality.schemas.people import QualificationDecision
+from app.quality.service import qualification, summary
 from app.quality.service.annotators import annotators
-from app.tasks import service as tasks
 from app.web import redirect, render
 
 router = APIRouter(include_in_schema=False)
@@ -65,15 +64,14 @@ def decide_qualification(
     user: CurrentUser,
     membership: AdminMember,
     now: Now,
-    form: Annotated[QualificationForm, Form()],
+    form: Annotated[QualificationDecision, Form()],
 ) -> RedirectResponse:
-    """Let somebody in without passing, allow another attempt, or ask her to qualify (again)."""
-    person = membership.user
-    match form.decision:
-        case "let_in":
-            tasks.let_in(session, project=project, user=person, by=user, now=now)
-        case "allow":
-            tasks.allow_attempt(session, project=project, user=person, by=user)
-        case "ask_again":
-            tasks.ask_again(session, project=project, user=person, by=user)
+    qualification.decide(
+        session,
+        project=project,
+        user=membership.user,
+        decision=form.decision,
+        by=user,
+        now=now,
+    )
     return redirect(request, "people", project_id=project.id)

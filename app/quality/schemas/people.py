@@ -45,8 +45,8 @@ class AnnotatorPage(BaseModel):
     next_cursor: str | None
 
 
-class QualificationForm(BaseModel):
-    """What an admin decides about somebody's qualification."""
+class QualificationDecision(BaseModel):
+    """What an admin decides: let her in, allow another attempt, or ask her to qualify (again)."""
 
     decision: Literal["let_in", "allow", "ask_again"]
 
