@@ -116,6 +116,13 @@ export class TaskForm {
     this.check(this.places(label)[place - 1]);
   }
 
+  unplace(label) {
+    const given = this.places(label).find((input) => input.checked);
+    if (!given) return;
+    given.checked = false;
+    given.dispatchEvent(new Event("change", { bubbles: true }));
+  }
+
   focused() {
     return document.activeElement?.closest?.(".response")?.dataset.label ?? null;
   }

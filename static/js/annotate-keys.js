@@ -76,6 +76,10 @@ function press(page, event) {
   const rating = event.target.closest?.(".rating");
   if (rating && event.key === "Backspace") return form.unrate(rating);
   if (rating && digit !== null) return event.repeat || form.rate(rating, digit);
+  if (!form.isPair && event.key === "Backspace" && form.focused()) {
+    form.unplace(form.focused());
+    return true;
+  }
   if (!form.isPair && digit !== null) return event.repeat || placed(form, digit);
   if (event.shiftKey && form.labels.includes(event.key.toUpperCase())) {
     form.focus(event.key.toUpperCase());

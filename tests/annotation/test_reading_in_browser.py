@@ -90,8 +90,10 @@ def test_ratings_of_several_leave_the_places_alone(desk):
     page = desk.open("rated five")
     desk.press("2", "1", "3", "4", "5")
     assert order(page) == "B  >  A  >  C  >  D  >  E"
-    desk.press("Shift+C")
+    desk.press("Shift+C", "Backspace")
     assert page.evaluate("document.activeElement.id") == "response-C"
+    assert page.locator("[data-summary]").text_content().endswith("still without a place: C")
+    desk.press("3", "Shift+C")
     page.locator("[data-rated]").click()
     for _ in range(5):
         desk.press("5", "1", "3")
