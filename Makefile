@@ -1,6 +1,8 @@
 # Touchstone. `make run` starts it, `make test` checks it; both install what they need into .venv.
 
 PYTHON_ENV := .venv/bin/python
+# Most tests wait for a database, a browser or a process. Whoever is done takes over from the others.
+SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist worksteal
 OPTIONS := $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT))
 
 .PHONY: help install install-test run test check bench clean
@@ -8,7 +10,7 @@ OPTIONS := $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT))
 help:
 	@echo 'make run      install, then start everything with the demo project (PORT=8000 HOST=127.0.0.1)'
 	@echo 'make install  install into .venv (TORCH=cpu|cuda|none, PYTHON=python3.12)'
-	@echo 'make test     run all tests (ARGS="tests/setup -x", CHROMIUM=/path/to/chrome)'
+	@echo 'make test     run all tests (ARGS="tests/setup -x -n 0", CHROMIUM=/path/to/chrome)'
 	@echo 'make check    format, lint, types, import contracts, templates, migrations'
 	@echo 'make bench    print the benchmark tables'
 	@echo 'make clean    remove caches; .venv and var stay'
@@ -24,7 +26,7 @@ run:
 	@exec $(PYTHON_ENV) -P -m app.cli up --demo $(OPTIONS)
 
 test: install-test
-	@CHROMIUM="$$(CHROMIUM='$(CHROMIUM)' sh .ci/browser)" exec $(PYTHON_ENV) -m pytest $(ARGS)
+	@CHROMIUM="$$(CHROMIUM='$(CHROMIUM)' sh .ci/browser)" exec $(PYTHON_ENV) -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
 check: install-test
 	$(PYTHON_ENV) -m ruff format --check .
