@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 from app.accounts.models import AuditEvent, Role, User
 from app.annotation.models import Annotation
 from app.annotation.service import apply_overlap
+from app.annotation.service.overlap import decide_overlap
 from app.datasets.queries import _adjudications  # what a snapshot reads
 from app.db import database_now
 from app.errors import Invalid
@@ -21,8 +22,10 @@ from app.quality.rules.history import event_in_words
 from app.quality.rules.keys import key_in_words, key_of, read_key
 from app.quality.rules.seen import Fact, is_unchanged, news, stamp
 from app.tasks import service as tasks
-from app.tasks.models import GoldKey, Task, TaskKind
+from app.tasks.models import GoldKey, SkipReason, Task, TaskKind
 from app.work.queries.checks import invariants
+from app.work.queries.figures import census_of
+from app.work.rules.effects import target
 from tests.factories import make_annotation, make_member, make_task, make_user
 from tests.people import People
 
@@ -256,6 +259,70 @@ def test_settings_and_the_overlap_job_leave_what_was_asked_for(
         apply_overlap(session, project=people.project)
         session.expire_all()
         assert (task.wanted, plain.wanted) == (4, max(1, least))
+
+
+def test_a_place_given_back_or_late_work_is_still_asked_for(
+    session: Session, people: People, task: Task, api: Api
+):
+    one, other = crowd(session, people, 2)
+    project = people.project
+    api(people.rui).post(f"/api/v1/tasks/{task.id}/send-backs", json={"more": 1})
+    now = database_now(session)
+    for give_up in (tasks.release, tasks.skip):
+        lent = tasks.claim(session, project=project, user=one, now=now, rng=Random(1))
+        assert lent.task_id == task.id
+        how = {"reason": SkipReason.OTHER, "note": None} if give_up is tasks.skip else {}
+        give_up(session, assignment=lent, now=now, **how)
+        session.refresh(task)
+        assert (task.wanted, task.leased) == (3, 0)
+    assert tasks.complete(session, assignment=lent, now=now).counts  # late, and wanted still
+    session.refresh(task)
+    assert (task.counted, task.leased) == (3, 0)
+    assert claimed(session, project, other) is None
+
+
+def test_adaptive_overlap_asks_for_no_more_than_was_asked_for(
+    session: Session, people: People, task: Task, api: Api
+):
+    people.project.overlap_max = 3
+    users = crowd(session, people, 4)
+    api(people.rui).post(f"/api/v1/tasks/{task.id}/send-backs", json={"more": 3})
+    session.refresh(task)
+    assert task.wanted == 5  # beyond the most that the project asks for
+    for user, ranks in zip(users, (FIRST, SECOND, TIE), strict=False):
+        make_annotation(session, task, user, ranks=ranks)
+        decide_overlap(session, project=people.project, task_ids=[task.id])
+        session.refresh(task)
+        assert task.wanted == 5
+    assert task.counted == 5
+    holds(session)
+
+
+def test_what_was_asked_for_is_forgotten_with_gold(
+    session: Session, people: People, task: Task, api: Api
+):
+    crowd(session, people, 2)
+    ada, address = api(people.ada), f"/api/v1/tasks/{task.id}"
+    ada.post(f"{address}/send-backs", json={"more": 2})
+    ids = [each["id"] for each in ada.get(address).json()["responses"]]
+    assert ada.put(f"{address}/gold", json={"prefers": [ids]}).status_code == 200
+    refused = ada.post(f"{address}/send-backs", json={"more": 1})
+    assert refused.status_code == 422
+    assert "everybody may get it" in refused.json()["detail"]
+    assert ada.delete(f"{address}/gold").status_code == 204
+    session.refresh(task)
+    assert (task.wanted, task.at_least) == (2, 0)
+
+
+def test_the_work_that_was_asked_for_is_demand_and_survives_a_smaller_overlap(
+    session: Session, people: People, task: Task, api: Api
+):
+    crowd(session, people, 2)
+    api(people.rui).post(f"/api/v1/tasks/{task.id}/send-backs", json={"more": 2})
+    cells = census_of(session, project=people.project)
+    assert cells.left == 2
+    (cell,) = cells.cells
+    assert [target(cell, least=least) for least in (1, 3, 6)] == [4, 4, 6]
 
 
 def test_it_is_taken_back_while_nobody_has_begun(
