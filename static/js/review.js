@@ -47,7 +47,7 @@ document.addEventListener("keydown", (event) => {
     form.requestSubmit(form.querySelector("[data-then-next]"));
     return;
   }
-  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || (toggle && !toggle.checked)) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || (toggle ? !toggle.checked : areOff())) return;
   if (isWriting(event.target)) {
     if (event.key === "Escape") event.target.blur();
     return;

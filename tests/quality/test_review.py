@@ -17,12 +17,15 @@ from app.datasets.queries import _adjudications  # what a snapshot reads
 from app.db import database_now
 from app.errors import Invalid
 from app.projects.models import Membership, Project
-from app.quality.models import Adjudication, SendBack
+from app.quality.models import Adjudication, Part, SendBack
+from app.quality.queries.summary import fingerprint
 from app.quality.rules.history import event_in_words
 from app.quality.rules.keys import key_in_words, key_of, read_key
 from app.quality.rules.seen import Fact, is_unchanged, news, stamp
 from app.tasks import service as tasks
-from app.tasks.models import GoldKey, SkipReason, Task, TaskKind
+from app.tasks.models import GoldKey, SkipReason, Task, TaskKind, TaskLane
+from app.tasks.queries import takers
+from app.tasks.rules import lane
 from app.work.queries.checks import invariants
 from app.work.queries.figures import census_of
 from app.work.rules.effects import target
@@ -224,6 +227,25 @@ def test_nothing_to_withdraw_is_a_sentence(people: People, task: Task, api: Api)
     assert "Nothing has settled this task" in reply.json()["detail"]
 
 
+def test_a_decision_changes_what_consensus_rests_on_and_nothing_else(
+    session: Session, people: People, task: Task, api: Api
+):
+    def prints() -> dict[Part, str]:
+        return {
+            part: fingerprint(session, project=people.project, part=part)[1]
+            for part in (Part.OVERVIEW, Part.CONSENSUS)
+        }
+
+    rui, address = api(people.rui), f"/api/v1/tasks/{task.id}/adjudication"
+    before = prints()
+    rui.put(address, json={"ranking": [["A"], ["B"]], "reason": "Clear."})
+    settled = prints()
+    assert settled[Part.CONSENSUS] != before[Part.CONSENSUS]
+    assert settled[Part.OVERVIEW] == before[Part.OVERVIEW]
+    rui.delete(address)
+    assert prints() == before
+
+
 # Sent back
 
 
@@ -401,6 +423,22 @@ def test_who_may_not_judge_it_is_not_counted(
     assert reply.status_code == 422
     assert "Only 1 person has not judged this task yet" in reply.json()["detail"]
     assert fits.disabled_at is None
+
+
+def test_who_lacks_the_language_or_the_expertise_is_not_counted(
+    session: Session, people: People, task: Task
+):
+    users = crowd(session, people, 4)
+    task.lane = lane(language="pt", expertise=["law"])
+    session.add(
+        TaskLane(project_id=people.project.id, key=task.lane, language="pt", expertise=["law"])
+    )
+    skills = ([], ["law"]), (["en"], ["law"]), (["pt", "en"], ["art", "law"]), (["pt"], [])
+    for user, (languages, expertise) in zip(users, skills, strict=True):
+        member = session.get_one(Membership, (people.project.id, user.id))
+        member.languages, member.expertise = languages, expertise
+    session.flush()
+    assert [each.name for each in takers(session, task=task)] == ["Person 0", "Person 2"]
 
 
 def test_the_queue_knows_what_was_sent_back(session: Session, people: People, task: Task, api: Api):

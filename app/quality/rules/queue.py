@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from itertools import combinations
 from uuid import UUID
 
@@ -38,9 +39,14 @@ class Given:
 
 def disagreement(rankings: Sequence[Ranks]) -> float | None:
     """Share of pairs of people and implied pairs of responses that differ; None of one person."""
-    m = len(rankings)
-    if m < 2:
+    if len(rankings) < 2:
         return None
+    return _disagreement(tuple(sorted(map(tuple, rankings))))
+
+
+@lru_cache(maxsize=20_000)  # of thousands of pairs, most are judged alike
+def _disagreement(rankings: tuple[tuple[int, ...], ...]) -> float:
+    m = len(rankings)
     votes = pair_votes(rankings).values()
     same = [
         sum(number * (number - 1) for number in (each.first, each.tie, each.second))

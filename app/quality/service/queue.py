@@ -1,6 +1,6 @@
 """The queue of a reviewer: what she looks at first, what comes next, and how far she is."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -18,7 +18,7 @@ from app.quality.rules.queue import Given, Mark, Order, State
 from app.quality.schemas.queue import QueueFilters
 from app.quality.service import summary
 
-LOOKED_AT = 5_000  # tasks that are compared while somebody waits
+LOOKED_AT = 4_000  # tasks that are compared while somebody waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +84,11 @@ def queue(
         found = queries.candidates(
             session, project=project, filters=filters, limit=LOOKED_AT, ids=ids
         )
-    scores = scores_of(session, project=project, candidates=found, annotator=filters.annotator)
+    said = queries.given(session, task_ids=[each.task_id for each in found])
     marks: dict[UUID, Mark] = {}
-    for task_id, each in scores.items():
-        value = _value(each, filters)
-        if value is not None and (not doubtful or _is_doubtful(each, filters, project)):
+    for task_id, given in said.items():
+        value = _value(given, filters, project)
+        if value is not None and (not doubtful or _is_doubtful(value, given, filters, project)):
             marks[task_id] = Mark(value, task_id)
     chosen = {each.task_id: each for each in found if each.task_id in marks}
     n = {state: sum(each.state is state for each in chosen.values()) for state in State}
@@ -102,7 +102,7 @@ def queue(
     )
     page = ahead[:limit]
     return Queue(
-        items=_items(session, page, chosen, scores),
+        items=_items(session, page, chosen, said, filters, project),
         next_mark=page[-1] if len(ahead) > limit else None,
         n=n,
         as_of=now,
@@ -111,59 +111,64 @@ def queue(
     )
 
 
-def scores_of(
-    session: Session,
-    *,
-    project: Project,
-    candidates: Collection[Candidate],
-    annotator: UUID | None = None,
-) -> dict[UUID, Scores]:
-    said = queries.given(session, task_ids=[each.task_id for each in candidates])
-    return {task_id: _scores(given, project, annotator) for task_id, given in said.items()}
-
-
-def _scores(given: Sequence[Given], project: Project, annotator: UUID | None) -> Scores:
-    hers = [each.ranks for each in given if each.user_id == annotator]
-    others = [each.ranks for each in given if each.user_id != annotator]
-    return Scores(
-        n_annotations=len(given),
-        disagreement=rules.disagreement([each.ranks for each in given]),
-        posterior=rules.posterior(given, allow_ties=project.allow_ties),
-        difference=rules.difference(hers[0], others) if hers else None,
-    )
-
-
-def _value(scores: Scores, filters: QueueFilters) -> float | None:
-    """What the queue is ordered by, the smallest first."""
+def _value(given: Sequence[Given], filters: QueueFilters, project: Project) -> float | None:
+    """What the queue is ordered by, the smallest first; no more is told of tasks out of sight."""
     if filters.order is Order.POSTERIOR:
-        return scores.posterior
-    differs = scores.difference if filters.annotator else scores.disagreement
+        return rules.posterior(given, allow_ties=project.allow_ties)
+    if filters.annotator:
+        differs = _difference(given, filters.annotator)
+    else:
+        differs = rules.disagreement([each.ranks for each in given])
     return None if differs is None else -differs
 
 
-def _is_doubtful(scores: Scores, filters: QueueFilters, project: Project) -> bool:
+def _difference(given: Sequence[Given], annotator: UUID | None) -> float | None:
+    """Of what she says from the others, None where she says nothing."""
+    hers = [each.ranks for each in given if each.user_id == annotator]
+    others = [each.ranks for each in given if each.user_id != annotator]
+    return rules.difference(hers[0], others) if hers else None
+
+
+def _is_doubtful(
+    value: float, given: Sequence[Given], filters: QueueFilters, project: Project
+) -> bool:
     if filters.state is State.GOLD:  # its answer is known; who answers otherwise is of interest
         return True
-    if filters.annotator and not scores.difference:
+    if filters.order is not Order.POSTERIOR:
+        return value < 0
+    if filters.annotator and not _difference(given, filters.annotator):
         return False
-    if filters.order is Order.POSTERIOR:
-        sure = project.overlap_confidence or DEFAULT_CONFIDENCE
-        return scores.posterior is not None and scores.posterior < sure
-    return bool(scores.disagreement)
+    return value < (project.overlap_confidence or DEFAULT_CONFIDENCE)
 
 
 def _items(
     session: Session,
     page: Sequence[Mark],
     chosen: dict[UUID, Candidate],
-    scores: dict[UUID, Scores],
+    said: dict[UUID, list[Given]],
+    filters: QueueFilters,
+    project: Project,
 ) -> list[Item]:
     lines = task_lines(session, task_ids=[mark.task_id for mark in page], with_gold=True)
     return [
-        Item(lines[task_id], chosen[task_id].state, chosen[task_id].settled_at, scores[task_id])
+        Item(
+            line=lines[task_id],
+            state=chosen[task_id].state,
+            settled_at=chosen[task_id].settled_at,
+            scores=_scores(said[task_id], filters, project),
+        )
         for task_id in (mark.task_id for mark in page)
         if task_id in lines
     ]
+
+
+def _scores(given: Sequence[Given], filters: QueueFilters, project: Project) -> Scores:
+    return Scores(
+        n_annotations=len(given),
+        disagreement=rules.disagreement([each.ranks for each in given]),
+        posterior=rules.posterior(given, allow_ties=project.allow_ties),
+        difference=_difference(given, filters.annotator),
+    )
 
 
 def place_of(
@@ -173,5 +178,5 @@ def place_of(
     said = queries.given(session, task_ids=[task_id]).get(task_id)
     if said is None:
         return None
-    value = _value(_scores(said, project, filters.annotator), filters)
+    value = _value(said, filters, project)
     return None if value is None else Mark(value, task_id)
