@@ -59,38 +59,34 @@ def _page(
         key = key_in_words(view.gold_key.prefers, view.gold_key.equal)
     else:
         key = key_of(holding.ranks) if holding else ""
-    return render(
-        request,
-        "quality/review_task.html",
-        status=problem.status if problem else 200,
-        **{
-            "project": project,
-            "section": "review",
-            "task": task,
-            "prompt": task.prompt,
-            "view": view,
-            "asked": asked,
-            "progress": queue(session, project=project, filters=asked, limit=1),
-            "may_make_gold": request.state.role is Role.ADMIN,
-            "problem": problem,
-            "label": label,
-            "in_words": in_words,
-            "key_in_words": key_in_words,
-            "ratings": ratings_in_words,
-            "flags": lambda judgement: flags_in_words(judgement, FLAGS),
-            "chosen": chosen,
-            "reason": "",
-            "more": 1,
-            "more_reason": "",
-            "key": key,
-            "ties_allowed": bool(view.gold_key and view.gold_key.ties_allowed),
-            "explanation": (view.gold_key.explanation if view.gold_key else None)
-            or (holding.reason if holding else ""),
-            "effect": None,
-            "failed": "",
-        }
-        | put_in,
-    )
+    shown: dict[str, Any] = {
+        "project": project,
+        "section": "review",
+        "task": task,
+        "prompt": task.prompt,
+        "view": view,
+        "asked": asked,
+        "progress": queue(session, project=project, filters=asked, limit=1),
+        "may_make_gold": request.state.role is Role.ADMIN,
+        "problem": problem,
+        "label": label,
+        "in_words": in_words,
+        "key_in_words": key_in_words,
+        "ratings": ratings_in_words,
+        "flags": lambda judgement: flags_in_words(judgement, FLAGS),
+        "chosen": chosen,
+        "reason": "",
+        "more": 1,
+        "more_reason": "",
+        "key": key,
+        "ties_allowed": bool(view.gold_key and view.gold_key.ties_allowed),
+        "explanation": (view.gold_key.explanation if view.gold_key else None)
+        or (holding.reason if holding else ""),
+        "effect": None,
+        "failed": "",
+    } | put_in
+    status = problem.status if problem else 200
+    return render(request, "quality/review_task.html", status=status, **shown)
 
 
 def _back(request: Request, task: Task, asked: ReviewPage, said: str = "") -> RedirectResponse:
@@ -232,7 +228,7 @@ def make_gold(
     form: Annotated[GoldForm, Form()],
 ) -> Response:
     """First what a key would do to the judgements that are there, then, confirmed, do it."""
-    put_in = {
+    put_in: dict[str, Any] = {
         "failed": "gold",
         "key": form.key,
         "ties_allowed": form.ties_allowed,

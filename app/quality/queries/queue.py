@@ -56,7 +56,7 @@ def candidates(
     ids: Collection[UUID] | None = None,
 ) -> list[Candidate]:
     """Judged tasks that fit the filters, in any order; of `ids` alone where they are given."""
-    statement: Select[Any] = (
+    statement: Any = (
         select(Task.id, Task.kind, Task.at_least > Task.counted, _settled_at)
         .where(Task.project_id == project.id)
         .limit(limit)

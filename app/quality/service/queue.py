@@ -17,6 +17,7 @@ from app.quality.rules import queue as rules
 from app.quality.rules.queue import Given, Mark, Order, State
 from app.quality.schemas.queue import QueueFilters
 from app.quality.service import summary
+from app.quality.service.summary import View
 
 LOOKED_AT = 4_000  # tasks that are compared while somebody waits
 
@@ -80,9 +81,8 @@ def queue(
         if view is None:
             return None
         now, is_current = view.computed_at, view.is_current
-        ids = [UUID(task["task_id"]) for task in view.figures["disputed"]]
         found = queries.candidates(
-            session, project=project, filters=filters, limit=LOOKED_AT, ids=ids
+            session, project=project, filters=filters, limit=LOOKED_AT, ids=_worst(view)
         )
     said = queries.given(session, task_ids=[each.task_id for each in found])
     marks: dict[UUID, Mark] = {}
@@ -109,6 +109,14 @@ def queue(
         is_current=is_current,
         is_cut=is_cut,
     )
+
+
+def _worst(view: View) -> list[UUID]:
+    """The tasks looked at where there are too many: those of the kept figures that differ most.
+
+    An answer is hardly unsure where nobody says another thing, so they serve both orders.
+    """
+    return [UUID(task["task_id"]) for task in view.figures["disputed"]]
 
 
 def _value(given: Sequence[Given], filters: QueueFilters, project: Project) -> float | None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import and_, exists, or_, select
+from sqlalchemy import and_, any_, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.accounts.models import Role, User, UserKind
@@ -36,8 +36,8 @@ def takers(session: Session, *, task: Task) -> Sequence[Taker]:
         TaskLane.expertise.contained_by(Membership.expertise),
         or_(
             TaskLane.language == "",
-            Membership.languages == [],
-            Membership.languages.contains([TaskLane.language]),
+            func.cardinality(Membership.languages) == 0,
+            TaskLane.language == any_(Membership.languages),
         ),
     )
     rows = session.execute(
