@@ -191,6 +191,26 @@ def test_a_task_that_was_deleted_is_told(session: Session, people: People, task:
     assert rui.get(f"/api/v1/tasks/{task_id}").status_code == 404
 
 
+def test_a_reviewer_who_was_removed_or_became_an_annotator_meanwhile_changes_nothing(
+    session: Session, people: People, task: Task, sign_in: SignIn
+):
+    rui = sign_in(people.rui)
+    seen = seen_on(rui.get(f"/tasks/{task.id}/review").text)
+    form = {"answer": "1", "reason": "Clear.", "seen": seen}
+    member = session.get_one(Membership, (people.project.id, people.rui.id))
+    member.role = Role.ANNOTATOR
+    session.commit()
+    demoted = rui.post(f"/tasks/{task.id}/adjudication", data=form)
+    assert demoted.status_code == 403
+    assert "This needs a reviewer or an admin of the project" in demoted.text
+    session.delete(member)
+    session.commit()
+    removed = rui.post(f"/tasks/{task.id}/adjudication", data=form)
+    assert removed.status_code == 404
+    assert "not yours to see" in removed.text
+    assert session.query(Adjudication).filter_by(task_id=task.id).count() == 0
+
+
 # Withdrawn
 
 
