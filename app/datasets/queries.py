@@ -169,10 +169,11 @@ def _ratings(stored: Mapping[str, Any] | Sequence[Any], order: Sequence[int]) ->
 
 
 def _adjudications(session: Session, asked: Any) -> dict[int, list[int]]:
-    """The newest adjudication of each task, by number."""
+    """The newest adjudication of each task that was not withdrawn, by number."""
     newest = (
         select(asked.c.number, Adjudication.ranks)
         .join(Adjudication, Adjudication.task_id == asked.c.id)
+        .where(Adjudication.withdrawn_at.is_(None))
         .order_by(asked.c.number, Adjudication.created_at.desc(), Adjudication.id)
         .ext(distinct_on(asked.c.number))
     )

@@ -24,4 +24,11 @@ def reviewable_task(
     return task
 
 
+def golden_task(request: Request, task: Annotated[Task, Depends(reviewable_task)]) -> Task:
+    """The same, for somebody who may say what is gold: it decides about people's standing."""
+    require(request.state.role, Role.ADMIN)
+    return task
+
+
+GoldenTask = Annotated[Task, Depends(golden_task)]
 ReviewableTask = Annotated[Task, Depends(reviewable_task)]

@@ -34,7 +34,8 @@ class Task(Base):
     """A prompt with 2–10 responses in canonical order.
 
     `leased` counts open assignments, `counted` the judgements that count; for ordinary tasks the
-    database itself keeps their sum within `wanted`.
+    database itself keeps their sum within `wanted`. `at_least` is what a reviewer asks for, however
+    few the project asks for of its tasks.
     """
 
     __tablename__ = "task"
@@ -71,6 +72,7 @@ class Task(Base):
     lane: Mapped[str] = mapped_column(default="", server_default=text("''"))  # see TaskLane
     random_key: Mapped[float] = mapped_column(Float, server_default=func.random())
     wanted: Mapped[int | None] = mapped_column(SmallInteger)
+    at_least: Mapped[int] = mapped_column(SmallInteger, default=0, server_default=text("0"))
     leased: Mapped[int] = mapped_column(SmallInteger, default=0)
     counted: Mapped[int] = mapped_column(SmallInteger, default=0)
     external_id: Mapped[str | None]

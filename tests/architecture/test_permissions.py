@@ -10,6 +10,7 @@ from app.accounts.models import ApiToken
 from app.corpus.models import Import
 from app.datasets.models import Snapshot
 from app.db import JobState, database_now
+from app.quality.models import Adjudication, SendBack
 from app.runs.models import Checkpoint, Generation, Run, RunKind
 from app.tasks.models import Assignment
 from tests.architecture.permissions import PERMISSIONS, Who
@@ -66,6 +67,12 @@ def ids(session, people):
             user_id=people.ana.id,
             display_order=[1, 0],
             leased_until=now + timedelta(minutes=9),
+        ),
+    }
+    rows |= {
+        "adjudication_id": Adjudication(task_id=task.id, ranks=[1, 2], reason="Clear."),
+        "send_back_id": SendBack(
+            task_id=task.id, more=1, wanted_before=2, at_least_before=0, priority_before=0
         ),
     }
     session.add_all(rows.values())

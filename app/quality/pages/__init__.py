@@ -1,5 +1,5 @@
 """Quality as pages."""
 
-from app.quality.pages import dashboard, people, progress, review
+from app.quality.pages import dashboard, people, progress, queue, review
 
-routers = [dashboard.router, progress.router, people.router, review.router]
+routers = [dashboard.router, progress.router, people.router, queue.router, review.router]

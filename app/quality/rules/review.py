@@ -1,11 +1,26 @@
 """A reviewer's order of the responses, and when gold itself is in doubt."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol, TypeVar
 
 from app.errors import Invalid
 
 FEWEST_ANSWERS = 5  # of good annotators, before gold can be in doubt
 DISPUTED_SHARE = 0.4  # of them who fail it (statistics.md §6)
+
+
+class Withdrawable(Protocol):
+    @property
+    def withdrawn_at(self) -> datetime | None: ...
+
+
+W = TypeVar("W", bound=Withdrawable)
+
+
+def holding(adjudications: Iterable[W]) -> W | None:
+    """The one that holds of those of a task, newest first: the newest that was not withdrawn."""
+    return next((each for each in adjudications if each.withdrawn_at is None), None)
 
 
 def label(position: int) -> str:

@@ -16,6 +16,7 @@ from app.quality.models import Adjudication
 from app.quality.queries import people as queries
 from app.quality.queries.review import adjudications_of, responses_of
 from app.quality.rules import review as rules
+from app.quality.service.settling import lock_task, require_unchanged
 from app.tasks.models import GoldKey, Task, TaskKind
 from app.tasks.service import try_lock_opening
 
@@ -23,33 +24,54 @@ LONGEST_REASON = 4_000
 
 
 def adjudicate_ranking(
-    session: Session, *, task: Task, ranking: Sequence[Sequence[str]], reason: str, by: User
+    session: Session,
+    *,
+    task: Task,
+    ranking: Sequence[Sequence[str]],
+    reason: str,
+    by: User,
+    if_unchanged: str | None = None,
 ) -> Adjudication:
     """As `adjudicate`, from groups of labels (A, B… in canonical order) or ids of responses."""
     names: dict[str, int] = {}
     for position, response in enumerate(responses_of(session, task=task)):
         names |= {rules.label(position): position, str(response.id): position}
     return adjudicate(
-        session, task=task, ranks=rules.ranks_of(ranking, names=names), reason=reason, by=by
+        session,
+        task=task,
+        ranks=rules.ranks_of(ranking, names=names),
+        reason=reason,
+        by=by,
+        if_unchanged=if_unchanged,
     )
 
 
 def adjudicate(
-    session: Session, *, task: Task, ranks: Sequence[int], reason: str, by: User
+    session: Session,
+    *,
+    task: Task,
+    ranks: Sequence[int],
+    reason: str,
+    by: User,
+    if_unchanged: str | None = None,
 ) -> Adjudication:
     """Settle a task: the newest adjudication holds, older ones stay on record.
 
-    The same again by the same reviewer adds nothing.
+    The same again by the same reviewer adds nothing. `if_unchanged` is what she saw, as a stamp:
+    `Conflict` when something came in between.
     """
+    lock_task(session, task=task)
     if task.kind is not TaskKind.ORDINARY:
         raise Invalid("This is a gold task: its answer is its key. Change the key instead.")
     if not reason.strip():
         raise Invalid("Say why, in a sentence: it is what annotators and later reviewers learn by.")
     if len(reason) > LONGEST_REASON:
         raise Invalid(f"The reason is longer than {LONGEST_REASON:,} characters.")
-    earlier = adjudications_of(session, task=task)
-    if earlier and _says_the_same(earlier[0][0], ranks, reason, by):
-        return earlier[0][0]
+    holding = rules.holding(each for each, _ in adjudications_of(session, task=task))
+    if holding is not None and _says_the_same(holding, ranks, reason, by):
+        return holding
+    if if_unchanged is not None:
+        require_unchanged(session, task=task, seen=if_unchanged)
     adjudication = Adjudication(
         task_id=task.id,
         user_id=by.id,

@@ -27,6 +27,7 @@ from app.tasks.queries.qualification import (
     qualification_of,
     unanswered,
 )
+from app.tasks.queries.takers import Taker, takers
 from app.tasks.queries.wanted import (
     AN_ORDINARY_TASK,
     IS_GOLD,
@@ -51,6 +52,7 @@ __all__ = [
     "NEW_QUESTION",
     "REPEATED_TASK",
     "Contents",
+    "Taker",
     "attempts_of",
     "contents",
     "daily_limit",
@@ -68,6 +70,7 @@ __all__ = [
     "responses_of",
     "skills",
     "submitted_since",
+    "takers",
     "top_priority",
     "total_limit",
     "unanswered",

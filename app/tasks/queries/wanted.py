@@ -80,14 +80,15 @@ _lanes_known: dict[UUID, tuple[bool, float]] = {}  # by project: whether it has,
 
 IS_IN_FORCE = exists().where(GoldKey.task_id == Task.id, GoldKey.suspended_at.is_(None))
 
-# The most that the project asks for now. A smaller number than before holds for the next claim
-# already; the job that lowers the tasks' own numbers comes later. `ix_task_open` cannot know it.
+# The most that the project asks for now, or a reviewer of this very task. A smaller number than
+# before holds for the next claim already; the job that lowers the tasks' own numbers comes later.
+# `ix_task_open` cannot know it.
 _most = (
     select(Project.overlap_max)
     .where(Project.id == bindparam("in_project", type_=Uuid()))
     .scalar_subquery()
 )
-IS_WITHIN_MOST = Task.leased + Task.counted < _most
+IS_WITHIN_MOST = Task.leased + Task.counted < func.greatest(_most, Task.at_least)
 
 AN_ORDINARY_TASK = select(Task.id).where(OURS, IS_ORDINARY).limit(1)
 
@@ -238,8 +239,13 @@ REPEATED_TASK = (
 
 
 def most_wanted() -> ScalarSelect[int]:
-    """The most judgements that the project of a task asks for now, in a statement about tasks."""
-    most = select(Project.overlap_max).where(Project.id == Task.project_id)
+    """The most judgements asked for of a task now, by its project or a reviewer.
+
+    In a statement about tasks.
+    """
+    most = select(func.greatest(Project.overlap_max, Task.at_least)).where(
+        Project.id == Task.project_id
+    )
     return most.correlate(Task).scalar_subquery()
 
 

@@ -1,6 +1,7 @@
 """Writes of tasks and assignments: open, claim, renew, give back, skip, complete; gold keys."""
 
 from app.tasks.service.admitting import allow_attempt, ask_again, let_in
+from app.tasks.service.asking import ask_for_more, ask_no_more
 from app.tasks.service.claiming import claim, free_expired, lock_member
 from app.tasks.service.finishing import complete, release, renew, skip
 from app.tasks.service.gold import set_gold, unset_gold
@@ -16,6 +17,8 @@ from app.tasks.service.qualifying import correct_score, score
 __all__ = [
     "allow_attempt",
     "ask_again",
+    "ask_for_more",
+    "ask_no_more",
     "claim",
     "complete",
     "correct_score",

@@ -40,7 +40,9 @@ def set_gold(session: Session, *, task: Task, gold: Gold, size: int, by: User | 
     if kind is TaskKind.GOLD:
         _end_questions(session, task=task)
     session.execute(
-        update(Task).where(Task.id == task.id).values(kind=kind, wanted=None, leased=0, counted=0)
+        update(Task)
+        .where(Task.id == task.id)
+        .values(kind=kind, wanted=None, at_least=0, leased=0, counted=0)
     )
     put_keys(session, keys=[(task.id, gold)], by=by, replaces=True)
     session.refresh(task)
@@ -101,7 +103,7 @@ def _end_questions(session: Session, *, task: Task) -> None:
 
 def lock(session: Session, *, task: Task) -> None:
     """Hold the task's row, with what it says now."""
-    session.refresh(task, with_for_update={"key_share": True})
+    session.refresh(task, with_for_update={"key_share": True, "of": Task})
 
 
 def put_keys(

@@ -169,7 +169,7 @@ def _turn_untouched(session: Session, *, kinds: Mapping[UUID, TaskKind]) -> set[
                 Task.leased + Task.counted == 0,
                 ~was_had,
             )
-            .values(kind=kind, wanted=None)
+            .values(kind=kind, wanted=None, at_least=0)
             .returning(Task.id)
         )
         turned.update(tasks)
@@ -195,9 +195,10 @@ def set_overlap(
     """Let the next `limit` ordinary tasks behind identity `after` want what is asked for now.
 
     Those that do so already are passed by, but for complete ones that adaptive overlap may ask
-    more of. What is leased or counted already stays wanted. Answers ids and identities, in order.
+    more of. What is leased or counted already stays wanted, and what a reviewer asked for.
+    Answers ids and identities, in order.
     """
-    target = func.greatest(project.overlap_min, Task.leased + Task.counted)
+    target = func.greatest(project.overlap_min, Task.at_least, Task.leased + Task.counted)
     concerned = Task.wanted != target
     if project.overlap_min < project.overlap_max:
         concerned |= (Task.counted == Task.wanted) & (Task.wanted < project.overlap_max)

@@ -23,11 +23,11 @@ MOST_SKIPPED = 5
 
 def census_of(session: Session, *, project: Project) -> Census:
     rows = session.execute(
-        select(Task.wanted, Task.counted, Task.leased, func.count())
+        select(Task.wanted, Task.counted, Task.leased, func.count(), Task.at_least)
         .where(Task.project_id == project.id, IS_ORDINARY)
-        .group_by(Task.wanted, Task.counted, Task.leased)
+        .group_by(Task.wanted, Task.counted, Task.leased, Task.at_least)
     )
-    return census((wanted or 0, counted, leased, tasks) for wanted, counted, leased, tasks in rows)
+    return census((wanted or 0, *others) for wanted, *others in rows)
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,8 +71,8 @@ def effects(facts: Facts) -> list[Effect]:
 
 
 def target(cell: Cell, *, least: int) -> int:
-    """What a task wants under another overlap: what is there already stays."""
-    return max(least, cell.leased + cell.counted)
+    """What a task wants under another overlap: what is there or a reviewer asked for stays."""
+    return max(least, cell.at_least, cell.leased + cell.counted)
 
 
 def may_be_unsure(cell: Cell, *, least: int, most: int) -> bool:

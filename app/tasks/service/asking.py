@@ -1,0 +1,52 @@
+"""A task that is to be judged by more people than its project asks for."""
+
+from sqlalchemy import func, update
+from sqlalchemy.orm import Session
+
+from app.projects.models import Project
+from app.tasks.models import Task, TaskKind
+from app.tasks.service.gold import lock
+
+SOON = 1_000  # the priority of what is asked for by hand: before the rest of the project
+
+
+def ask_for_more(session: Session, *, task: Task, more: int) -> None:
+    """Let an ordinary task, whose row is held, want so many more judgements, and soon.
+
+    Neither a smaller overlap nor an adaptive one that is sure takes them away again.
+    """
+    session.execute(
+        update(Task)
+        .where(Task.id == task.id, Task.kind == TaskKind.ORDINARY)
+        .values(
+            wanted=Task.wanted + more,
+            at_least=Task.wanted + more,
+            priority=func.greatest(Task.priority, SOON),
+        )
+    )
+    session.refresh(task)
+
+
+def ask_no_more(
+    session: Session, *, task: Task, project: Project, wanted: int, at_least: int, priority: int
+) -> bool:
+    """Take that back: what the task wanted, asked for and how urgent it was before it.
+
+    False, and nothing changes, once somebody has judged or holds what was asked for, or the task
+    is no ordinary one any more.
+    """
+    lock(session, task=task)
+    if task.kind is not TaskKind.ORDINARY or task.leased + task.counted > wanted:
+        return False
+    by_project = min(max(wanted, project.overlap_min), project.overlap_max)  # it may have changed
+    session.execute(
+        update(Task)
+        .where(Task.id == task.id)
+        .values(
+            wanted=max(by_project, at_least, task.leased + task.counted),
+            at_least=at_least,
+            priority=priority,
+        )
+    )
+    session.refresh(task)
+    return True
