@@ -10,7 +10,7 @@ from scipy import stats
 
 from app.quality.rules import agreement, fields
 from app.quality.rules.agreement import Level
-from app.quality.rules.annotators import annotator_health
+from app.quality.rules.health import annotator_health
 from app.quality.rules.breakdowns import pair_kappa, pairs_of_people
 from app.quality.rules.judgements import Judgements, from_rankings
 from tests.shared_data import shared_rows
@@ -199,5 +199,5 @@ def test_every_professional_has_peers(translations):
     health = annotator_health(judgements, n_annotators=people)
     for row in health:
         if row.n_annotations:
-            assert 0.5 < row.peer_agreement.value < 1
+            assert 0.5 < row.peer_agreement.share.value < 1
             assert row.position_bias.share.value is None

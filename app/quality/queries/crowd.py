@@ -111,6 +111,7 @@ def _columns(width: int, criteria: Sequence[str], lengths: Subquery) -> list[Col
         ("ranks", ">i8", _packed(Annotation.ranks, width)),
         ("order", ">i8", _packed(Assignment.display_order, width, plus=1)),
         ("lengths", ">i8", lengths.c.packed),
+        ("characters", ">i4", lengths.c.characters),
         ("strength", ">i4", cast(func.coalesce(Annotation.strength, -1), Integer)),
         ("milliseconds", ">i4", cast(milliseconds, Integer)),
         ("submitted", ">f8", cast(extract("epoch", Annotation.submitted_at), Double)),
@@ -136,12 +137,19 @@ def _packed(array: Any, width: int, *, plus: int = 0) -> ColumnElement[int]:
 
 
 def _length_order(project: Project) -> Subquery:
-    """Per task, the rank of each response by its characters (1 = shortest), packed as above."""
-    place = func.dense_rank().over(
-        partition_by=TaskResponse.task_id, order_by=func.char_length(Response.text)
-    )
+    """Per task, the rank of each response by its characters (1 = shortest), packed as above.
+
+    And the characters of all of them together.
+    """
+    characters = func.char_length(Response.text)
+    place = func.dense_rank().over(partition_by=TaskResponse.task_id, order_by=characters)
     ranked = (
-        select(TaskResponse.task_id, TaskResponse.position, place.label("place"))
+        select(
+            TaskResponse.task_id,
+            TaskResponse.position,
+            place.label("place"),
+            characters.label("characters"),
+        )
         .join(Response, Response.id == TaskResponse.response_id)
         .join(Task, Task.id == TaskResponse.task_id)
         .where(Task.project_id == project.id)
@@ -149,7 +157,12 @@ def _length_order(project: Project) -> Subquery:
     )
     shift = cast(ranked.c.position * _BITS, Integer)
     packed = func.bit_or(cast(ranked.c.place, BigInteger).bitwise_lshift(shift))
-    return select(ranked.c.task_id, packed.label("packed")).group_by(ranked.c.task_id).subquery()
+    together = cast(func.sum(ranked.c.characters), Integer).label("characters")
+    return (
+        select(ranked.c.task_id, packed.label("packed"), together)
+        .group_by(ranked.c.task_id)
+        .subquery()
+    )
 
 
 def source_hash() -> ColumnElement[int]:
@@ -208,6 +221,7 @@ def _crowd(rows: NDArray[Any], *, width: int, criteria: Sequence[str]) -> Crowd:
             )
             for number, key in enumerate(criteria)
         },
+        characters=rows["characters"].astype(np.float64),
     )
     return Crowd(judgements, tasks, annotators, rows["source"].astype(np.int64))
 

@@ -10,7 +10,7 @@ from app.accounts.models import Role
 from app.projects.models import Project
 from app.quality.queries import people as queries
 from app.quality.queries.people import Person
-from app.quality.rules.annotators import nothing_known
+from app.quality.rules.health import nothing_known
 from app.quality.rules.intervals import beta_figure, share_figure
 from app.quality.schemas.people import AnnotatorOut
 from app.quality.service.summary import View
