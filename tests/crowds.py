@@ -2,12 +2,25 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy import insert
+from sqlalchemy.orm import Session
 
+from app.accounts.models import Role, User
+from app.annotation.models import Annotation
+from app.corpus.models import Prompt, Response
+from app.db import Base
+from app.projects.models import Project, Standing
 from app.quality.rules.judgements import Judgements
+from app.tasks.models import Assignment, AssignmentState, Task, TaskKind, TaskResponse
+from app.tasks.rules import standing
+from tests.factories import make_member, make_user
 
 DAY, HOUR = 86_400, 3_600
 MONDAY = 1_772_409_600.0  # 2026-03-02, a Monday
@@ -106,9 +119,9 @@ def crowd(
         Judgements(
             task=task,
             annotator=annotator,
-            ranks=np.stack(
-                [np.where(sign < 0, 2, 1), np.where(sign > 0, 2, 1)], axis=1
-            ).astype(np.int16),
+            ranks=np.stack([np.where(sign < 0, 2, 1), np.where(sign > 0, 2, 1)], axis=1).astype(
+                np.int16
+            ),
             display=np.stack([first, 1 - first], axis=1).astype(np.int16),
             lengths=lengths[task],
             strength=np.full(len(task), np.nan),
@@ -121,6 +134,89 @@ def crowd(
         kinds,
         [(GOLD, int(chance.binomial(GOLD, share))) for share in accuracy],
     )
+
+
+def store(session: Session, project: Project, found: SimulatedCrowd) -> list[User]:
+    """The crowd in a project of the database, one user per person, named after what she is."""
+    judgements = found.judgements
+    users = [
+        make_user(session, f"{kind.name.title()} {code}") for code, kind in enumerate(found.kinds)
+    ]
+    for user, (seen, passed) in zip(users, found.gold, strict=True):
+        verdict = standing(seen=seen, passed=passed, threshold=project.gold_threshold)
+        make_member(
+            session, project, user, Role.ANNOTATOR,
+            gold_seen=seen, gold_passed=passed, standing=Standing(verdict),
+        )  # fmt: skip
+    tasks, first = np.unique(judgements.task, return_index=True)
+    counted = np.bincount(judgements.task, weights=~judgements.repeat)
+    rows: dict[type[Base], list[dict[str, Any]]] = {
+        model: [] for model in (Prompt, Response, Task, TaskResponse, Assignment, Annotation)
+    }
+    ids = {int(task): uuid4() for task in tasks}
+    for task, row in zip(tasks.tolist(), first.tolist(), strict=True):
+        prompt = uuid4()
+        rows[Prompt].append(
+            {
+                "id": prompt,
+                "project_id": project.id,
+                "content_hash": prompt.bytes * 2,
+                "messages": [{"role": "user", "content": f"Question {task}: which way is shorter?"}],
+            }
+        )
+        rows[Task].append(
+            {
+                "id": ids[task],
+                "project_id": project.id,
+                "prompt_id": prompt,
+                "identity": prompt.bytes * 2,
+                "kind": TaskKind.ORDINARY,
+                "wanted": int(counted[task]),
+                "counted": int(counted[task]),
+            }
+        )
+        for position in range(2):
+            response = uuid4()
+            length = int(judgements.lengths[row, position])
+            rows[Response].append(
+                {
+                    "id": response,
+                    "prompt_id": prompt,
+                    "content_hash": response.bytes * 2,
+                    "text": ("a few words " * (length // 12 + 1))[:length],
+                }
+            )
+            rows[TaskResponse].append(
+                {"task_id": ids[task], "position": position, "response_id": response}
+            )
+    for row in range(len(judgements)):
+        at = datetime.fromtimestamp(float(judgements.submitted[row]), UTC)
+        given = {
+            "id": uuid4(),
+            "project_id": project.id,
+            "task_id": ids[int(judgements.task[row])],
+            "user_id": users[int(judgements.annotator[row])].id,
+            "is_repeat": bool(judgements.repeat[row]),
+        }
+        order = np.argsort(judgements.display[row]).tolist()
+        rows[Assignment].append(
+            given | {"state": AssignmentState.SUBMITTED, "display_order": order, "finished_at": at}
+        )
+        rows[Annotation].append(
+            given
+            | {
+                "assignment_id": given["id"],
+                "guidelines_version": 1,
+                "counted": not given["is_repeat"],
+                "ranks": judgements.ranks[row].tolist(),
+                "active_ms": int(1000 * judgements.seconds[row]),
+                "submitted_at": at,
+            }
+        )
+    for model, values in rows.items():
+        session.execute(insert(model), values)
+    session.flush()
+    return users
 
 
 def _moments(

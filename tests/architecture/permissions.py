@@ -105,6 +105,7 @@ PERMISSIONS = {
     # quality
     "GET /projects/{project_id}": Who.MEMBER,  # an annotator is sent on to her tasks
     "GET /projects/{project_id}/annotators": Who.VIEWER,
+    "GET /projects/{project_id}/annotators.csv": Who.VIEWER,
     "GET /projects/{project_id}/annotators/{user_id}": Who.VIEWER,
     "POST /projects/{project_id}/members/{user_id}/qualification": Who.ADMIN,
     "GET /projects/{project_id}/review": Who.REVIEWER,
@@ -112,6 +113,7 @@ PERMISSIONS = {
     "POST /tasks/{task_id}/adjudication": Who.REVIEWER,
     "GET /api/v1/projects/{project_id}/agreement": Who.VIEWER,
     "GET /api/v1/projects/{project_id}/annotators": Who.VIEWER,
+    "GET /api/v1/projects/{project_id}/annotators/{user_id}": Who.VIEWER,
     "GET /api/v1/projects/{project_id}/tasks": Who.REVIEWER,
     "PUT /api/v1/tasks/{task_id}/adjudication": Who.REVIEWER,
     # work

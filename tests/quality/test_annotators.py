@@ -47,7 +47,10 @@ def test_the_left_clicker_and_the_longer_wins_judge_are_told_apart():
         assert health[person].position_bias.p_value > 1e-3
     for careful in (ANA, RUI):
         for careless in (IDA, TOM):
-            assert health[careful].peer_agreement.share.low > health[careless].peer_agreement.share.value
+            assert (
+                health[careful].peer_agreement.share.low
+                > health[careless].peer_agreement.share.value
+            )
     assert health[IDA].seconds_per_task.value < 3 < health[ANA].seconds_per_task.low
 
 

@@ -31,9 +31,10 @@ from app.corpus.models import Prompt, Response
 from app.projects.models import Project
 from app.quality.rules.intervals import Ints
 from app.quality.rules.judgements import Judgements
-from app.tasks.models import Assignment, Task, TaskKind, TaskResponse
+from app.tasks.models import Assignment, AssignmentState, Task, TaskKind, TaskResponse
 
 _BITS = 4  # of a rank or place inside a packed number: a task has at most ten responses
+LAST = 10_000  # judgements of one person that her page looks at
 _UUID = np.dtype([("high", ">u8"), ("low", ">u8")])
 _SENDS = {  # how PostgreSQL writes each type in its binary format
     _UUID: func.uuid_send,
@@ -65,15 +66,17 @@ class Crowd:
         return [_as_uuid(halves) for halves in self.annotators]
 
 
-def crowd_of(session: Session, *, project: Project) -> Crowd:
+def crowd_of(session: Session, *, project: Project, around: UUID | None = None) -> Crowd:
     """People's current judgements of ordinary tasks that count, and repeats, in one statement.
 
     Sources, surplus, gold and superseded revisions are left out. The rows come as bytes of fixed
-    width, put together by the database in 256 pieces, and numpy reads them as they are.
+    width, put together by the database in 256 pieces, and numpy reads them as they are. `around`
+    a person: only the tasks that she judged last, with the judgements of others there.
     """
+    chosen = None if around is None else _tasks_of(project, around)
     width = _widest_task(session, project=project)
     criteria = [str(criterion["key"]) for criterion in project.criteria]
-    lengths = _length_order(project)
+    lengths = _length_order(project, chosen)
     columns = _columns(width, criteria, lengths)
     sent: list[ColumnElement[Any]] = [
         _SENDS[np.dtype(kind)](expression) for _, kind, expression in columns
@@ -92,6 +95,7 @@ def crowd_of(session: Session, *, project: Project) -> Crowd:
             Annotation.source.is_(None),
             Annotation.counted | Annotation.is_repeat,
             Task.kind == TaskKind.ORDINARY,
+            *([] if chosen is None else [Annotation.task_id.in_(chosen)]),
         )
         .group_by(func.get_byte(func.uuid_send(Annotation.task_id), 15))
     )
@@ -136,7 +140,22 @@ def _packed(array: Any, width: int, *, plus: int = 0) -> ColumnElement[int]:
     return cast(packed, BigInteger)
 
 
-def _length_order(project: Project) -> Subquery:
+def _tasks_of(project: Project, user_id: UUID) -> Select[UUID]:
+    """The tasks that she handed in last; what of it counts is not asked here."""
+    return (
+        select(Assignment.task_id)
+        .where(
+            Assignment.project_id == project.id,
+            Assignment.user_id == user_id,
+            Assignment.state == AssignmentState.SUBMITTED,
+            ~Assignment.is_repeat,
+        )
+        .order_by(Assignment.finished_at.desc(), Assignment.id)
+        .limit(LAST)
+    )
+
+
+def _length_order(project: Project, chosen: Select[UUID] | None) -> Subquery:
     """Per task, the rank of each response by its characters (1 = shortest), packed as above.
 
     And the characters of all of them together.
@@ -152,7 +171,10 @@ def _length_order(project: Project) -> Subquery:
         )
         .join(Response, Response.id == TaskResponse.response_id)
         .join(Task, Task.id == TaskResponse.task_id)
-        .where(Task.project_id == project.id)
+        .where(
+            Task.project_id == project.id,
+            *([] if chosen is None else [TaskResponse.task_id.in_(chosen)]),
+        )
         .subquery()
     )
     shift = cast(ranked.c.position * _BITS, Integer)

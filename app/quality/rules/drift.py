@@ -144,9 +144,7 @@ def hours(moments: Floats, outcomes: Floats, pool: Pool) -> Change:
     )
 
 
-def _bridge(
-    order: Floats, outcomes: Floats, pool: Pool, bucket: Ints
-) -> tuple[Floats, Ints] | str:
+def _bridge(order: Floats, outcomes: Floats, pool: Pool, bucket: Ints) -> tuple[Floats, Ints] | str:
     """(standardised cumulative sum, where it may be read: after the last of equal times)."""
     n = len(outcomes)
     if n < FEWEST_OUTCOMES:

@@ -129,9 +129,7 @@ def _peers(figures: Figures) -> Finding:
     )
 
 
-def _fair(
-    findings: list[Finding], person: Evidence, rest: tuple[int, int]
-) -> list[Finding]:
+def _fair(findings: list[Finding], person: Evidence, rest: tuple[int, int]) -> list[Finding]:
     """Nobody is blamed for differing whom gold, or her own steadiness, speaks for.
 
     Unless a habit explains why she differs: then it is no opinion.
@@ -161,7 +159,7 @@ def _fair(
         )
     if text is None:
         return findings
-    kept = [each for each in findings if each.kind not in {Kind.PEERS}]
+    kept = [each for each in findings if each.kind is not Kind.PEERS]
     return [*kept, Finding(Kind.MINORITY, Level.INFO, text)]
 
 
@@ -311,9 +309,7 @@ def _p(name: str) -> Callable[[Figures], float | None]:
     return p_value
 
 
-TESTS: Sequence[
-    tuple[Callable[[Figures], float | None], Callable[[Figures], Finding | None]]
-] = (
+TESTS: Sequence[tuple[Callable[[Figures], float | None], Callable[[Figures], Finding | None]]] = (
     (_p("peer_agreement"), _peers),
     (_p("self_consistency"), _self),
     (_p("position_bias"), _position),

@@ -18,7 +18,9 @@ TOO_FEW = f"Fewer than {FEWEST_ANSWERS} judgements with a time."
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """z: median over her answers of their robust z; below: share of answers faster than reading,
+    """Of one person.
+
+    z: median over her answers of their robust z; below: share of answers faster than reading,
     `others` that of everybody else together; n: answers with both time and length.
     """
 

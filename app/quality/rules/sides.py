@@ -15,8 +15,10 @@ TOO_FEW_SIDES = f"Fewer than {FEWEST_SIDES} decisive judgements whose order on s
 
 @dataclass(frozen=True, slots=True)
 class Streak:
-    """Sides in the order of her answers. The order on screen is random, so a careful person's
-    sides are throws of a fair coin whatever she thinks of the responses.
+    """Sides in the order of her answers.
+
+    The order on screen is random, so a careful person's sides are throws of a fair coin, whatever
+    she thinks of the responses.
 
     longest: run of one side; switch_share: of answers on the other side than the one before;
     entropy: of two answers in a row, 1 = no pattern, 0 = always the same; p_value: of the more

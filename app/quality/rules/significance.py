@@ -109,7 +109,5 @@ def kuiper_p_value(reach: float) -> float:
     """P(highest minus lowest point of a Brownian bridge > `reach`) (Kuiper 1960, eq. 3)."""
     if reach < 0.4:
         return 1.0
-    terms = (
-        2 * (4 * j**2 * reach**2 - 1) * exp(-2 * j**2 * reach**2) for j in range(1, 101)
-    )
+    terms = (2 * (4 * j**2 * reach**2 - 1) * exp(-2 * j**2 * reach**2) for j in range(1, 101))
     return min(1.0, max(0.0, sum(terms)))

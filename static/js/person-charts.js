@@ -1,0 +1,110 @@
+// The charts of one person's page: each answers the question in its title.
+
+import { drawAll } from "./charts.js";
+
+const share = (value) => `${Math.round(100 * value)} %`;
+const percent = { tickformat: ".0%", range: [0, 1.02] };
+
+function posterior({ threshold, curve, mean, low, high }, colour) {
+  const line = (points, more) => ({
+    type: "scatter", mode: "lines", x: points.map(([x]) => x), y: points.map(([, y]) => y), hoverinfo: "skip", ...more,
+  });
+  const below = curve.filter(([x]) => x <= threshold);
+  const top = Math.max(...curve.map(([, y]) => y));
+  return {
+    traces: [
+      line(below, { fill: "tozeroy", fillcolor: colour.bad, opacity: 0.3, line: { width: 0 } }),
+      line(curve, { line: { color: colour.main, width: 2 } }),
+      {
+        type: "scatter", mode: "markers", x: [mean], y: [-0.06 * top], marker: { color: colour.main, size: 9 }, hoverinfo: "text",
+        text: `Estimate ${share(mean)} (${share(low)} to ${share(high)})`,
+        error_x: { type: "data", symmetric: false, array: [high - mean], arrayminus: [mean - low], color: colour.main, thickness: 1.5, width: 0 },
+      },
+    ],
+    layout: {
+      xaxis: { tickformat: ".0%", range: [0, 1], title: { text: "accuracy on gold" } },
+      yaxis: { showticklabels: false, showgrid: false, zeroline: true, range: [-0.13 * top, 1.08 * top] },
+      margin: { l: 12, b: 48 },
+      shapes: [{ type: "line", yref: "paper", y0: 0, y1: 1, x0: threshold, x1: threshold, line: { color: colour.bad, dash: "dash", width: 1.5 } }],
+    },
+  };
+}
+
+// Agreement with peers and gold passed, by week or by hour.
+function spans({ others, spans: all }, colour, axis) {
+  const rows = all.filter((row) => row.peer_agreement.value !== null);
+  const gold = all.filter((row) => row.gold_seen > 0);
+  const shapes = others === null ? [] : [
+    { type: "line", xref: "paper", x0: 0, x1: 1, y0: others, y1: others, line: { color: colour.strong, dash: "dot", width: 1.5 } },
+  ];
+  return {
+    traces: [
+      {
+        type: "scatter", mode: axis.mode, name: "with peers", x: rows.map((row) => row.key), y: rows.map((row) => row.peer_agreement.value),
+        marker: { color: colour.main, size: 8 }, line: { color: colour.main, width: 2 }, hoverinfo: "text",
+        text: rows.map(({ key, n, peer_agreement: { value, low, high } }) => `${key}: ${share(value)} (${share(low)} to ${share(high)}) of ${n} tasks`),
+        error_y: {
+          type: "data", symmetric: false, color: colour.main, thickness: 1.5, width: 0,
+          array: rows.map((row) => row.peer_agreement.high - row.peer_agreement.value),
+          arrayminus: rows.map((row) => row.peer_agreement.value - row.peer_agreement.low),
+        },
+      },
+      {
+        type: "scatter", mode: "markers", name: "gold", x: gold.map((row) => row.key), y: gold.map((row) => row.gold_passed / row.gold_seen),
+        marker: { symbol: "diamond", color: colour.good, size: 9 }, hoverinfo: "text",
+        text: gold.map((row) => `${row.key}: passes ${row.gold_passed} of ${row.gold_seen} gold questions`),
+      },
+    ],
+    layout: {
+      yaxis: percent, shapes,
+      xaxis: { type: "category", categoryorder: "array", categoryarray: all.map((row) => row.key), ...axis.ticks(all.map((row) => row.key)) },
+    },
+  };
+}
+
+const weeks = (data, colour) => spans(data, colour, {
+  mode: "lines+markers", ticks: (keys) => ({ tickvals: keys, ticktext: keys.map((key) => key.slice(5)) }),
+});
+const hours = (data, colour) => spans(data, colour, {
+  mode: "markers", ticks: (keys) => ({ tickvals: keys, ticktext: keys, title: { text: "hour (UTC)" } }),
+});
+
+function speed({ points, reading }, colour) {
+  const characters = points.map(([x]) => x);
+  const seconds = points.map(([, y]) => y);
+  const ends = [Math.min(...characters), Math.max(...characters)];
+  const hurried = points.map(([x, y]) => y * reading < x);
+  return {
+    traces: [
+      {
+        type: "scatter", mode: "markers", x: characters, y: seconds, hoverinfo: "text",
+        marker: { color: hurried.map((fast) => (fast ? colour.bad : colour.main)), symbol: hurried.map((fast) => (fast ? "x" : "circle")), size: 6, opacity: 0.65 },
+        text: points.map(([x, y]) => `${x.toLocaleString("en")} characters in ${y} s`),
+      },
+      { type: "scatter", mode: "lines", x: ends, y: ends.map((x) => x / reading), line: { color: colour.bad, dash: "dash", width: 1.5 }, hoverinfo: "skip" },
+    ],
+    layout: {
+      xaxis: { type: "log", title: { text: "characters to read" }, dtick: "D2" },
+      yaxis: { type: "log", title: { text: "seconds" }, dtick: "D2" },
+      margin: { b: 48 },
+    },
+  };
+}
+
+function places({ places: numbers }, colour) {
+  const total = numbers.reduce((sum, number) => sum + number, 0);
+  const names = numbers.map((_, place) => "ABCDEFGHIJ"[place]);
+  return {
+    traces: [{
+      type: "bar", x: names, y: numbers.map((number) => number / total), marker: { color: colour.main }, hoverinfo: "text",
+      text: numbers.map((number) => share(number / total)), textposition: "auto",
+      hovertext: numbers.map((number, place) => `${names[place]}: ${number} of ${total}`),
+    }],
+    layout: {
+      yaxis: percent, xaxis: { type: "category", showgrid: false }, bargap: 0.4,
+      shapes: [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: 1 / numbers.length, y1: 1 / numbers.length, line: { color: colour.text, dash: "dot", width: 1.5 } }],
+    },
+  };
+}
+
+drawAll({ posterior, weeks, hours, speed, places });
