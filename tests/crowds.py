@@ -161,7 +161,9 @@ def store(session: Session, project: Project, found: SimulatedCrowd) -> list[Use
                 "id": prompt,
                 "project_id": project.id,
                 "content_hash": prompt.bytes * 2,
-                "messages": [{"role": "user", "content": f"Question {task}: which way is shorter?"}],
+                "messages": [
+                    {"role": "user", "content": f"Question {task}: which way is shorter?"}
+                ],
             }
         )
         rows[Task].append(

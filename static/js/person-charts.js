@@ -1,6 +1,6 @@
 // The charts of one person's page: each answers the question in its title.
 
-import { drawAll } from "./charts.js";
+import { drawAll, mix } from "./charts.js";
 
 const share = (value) => `${Math.round(100 * value)} %`;
 const percent = { tickformat: ".0%", range: [0, 1.02] };
@@ -13,7 +13,7 @@ function posterior({ threshold, curve, mean, low, high }, colour) {
   const top = Math.max(...curve.map(([, y]) => y));
   return {
     traces: [
-      line(below, { fill: "tozeroy", fillcolor: colour.bad, opacity: 0.3, line: { width: 0 } }),
+      line(below, { fill: "tozeroy", fillcolor: mix(colour.bad, colour.surface, 0.65), line: { width: 0 } }),
       line(curve, { line: { color: colour.main, width: 2 } }),
       {
         type: "scatter", mode: "markers", x: [mean], y: [-0.06 * top], marker: { color: colour.main, size: 9 }, hoverinfo: "text",
@@ -69,6 +69,10 @@ const hours = (data, colour) => spans(data, colour, {
   mode: "markers", ticks: (keys) => ({ tickvals: keys, ticktext: keys, title: { text: "hour (UTC)" } }),
 });
 
+// 1, 2, 5, 10 … for a logarithmic axis, as whole numbers.
+const marks = [-1, 0, 1, 2, 3, 4, 5].flatMap((power) => [1, 2, 5].map((digit) => Number(`${digit}e${power}`)));
+const steps = { tickvals: marks, ticktext: marks.map((mark) => mark.toLocaleString("en")) };
+
 function speed({ points, reading }, colour) {
   const characters = points.map(([x]) => x);
   const seconds = points.map(([, y]) => y);
@@ -84,8 +88,8 @@ function speed({ points, reading }, colour) {
       { type: "scatter", mode: "lines", x: ends, y: ends.map((x) => x / reading), line: { color: colour.bad, dash: "dash", width: 1.5 }, hoverinfo: "skip" },
     ],
     layout: {
-      xaxis: { type: "log", title: { text: "characters to read" }, dtick: "D2" },
-      yaxis: { type: "log", title: { text: "seconds" }, dtick: "D2" },
+      xaxis: { type: "log", title: { text: "characters to read" }, ...steps },
+      yaxis: { type: "log", title: { text: "seconds" }, ...steps },
       margin: { b: 48 },
     },
   };
@@ -107,4 +111,31 @@ function places({ places: numbers }, colour) {
   };
 }
 
-drawAll({ posterior, weeks, hours, speed, places });
+// Her share with its interval, and that of the others, question by question.
+function beside(rows, colour, wide) {
+  const known = rows.filter((row) => row.value !== null).reverse();
+  const at = known.map((_, place) => place);
+  return {
+    traces: [
+      {
+        type: "scatter", mode: "markers", x: known.map((row) => row.value), y: at, marker: { color: colour.main, size: 10 }, hoverinfo: "text",
+        text: known.map((row) => `${row.label}: ${share(row.value)} (${share(row.low)} to ${share(row.high)}), n = ${row.n}`),
+        error_x: {
+          type: "data", symmetric: false, color: colour.main, thickness: 1.5, width: 0,
+          array: known.map((row) => row.high - row.value), arrayminus: known.map((row) => row.value - row.low),
+        },
+      },
+      {
+        type: "scatter", mode: "markers", x: known.map((row) => row.others), y: at, hoverinfo: "text",
+        marker: { symbol: "line-ns-open", color: colour.text, size: 16, line: { width: 3 } },
+        text: known.map((row) => `${row.label}, ${row.beside}: ${row.others === null ? "not known" : share(row.others)}`),
+      },
+    ],
+    layout: {
+      height: 60 + 40 * known.length, xaxis: { ...percent, range: [-0.02, 1.02] },
+      yaxis: { tickvals: at, ticktext: known.map((row) => (wide ? row.label : row.short)), range: [-0.6, known.length - 0.4], showgrid: false, zeroline: false },
+    },
+  };
+}
+
+drawAll({ beside, posterior, weeks, hours, speed, places });

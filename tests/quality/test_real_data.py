@@ -10,8 +10,8 @@ from scipy import stats
 
 from app.quality.rules import agreement, fields
 from app.quality.rules.agreement import Level
-from app.quality.rules.health import annotator_health
 from app.quality.rules.breakdowns import pair_kappa, pairs_of_people
+from app.quality.rules.health import annotator_health
 from app.quality.rules.judgements import Judgements, from_rankings
 from tests.shared_data import shared_rows
 

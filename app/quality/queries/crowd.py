@@ -109,6 +109,7 @@ def _columns(width: int, criteria: Sequence[str], lengths: Subquery) -> list[Col
     milliseconds = func.coalesce(
         Annotation.active_ms, Annotation.visible_ms, Annotation.wall_ms, -1
     )
+    words = func.nullif(func.lower(func.btrim(Annotation.rationale)), "")
     columns: list[Column] = [
         ("task", _UUID, Annotation.task_id),
         ("annotator", _UUID, Annotation.user_id),
@@ -122,6 +123,7 @@ def _columns(width: int, criteria: Sequence[str], lengths: Subquery) -> list[Col
         ("repeat", ">i4", cast(Annotation.is_repeat, Integer)),
         ("version", ">i4", Annotation.guidelines_version),
         ("source", ">i8", source_hash()),
+        ("rationale", ">i8", func.coalesce(func.hashtextextended(words, 0), 0)),
     ]
     for number, key in enumerate(criteria):
         given = Annotation.ratings[key]
@@ -244,6 +246,7 @@ def _crowd(rows: NDArray[Any], *, width: int, criteria: Sequence[str]) -> Crowd:
             for number, key in enumerate(criteria)
         },
         characters=rows["characters"].astype(np.float64),
+        rationale=rows["rationale"].astype(np.int64),
     )
     return Crowd(judgements, tasks, annotators, rows["source"].astype(np.int64))
 

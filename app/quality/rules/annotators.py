@@ -45,6 +45,23 @@ def peer_shares(judgements: Judgements) -> Floats:
     return shares
 
 
+def dissent_shares(judgements: Judgements) -> Floats:
+    """Per row, the share of decisive comparisons with single others that are opposite.
+
+    Unlike the majority, it is there where the others are even; ties on either side are left out.
+    """
+    shares = np.full(len(judgements), np.nan)
+    for panel in panels(judgements):
+        signs = pair_signs(judgements.ranks[panel.rows], panel.size).astype(np.int16)
+        untied = np.abs(signs)
+        decisive = untied * (untied.sum(axis=1, keepdims=True) - 1)
+        balance = signs * (signs.sum(axis=1, keepdims=True) - signs)
+        opposite = (decisive - balance).sum(axis=2) / 2
+        number = decisive.sum(axis=2)
+        shares[panel.rows] = np.where(number > 0, opposite / np.maximum(number, 1), np.nan)
+    return shares
+
+
 def repeat_shares(judgements: Judgements) -> tuple[Ints, Floats]:
     """(annotator, share of implied pairs judged the same way) of each second look at a task.
 

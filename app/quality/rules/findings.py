@@ -4,7 +4,7 @@ A test becomes a finding where it survives Benjamini and Hochberg over the peopl
 for her alone, and the effect is large enough to matter; a small sure effect is only a figure.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -20,7 +20,9 @@ LEAST_FALL = 0.12  # of agreement with peers, over time or at some hours
 ALONE_LONGER = 0.85  # of her lower bound, where nobody else has judged her tasks
 LEAST_FAST = 1 / 3  # of her lower bound of answers faster than reading …
 FAST_ABOVE_OTHERS = 0.2  # … and so far above the others', who may skim as well
+MANY_THE_SAME = 0.5  # of her rationales
 VERY_FAST = -3.0  # robust z of her median answer
+NEARER_TO_A_COIN = 0.16  # about a standard error below halfway from a coin to the others
 FEWEST_SHARED = 20
 FEWEST_GOLD, FEWEST_REPEATS = 8, 10  # before gold or repeats can speak for somebody
 MANY_RIGHT = 0.6  # lower bound of gold accuracy that speaks for her
@@ -46,6 +48,7 @@ class Kind(StrEnum):
     SELF = "self"
     POSITION = "position"
     STREAK = "streak"
+    WORDS = "words"
     LENGTH = "length"
     TIES = "ties"
     SPEED = "speed"
@@ -54,7 +57,7 @@ class Kind(StrEnum):
 
 
 ORDER = list(Kind)
-WEIGHT = {Level.BAD: 100, Level.WARN: 10, Level.INFO: 1}
+WEIGHT: Mapping[str, int] = {Level.BAD: 100, Level.WARN: 10, Level.INFO: 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,7 @@ def findings_of(people: Sequence[Evidence]) -> list[list[Finding]]:
             if sure and own is not None and own <= SURE and (each := finding_of(person.figures)):
                 found[place].append(each)
     for place, person in enumerate(people):
-        found[place] += [each for each in (_speed(person.figures), _alone(person.figures)) if each]
+        found[place] += [each for look in UNTESTED if (each := look(person.figures))]
         rest = (gold_seen - person.gold_seen, gold_passed - person.gold_passed)
         found[place] = sorted(
             _fair(found[place], person, rest),
@@ -100,9 +103,9 @@ def findings_of(people: Sequence[Evidence]) -> list[list[Finding]]:
     return found
 
 
-def need(findings: Sequence[Finding]) -> int:
-    """How much somebody needs a look; the more, the sooner."""
-    return sum(WEIGHT[each.level] for each in findings)
+def need(levels: Iterable[str]) -> int:
+    """How much somebody with findings of these levels needs a look; the more, the sooner."""
+    return sum(WEIGHT[level] for level in levels)
 
 
 def percent(share: float) -> str:
@@ -119,8 +122,11 @@ def _gold(person: Evidence) -> Finding:
     )
 
 
-def _peers(figures: Figures) -> Finding:
+def _peers(figures: Figures) -> Finding | None:
+    """Against single others more often than they are, and nearer to a coin than to them."""
     peers = figures["peer_agreement"]
+    if peers["p_value"] is None or peers["p_value"] > NEARER_TO_A_COIN:
+        return None
     return Finding(
         Kind.PEERS,
         Level.BAD,
@@ -134,7 +140,7 @@ def _fair(findings: list[Finding], person: Evidence, rest: tuple[int, int]) -> l
 
     Unless a habit explains why she differs: then it is no opinion.
     """
-    explained = {Kind.POSITION, Kind.STREAK, Kind.LENGTH, Kind.SPEED, Kind.GOLD}
+    explained = {*Kind} - {Kind.PEERS, Kind.SELF, Kind.TIES}
     kinds = {each.kind for each in findings}
     if Kind.PEERS not in kinds or kinds & explained:
         return findings
@@ -190,7 +196,7 @@ def _position(figures: Figures) -> Finding | None:
 
 def _streak(figures: Figures) -> Finding | None:
     sides, bias = figures["sides"], figures["position_bias"]
-    if abs((bias["value"] or 0.5) - 0.5) >= LEAST_SIDE and (bias["p_value"] or 1) <= SURE:
+    if abs(bias["value"] - 0.5) >= LEAST_SIDE and bias["p_value"] <= SURE:
         return None  # said already, by her side
     if sides["switch_share"] > 0.6:
         return Finding(
@@ -204,6 +210,20 @@ def _streak(figures: Figures) -> Finding | None:
         Level.WARN,
         f"Picked the same side {sides['longest']} times in a row (of {sides['n']} answers; the "
         "order on screen is random).",
+    )
+
+
+def _words(figures: Figures) -> Finding | None:
+    same = figures["same_rationale"]
+    if same["n"] < FEWEST_SHARED or same["value"] < MANY_THE_SAME:
+        return None
+    if same["others"] is not None and same["value"] - same["others"] < MANY_THE_SAME / 2:
+        return None  # it is the custom of the project
+    beside = "" if same["others"] is None else f"; the others in {percent(same['others'])}"
+    return Finding(
+        Kind.WORDS,
+        Level.WARN,
+        f"Gives one and the same rationale in {percent(same['value'])} of {same['n']}{beside}.",
     )
 
 
@@ -310,7 +330,7 @@ def _p(name: str) -> Callable[[Figures], float | None]:
 
 
 TESTS: Sequence[tuple[Callable[[Figures], float | None], Callable[[Figures], Finding | None]]] = (
-    (_p("peer_agreement"), _peers),
+    (_p("dissent"), _peers),
     (_p("self_consistency"), _self),
     (_p("position_bias"), _position),
     (_p("sides"), _streak),
@@ -319,3 +339,4 @@ TESTS: Sequence[tuple[Callable[[Figures], float | None], Callable[[Figures], Fin
     (_p("drift"), _drift),
     (_p("hours"), _hours),
 )
+UNTESTED: Sequence[Callable[[Figures], Finding | None]] = (_speed, _alone, _words)

@@ -2,13 +2,22 @@
 
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.quality.rules import drift
-from app.quality.rules.annotators import Tally, lean, peer_shares, repeat_shares, tally, tie_shares
+from app.quality.rules.annotators import (
+    Tally,
+    dissent_shares,
+    lean,
+    peer_shares,
+    repeat_shares,
+    tally,
+    tie_shares,
+)
 from app.quality.rules.drift import Change
 from app.quality.rules.intervals import (
     Figure,
@@ -20,15 +29,17 @@ from app.quality.rules.intervals import (
 )
 from app.quality.rules.judgements import Judgements
 from app.quality.rules.pace import NOTHING, Pace, below_reading, log_z, pace
-from app.quality.rules.sides import TOO_FEW_SIDES, Streak, streak
+from app.quality.rules.sides import TOO_FEW_SIDES, Streak, most_repeated, streak
 from app.quality.rules.significance import Excess, excess, p_at_most
 
 NO_PEERS = "No task of hers has a clear majority of others."
+NO_DISSENT = "Nobody else has decided on tasks where she has."
 NO_REPEATS = "She has not been shown a task twice."
 NO_DISPLAY = "No decisive judgement whose order on screen is known."
 NO_LENGTHS = "No decisive judgement between responses of different length."
 NO_LENGTHS_SHARED = "Nobody else has decided on tasks where she has, of different length."
 NOT_SHARED = "No task of hers was judged by others."
+NO_RATIONALES = "She has given no rationale."
 NO_JUDGEMENTS = "She has judged nothing that counts."
 NO_TIMES = "No times are known."
 CHANCE = 0.5  # of preferring the same of two responses by throwing a coin
@@ -75,11 +86,13 @@ class Health:
     """`annotator` is her code in the judgements.
 
     peer_agreement: with the majority of the others, beside theirs with their others; its p_value,
-    as that of self_consistency: of being so low, were she halfway from a coin to the others.
+    as that of self_consistency: of being so low, were she halfway from a coin to the others;
+    dissent: of decisive comparisons with single others, those that are opposite.
     position_bias: preferring what was shown first; length_bias: preferring the longer;
     …_against_others: on the same tasks, p_value of so much more than they by chance;
-    sides: longest run of one side; seconds_per_task: median; pace: against reading time;
-    drift, hours: agreement with peers over the days, and over the hours of a day.
+    sides: longest run of one side; same_rationale: the commonest of those given;
+    seconds_per_task: median; pace: against reading time; drift, hours: agreement with peers over
+    the days, and over the hours of a day.
     """
 
     annotator: int
@@ -87,6 +100,7 @@ class Health:
     n_shared: int
     n_repeats: int
     peer_agreement: Compared
+    dissent: Compared
     self_consistency: Compared
     position_bias: Bias
     length_bias: Bias
@@ -94,6 +108,7 @@ class Health:
     tie_share: Figure
     ties_against_others: Compared
     sides: Streak
+    same_rationale: Compared
     seconds_per_task: Figure
     pace: Pace
     drift: Change
@@ -120,6 +135,7 @@ def nothing_known() -> dict[str, Any]:
         n_shared=0,
         n_repeats=0,
         peer_agreement=not_compared,
+        dissent=not_compared,
         self_consistency=not_compared,
         position_bias=no_bias,
         length_bias=no_bias,
@@ -127,6 +143,7 @@ def nothing_known() -> dict[str, Any]:
         tie_share=nothing,
         ties_against_others=not_compared,
         sides=Streak(0, reason=TOO_FEW_SIDES),
+        same_rationale=not_compared,
         seconds_per_task=nothing,
         pace=NOTHING,
         drift=no_change,
@@ -153,13 +170,14 @@ def annotator_health(judgements: Judgements, *, n_annotators: int) -> list[Healt
     pool = (float(np.nansum(below)), float((~np.isnan(below)).sum()))
     with_peers, again = count(who, peers), count(*repeat_shares(judgements))
     left, long, ties = count(who, first), count(who, longer), count(who, tied)
-    longer_than_others, more_ties = more(longer), more(tied)
+    longer_than_others, more_ties, apart = more(longer), more(tied), more(dissent_shares(once))
     shared = np.bincount(who[_shared_rows(once)], minlength=n_annotators)
     moments, compared = once.submitted, ~np.isnan(peers)
     by_week = drift.pool_of(drift.weeks_of(moments[compared]), peers[compared])
     by_hour = drift.pool_of(drift.hours_of(moments[compared]), peers[compared])
     order = np.lexsort((moments, who))
     bounds = np.searchsorted(who[order], np.arange(n_annotators + 1))
+    repeated = _repeated(once, order, bounds)
     found = []
     for code in range(n_annotators):
         hers = order[bounds[code] : bounds[code + 1]]
@@ -171,6 +189,7 @@ def annotator_health(judgements: Judgements, *, n_annotators: int) -> list[Healt
                 n_shared=int(shared[code]),
                 n_repeats=int(again.number[code]),
                 peer_agreement=_among(with_peers, code, NO_PEERS),
+                dissent=_excess(apart, code, NO_DISSENT),
                 self_consistency=_among(again, code, NO_REPEATS),
                 position_bias=_bias(left, code, NO_DISPLAY),
                 length_bias=_bias(long, code, NO_LENGTHS),
@@ -180,6 +199,7 @@ def annotator_health(judgements: Judgements, *, n_annotators: int) -> list[Healt
                 ),
                 ties_against_others=_excess(more_ties, code, NOT_SHARED),
                 sides=streak(first[hers]),
+                same_rationale=_among(repeated, code, NO_RATIONALES, tested=False),
                 seconds_per_task=_seconds(once.seconds[hers]),
                 pace=pace(once.seconds[hers], z[hers], below[hers], pool=pool),
                 drift=drift.fall(moments[known], peers[known], by_week),
@@ -190,13 +210,21 @@ def annotator_health(judgements: Judgements, *, n_annotators: int) -> list[Healt
     return found
 
 
-def _among(tallied: Tally, code: int, none: str) -> Compared:
+def _repeated(once: Judgements, order: NDArray[np.intp], bounds: NDArray[np.intp]) -> Tally:
+    """Per annotator, how often she gave her commonest rationale, of how many."""
+    words = np.zeros(len(once), np.int64) if once.rationale is None else once.rationale
+    pairs = [most_repeated(words[order[begin:end]]) for begin, end in pairwise(bounds)]
+    counts = np.array(pairs, np.int64).reshape(-1, 2)
+    return Tally(counts[:, 0].astype(np.float64), counts[:, 1])
+
+
+def _among(tallied: Tally, code: int, none: str, *, tested: bool = True) -> Compared:
     """Her share beside everybody else's, held against halfway between a coin and the others."""
     total, n = float(tallied.sums[code]), int(tallied.number[code])
     rest = int(tallied.number.sum()) - n
     others = (float(tallied.sums.sum()) - total) / rest if rest else None
     p_value = None
-    if n and others is not None and others >= ABOVE_CHANCE:
+    if tested and n and others is not None and others >= ABOVE_CHANCE:
         p_value = p_at_most(total, n, (CHANCE + others) / 2)
     return Compared(share_figure(total, n, none=none), others, n, p_value)
 

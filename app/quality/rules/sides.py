@@ -1,4 +1,4 @@
-"""Whether somebody answers by the place on screen: the same side on and on, or in turn."""
+"""Straight-lining: the same side on and on, or in turn; the same words again and again."""
 
 from dataclasses import dataclass
 from math import log2
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from app.quality.rules.intervals import Floats, binomial_p_value
+from app.quality.rules.intervals import Floats, Ints, binomial_p_value
 from app.quality.rules.significance import run_p_value
 
 FEWEST_SIDES = 20
@@ -59,3 +59,11 @@ def streak(sides: Floats) -> Streak:
         entropy=-sum(float(share) * log2(share) for share in pairs if share) / 2,
         p_value=min(1.0, 2 * min(run_p_value(longest, n), binomial_p_value(switches, n - 1))),
     )
+
+
+def most_repeated(rationales: Ints) -> tuple[int, int]:
+    """(how often the commonest rationale was given, how many were given at all), of hashes."""
+    given = rationales[rationales != 0]
+    if not len(given):
+        return 0, 0
+    return int(np.unique(given, return_counts=True)[1].max()), len(given)

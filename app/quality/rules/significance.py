@@ -36,7 +36,7 @@ def p_at_most(successes: float, n: int, share: float) -> float:
     least = int(np.ceil(successes - 1e-9))
     if least >= n:
         return 1.0
-    if n > 10_000:  # with the correction the two agree to 1e-4
+    if n > 100_000:  # the exact sum has become long; with the correction the two agree to 2e-4
         return _NORMAL.cdf((least + 0.5 - n * share) / sqrt(n * share * (1 - share)))
     return float(beta_cdf(1 - share, n - least, least + 1))
 

@@ -85,6 +85,7 @@ class AnnotatorOut(BaseModel):
     standing: str
     paused_at: datetime | None
     peer_agreement: ComparedOut
+    dissent: ComparedOut
     self_consistency: ComparedOut
     position_bias: BiasOut
     length_bias: BiasOut
@@ -92,6 +93,7 @@ class AnnotatorOut(BaseModel):
     tie_share: FigureOut
     ties_against_others: ComparedOut
     sides: SidesOut
+    same_rationale: ComparedOut
     seconds_per_task: FigureOut
     pace: PaceOut
     drift: ChangeOut

@@ -16,9 +16,11 @@ from app.quality.queries.crowd import Crowd, crowd_of
 from app.quality.queries.review import TaskLine, task_lines
 from app.quality.rules import series as rules
 from app.quality.rules.breakdowns import week_of
-from app.quality.rules.findings import WEIGHT, Level
+from app.quality.rules.findings import need
+from app.quality.rules.health import CHANCE
 from app.quality.rules.pace import READING
 from app.quality.rules.series import Latest, Series, Span
+from app.quality.schemas.agreement import FigureOut
 from app.quality.schemas.people import AnnotatorOut, LengthsOut, PersonOut, SpanOut
 from app.quality.service.summary import View
 from app.tasks.rules import PRIOR
@@ -53,7 +55,7 @@ def one(people: Sequence[AnnotatorOut], user_id: UUID) -> AnnotatorOut:
 
 
 def _need(person: AnnotatorOut) -> int:
-    return sum(WEIGHT[Level(each.level)] for each in person.findings)
+    return need(each.level for each in person.findings)
 
 
 def _latest(person: AnnotatorOut) -> float:
@@ -144,6 +146,7 @@ def _charts(person: PersonOut, told: Series, *, threshold: float) -> dict[str, A
     a, b = PRIOR[0] + person.gold_passed, PRIOR[1] + person.gold_seen - person.gold_passed
     spans = {"n_annotations", "median_seconds"}
     return {
+        "beside": _beside(person),
         "posterior": {
             "threshold": threshold,
             "curve": rules.beta_density(a, b),
@@ -162,6 +165,39 @@ def _charts(person: PersonOut, told: Series, *, threshold: float) -> dict[str, A
         "speed": {"points": told.points, "reading": READING},
         "places": {"places": person.places, "ties": person.no_single_best},
     }
+
+
+def _beside(person: PersonOut) -> list[dict[str, Any]]:
+    """Her shares that can be held against something, and against what."""
+    pace = person.pace
+    rows: list[tuple[str, str, FigureOut, int, str, float | None]] = [
+        ("prefers what others prefer", "peers", person.peer_agreement, 0, "the others", None),
+        ("the same when it comes again", "repeats", person.self_consistency, 0, "the others", None),
+        ("prefers the first shown", "first", person.position_bias, 0, "fair", CHANCE),
+        ("prefers the longer", "longer", person.length_against_others, 0, "the others", None),
+        ("answers with a tie", "ties", person.ties_against_others, 0, "the others", None),
+        (
+            "faster than reading",
+            "fast",
+            pace.below_reading_speed,
+            pace.n,
+            "the others",
+            pace.others,
+        ),
+    ]
+    return [
+        {
+            "label": label,
+            "short": short,
+            "value": figure.value,
+            "low": figure.low,
+            "high": figure.high,
+            "n": n or getattr(figure, "n", 0),
+            "beside": beside,
+            "others": getattr(figure, "others", others),
+        }
+        for label, short, figure, n, beside, others in rows
+    ]
 
 
 def _lines(session: Session, crowd: Crowd, told: Series) -> list[LatestLine]:
