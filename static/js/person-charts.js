@@ -3,6 +3,7 @@
 import { drawAll, mix } from "./charts.js";
 
 const share = (value) => `${Math.round(100 * value)} %`;
+const named = (text) => ({ text, font: { size: 13 } });
 const percent = { tickformat: ".0%", range: [0, 1.02] };
 
 function posterior({ threshold, curve, mean, low, high }, colour) {
@@ -22,8 +23,8 @@ function posterior({ threshold, curve, mean, low, high }, colour) {
       },
     ],
     layout: {
-      xaxis: { tickformat: ".0%", range: [0, 1], title: { text: "accuracy on gold" } },
-      yaxis: { showticklabels: false, showgrid: false, zeroline: true, range: [-0.13 * top, 1.08 * top] },
+      xaxis: { tickformat: ".0%", range: [0, 1], title: named("accuracy on gold") },
+      yaxis: { showticklabels: false, ticks: "", showgrid: false, zeroline: true, range: [-0.13 * top, 1.08 * top] },
       margin: { l: 12, b: 48 },
       shapes: [{ type: "line", yref: "paper", y0: 0, y1: 1, x0: threshold, x1: threshold, line: { color: colour.bad, dash: "dash", width: 1.5 } }],
     },
@@ -66,7 +67,7 @@ const weeks = (data, colour) => spans(data, colour, {
   mode: "lines+markers", ticks: (keys) => ({ tickvals: keys, ticktext: keys.map((key) => key.slice(5)) }),
 });
 const hours = (data, colour) => spans(data, colour, {
-  mode: "markers", ticks: (keys) => ({ tickvals: keys, ticktext: keys, title: { text: "hour (UTC)" } }),
+  mode: "markers", ticks: (keys) => ({ tickvals: keys, ticktext: keys, title: named("hour (UTC)") }),
 });
 
 // 1, 2, 5, 10 … for a logarithmic axis, as whole numbers.
@@ -88,8 +89,8 @@ function speed({ points, reading }, colour) {
       { type: "scatter", mode: "lines", x: ends, y: ends.map((x) => x / reading), line: { color: colour.bad, dash: "dash", width: 1.5 }, hoverinfo: "skip" },
     ],
     layout: {
-      xaxis: { type: "log", title: { text: "characters to read" }, ...steps },
-      yaxis: { type: "log", title: { text: "seconds" }, ...steps },
+      xaxis: { type: "log", title: named("characters to read"), ...steps },
+      yaxis: { type: "log", title: named("seconds"), ...steps },
       margin: { b: 48 },
     },
   };
@@ -101,7 +102,7 @@ function places({ places: numbers }, colour) {
   return {
     traces: [{
       type: "bar", x: names, y: numbers.map((number) => number / total), marker: { color: colour.main }, hoverinfo: "text",
-      text: numbers.map((number) => share(number / total)), textposition: "auto",
+      text: numbers.map((number) => share(number / total)), textposition: "inside", insidetextanchor: "start",
       hovertext: numbers.map((number, place) => `${names[place]}: ${number} of ${total}`),
     }],
     layout: {
