@@ -106,6 +106,7 @@ def person(
         charts=True,
         drawn=shown.charts,
         latest=shown.latest,
+        looked_at=shown.looked_at,
         may_review=request.state.role in {Role.ADMIN, Role.REVIEWER},
     )
 

@@ -34,7 +34,7 @@ from app.quality.rules.judgements import Judgements
 from app.tasks.models import Assignment, AssignmentState, Task, TaskKind, TaskResponse
 
 _BITS = 4  # of a rank or place inside a packed number: a task has at most ten responses
-LAST = 10_000  # judgements of one person that her page looks at
+LAST = 5_000  # judgements of one person that her page looks at
 _UUID = np.dtype([("high", ">u8"), ("low", ">u8")])
 _SENDS = {  # how PostgreSQL writes each type in its binary format
     _UUID: func.uuid_send,

@@ -89,7 +89,8 @@ class Health:
     as that of self_consistency: of being so low, were she halfway from a coin to the others;
     dissent: of decisive comparisons with single others, those that are opposite.
     position_bias: preferring what was shown first; length_bias: preferring the longer;
-    …_against_others: on the same tasks, p_value of so much more than they by chance;
+    …_against_others: on the same tasks, p_value of so much more than they by chance (a slope on
+    length would mix her taste with what the responses deserve; others on the task do not);
     sides: longest run of one side; same_rationale: the commonest of those given;
     seconds_per_task: median; pace: against reading time; drift, hours: agreement with peers over
     the days, and over the hours of a day.

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app.errors import found
 from app.projects.models import Project
 from app.quality.queries import people as queries
-from app.quality.queries.crowd import Crowd, crowd_of
+from app.quality.queries.crowd import LAST, Crowd, crowd_of
 from app.quality.queries.review import TaskLine, task_lines
 from app.quality.rules import series as rules
 from app.quality.rules.breakdowns import week_of
@@ -78,7 +78,7 @@ class PersonView:
     person: PersonOut
     charts: dict[str, Any]
     latest: Sequence[LatestLine]
-    reading: float = READING
+    looked_at: int = LAST
 
 
 def person_view(session: Session, *, project: Project, view: View, row: AnnotatorOut) -> PersonView:
