@@ -101,12 +101,15 @@ function places({ places: numbers }, colour) {
   const names = numbers.map((_, place) => "ABCDEFGHIJ"[place]);
   return {
     traces: [{
-      type: "bar", x: names, y: numbers.map((number) => number / total), marker: { color: colour.main }, hoverinfo: "text",
-      text: numbers.map((number) => share(number / total)), textposition: "inside", insidetextanchor: "start",
+      type: "bar", x: names.map((_, place) => place), y: numbers.map((number) => number / total), marker: { color: colour.main }, hoverinfo: "text",
       hovertext: numbers.map((number, place) => `${names[place]}: ${number} of ${total}`),
     }],
     layout: {
-      yaxis: percent, xaxis: { type: "category", showgrid: false }, bargap: 0.4,
+      yaxis: percent, bargap: 0.4,
+      xaxis: {
+        showgrid: false, tickvals: names.map((_, place) => place),
+        ticktext: numbers.map((number, place) => `${names[place]}: ${share(number / total)}`),
+      },
       shapes: [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: 1 / numbers.length, y1: 1 / numbers.length, line: { color: colour.text, dash: "dot", width: 1.5 } }],
     },
   };
