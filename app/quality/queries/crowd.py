@@ -34,7 +34,7 @@ from app.quality.rules.judgements import Judgements
 from app.tasks.models import Assignment, AssignmentState, Task, TaskKind, TaskResponse
 
 _BITS = 4  # of a rank or place inside a packed number: a task has at most ten responses
-LAST = 5_000  # judgements of one person that her page looks at
+LAST = 2_000  # judgements of one person that her page looks at
 _UUID = np.dtype([("high", ">u8"), ("low", ">u8")])
 _SENDS = {  # how PostgreSQL writes each type in its binary format
     _UUID: func.uuid_send,
@@ -74,7 +74,7 @@ def crowd_of(session: Session, *, project: Project, around: UUID | None = None) 
     a person: only the tasks that she judged last, with the judgements of others there.
     """
     chosen = None if around is None else _tasks_of(project, around)
-    width = _widest_task(session, project=project)
+    width = _widest_task(session, project=project, chosen=chosen)
     criteria = [str(criterion["key"]) for criterion in project.criteria]
     lengths = _length_order(project, chosen)
     columns = _columns(width, criteria, lengths)
@@ -194,11 +194,14 @@ def source_hash() -> ColumnElement[int]:
     return func.coalesce(func.hashtextextended(Prompt.source, 0), 0)
 
 
-def _widest_task(session: Session, *, project: Project) -> int:
+def _widest_task(session: Session, *, project: Project, chosen: Select[UUID] | None = None) -> int:
     widest = (
         select(func.max(TaskResponse.position))
         .join(Task, Task.id == TaskResponse.task_id)
-        .where(Task.project_id == project.id)
+        .where(
+            Task.project_id == project.id,
+            *([] if chosen is None else [TaskResponse.task_id.in_(chosen)]),
+        )
     )
     return max(2, 1 + (session.scalar(widest) or 0))
 
