@@ -105,6 +105,7 @@ PERMISSIONS = {
     # quality
     "GET /projects/{project_id}": Who.MEMBER,  # an annotator is sent on to her tasks
     "GET /projects/{project_id}/annotators": Who.VIEWER,
+    "GET /projects/{project_id}/annotators.csv": Who.VIEWER,
     "GET /projects/{project_id}/annotators/{user_id}": Who.VIEWER,
     "POST /projects/{project_id}/members/{user_id}/qualification": Who.ADMIN,
     "GET /projects/{project_id}/review": Who.REVIEWER,
@@ -120,6 +121,7 @@ PERMISSIONS = {
     "GET /api/v1/projects/{project_id}/agreement": Who.VIEWER,
     "GET /api/v1/projects/{project_id}/annotators": Who.VIEWER,
     "POST /api/v1/projects/{project_id}/members/{user_id}/qualification": Who.ADMIN,
+    "GET /api/v1/projects/{project_id}/annotators/{user_id}": Who.VIEWER,
     "GET /api/v1/projects/{project_id}/tasks": Who.REVIEWER,
     "GET /api/v1/tasks/{task_id}": Who.REVIEWER,
     "PUT /api/v1/tasks/{task_id}/adjudication": Who.REVIEWER,

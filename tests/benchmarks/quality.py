@@ -25,7 +25,9 @@ from app.projects.models import Membership, Project
 from app.quality.models import Part
 from app.quality.queries.crowd import crowd_of
 from app.quality.service import summary
+from app.quality.service.annotators import annotators
 from app.quality.service.dashboard import dashboard
+from app.quality.service.people import person_view
 from app.schema import migrate
 from app.tasks.models import Assignment, Task, TaskResponse
 from tests.conftest import fresh_database, psycopg_url
@@ -237,6 +239,11 @@ def measure_reads(project: Project) -> None:
         assert view is not None
         with timed("collecting what the dashboard shows", session):
             dashboard(session, project=project, view=view)
+        with timed("collecting the figures of all people", session):
+            people = annotators(session, project=project, view=view)
+        busiest = max(people, key=lambda person: person.n_annotations)
+        with timed(f"the page of one, {busiest.n_annotations:,} judgements", session):
+            person_view(session, project=project, view=view, row=busiest)
     for part in (Part.WEEK, Part.SOURCE, Part.ANNOTATOR_PAIR):
         with transaction() as session:
             session.add(project)

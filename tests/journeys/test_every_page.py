@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from app.accounts import service as accounts
 from app.accounts.models import Role
+from app.annotation.models import Annotation
 from app.corpus.models import Import, Prompt
 from app.datasets.models import Snapshot
 from app.db import JobState, database_now, transaction
@@ -65,13 +66,14 @@ def pages(live_server):
         prompt_id = session.scalars(select(Prompt.id).limit(1)).one()
         member_id = session.scalars(select(Membership.user_id).limit(1)).one()
         task_id = session.scalars(select(Task.id).where(Task.counted > 1).limit(1)).one()
+        judge_id = session.scalars(select(Annotation.user_id).where(Annotation.counted)).first()
         base = f"/projects/{project.id}"
         below = (
             "", "/rank", "/rank/history", "/rank/progress", "/rank/qualification", "/guidelines",
             "/guidelines/edit", "/data", "/annotators", "/review",
             "/review?order=posterior&state=all", "/work", "/snapshots",
             "/snapshots/new", "/runs", "/runs/new", "/settings", "/members",
-            f"/members/{member_id}", "/pause", "/generations/new",
+            f"/annotators/{judge_id}", f"/members/{member_id}", "/pause", "/generations/new",
             f"/imports/{import_id}",
             f"/prompts/{prompt_id}",
             *(f"/snapshots/{snapshot.id}?config={name}" for name in CONFIGS),

@@ -5,13 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from app.quality.rules import annotators
-from app.quality.rules.annotators import (
-    agreement_matrix,
-    annotator_health,
-    peer_shares,
-    task_disagreement,
-)
+from app.quality.rules import health as figures_of_people
+from app.quality.rules.annotators import agreement_matrix, peer_shares, task_disagreement
+from app.quality.rules.health import annotator_health
+from app.quality.rules.intervals import Figure
 from app.quality.rules.judgements import Judgements, from_rankings
 
 ANA, RUI, IDA, TOM = range(4)
@@ -50,7 +47,10 @@ def test_the_left_clicker_and_the_longer_wins_judge_are_told_apart():
         assert health[person].position_bias.p_value > 1e-3
     for careful in (ANA, RUI):
         for careless in (IDA, TOM):
-            assert health[careful].peer_agreement.low > health[careless].peer_agreement.value
+            assert (
+                health[careful].peer_agreement.share.low
+                > health[careless].peer_agreement.share.value
+            )
     assert health[IDA].seconds_per_task.value < 3 < health[ANA].seconds_per_task.low
 
 
@@ -105,24 +105,24 @@ def test_repeats_are_compared_by_response_and_count_nowhere_else():
     )
     ana, rui = annotator_health(judgements, n_annotators=2)
     assert (ana.n_annotations, ana.n_repeats) == (2, 2)
-    assert ana.self_consistency.value == 0.5
-    assert rui.self_consistency.reason == annotators.NO_REPEATS
-    assert ana.peer_agreement.value == 1  # one task shared with Rui
+    assert ana.self_consistency.share.value == 0.5
+    assert rui.self_consistency.share.reason == figures_of_people.NO_REPEATS
+    assert ana.peer_agreement.share.value == 1  # one task shared with Rui
 
 
 def test_what_nobody_saw_here_says_nothing_of_the_side():
     (ana,) = annotator_health(from_rankings([(0, ANA, [1, 2])]), n_annotators=1)
-    assert ana.position_bias.share.reason == annotators.NO_DISPLAY
+    assert ana.position_bias.share.reason == figures_of_people.NO_DISPLAY
     assert ana.position_bias.p_value is None
-    assert ana.length_bias.share.reason == annotators.NO_LENGTHS
-    assert ana.seconds_per_task.reason == annotators.NO_TIMES
-    assert ana.peer_agreement.reason == annotators.NO_PEERS
+    assert ana.length_bias.share.reason == figures_of_people.NO_LENGTHS
+    assert ana.seconds_per_task.reason == figures_of_people.NO_TIMES
+    assert ana.peer_agreement.share.reason == figures_of_people.NO_PEERS
 
 
 def test_a_person_without_judgements_has_reasons_and_no_zeros():
     health = annotator_health(from_rankings([(0, ANA, [1, 2])]), n_annotators=2)
     assert health[RUI].n_annotations == 0
-    assert health[RUI].tie_share == annotators.Figure(None, reason=annotators.NO_JUDGEMENTS)
+    assert health[RUI].tie_share == Figure(None, reason=figures_of_people.NO_JUDGEMENTS)
 
 
 def test_the_left_of_a_ranking_is_what_most_pairs_say():

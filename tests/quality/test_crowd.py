@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 import numpy as np
+import pytest
 from sqlalchemy.orm import Session
 
 from app.accounts.models import UserKind
@@ -102,3 +103,36 @@ def test_rows_are_sorted_by_task_and_sources_told_apart(session: Session, people
     assert (np.diff(crowd.judgements.task) >= 0).all()
     assert len(np.unique(crowd.sources)) == 2
     assert len(crowd.tasks) == 6
+
+
+def test_around_a_person_are_her_last_tasks_with_what_others_said_of_them(
+    session: Session, people: People, monkeypatch: pytest.MonkeyPatch
+):
+    tasks = [make_task(session, people.project, prompt=str(day), wanted=2) for day in range(4)]
+    for day, task in enumerate(tasks[:3]):
+        at = datetime(2026, 3, 1 + day, tzinfo=UTC)
+        make_annotation(session, task, people.ana, ranks=[1, 2], submitted_at=at)
+    for task in (tasks[0], tasks[2], tasks[3]):
+        make_annotation(session, task, people.rui, ranks=[2, 1])
+    session.flush()
+    hers = crowd_of(session, project=people.project, around=people.ana.id)
+    assert {hers.task_id(code) for code in hers.judgements.task} == {task.id for task in tasks[:3]}
+    assert len(hers.judgements) == 5
+    monkeypatch.setattr("app.quality.queries.crowd.LAST", 1)
+    last = crowd_of(session, project=people.project, around=people.ana.id)
+    assert [last.task_id(code) for code in last.judgements.task] == [tasks[2].id] * 2
+    assert len(crowd_of(session, project=people.project, around=people.vic.id).judgements) == 0
+
+
+def test_words_and_characters_come_along(session: Session, people: People):
+    task = make_task(session, people.project, responses=["twelve chars", "six ch"], wanted=2)
+    make_annotation(session, task, people.ana, ranks=[1, 2], rationale=" Clearer. ")
+    make_annotation(session, task, people.rui, ranks=[1, 2], rationale="clearer.")
+    other = make_task(session, people.project, prompt="Other", responses=["é", "e"])
+    make_annotation(session, other, people.ana, ranks=[1, 2], rationale="  ")
+    found = crowd_of(session, project=people.project).judgements
+    by_task = {tuple(found.characters[found.task == code]) for code in set(found.task)}
+    assert by_task == {(18.0, 18.0), (2.0,)}
+    words = found.rationale[found.characters == 18]
+    assert words[0] == words[1] != 0  # the same words, whatever the case and the space around
+    assert found.rationale[found.characters == 2].tolist() == [0]

@@ -230,7 +230,7 @@ def test_repeats_do_not_agree_with_themselves():
         **{
             name: np.repeat(getattr(judgements, name), 2, axis=0)
             for name in Judgements.__slots__
-            if name not in {"ratings", "repeat"}
+            if name not in {"ratings", "repeat", "characters", "rationale"}
         },
         repeat=np.tile([False, True], len(judgements)),
     )

@@ -1,6 +1,7 @@
 """Figures of published multi-annotator data, recomputed by an independent path."""
 
 from collections import defaultdict
+from dataclasses import replace
 from itertools import combinations
 
 import krippendorff
@@ -10,8 +11,9 @@ from scipy import stats
 
 from app.quality.rules import agreement, fields
 from app.quality.rules.agreement import Level
-from app.quality.rules.annotators import annotator_health
 from app.quality.rules.breakdowns import pair_kappa, pairs_of_people
+from app.quality.rules.findings import Evidence, Finding, findings_of
+from app.quality.rules.health import annotator_health
 from app.quality.rules.judgements import Judgements, from_rankings
 from tests.shared_data import shared_rows
 
@@ -199,5 +201,47 @@ def test_every_professional_has_peers(translations):
     health = annotator_health(judgements, n_annotators=people)
     for row in health:
         if row.n_annotations:
-            assert 0.5 < row.peer_agreement.value < 1
+            assert 0.5 < row.peer_agreement.share.value < 1
             assert row.position_bias.share.value is None
+
+
+# Findings
+
+
+def said_of(judgements: Judgements, people: int) -> list[list[Finding]]:
+    health = annotator_health(judgements, n_annotators=people)
+    return findings_of([Evidence(row.as_json(), "good", 0, 0, None, 0.7) for row in health])
+
+
+def test_three_careful_annotators_of_pandalm_are_left_alone(pandalm: Judgements):
+    assert said_of(pandalm, 3) == [[], [], []]
+
+
+def test_of_tulus_sixteen_one_nearly_always_takes_what_is_named_first(tulu):
+    """Counted from the file as well: one of sixteen survives scipy's tests and corrections."""
+    judgements, _ = tulu
+    first = {
+        row["pair_id"]: min(row["responses"])
+        for row in shared_rows("tulu-human-pairs/pairs.jsonl.gz")
+    }
+    display, sides, seen = [], defaultdict(list), {}
+    for row in shared_rows("tulu-human-pairs/annotations.jsonl.gz"):
+        pair, person = row["pair_id"], row["annotator"]
+        if (pair, person) in seen:
+            continue
+        seen[pair, person] = list(first).index(pair)
+        display.append([0, 1] if row["model_a"] == first[pair] else [1, 0])
+        if row["preference"] != "tie":
+            sides[int(person[1:]) - 1].append(row["preference"].startswith("a"))
+    order = np.argsort(list(seen.values()), kind="stable")
+    placed = replace(judgements, display=np.array(display, np.int16)[order])
+    p_values = [stats.binomtest(sum(sides[who]), len(sides[who])).pvalue for who in range(16)]
+    marked = np.flatnonzero(stats.false_discovery_control(p_values) <= 0.05).tolist()
+    health = annotator_health(placed, n_annotators=16)
+    for who, row in enumerate(health):
+        assert row.position_bias.share.value == pytest.approx(np.mean(sides[who]))
+        assert row.position_bias.p_value == pytest.approx(p_values[who], abs=1e-9)
+    found = said_of(placed, 16)
+    assert [who for who in range(16) if found[who]] == marked == [13]
+    (said,) = found[13]
+    assert said.text.startswith("Picks the first shown in 91 % of decisive answers (n = 22")

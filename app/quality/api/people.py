@@ -10,9 +10,15 @@ from app.db import Now, SessionDep
 from app.errors import found
 from app.projects.auth import AdminMember, AdminProject, ViewerProject, project_access, require
 from app.quality.api.paging import Cursor, Limit
-from app.quality.schemas.people import AnnotatorPage, ProgressOut, QualificationDecision
+from app.quality.schemas.people import (
+    AnnotatorPage,
+    PersonOut,
+    ProgressOut,
+    QualificationDecision,
+)
 from app.quality.service import qualification, summary
 from app.quality.service.annotators import annotators
+from app.quality.service.people import one, person_view
 from app.quality.service.progress import progress_of
 
 router = APIRouter(tags=["quality"])
@@ -32,6 +38,14 @@ def list_annotators(
         items=rows[start : start + limit],
         next_cursor=str(start + limit) if len(rows) > start + limit else None,
     )
+
+
+@router.get("/projects/{project_id}/annotators/{user_id}", response_model_exclude_unset=True)
+def show_annotator(session: SessionDep, project: ViewerProject, user_id: UUID) -> PersonOut:
+    """One person's figures and findings, with her weeks and hours."""
+    view = found(summary.current(session, project=project, wait=True))
+    row = one(annotators(session, project=project, view=view, everybody=True), user_id)
+    return person_view(session, project=project, view=view, row=row).person
 
 
 @router.get("/me/progress")

@@ -31,9 +31,10 @@ from app.corpus.models import Prompt, Response
 from app.projects.models import Project
 from app.quality.rules.intervals import Ints
 from app.quality.rules.judgements import Judgements
-from app.tasks.models import Assignment, Task, TaskKind, TaskResponse
+from app.tasks.models import Assignment, AssignmentState, Task, TaskKind, TaskResponse
 
 _BITS = 4  # of a rank or place inside a packed number: a task has at most ten responses
+LAST = 2_000  # judgements of one person that her page looks at
 _UUID = np.dtype([("high", ">u8"), ("low", ">u8")])
 _SENDS = {  # how PostgreSQL writes each type in its binary format
     _UUID: func.uuid_send,
@@ -65,15 +66,17 @@ class Crowd:
         return [_as_uuid(halves) for halves in self.annotators]
 
 
-def crowd_of(session: Session, *, project: Project) -> Crowd:
+def crowd_of(session: Session, *, project: Project, around: UUID | None = None) -> Crowd:
     """People's current judgements of ordinary tasks that count, and repeats, in one statement.
 
     Sources, surplus, gold and superseded revisions are left out. The rows come as bytes of fixed
-    width, put together by the database in 256 pieces, and numpy reads them as they are.
+    width, put together by the database in 256 pieces, and numpy reads them as they are. `around`
+    a person: only the tasks that she judged last, with the judgements of others there.
     """
-    width = _widest_task(session, project=project)
+    chosen = None if around is None else _tasks_of(project, around)
+    width = _widest_task(session, project=project, chosen=chosen)
     criteria = [str(criterion["key"]) for criterion in project.criteria]
-    lengths = _length_order(project)
+    lengths = _length_order(project, chosen)
     columns = _columns(width, criteria, lengths)
     sent: list[ColumnElement[Any]] = [
         _SENDS[np.dtype(kind)](expression) for _, kind, expression in columns
@@ -92,6 +95,7 @@ def crowd_of(session: Session, *, project: Project) -> Crowd:
             Annotation.source.is_(None),
             Annotation.counted | Annotation.is_repeat,
             Task.kind == TaskKind.ORDINARY,
+            *([] if chosen is None else [Annotation.task_id.in_(chosen)]),
         )
         .group_by(func.get_byte(func.uuid_send(Annotation.task_id), 15))
     )
@@ -105,18 +109,21 @@ def _columns(width: int, criteria: Sequence[str], lengths: Subquery) -> list[Col
     milliseconds = func.coalesce(
         Annotation.active_ms, Annotation.visible_ms, Annotation.wall_ms, -1
     )
+    words = func.nullif(func.lower(func.btrim(Annotation.rationale)), "")
     columns: list[Column] = [
         ("task", _UUID, Annotation.task_id),
         ("annotator", _UUID, Annotation.user_id),
         ("ranks", ">i8", _packed(Annotation.ranks, width)),
         ("order", ">i8", _packed(Assignment.display_order, width, plus=1)),
         ("lengths", ">i8", lengths.c.packed),
+        ("characters", ">i4", lengths.c.characters),
         ("strength", ">i4", cast(func.coalesce(Annotation.strength, -1), Integer)),
         ("milliseconds", ">i4", cast(milliseconds, Integer)),
         ("submitted", ">f8", cast(extract("epoch", Annotation.submitted_at), Double)),
         ("repeat", ">i4", cast(Annotation.is_repeat, Integer)),
         ("version", ">i4", Annotation.guidelines_version),
         ("source", ">i8", source_hash()),
+        ("rationale", ">i8", func.coalesce(func.hashtextextended(words, 0), 0)),
     ]
     for number, key in enumerate(criteria):
         given = Annotation.ratings[key]
@@ -135,21 +142,51 @@ def _packed(array: Any, width: int, *, plus: int = 0) -> ColumnElement[int]:
     return cast(packed, BigInteger)
 
 
-def _length_order(project: Project) -> Subquery:
-    """Per task, the rank of each response by its characters (1 = shortest), packed as above."""
-    place = func.dense_rank().over(
-        partition_by=TaskResponse.task_id, order_by=func.char_length(Response.text)
+def _tasks_of(project: Project, user_id: UUID) -> Select[UUID]:
+    """The tasks that she handed in last; what of it counts is not asked here."""
+    return (
+        select(Assignment.task_id)
+        .where(
+            Assignment.project_id == project.id,
+            Assignment.user_id == user_id,
+            Assignment.state == AssignmentState.SUBMITTED,
+            ~Assignment.is_repeat,
+        )
+        .order_by(Assignment.finished_at.desc(), Assignment.id)
+        .limit(LAST)
     )
+
+
+def _length_order(project: Project, chosen: Select[UUID] | None) -> Subquery:
+    """Per task, the rank of each response by its characters (1 = shortest), packed as above.
+
+    And the characters of all of them together.
+    """
+    characters = func.char_length(Response.text)
+    place = func.dense_rank().over(partition_by=TaskResponse.task_id, order_by=characters)
     ranked = (
-        select(TaskResponse.task_id, TaskResponse.position, place.label("place"))
+        select(
+            TaskResponse.task_id,
+            TaskResponse.position,
+            place.label("place"),
+            characters.label("characters"),
+        )
         .join(Response, Response.id == TaskResponse.response_id)
         .join(Task, Task.id == TaskResponse.task_id)
-        .where(Task.project_id == project.id)
+        .where(
+            Task.project_id == project.id,
+            *([] if chosen is None else [TaskResponse.task_id.in_(chosen)]),
+        )
         .subquery()
     )
     shift = cast(ranked.c.position * _BITS, Integer)
     packed = func.bit_or(cast(ranked.c.place, BigInteger).bitwise_lshift(shift))
-    return select(ranked.c.task_id, packed.label("packed")).group_by(ranked.c.task_id).subquery()
+    together = cast(func.sum(ranked.c.characters), Integer).label("characters")
+    return (
+        select(ranked.c.task_id, packed.label("packed"), together)
+        .group_by(ranked.c.task_id)
+        .subquery()
+    )
 
 
 def source_hash() -> ColumnElement[int]:
@@ -157,11 +194,14 @@ def source_hash() -> ColumnElement[int]:
     return func.coalesce(func.hashtextextended(Prompt.source, 0), 0)
 
 
-def _widest_task(session: Session, *, project: Project) -> int:
+def _widest_task(session: Session, *, project: Project, chosen: Select[UUID] | None = None) -> int:
     widest = (
         select(func.max(TaskResponse.position))
         .join(Task, Task.id == TaskResponse.task_id)
-        .where(Task.project_id == project.id)
+        .where(
+            Task.project_id == project.id,
+            *([] if chosen is None else [TaskResponse.task_id.in_(chosen)]),
+        )
     )
     return max(2, 1 + (session.scalar(widest) or 0))
 
@@ -208,6 +248,8 @@ def _crowd(rows: NDArray[Any], *, width: int, criteria: Sequence[str]) -> Crowd:
             )
             for number, key in enumerate(criteria)
         },
+        characters=rows["characters"].astype(np.float64),
+        rationale=rows["rationale"].astype(np.int64),
     )
     return Crowd(judgements, tasks, annotators, rows["source"].astype(np.int64))
 

@@ -52,6 +52,26 @@ def people_of(session: Session, *, project: Project) -> list[Person]:
     return [Person(**row._mapping) for row in rows]  # noqa: SLF001 – public, despite its name
 
 
+def gold_results(
+    session: Session, *, project: Project, user_id: UUID
+) -> Sequence[tuple[datetime, bool]]:
+    """When she answered gold that counts, and whether she passed, oldest first."""
+    rows = session.execute(
+        select(Annotation.submitted_at, Annotation.gold_passed)
+        .join(GoldKey, GoldKey.task_id == Annotation.task_id)
+        .where(
+            Annotation.project_id == project.id,
+            Annotation.user_id == user_id,
+            Annotation.is_current,
+            ~Annotation.is_repeat,
+            Annotation.gold_passed.is_not(None),
+            GoldKey.suspended_at.is_(None),
+        )
+        .order_by(Annotation.submitted_at)
+    )
+    return [(moment, bool(passed)) for moment, passed in rows]
+
+
 def people_who_answered(session: Session, *, task_ids: Sequence[UUID]) -> set[UUID]:
     """Everybody whose score depends on one of these gold tasks."""
     answered = session.scalars(

@@ -1,4 +1,4 @@
-"""What the judgements say of the people: peers, repeats, place on screen, length, ties, speed."""
+"""What the judgements say of the people, row by row: peers, repeats, a lean, ties; who agrees."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,85 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.quality.rules.intervals import (
-    Figure,
-    Floats,
-    Ints,
-    binomial_p_value,
-    median_figure,
-    share_figure,
-    undefined,
-)
+from app.quality.rules.intervals import Floats, Ints
 from app.quality.rules.judgements import Judgements, pair_signs, panels
-
-NO_PEERS = "No task of hers has a clear majority of others."
-NO_REPEATS = "She has not been shown a task twice."
-NO_DISPLAY = "No decisive judgement whose order on screen is known."
-NO_LENGTHS = "No decisive judgement between responses of different length."
-NO_JUDGEMENTS = "She has judged nothing that counts."
-NO_TIMES = "No times are known."
-
-
-@dataclass(frozen=True, slots=True)
-class Bias:
-    """A share whose fair value is one half, with the exact binomial test against it."""
-
-    share: Figure
-    n: int
-    p_value: float | None
-
-    def as_json(self) -> dict[str, Any]:
-        p_value = None if self.p_value is None else float(f"{self.p_value:.4g}")
-        return {**self.share.as_json(), "n": self.n, "p_value": p_value}
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """One person's figures; `annotator` is her code in the judgements.
-
-    peer_agreement: with the majority of the others; position_bias: preferring what was shown
-    first; length_bias: preferring the longer; seconds_per_task: median.
-    """
-
-    annotator: int
-    n_annotations: int
-    n_shared: int
-    n_repeats: int
-    peer_agreement: Figure
-    self_consistency: Figure
-    position_bias: Bias
-    length_bias: Bias
-    tie_share: Figure
-    seconds_per_task: Figure
-    last_submitted: float | None  # seconds since 1970
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            name: value.as_json()
-            if isinstance(value := getattr(self, name), Figure | Bias)
-            else value
-            for name in self.__slots__
-            if name != "annotator"
-        }
-
-
-def nothing_known() -> dict[str, Any]:
-    """The wire form of the figures of somebody who has judged nothing that counts."""
-    nothing = undefined(NO_JUDGEMENTS)
-    no_bias = Bias(nothing, 0, None)
-    return Health(
-        annotator=-1,
-        n_annotations=0,
-        n_shared=0,
-        n_repeats=0,
-        peer_agreement=nothing,
-        self_consistency=nothing,
-        position_bias=no_bias,
-        length_bias=no_bias,
-        tie_share=nothing,
-        seconds_per_task=nothing,
-        last_submitted=None,
-    ).as_json()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +42,23 @@ def peer_shares(judgements: Judgements) -> Floats:
         number = comparable.sum(axis=2)
         agreeing = (comparable & (signs == others)).sum(axis=2)
         shares[panel.rows] = np.where(number > 0, agreeing / np.maximum(number, 1), np.nan)
+    return shares
+
+
+def dissent_shares(judgements: Judgements) -> Floats:
+    """Per row, the share of decisive comparisons with single others that are opposite.
+
+    Unlike the majority, it is there where the others are even; ties on either side are left out.
+    """
+    shares = np.full(len(judgements), np.nan)
+    for panel in panels(judgements):
+        signs = pair_signs(judgements.ranks[panel.rows], panel.size).astype(np.int16)
+        untied = np.abs(signs)
+        decisive = untied * (untied.sum(axis=1, keepdims=True) - 1)
+        balance = signs * (signs.sum(axis=1, keepdims=True) - signs)
+        opposite = (decisive - balance).sum(axis=2) / 2
+        number = decisive.sum(axis=2)
+        shares[panel.rows] = np.where(number > 0, opposite / np.maximum(number, 1), np.nan)
     return shares
 
 
@@ -173,61 +113,6 @@ def tie_shares(judgements: Judgements) -> Floats:
         mine = sizes == size
         shares[mine] = (pair_signs(judgements.ranks[mine], int(size)) == 0).mean(axis=1)
     return shares
-
-
-def annotator_health(judgements: Judgements, *, n_annotators: int) -> list[Health]:
-    """One row per annotator code 0 … n_annotators − 1."""
-    once = judgements.once()
-    who = once.annotator
-    peers = tally(who, peer_shares(once), n_annotators=n_annotators)
-    again = tally(*repeat_shares(judgements), n_annotators=n_annotators)
-    earlier = np.where(once.display >= 0, once.display.max(initial=0) - once.display, -1)
-    left = tally(who, lean(once, earlier), n_annotators=n_annotators)
-    longer = tally(who, lean(once, once.lengths), n_annotators=n_annotators)
-    ties = tally(who, tie_shares(once), n_annotators=n_annotators)
-    shared = np.bincount(who[_shared_rows(once)], minlength=n_annotators)
-    order = np.argsort(who, kind="stable")
-    bounds = np.searchsorted(who[order], np.arange(n_annotators + 1))
-    return [
-        Health(
-            annotator=code,
-            n_annotations=int(ties.number[code]),
-            n_shared=int(shared[code]),
-            n_repeats=int(again.number[code]),
-            peer_agreement=_share(peers, code, NO_PEERS),
-            self_consistency=_share(again, code, NO_REPEATS),
-            position_bias=_bias(left, code, NO_DISPLAY),
-            length_bias=_bias(longer, code, NO_LENGTHS),
-            tie_share=_share(ties, code, NO_JUDGEMENTS),
-            seconds_per_task=_seconds(once.seconds[order[bounds[code] : bounds[code + 1]]]),
-            last_submitted=_latest(once.submitted[order[bounds[code] : bounds[code + 1]]]),
-        )
-        for code in range(n_annotators)
-    ]
-
-
-def _share(tallied: Tally, code: int, none: str) -> Figure:
-    return share_figure(float(tallied.sums[code]), int(tallied.number[code]), none=none)
-
-
-def _bias(tallied: Tally, code: int, none: str) -> Bias:
-    n, successes = int(tallied.number[code]), round(float(tallied.sums[code]))
-    p_value = binomial_p_value(successes, n) if n else None
-    return Bias(share_figure(successes, n, none=none), n, p_value)
-
-
-def _seconds(seconds: Floats) -> Figure:
-    known = seconds[~np.isnan(seconds)]
-    return median_figure(known) if len(known) else undefined(NO_TIMES)
-
-
-def _latest(submitted: Floats) -> float | None:
-    return float(submitted.max()) if len(submitted) else None
-
-
-def _shared_rows(judgements: Judgements) -> NDArray[np.bool_]:
-    _, task, number = np.unique(judgements.task, return_inverse=True, return_counts=True)
-    return np.asarray(number[task] >= 2)
 
 
 @dataclass(frozen=True, slots=True)

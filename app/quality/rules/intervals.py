@@ -1,6 +1,7 @@
 """A figure with its interval, and the small numerics behind intervals (no scipy at run time)."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil, sqrt
 from statistics import NormalDist
 from typing import Any
@@ -74,6 +75,7 @@ def beta_quantile(p: float, a: float, b: float) -> float:
     return (low + high) / 2
 
 
+@lru_cache(maxsize=4096)  # many people have passed and failed the same numbers of questions
 def beta_figure(a: float, b: float) -> Figure:
     """Mean and equal-tailed 95 % interval of a Beta(a, b) posterior."""
     tail = (1 - LEVEL) / 2

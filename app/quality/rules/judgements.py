@@ -22,7 +22,9 @@ class Judgements:
     lengths (N, W): of the responses, only their order matters, −1 = no such response;
     strength (N,): of a pair, NaN = not given; ratings: criterion → (N, W), NaN = not given;
     seconds (N,): NaN = not known; submitted (N,): seconds since 1970; repeat (N,): a second look
-    by the same person, for self-consistency alone; version (N,): of the guidelines.
+    by the same person, for self-consistency alone; version (N,): of the guidelines;
+    characters (N,): of all responses of the task together, NaN = not known; rationale (N,): a
+    hash of its words, 0 = none was given.
     """
 
     task: Ints
@@ -36,6 +38,8 @@ class Judgements:
     repeat: NDArray[np.bool_]
     version: Ints
     ratings: Mapping[str, Floats] = field(default_factory=dict)
+    characters: Floats | None = None  # None: not known of any
+    rationale: Ints | None = None
 
     def __len__(self) -> int:
         return len(self.task)
@@ -51,10 +55,13 @@ class Judgements:
         columns = {
             column.name: getattr(self, column.name)[rows]
             for column in fields(self)
-            if column.name != "ratings"
+            if column.name not in {"ratings", "characters", "rationale"}
         }
         return Judgements(
-            **columns, ratings={key: values[rows] for key, values in self.ratings.items()}
+            **columns,
+            ratings={key: values[rows] for key, values in self.ratings.items()},
+            characters=None if self.characters is None else self.characters[rows],
+            rationale=None if self.rationale is None else self.rationale[rows],
         )
 
     def once(self) -> "Judgements":

@@ -6,15 +6,10 @@ from datetime import date
 
 import numpy as np
 
-from app.quality.rules.annotators import (
-    Health,
-    Matrix,
-    agreement_matrix,
-    annotator_health,
-    task_disagreement,
-)
+from app.quality.rules.annotators import Matrix, agreement_matrix, task_disagreement
 from app.quality.rules.breakdowns import Slice, by_week, per_day
 from app.quality.rules.fields import FieldAgreement, Scale, all_fields, ranking_agreement
+from app.quality.rules.health import Health, annotator_health
 from app.quality.rules.intervals import Ints
 from app.quality.rules.judgements import Judgements
 

@@ -21,6 +21,18 @@ class BiasOut(FigureOut):
     p_value: float | None
 
 
+class ComparedOut(FigureOut):
+    """Her share beside that of the `others`, both over `n` tasks or so.
+
+    p_value: one-sided; of agreement, of being so low were she halfway from a coin to the others;
+    of a habit, of having it so much more than the others on the same tasks.
+    """
+
+    others: float | None
+    n: int
+    p_value: float | None
+
+
 class FieldOut(BaseModel):
     """The agreement figures of one field. They rest on the `n_shared_tasks` judged by two or more.
 

@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy.orm import Session
 
@@ -10,18 +9,44 @@ from app.accounts.models import Role
 from app.projects.models import Project
 from app.quality.queries import people as queries
 from app.quality.queries.people import Person
-from app.quality.rules.annotators import nothing_known
+from app.quality.rules.findings import Evidence, findings_of
+from app.quality.rules.health import nothing_known
 from app.quality.rules.intervals import beta_figure, share_figure
-from app.quality.schemas.people import AnnotatorOut
+from app.quality.schemas.people import AnnotatorOut, FindingOut
 from app.quality.service.summary import View
 from app.tasks.rules import PRIOR, beta_cdf
 
 NO_GOLD = "No gold question has been answered."
 
 
-def annotators(session: Session, *, project: Project, view: View) -> list[AnnotatorOut]:
-    """Everybody who annotates or has judged something, by name."""
+def annotators(
+    session: Session, *, project: Project, view: View, everybody: bool = False
+) -> list[AnnotatorOut]:
+    """Everybody who annotates or has judged something, by name; `everybody`: all members."""
     figures: dict[str, dict[str, Any]] = {row["user_id"]: row for row in view.figures["annotators"]}
+    people = [
+        person
+        for person in queries.people_of(session, project=project)
+        if everybody
+        or person.role is Role.ANNOTATOR
+        or str(person.user_id) in figures
+        or person.gold_seen
+    ]
+    gold = [_gold(person, threshold=project.gold_threshold) for person in people]
+    known = [figures.get(str(person.user_id), nothing_known()) for person in people]
+    found = findings_of(
+        [
+            Evidence(
+                figures=row,
+                standing=person.standing,
+                gold_seen=person.gold_seen,
+                gold_passed=person.gold_passed,
+                gold_low=answers["gold_accuracy"]["low"],
+                threshold=project.gold_threshold,
+            )
+            for person, row, answers in zip(people, known, gold, strict=True)
+        ]
+    )
     return [
         AnnotatorOut(
             user_id=str(person.user_id),
@@ -30,16 +55,18 @@ def annotators(session: Session, *, project: Project, view: View) -> list[Annota
             role=person.role,
             standing=person.standing,
             paused_at=person.paused_at,
-            **_gold(person, threshold=project.gold_threshold),
-            **_health(figures, person.user_id),
+            findings=[
+                FindingOut(kind=each.kind, level=each.level.value, text=each.text)
+                for each in findings
+            ],
+            **answers,
+            **_health(row),
         )
-        for person in queries.people_of(session, project=project)
-        if person.role is Role.ANNOTATOR or str(person.user_id) in figures or person.gold_seen
+        for person, row, answers, findings in zip(people, known, gold, found, strict=True)
     ]
 
 
-def _health(figures: dict[str, dict[str, Any]], user_id: UUID) -> dict[str, Any]:
-    row = figures.get(str(user_id), nothing_known())
+def _health(row: dict[str, Any]) -> dict[str, Any]:
     latest = row["last_submitted"]
     return {
         **{key: value for key, value in row.items() if key not in {"user_id", "last_submitted"}},
