@@ -1,7 +1,7 @@
 """Parts of the judgements: weeks, keys, groups, pairs of people, days."""
 
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
 
 import numpy as np
 import pytest
@@ -37,6 +37,31 @@ def test_weeks_are_iso_weeks_and_a_task_belongs_to_its_latest():
 
 def test_nothing_judged_has_no_weeks():
     assert breakdowns.by_week(from_rankings([]), compute, most=3) == []
+
+
+def test_days_are_those_of_utc_and_a_task_belongs_to_its_latest():
+    lisbon = timezone(timedelta(hours=1))
+    judgements = replace(
+        from_rankings([(0, 0, FIRST), (0, 1, FIRST), (1, 0, FIRST)]),
+        submitted=at(
+            datetime(2026, 11, 23, 12, tzinfo=UTC),
+            datetime(2026, 11, 25, 0, 30, tzinfo=lisbon),  # still the 24th in UTC
+            datetime(2026, 11, 25, 0, 0, tzinfo=UTC),
+        ),
+    )
+    found = breakdowns.by_day(judgements, compute, most=10)
+    assert [(day.key, day.fields["n"]) for day in found] == [("2026-11-24", 2), ("2026-11-25", 1)]
+    assert [day.key for day in breakdowns.by_day(judgements, compute, most=1)] == ["2026-11-25"]
+    assert breakdowns.by_day(from_rankings([]), compute, most=3) == []
+
+
+def test_a_task_counts_under_each_of_its_tags_and_under_none_where_it_has_none():
+    judgements = from_rankings([(task, 0, FIRST) for task in (0, 1, 1, 2, 3)])
+    tags = {"cooking": np.array([0, 1]), "short": np.array([1]), "unused": np.zeros(0, int)}
+    found = breakdowns.by_tag(judgements, tags, compute, most=10)
+    assert [(tag.key, tag.fields["n"]) for tag in found] == [("cooking", 3), ("", 2), ("short", 2)]
+    assert [tag.key for tag in breakdowns.by_tag(judgements, tags, compute, most=1)] == ["cooking"]
+    assert breakdowns.by_tag(from_rankings([]), {}, compute, most=3) == []
 
 
 def test_the_commonest_keys_come_first():

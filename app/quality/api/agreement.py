@@ -14,7 +14,7 @@ from app.quality.service import summary
 
 router = APIRouter(tags=["quality"])
 
-By = Literal["annotator_pair", "group", "week", "source", "guidelines_version"]
+By = Literal["annotator_pair", "group", "week", "day", "source", "tag", "guidelines_version"]
 
 
 @router.get("/projects/{project_id}/agreement", response_model_exclude_unset=True)

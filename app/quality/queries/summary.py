@@ -15,7 +15,7 @@ from app.quality.models import Part, QualitySummary
 from app.quality.queries.crowd import source_hash
 from app.tasks.models import Task, TaskKind
 
-FORMAT = "2"  # of the kept figures; raised with every change of their shape or meaning
+FORMAT = "3"  # of the kept figures; raised with every change of their shape or meaning
 
 
 def kept(session: Session, *, project: Project, part: Part) -> QualitySummary | None:

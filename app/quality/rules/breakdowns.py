@@ -11,12 +11,13 @@ import numpy as np
 from app.quality.rules.agreement import cohen_kappa
 from app.quality.rules.bootstrap import Profiles
 from app.quality.rules.fields import FieldAgreement
-from app.quality.rules.intervals import Figure, Ints, bootstrap_figure, undefined
+from app.quality.rules.intervals import Figure, Floats, Ints, bootstrap_figure, undefined
 from app.quality.rules.judgements import TIE, Judgements, pair_signs
 
 SMALLEST_GROUP = 5  # people: fewer could be recognised
 MOST_PAIRED_PEOPLE = 60  # whose pairs are broken down: the busiest ones
 _DAY, _WEEK = 86_400, 7 * 86_400
+_EPOCH = date(1970, 1, 1)
 _FIRST_MONDAY = 4 * _DAY  # 1970-01-05
 
 Fields = Mapping[str, FieldAgreement]
@@ -38,16 +39,26 @@ def week_of(submitted: float) -> str:
     return f"{year}-W{week:02}"
 
 
-def task_weeks(judgements: Judgements) -> Ints:
-    """Per row, the number of the week in which its task got its latest judgement.
+def _latest(judgements: Judgements) -> Floats:
+    """Per row, when its task got its latest judgement.
 
     By task, so that two judgements of one task never fall into two weeks and out of the count.
     """
     _, start, task = np.unique(judgements.task, return_index=True, return_inverse=True)
     if not len(start):
-        return np.zeros(0, np.int64)
-    latest = np.maximum.reduceat(judgements.submitted, start)
-    return np.floor((latest - _FIRST_MONDAY) / _WEEK).astype(np.int64)[task]
+        return np.zeros(0)
+    latest: Floats = np.maximum.reduceat(judgements.submitted, start)[task]
+    return latest
+
+
+def task_weeks(judgements: Judgements) -> Ints:
+    """Per row, the number of the week in which its task got its latest judgement."""
+    return np.floor((_latest(judgements) - _FIRST_MONDAY) / _WEEK).astype(np.int64)
+
+
+def task_days(judgements: Judgements) -> Ints:
+    """Per row, the number of the day (UTC) on which its task got its latest judgement."""
+    return np.floor(_latest(judgements) / _DAY).astype(np.int64)
 
 
 def by_week(judgements: Judgements, compute: Compute, *, most: int) -> list[Slice[str]]:
@@ -59,6 +70,37 @@ def by_week(judgements: Judgements, compute: Compute, *, most: int) -> list[Slic
         )
         for week in np.unique(weeks)[-most:]
     ]
+
+
+def by_day(judgements: Judgements, compute: Compute, *, most: int) -> list[Slice[str]]:
+    """The latest `most` days (UTC) that have judgements, oldest first, such as `2026-11-25`."""
+    days = task_days(judgements)
+    return [
+        Slice(
+            (_EPOCH + timedelta(days=int(day))).isoformat(), compute(judgements.where(days == day))
+        )
+        for day in np.unique(days)[-most:]
+    ]
+
+
+def by_tag(
+    judgements: Judgements, tags: Mapping[str, Ints], compute: Compute, *, most: int
+) -> list[Slice[str]]:
+    """The `most` tags with most judgements, by number; `tags` holds task codes, and may overlap.
+
+    The tasks of no tag are a part of their own, named by nothing.
+    """
+    of_task = np.zeros(int(judgements.task.max(initial=-1)) + 1, np.int64)
+    masks = {}
+    for tag, tasks in tags.items():
+        chosen = np.zeros(len(of_task), np.bool_)
+        chosen[tasks] = True
+        of_task += chosen
+        masks[tag] = chosen[judgements.task]
+    masks[""] = of_task[judgements.task] == 0
+    number = {tag: int(mask.sum()) for tag, mask in masks.items() if mask.any()}
+    commonest = sorted(number, key=lambda tag: (-number[tag], tag))[:most]
+    return [Slice(tag, compute(judgements.where(masks[tag]))) for tag in commonest]
 
 
 def by_key(judgements: Judgements, keys: Ints, compute: Compute, *, most: int) -> list[Slice[int]]:
@@ -122,7 +164,7 @@ def pair_kappa(
 def per_day(judgements: Judgements, *, until: date, days: int) -> list[tuple[date, int]]:
     """Judgements on each of the last days (UTC), days without any included."""
     first = until - timedelta(days=days - 1)
-    ordinal = date(1970, 1, 1).toordinal() + np.floor(judgements.submitted / _DAY).astype(np.int64)
+    ordinal = _EPOCH.toordinal() + np.floor(judgements.submitted / _DAY).astype(np.int64)
     place = ordinal - first.toordinal()
     inside = place[(place >= 0) & (place < days) & ~judgements.repeat]
     number = np.bincount(inside, minlength=days)
