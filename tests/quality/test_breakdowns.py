@@ -4,10 +4,9 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 
 import numpy as np
-import pytest
 
 from app.quality.rules import breakdowns
-from app.quality.rules.breakdowns import pair_kappa, pairs_of_people, per_day
+from app.quality.rules.breakdowns import pairs_of_people, per_day
 from app.quality.rules.judgements import Judgements, from_rankings
 
 FIRST, SECOND = [1, 2], [2, 1]
@@ -84,28 +83,6 @@ def test_every_two_people_with_their_shared_tasks_alone():
     )
     found = {pair: part.task.tolist() for pair, part in pairs_of_people(judgements)}
     assert found == {(0, 1): [0, 0], (1, 2): [2, 2]}
-
-
-def test_kappa_tells_who_said_what():
-    rows = [
-        (0, 0, FIRST),
-        (0, 1, SECOND),
-        (1, 0, FIRST),
-        (1, 1, FIRST),
-        (2, 0, SECOND),
-        (2, 1, SECOND),
-    ]
-    figure = pair_kappa(from_rankings(rows), 0, rng=np.random.default_rng(1), resamples=100)
-    # Rows are the first person: po = 2/3, pe = (2·1 + 1·2)/9
-    assert figure.value == pytest.approx((2 / 3 - 4 / 9) / (5 / 9))
-    assert figure.low is None
-
-
-def test_kappa_of_one_answer_everywhere_is_not_defined():
-    rows = [(task, person, FIRST) for task in range(3) for person in range(2)]
-    figure = pair_kappa(from_rankings(rows), 0, rng=np.random.default_rng(1), resamples=10)
-    assert figure.value is None
-    assert "same answer" in figure.reason
 
 
 def test_days_without_judgements_are_zero_and_repeats_are_not_counted():

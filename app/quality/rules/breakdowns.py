@@ -8,11 +8,9 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from app.quality.rules.agreement import cohen_kappa
-from app.quality.rules.bootstrap import Profiles
 from app.quality.rules.fields import FieldAgreement
-from app.quality.rules.intervals import Figure, Floats, Ints, bootstrap_figure, undefined
-from app.quality.rules.judgements import TIE, Judgements, pair_signs
+from app.quality.rules.intervals import Floats, Ints
+from app.quality.rules.judgements import Judgements
 
 SMALLEST_GROUP = 5  # people: fewer could be recognised
 MOST_PAIRED_PEOPLE = 60  # whose pairs are broken down: the busiest ones
@@ -138,27 +136,6 @@ def pairs_of_people(judgements: Judgements) -> Iterator[tuple[tuple[int, int], J
         if len(mine):
             both = np.sort(np.concatenate([rows[one][mine], rows[other][hers]]))
             yield (one, other), judgements.where(both)
-
-
-def pair_kappa(
-    judgements: Judgements, one: int, *, rng: np.random.Generator, resamples: int
-) -> Figure:
-    """Cohen's kappa of two people over implied pairs; two judgements per task, one is `one`'s."""
-    sizes = judgements.sizes
-    tables = [np.zeros((0, 9), np.int64)]
-    for size in np.unique(sizes):
-        mine = judgements.where(sizes == size)
-        classes = TIE - pair_signs(mine.ranks, int(size)).astype(np.int64)
-        is_one = mine.annotator == one
-        cell = 3 * classes[is_one] + classes[~is_one]
-        tables.append((cell[:, :, None] == np.arange(9)).sum(axis=1))
-    distinct, number = np.unique(np.concatenate(tables), axis=0, return_counts=True)
-    profiles = Profiles(sums=distinct.astype(np.float64), tasks=number.astype(np.int64))
-    value = cohen_kappa(profiles.total().reshape(-1, 3, 3))[0]
-    if np.isnan(value):
-        return undefined("Both gave one and the same answer everywhere.")
-    resampled = cohen_kappa(profiles.resampled(rng, resamples).reshape(-1, 3, 3))
-    return bootstrap_figure(float(value), resampled, n_tasks=len(sizes) // 2)
 
 
 def per_day(judgements: Judgements, *, until: date, days: int) -> list[tuple[date, int]]:

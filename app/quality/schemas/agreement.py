@@ -28,6 +28,12 @@ class FieldOut(BaseModel):
     none: AC1), `strength` and criteria are ordinal (AC2 with quadratic weights). First and second
     are as in the `response_ids` of the annotations: in the order of the imported line, or of their
     content hashes where that order would tell which is better (`chosen`, `rejected`).
+
+    `krippendorff_alpha` and `gwet_ac` are those that fit the field; every level stands beside them,
+    first, tie and second as 0, 1 and 2 (AC1: identity weights; AC2 and weighted kappa: quadratic).
+    `fleiss_kappa` wants equally many judgements everywhere, `cohen_kappa` two people; Kendall's
+    tau-b and W are means over tasks. `top_1_agreement` is among judgements that name a single best
+    response; agreement on implied pairs is the `percent_agreement` of `ranking`.
     """
 
     n_tasks: int
@@ -40,7 +46,15 @@ class FieldOut(BaseModel):
     gwet_ac: FigureOut
     kendall_tau_b: FigureOut
     kendall_w: FigureOut
-    cohen_kappa: FigureOut | None = None
+    top_1_agreement: FigureOut
+    fleiss_kappa: FigureOut
+    cohen_kappa: FigureOut
+    cohen_kappa_weighted: FigureOut
+    krippendorff_alpha_nominal: FigureOut
+    krippendorff_alpha_ordinal: FigureOut
+    krippendorff_alpha_interval: FigureOut
+    gwet_ac1: FigureOut
+    gwet_ac2: FigureOut
 
 
 class GroupOut(BaseModel):

@@ -15,10 +15,11 @@ from app.quality.queries.crowd import Crowd
 from app.quality.queries.tags import tasks_by_tag
 from app.quality.rules import breakdowns
 from app.quality.rules.breakdowns import Fields
-from app.quality.rules.fields import Scale, all_fields, ranking_agreement
+from app.quality.rules.fields import all_fields, ranking_agreement
 from app.quality.rules.intervals import Ints
 from app.quality.rules.judgements import Judgements
 from app.quality.rules.overview import SEED
+from app.quality.rules.scales import Scale
 
 FEWER_RESAMPLES = 200  # of a breakdown into many parts
 MANY_PARTS = 300
@@ -62,7 +63,7 @@ def broken_down(session: Session, *, project: Project, crowd: Crowd, part: Part)
         case Part.GROUP:
             return _people_groups(session, project, crowd, figures)
         case _:
-            return _pairs(crowd, figures, rng)
+            return _pairs(crowd, figures)
 
 
 def _answer(groups: list[JsonObject], *, number: int, most: int, shown: str) -> JsonObject:
@@ -146,18 +147,16 @@ def _people_groups(
     return {"groups": [slice_json(group.key, group.fields) for group in found]}
 
 
-def _pairs(crowd: Crowd, figures: Any, rng: np.random.Generator) -> JsonObject:
-    """Every two people, with Cohen's kappa, which is theirs alone."""
+def _pairs(crowd: Crowd, figures: Any) -> JsonObject:
+    """Every two people who share a task."""
     judgements = crowd.judgements.once()
     ids = [str(user_id) for user_id in crowd.annotator_ids()]
     people = min(len(ids), breakdowns.MOST_PAIRED_PEOPLE)
     resamples = FEWER_RESAMPLES if people * (people - 1) / 2 > MANY_PARTS else 1_000
     found = []
     for (one, other), part in breakdowns.pairs_of_people(judgements):
-        kappa = breakdowns.pair_kappa(part, one, rng=rng, resamples=resamples)
         group = slice_json(f"{ids[one]} {ids[other]}", figures(part, resamples=resamples))
         group["user_ids"] = [ids[one], ids[other]]
-        group["fields"]["ranking"]["cohen_kappa"] = kappa.as_json()
         found.append(group)
     return _answer(
         found,
