@@ -243,6 +243,36 @@ def test_a_group_of_four_is_not_shown_and_one_of_five_is(
     assert [group["key"] for group in answer["groups"]] == ["first language: en"]
 
 
+def test_two_groups_are_held_against_each_other_and_a_group_of_two_is_not(
+    session: Session, people: People, api: Api
+):
+    crowd = []
+    for number in range(12):
+        user = make_user(session, f"Person {number}")
+        language = "en" if number < 5 else "pt" if number < 10 else "fi"
+        user.preferences = {"demographics": {"first language": language}}
+        make_member(session, people.project, user, Role.ANNOTATOR)
+        crowd.append(user)
+    # the English speakers say the first, then the second; the others differ by one of five
+    votes = [[FIRST] * 9 + [SECOND] + [FIRST] * 2, [SECOND] * 5 + [FIRST] + [SECOND] * 6]
+    judged(session, people.project, crowd, votes)
+    answer = agreement(api, people.ada, people.project, "group")
+    assert [group["key"] for group in answer["groups"]] == [
+        "first language: en",
+        "first language: pt",
+    ]
+    assert answer["reason"] == (
+        "1 group is not shown: where fewer than 5 people have judged, they could be recognised."
+    )
+    (between,) = answer["between"]
+    assert between["groups"] == ["first language: en", "first language: pt"]
+    ranking = between["fields"]["ranking"]
+    assert ranking["n_shared_tasks"] == 2
+    assert ranking["percent_agreement"]["value"] == 0.8
+    assert ranking["kappa_x"]["value"] == pytest.approx(1 - 0.2 / 0.5, abs=1e-6)
+    assert "fewer than 10 tasks" in ranking["kappa_x"]["reason"]
+
+
 def test_a_repeat_is_no_part_of_any_breakdown(session: Session, people: People, api: Api):
     task = make_task(session, people.project, wanted=2)
     for user in (people.ana, people.rui):

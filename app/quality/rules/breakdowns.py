@@ -108,16 +108,46 @@ def by_key(judgements: Judgements, keys: Ints, compute: Compute, *, most: int) -
     return [Slice(int(key), compute(judgements.where(keys == key))) for key in chosen]
 
 
+def large_groups(
+    judgements: Judgements, groups: Mapping[str, frozenset[int]]
+) -> dict[str, frozenset[int]]:
+    """The people of each group who have judged, where they are at least SMALLEST_GROUP."""
+    active = frozenset(np.unique(judgements.annotator).tolist())
+    found = {name: codes & active for name, codes in sorted(groups.items())}
+    return {name: codes for name, codes in found.items() if len(codes) >= SMALLEST_GROUP}
+
+
+def small_groups(judgements: Judgements, groups: Mapping[str, frozenset[int]]) -> int:
+    """How many groups have somebody who has judged, and too few to be shown."""
+    active = frozenset(np.unique(judgements.annotator).tolist())
+    return sum(0 < len(codes & active) < SMALLEST_GROUP for codes in groups.values())
+
+
+def by_people(judgements: Judgements, codes: frozenset[int]) -> Judgements:
+    return judgements.where(np.isin(judgements.annotator, list(codes)))
+
+
 def by_group(
     judgements: Judgements, groups: Mapping[str, frozenset[int]], compute: Compute
 ) -> list[Slice[str]]:
     """Groups of annotator codes in which at least SMALLEST_GROUP people have judged."""
-    active = frozenset(np.unique(judgements.annotator).tolist())
     return [
-        Slice(name, compute(judgements.where(np.isin(judgements.annotator, list(codes & active)))))
-        for name, codes in sorted(groups.items())
-        if len(codes & active) >= SMALLEST_GROUP
+        Slice(name, compute(by_people(judgements, codes)))
+        for name, codes in large_groups(judgements, groups).items()
     ]
+
+
+def pairs_of_groups(
+    judgements: Judgements, groups: Mapping[str, frozenset[int]]
+) -> Iterator[tuple[tuple[str, str], Judgements, Judgements]]:
+    """Every two shown groups that have nobody in common, with the judgements of either."""
+    parts = {
+        name: (codes, by_people(judgements, codes))
+        for name, codes in large_groups(judgements, groups).items()
+    }
+    for one, other in combinations(parts, 2):
+        if not parts[one][0] & parts[other][0]:
+            yield (one, other), parts[one][1], parts[other][1]
 
 
 def pairs_of_people(judgements: Judgements) -> Iterator[tuple[tuple[int, int], Judgements]]:

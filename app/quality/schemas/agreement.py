@@ -65,6 +65,21 @@ class GroupOut(BaseModel):
     fields: dict[str, FieldOut]
 
 
+class CrossOut(BaseModel):
+    """One field of two groups: how often one of each says the same, and κ_x."""
+
+    n_shared_tasks: int
+    percent_agreement: FigureOut
+    kappa_x: FigureOut
+
+
+class BetweenOut(BaseModel):
+    """Cross-replication reliability of two groups (Wong, Paritosh, Aroyo 2021)."""
+
+    groups: tuple[str, str]
+    fields: dict[str, CrossOut]
+
+
 class AgreementOut(BaseModel):
     """Fields are `ranking`, `strength` where the project asks for it, and `criterion:KEY`."""
 
@@ -73,4 +88,5 @@ class AgreementOut(BaseModel):
     fields: dict[str, FieldOut]
     by: str | None = None
     groups: list[GroupOut] | None = None
+    between: list[BetweenOut] | None = None
     reason: str | None = None

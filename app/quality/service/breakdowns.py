@@ -1,6 +1,6 @@
 """Agreement part by part, as the JSON that is kept and sent."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -14,12 +14,13 @@ from app.quality.queries import summary as queries
 from app.quality.queries.crowd import Crowd
 from app.quality.queries.tags import tasks_by_tag
 from app.quality.rules import breakdowns
+from app.quality.rules.between import cross_figures
 from app.quality.rules.breakdowns import Fields
 from app.quality.rules.fields import all_fields, ranking_agreement
 from app.quality.rules.intervals import Ints
 from app.quality.rules.judgements import Judgements
 from app.quality.rules.overview import SEED
-from app.quality.rules.scales import Scale
+from app.quality.rules.scales import Field, Scale, fields_of
 
 FEWER_RESAMPLES = 200  # of a breakdown into many parts
 MANY_PARTS = 300
@@ -43,9 +44,9 @@ def broken_down(session: Session, *, project: Project, crowd: Crowd, part: Part)
     rng = np.random.default_rng(SEED)
     judgements = crowd.judgements.once()
     ties = has_ties(project, judgements)
-    figures = partial(
-        all_fields, levels=project.strength_levels, scales=scales_of(project), ties=ties, rng=rng
-    )
+    levels, scales = project.strength_levels, scales_of(project)
+    figures = partial(all_fields, levels=levels, scales=scales, ties=ties, rng=rng)
+    kinds = fields_of(levels=levels, scales=scales, ties=ties)
     match part:
         case Part.WEEK:
             return _weeks(judgements, figures)
@@ -61,7 +62,7 @@ def broken_down(session: Session, *, project: Project, crowd: Crowd, part: Part)
         case Part.TAG:
             return _tags(session, project, crowd, figures)
         case Part.GROUP:
-            return _people_groups(session, project, crowd, figures)
+            return _people_groups(session, project, crowd, figures, kinds, rng)
         case _:
             return _pairs(crowd, figures)
 
@@ -136,15 +137,66 @@ def _tags(
 
 
 def _people_groups(
-    session: Session, project: Project, crowd: Crowd, figures: Callable[[Judgements], Fields]
+    session: Session,
+    project: Project,
+    crowd: Crowd,
+    figures: Callable[[Judgements], Fields],
+    kinds: Mapping[str, Field],
+    rng: np.random.Generator,
 ) -> JsonObject:
+    """Groups of five and more, and how far every two of them say the same."""
     codes = {user_id: code for code, user_id in enumerate(crowd.annotator_ids())}
     groups = {
         name: frozenset(codes[user_id] for user_id in ids if user_id in codes)
         for name, ids in queries.groups_of(session, project=project).items()
     }
-    found = breakdowns.by_group(crowd.judgements.once(), groups, figures)
-    return {"groups": [slice_json(group.key, group.fields) for group in found]}
+    judgements = crowd.judgements.once()
+    answer: JsonObject = {
+        "groups": [
+            slice_json(group.key, group.fields)
+            for group in breakdowns.by_group(judgements, groups, figures)
+        ],
+        "between": [
+            {
+                "groups": list(names),
+                "fields": {
+                    name: _cross_json(field.of(one), field.of(other), field, rng)
+                    for name, field in kinds.items()
+                },
+            }
+            for names, one, other in breakdowns.pairs_of_groups(judgements, groups)
+        ],
+    }
+    if sentence := _too_small(answer, breakdowns.small_groups(judgements, groups)):
+        answer["reason"] = sentence
+    return answer
+
+
+def _too_small(answer: JsonObject, number: int) -> str | None:
+    """What is not shown, and why; which groups they are is not said either."""
+    smallest = breakdowns.SMALLEST_GROUP
+    if not answer["groups"]:
+        return (
+            f"No group that people have described themselves by has {smallest} annotators; "
+            "smaller ones are not shown, so that nobody can be recognised."
+        )
+    if not number:
+        return None
+    which = "1 group is" if number == 1 else f"{number} groups are"
+    return (
+        f"{which} not shown: where fewer than {smallest} people have judged, they could be "
+        "recognised."
+    )
+
+
+def _cross_json(
+    one: Judgements, other: Judgements, field: Field, rng: np.random.Generator
+) -> JsonObject:
+    found = cross_figures(one, other, field, rng=rng, resamples=FEWER_RESAMPLES)
+    common = np.intersect1d(one.task, other.task)
+    return {"n_shared_tasks": len(common)} | {
+        name: figure.as_json() for name, figure in found.items()
+    }
 
 
 def _pairs(crowd: Crowd, figures: Any) -> JsonObject:
