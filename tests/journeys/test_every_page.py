@@ -69,6 +69,7 @@ def pages(live_server):
         below = (
             "", "/rank", "/rank/history", "/rank/progress", "/rank/qualification", "/guidelines",
             "/guidelines/edit", "/data", "/annotators", "/review", "/work", "/snapshots",
+            "/agreement", "/agreement?by=tag", "/agreement?by=annotator_pair",
             "/snapshots/new", "/runs", "/runs/new", "/settings", "/members",
             f"/members/{member_id}", "/pause", "/generations/new",
             f"/imports/{import_id}",
