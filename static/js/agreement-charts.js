@@ -57,7 +57,10 @@ function overTime(data, colour) {
   };
 }
 
-function dots(data, colour, wide) {
+const LOW = 224;
+const USUAL = 288;
+
+function dots(data, colour, wide, least = USUAL) {
   const { rows, isShare } = data;
   const few = (row) => row.low === null;
   return {
@@ -70,9 +73,11 @@ function dots(data, colour, wide) {
       text: rows.map((row) => `${plain(row.label)}: ${shown(row.value, isShare)}${spread(row, isShare)}, ${row.tasks} tasks`), hoverinfo: "text",
     }],
     layout: {
-      height: Math.max(120, 64 + 28 * rows.length), xaxis: valueAxis(data),
+      height: Math.max(least, 64 + 28 * rows.length), xaxis: valueAxis(data),
       yaxis: {
-        tickvals: rows.map((_, place) => place), ticktext: rows.map((row) => plain(shorten(row.label, wide ? 36 : 16))),
+        tickvals: rows.map((_, place) => place), ticktext: rows.map(({ names }) => (
+          plain(names.map((name) => shorten(name, Math.floor((wide ? 36 : 18) / names.length))).join(" and "))
+        )),
         range: [rows.length - 0.4, -0.6], showgrid: false, zeroline: false,
       },
       shapes: marks(data, colour, "x"),
@@ -101,10 +106,12 @@ function matrix({ names, values, tasks, isShare }, colour, wide) {
     }],
     layout: {
       height: Math.max(300, 110 + 26 * names.length),
-      xaxis: { tickvals: place, ticktext: labels, showgrid: false, zeroline: false, tickangle: names.length > 5 ? -45 : 0 },
+      xaxis: { tickvals: place, ticktext: labels, showgrid: false, zeroline: false, tickangle: names.length <= 5 ? 0 : wide ? -45 : -90 },
       yaxis: { tickvals: place, ticktext: labels, showgrid: false, zeroline: false, autorange: "reversed" },
     },
   };
 }
 
-drawAll({ parts, matrix, fields: dots });
+const fields = (data, colour, wide) => dots(data, colour, wide, LOW);
+
+drawAll({ parts, matrix, fields });

@@ -100,6 +100,22 @@ def test_every_way_has_a_chart_and_a_table_and_leads_to_what_explains_it(
     assert matrix["tasks"][ana][rui] == 12
 
 
+def test_pairs_with_few_tasks_in_common_come_last(
+    session: Session, people: People, sign_in: SignIn, address: str
+):
+    judged(session, people, weeks=1)  # Ana and Rui, twelve tasks, always the same
+    task = make_task(session, people.project, prompt="One more", wanted=2)
+    for user, ranks in ((people.ana, FIRST), (people.ada, SECOND)):
+        make_annotation(session, task, user, ranks=ranks)
+    session.commit()
+    page = sign_in(people.ada).get(f"{address}?by=annotator_pair").text
+    rows = data_of(page, "parts")["rows"]
+    assert [({*row["names"]}, row["value"]) for row in rows] == [
+        ({"Ana", "Rui"}, 1),
+        ({"Ana", "Ada"}, 0),
+    ]
+
+
 def test_what_is_not_defined_says_why(
     session: Session, people: People, sign_in: SignIn, address: str
 ):

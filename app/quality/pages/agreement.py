@@ -32,10 +32,10 @@ FieldKey = Annotated[str, Query(max_length=200)]
 
 
 def _usual(field: str, figure: Figure | None) -> Figure:
-    """What is shown of a field unless another figure is asked for: a rating knows no ties."""
+    """What is shown of a field unless another is asked for: steps are more or less far apart."""
     if figure is not None:
         return figure
-    return "krippendorff_alpha" if field.startswith("criterion:") else "percent_agreement_no_ties"
+    return "percent_agreement_no_ties" if field == "ranking" else "krippendorff_alpha"
 
 
 @router.get("/projects/{project_id}/agreement", name="agreement")

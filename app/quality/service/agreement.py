@@ -75,8 +75,9 @@ def _people(group: JsonObject) -> list[str]:
     return [str(user_id) for user_id in group.get("user_ids", ())]
 
 
-def _least_first(figure: Mapping[str, Any]) -> tuple[bool, float]:
-    return figure["value"] is None, figure["value"] or 0.0
+def _least_first(figure: Mapping[str, Any]) -> tuple[bool, bool, float]:
+    """Those with too few tasks for an interval come after the others."""
+    return figure["value"] is None, figure["low"] is None, figure["value"] or 0.0
 
 
 def _row(group: JsonObject, part: Part, field: str, names: Mapping[UUID, str]) -> PartRow:
@@ -90,7 +91,7 @@ def charts_of(rows: Sequence[PartRow], *, part: Part, field: str, figure: str) -
     shown = [row for row in rows if row.figures[figure]["value"] is not None]
     charts = {
         "parts": _dots(
-            ((row.label, row.figures) for row in _most(shown, part)), field=field, figure=figure
+            ((_names(row), row.figures) for row in _most(shown, part)), field=field, figure=figure
         )
         | {"inTime": part in IN_TIME}
     }
@@ -103,9 +104,13 @@ def fields_chart(fields: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Krippendorff's alpha of every field."""
     figure = "krippendorff_alpha"
     defined = [
-        (label, field) for label, field in fields.items() if field[figure]["value"] is not None
+        ([label], field) for label, field in fields.items() if field[figure]["value"] is not None
     ]
     return _dots(defined, field="", figure=figure) | {"inTime": False}
+
+
+def _names(row: PartRow) -> Sequence[str]:
+    return [name for _, name in row.people] or [row.label]
 
 
 def _most(rows: Sequence[PartRow], part: Part) -> Sequence[PartRow]:
@@ -113,7 +118,7 @@ def _most(rows: Sequence[PartRow], part: Part) -> Sequence[PartRow]:
 
 
 def _dots(
-    rows: Iterable[tuple[str, Mapping[str, Any]]], *, field: str, figure: str
+    rows: Iterable[tuple[Sequence[str], Mapping[str, Any]]], *, field: str, figure: str
 ) -> dict[str, Any]:
     """The band and the line of chance stand only where they mean something."""
     decisive = figure == "percent_agreement_no_ties" and field == "ranking"
@@ -123,11 +128,12 @@ def _dots(
         "chance": 0.5 if decisive else None if figure in SHARES else 0,
         "rows": [
             {
-                "label": label,
+                "label": " and ".join(names),
+                "names": names,
                 "tasks": figures["n_shared_tasks"],
                 **{name: figures[figure][name] for name in ("value", "low", "high")},
             }
-            for label, figures in rows
+            for names, figures in rows
         ],
     }
 

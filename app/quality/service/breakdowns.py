@@ -63,8 +63,10 @@ def broken_down(session: Session, *, project: Project, crowd: Crowd, part: Part)
             return _tags(session, project, crowd, figures)
         case Part.GROUP:
             return _people_groups(session, project, crowd, figures, kinds, rng)
-        case _:
+        case Part.ANNOTATOR_PAIR:
             return _pairs(crowd, figures)
+        case _:
+            raise ValueError(f"{part} is no breakdown of agreement.")
 
 
 def _answer(groups: list[JsonObject], *, number: int, most: int, shown: str) -> JsonObject:
