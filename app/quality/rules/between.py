@@ -7,7 +7,14 @@ import numpy as np
 from app.quality.rules import agreement as formulas
 from app.quality.rules.agreement import Level
 from app.quality.rules.bootstrap import distinct_rows, profiles
-from app.quality.rules.intervals import Figure, Floats, Ints, bootstrap_figure, undefined
+from app.quality.rules.intervals import (
+    FEWEST_TASKS,
+    Figure,
+    Floats,
+    Ints,
+    bootstrap_figure,
+    undefined,
+)
 from app.quality.rules.judgements import Judgements, Units
 from app.quality.rules.scales import Field
 
@@ -49,7 +56,8 @@ def cohen_figures(
     tasks, task = np.unique(one.task[mine], return_inverse=True)
     found = profiles(np.eye(q * q), cell, task, np.zeros((len(tasks), 0)), rng)
     total = found.total().reshape(-1, q, q)
-    drawn = found.resampled(rng, resamples).reshape(-1, q, q)
+    enough = len(tasks) >= FEWEST_TASKS  # else there is no interval, and nothing to draw
+    drawn = found.resampled(rng, resamples).reshape(-1, q, q) if enough else total
     weights = (formulas.weights(q, Level.NOMINAL), formulas.weights(q, Level.ORDINAL))
     return {
         name: _figure(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -10,7 +10,13 @@ from app.quality.rules import agreement as formulas
 from app.quality.rules.agreement import Level
 from app.quality.rules.between import cohen_figures
 from app.quality.rules.bootstrap import RESAMPLES, Profiles, distinct_rows, profiles
-from app.quality.rules.intervals import Figure, Floats, bootstrap_figure, undefined
+from app.quality.rules.intervals import (
+    FEWEST_TASKS,
+    Figure,
+    Floats,
+    bootstrap_figures,
+    undefined,
+)
 from app.quality.rules.judgements import Judgements, Units
 from app.quality.rules.rankings import rank_features
 from app.quality.rules.scales import (
@@ -21,6 +27,8 @@ from app.quality.rules.scales import (
     rating_field,
     strength_field,
 )
+
+T = TypeVar("T")
 
 NOTHING = "There is no judgement yet."
 NOTHING_SHARED = "No task has been judged by two people yet."
@@ -155,21 +163,29 @@ def _figures(
     units = field.units(judgements)
     of_tasks = _profiles(judgements, units, field, rng)
     q = units.counts.shape[1]
-    values = _values(of_tasks.total(), categories=q, level=field.level)
-    resampled = _values(of_tasks.resampled(rng, resamples), categories=q, level=field.level)
+    values = _values(of_tasks.total(), categories=q)
     if np.isnan(values["percent_agreement"][0]):
-        return dict.fromkeys(values, undefined(NOTHING_PAIRED))
-    figures = {
-        name: undefined(_reason(name, categories=q))
-        if np.isnan(value[0])
-        else bootstrap_figure(float(value[0]), resampled[name], n_tasks=shared)
-        for name, value in values.items()
-    }
+        return dict.fromkeys(_with_fitting(values, field.level), undefined(NOTHING_PAIRED))
+    defined = {name: float(value[0]) for name, value in values.items() if not np.isnan(value[0])}
+    enough = shared >= FEWEST_TASKS  # else there is no interval, and nothing to draw
+    drawn = _values(of_tasks.resampled(rng, resamples), categories=q) if enough else values
+    figures = {name: undefined(_reason(name, categories=q)) for name in values}
+    figures |= bootstrap_figures(defined, drawn, n_tasks=shared)
     number = units.counts.sum(axis=1)
     fewest, most = int(number.min()), int(number.max())
     if fewest != most:
         figures["fleiss_kappa"] = undefined(UNEVEN.format(fewest=fewest, most=most))
-    return figures
+    return _with_fitting(figures, field.level)
+
+
+def _with_fitting(figures: Mapping[str, T], level: Level) -> dict[str, T]:
+    """Beside every level, alpha and AC at the one that fits the field."""
+    ac = "gwet_ac1" if level is Level.NOMINAL else "gwet_ac2"
+    return {
+        **figures,
+        "krippendorff_alpha": figures[f"krippendorff_alpha_{level}"],
+        "gwet_ac": figures[ac],
+    }
 
 
 def _profiles(
@@ -196,23 +212,18 @@ def _reason(name: str, *, categories: int) -> str:
     }.get(name, ONE_VALUE)
 
 
-def _values(flat: Floats, *, categories: int, level: Level) -> dict[str, Floats]:
+def _values(flat: Floats, *, categories: int) -> dict[str, Floats]:
     """Every figure from sums (R, features), NaN where not defined."""
     sums = formulas.as_sums(flat, categories=categories)
-    alphas = {each: formulas.krippendorff_alpha(sums, each) for each in Level}
-    ac1, ac2 = (
-        formulas.gwet_ac(sums, formulas.weights(categories, each))
-        for each in (Level.NOMINAL, Level.ORDINAL)
-    )
     values = {
         "percent_agreement": formulas.percent_agreement(sums),
         "percent_agreement_no_ties": formulas.percent_agreement_no_ties(sums),
-        "krippendorff_alpha": alphas[level],
-        "gwet_ac": ac1 if level is Level.NOMINAL else ac2,
         "fleiss_kappa": formulas.fleiss_kappa(sums),
-        **{f"krippendorff_alpha_{each}": alpha for each, alpha in alphas.items()},
-        "gwet_ac1": ac1,
-        "gwet_ac2": ac2,
+        "gwet_ac1": formulas.gwet_ac(sums, formulas.weights(categories, Level.NOMINAL)),
+        "gwet_ac2": formulas.gwet_ac(sums, formulas.weights(categories, Level.ORDINAL)),
+    }
+    values |= {
+        f"krippendorff_alpha_{level}": formulas.krippendorff_alpha(sums, level) for level in Level
     }
     rest = flat[:, 2 * categories**2 + categories + 4 :]
     if rest.shape[1]:
