@@ -64,7 +64,7 @@ def test_ten_translations_each_ranked_by_three_of_ten_raters(
     rankings: Rankings,
 ):
     rows = lines(rankings)
-    done = brought_in(session, people.project, json_lines(tmp_path / "ende.jsonl", rows))
+    done = brought_in(session, people.project, json_lines(tmp_path / "translations.jsonl", rows))
     assert done.rows_imported == len(rows), done.errors
     address = f"/api/v1/projects/{people.project.id}/agreement"
     answer = api(people.ada).get(address, params={"by": "annotator_pair"}).json()
