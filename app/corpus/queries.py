@@ -72,6 +72,7 @@ def _matching(project: Project, *, search: str) -> Select[Prompt]:
             cast(Prompt.messages, Text).icontains(search, autoescape=True)
             | (Prompt.external_id == search)
             | Prompt.tags.contains([search])
+            | (Prompt.source == search)
         )
     return prompts
 

@@ -104,6 +104,8 @@ PERMISSIONS = {
     "DELETE /api/v1/tasks/{task_id}/gold": Who.ADMIN,
     # quality
     "GET /projects/{project_id}": Who.MEMBER,  # an annotator is sent on to her tasks
+    "GET /projects/{project_id}/agreement": Who.VIEWER,
+    "GET /projects/{project_id}/agreement.csv": Who.VIEWER,
     "GET /projects/{project_id}/annotators": Who.VIEWER,
     "GET /projects/{project_id}/annotators.csv": Who.VIEWER,
     "GET /projects/{project_id}/annotators/{user_id}": Who.VIEWER,

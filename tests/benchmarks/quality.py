@@ -1,7 +1,7 @@
 """How long the quality figures of a large project take: `python -m tests.benchmarks.quality`.
 
 Makes a project with simulated people in a database of its own, then times the read, the figures
-with 1,000 resamples, the cached view and the memory. Prints; asserts nothing.
+with 1,000 resamples, every breakdown, every page and the memory. Prints; asserts nothing.
 """
 
 import argparse
@@ -14,26 +14,35 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from sqlalchemy import insert, literal_column, select, text
+from sqlalchemy import func, insert, literal_column, select, text
 from sqlalchemy.orm import Session
+from starlette.testclient import TestClient
 
-from app.accounts.models import User
+from app.accounts import service as accounts
+from app.accounts.models import Role, User
 from app.annotation.models import Annotation
 from app.corpus.models import Prompt, Response
 from app.db import Base, connect, database_now, transaction
+from app.main import create_app
 from app.projects.models import Membership, Project
 from app.quality.models import Part
 from app.quality.queries.crowd import crowd_of
 from app.quality.service import summary
-from app.quality.service.annotators import annotators
-from app.quality.service.dashboard import dashboard
-from app.quality.service.people import person_view
 from app.schema import migrate
 from app.tasks.models import Assignment, Task, TaskResponse
+from app.web.protection import SESSION_COOKIE
 from tests.conftest import fresh_database, psycopg_url
-from tests.factories import make_project, make_user
+from tests.factories import make_member, make_project, make_user
 
 PEOPLE, VOTES = 100, 3
+BREAKDOWNS = (
+    Part.DAY, Part.WEEK, Part.SOURCE, Part.TAG, Part.GUIDELINES_VERSION, Part.GROUP,
+    Part.ANNOTATOR_PAIR,
+)  # fmt: skip
+PAGES = (
+    "", "/annotators", "/review", *(f"/agreement?by={part.value}" for part in BREAKDOWNS),
+    "/agreement.csv?by=annotator_pair",
+)  # fmt: skip
 
 TASK = "md5('t' || n)::uuid"
 EACH_TASK = "generate_series(1, {tasks}) n"
@@ -49,6 +58,7 @@ ROWS: list[tuple[type[Base], dict[str, str], str]] = [
             "content_hash": "sha256(n::text::bytea)",
             "messages": "'[]'::jsonb",
             "source": "'source ' || n % 7",
+            "tags": "ARRAY['tag ' || n % 5, 'tag ' || 5 + n % 11]",
         },
         EACH_TASK,
     ),
@@ -85,6 +95,8 @@ ROWS: list[tuple[type[Base], dict[str, str], str]] = [
             "id": "md5('u' || n)::uuid",
             "kind": "'simulated'",
             "name": "'Simulated ' || n",
+            "preferences": "jsonb_build_object('demographics', "
+            "jsonb_build_object('language', 'language ' || n % 4))",
         },
         "generate_series(0, {people} - 1) n",
     ),
@@ -120,7 +132,7 @@ ROWS: list[tuple[type[Base], dict[str, str], str]] = [
             "task_id": "task_id",
             "assignment_id": "id",
             "user_id": "user_id",
-            "guidelines_version": "1",
+            "guidelines_version": "version",
             "counted": "true",
             "ranks": "ranks",
             "strength": "1 + (random() * 2)::int",
@@ -134,7 +146,8 @@ ROWS: list[tuple[type[Base], dict[str, str], str]] = [
 VOTES_TABLE = """
 CREATE TEMPORARY TABLE vote ON COMMIT DROP AS
 SELECT md5('a' || n || '-' || v)::uuid AS id, md5('t' || n)::uuid AS task_id,
-  md5('u' || (n * 7 + v * 31) % {people})::uuid AS user_id,
+  md5('u' || (n + (v - 1) * (1 + n / {people} % 33)) % {people})::uuid AS user_id,
+  1 + n % 3 AS version,
   (SELECT array_agg(1 + (random() * 1.4 + 0.35 * k)::int ORDER BY k)
    FROM generate_series(0, {size} - 1) k WHERE n + v > 0)::smallint[] AS ranks,
   (SELECT array_agg(k ORDER BY random()) FROM generate_series(0, {size} - 1) k
@@ -160,7 +173,9 @@ def server(given: str | None) -> Iterator[str]:
 
 def fill(session: Session, *, annotations: int, size: int) -> Project:
     """A project with that many judgements, three per task, by a hundred people."""
-    project = make_project(session, f"{annotations} judgements", by=make_user(session, "Ada"))
+    ada = make_user(session, "Ada", role=Role.ADMIN)
+    project = make_project(session, f"{annotations} judgements", by=ada, overlap_max=VOTES)
+    make_member(session, project, ada, Role.ADMIN)
     sizes = {
         "project": f"'{project.id}'::uuid",
         "tasks": annotations // VOTES,
@@ -211,6 +226,7 @@ def measure(url: str, *, annotations: int, size: int) -> None:
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM ANALYZE"))
     measure_reads(project)
+    measure_pages(project)
     engine.dispose()
 
 
@@ -232,23 +248,33 @@ def measure_reads(project: Project) -> None:
         session.add(project)
         with timed("recompute: read, compute, store", session):
             summary.recompute(session, project=project)
-    with transaction() as session:
-        session.add(project)
-        with timed("showing the cached figures", session):
-            view = summary.current(session, project=project)
-        assert view is not None
-        with timed("collecting what the dashboard shows", session):
-            dashboard(session, project=project, view=view)
-        with timed("collecting the figures of all people", session):
-            people = annotators(session, project=project, view=view)
-        busiest = max(people, key=lambda person: person.n_annotations)
-        with timed(f"the page of one, {busiest.n_annotations:,} judgements", session):
-            person_view(session, project=project, view=view, row=busiest)
-    for part in (Part.WEEK, Part.SOURCE, Part.ANNOTATOR_PAIR):
+    for part in BREAKDOWNS:
         with transaction() as session:
             session.add(project)
             with timed(f"recompute by {part.value}", session):
                 summary.recompute(session, project=project, part=part)
+
+
+def measure_pages(project: Project) -> None:
+    """Each page as a browser gets it, from kept figures; the second time."""
+    with transaction() as session:
+        session.add(project)
+        ada = session.get_one(User, project.created_by)
+        token = accounts.open_session(session, user=ada, now=database_now(session))
+        client = TestClient(create_app(), base_url="https://testserver")
+        client.cookies.set(SESSION_COOKIE, token)
+        judged = func.count()
+        busiest, number = session.execute(
+            select(Annotation.user_id, judged).group_by(Annotation.user_id).order_by(judged.desc())
+        ).first() or (ada.id, 0)
+        pages = {path or "overview": path for path in PAGES}
+        pages[f"of one person with {number:,} judgements"] = f"/annotators/{busiest}"
+        addresses = {name: f"/projects/{project.id}{path}" for name, path in pages.items()}
+    for name, address in addresses.items():
+        client.get(address)
+        with transaction() as session, timed(f"page {name}", session):
+            reply = client.get(address)
+        assert reply.status_code == 200, reply.text
 
 
 def main() -> None:

@@ -19,6 +19,29 @@ GWET_PARADOX = np.array([[118, 5], [2, 0]])
 # Siegel (1956), ch. 9: three executives rank six applicants.
 SIEGEL_1956 = np.array([[1, 6, 3, 2, 5, 4], [1, 5, 6, 4, 2, 3], [6, 3, 2, 5, 4, 1]])
 
+# Fleiss (1971), table 1: six psychiatrists give one of five diagnoses to each of thirty patients.
+# He has only how many gave which; who is who does not matter to his kappa.
+PATIENTS = """
+444444 222555 233335 555555 222444 113333 333355 113334 114444 555555
+144444 124444 222333 144444 224445 333335 111455 111112 224444 133555
+555555 244444 224555 114444 144445 222224 111155 224444 133333 555555
+"""
+FLEISS_1971 = np.array([[int(diagnosis) for diagnosis in each] for each in PATIENTS.split()]).T
+
+# The anxiety of twenty subjects as two raters see it, in the manual of the R package irr
+# (`anxiety`, raters 2 and 3), its unused fifth step left out as that package does.
+ANXIETY = np.array(
+    [
+        [3, 5, 4, 5, 2, 4, 2, 4, 3, 3, 2, 3, 3, 3, 2, 2, 1, 3, 3, 4],
+        [2, 1, 4, 4, 3, 2, 1, 5, 1, 1, 1, 2, 3, 3, 1, 1, 3, 3, 2, 2],
+    ]
+)
+
+# The example of the reference implementation of cross-replication reliability (Wong, Paritosh,
+# Aroyo 2021): how many of two groups said A and B of five items; κ_x = .1818.
+XRR_ONE = np.array([[0, 2], [0, 3], [2, 0], [3, 0], [1, 1]])
+XRR_OTHER = np.array([[0, 2], [1, 1], [1, 1], [1, 1], [2, 0]])
+
 
 def value_counts(table: np.ndarray, categories: int) -> np.ndarray:
     """(observers, units) with 0 = missing → (units, categories)."""

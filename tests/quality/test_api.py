@@ -14,7 +14,7 @@ from app.quality.models import Adjudication, QualitySummary
 from app.quality.rules import breakdowns
 from app.quality.service import summary
 from app.tasks.models import GoldKey, Task
-from tests.factories import make_annotation, make_member, make_task, make_user
+from tests.factories import make_annotation, make_member, make_prompt, make_task, make_user
 from tests.people import People
 
 Api = Callable[[User], TestClient]
@@ -162,6 +162,39 @@ def test_by_week_puts_a_task_into_the_week_of_its_latest_judgement(
     assert groups[0]["fields"]["ranking"]["percent_agreement"]["value"] == 1
 
 
+def test_by_day_has_the_ranking_alone(session: Session, people: People, api: Api):
+    task = make_task(session, people.project, wanted=2)
+    for user, day in ((people.ana, 3), (people.rui, 4)):
+        make_annotation(
+            session, task, user, ranks=FIRST, submitted_at=datetime(2026, 3, day, tzinfo=UTC)
+        )
+    session.commit()
+    (group,) = agreement(api, people.ada, people.project, "day")["groups"]
+    assert group["key"] == "2026-03-04"
+    assert group["fields"].keys() == {"ranking"}
+    assert group["fields"]["ranking"]["percent_agreement"]["value"] == 1
+
+
+def test_by_tag_puts_a_task_under_each_tag_of_its_prompt(
+    session: Session, people: People, api: Api
+):
+    for tags, ranks in ((["cooking", "short"], SECOND), (["cooking"], FIRST), ([], FIRST)):
+        prompt = make_prompt(session, people.project, "?", tags=tags)
+        task = make_task(session, people.project, prompt=prompt, wanted=2)
+        make_annotation(session, task, people.ana, ranks=FIRST)
+        make_annotation(session, task, people.rui, ranks=ranks)
+    unjudged = make_prompt(session, people.project, "Nobody has seen it.", tags=["rare"])
+    make_task(session, people.project, prompt=unjudged)
+    session.commit()
+    groups = agreement(api, people.ada, people.project, "tag")["groups"]
+    found = {group["key"]: group["fields"]["ranking"]["percent_agreement"] for group in groups}
+    assert {key: figure["value"] for key, figure in found.items()} == {
+        "cooking": 0.5,
+        "": 1,
+        "short": 0,
+    }
+
+
 def test_by_guidelines_version_compares_inside_a_version(
     session: Session, people: People, api: Api
 ):
@@ -180,8 +213,6 @@ def test_by_guidelines_version_compares_inside_a_version(
 
 
 def test_by_source_names_the_sources_of_the_prompts(session: Session, people: People, api: Api):
-    from tests.factories import make_prompt
-
     for source in ("forum", "forum", None):
         prompt = make_prompt(session, people.project, "?", source=source)
         task = make_task(session, people.project, prompt=prompt, wanted=1)
@@ -210,6 +241,36 @@ def test_a_group_of_four_is_not_shown_and_one_of_five_is(
     judged(session, people.project, crowd, [[FIRST] * 9])
     answer = agreement(api, people.ada, people.project, "group")
     assert [group["key"] for group in answer["groups"]] == ["first language: en"]
+
+
+def test_two_groups_are_held_against_each_other_and_a_group_of_two_is_not(
+    session: Session, people: People, api: Api
+):
+    crowd = []
+    for number in range(12):
+        user = make_user(session, f"Person {number}")
+        language = "en" if number < 5 else "pt" if number < 10 else "fi"
+        user.preferences = {"demographics": {"first language": language}}
+        make_member(session, people.project, user, Role.ANNOTATOR)
+        crowd.append(user)
+    # the English speakers say the first, then the second; the others differ by one of five
+    votes = [[FIRST] * 9 + [SECOND] + [FIRST] * 2, [SECOND] * 5 + [FIRST] + [SECOND] * 6]
+    judged(session, people.project, crowd, votes)
+    answer = agreement(api, people.ada, people.project, "group")
+    assert [group["key"] for group in answer["groups"]] == [
+        "first language: en",
+        "first language: pt",
+    ]
+    assert answer["reason"] == (
+        "1 group is not shown: where fewer than 5 people have judged, they could be recognised."
+    )
+    (between,) = answer["between"]
+    assert between["groups"] == ["first language: en", "first language: pt"]
+    ranking = between["fields"]["ranking"]
+    assert ranking["n_shared_tasks"] == 2
+    assert ranking["percent_agreement"]["value"] == 0.8
+    assert ranking["kappa_x"]["value"] == pytest.approx(1 - 0.2 / 0.5, abs=1e-6)
+    assert "fewer than 10 tasks" in ranking["kappa_x"]["reason"]
 
 
 def test_a_repeat_is_no_part_of_any_breakdown(session: Session, people: People, api: Api):

@@ -1,13 +1,12 @@
 """Parts of the judgements: weeks, keys, groups, pairs of people, days."""
 
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
 
 import numpy as np
-import pytest
 
 from app.quality.rules import breakdowns
-from app.quality.rules.breakdowns import pair_kappa, pairs_of_people, per_day
+from app.quality.rules.breakdowns import pairs_of_people, per_day
 from app.quality.rules.judgements import Judgements, from_rankings
 
 FIRST, SECOND = [1, 2], [2, 1]
@@ -39,6 +38,31 @@ def test_nothing_judged_has_no_weeks():
     assert breakdowns.by_week(from_rankings([]), compute, most=3) == []
 
 
+def test_days_are_those_of_utc_and_a_task_belongs_to_its_latest():
+    lisbon = timezone(timedelta(hours=1))
+    judgements = replace(
+        from_rankings([(0, 0, FIRST), (0, 1, FIRST), (1, 0, FIRST)]),
+        submitted=at(
+            datetime(2026, 11, 23, 12, tzinfo=UTC),
+            datetime(2026, 11, 25, 0, 30, tzinfo=lisbon),  # still the 24th in UTC
+            datetime(2026, 11, 25, 0, 0, tzinfo=UTC),
+        ),
+    )
+    found = breakdowns.by_day(judgements, compute, most=10)
+    assert [(day.key, day.fields["n"]) for day in found] == [("2026-11-24", 2), ("2026-11-25", 1)]
+    assert [day.key for day in breakdowns.by_day(judgements, compute, most=1)] == ["2026-11-25"]
+    assert breakdowns.by_day(from_rankings([]), compute, most=3) == []
+
+
+def test_a_task_counts_under_each_of_its_tags_and_under_none_where_it_has_none():
+    judgements = from_rankings([(task, 0, FIRST) for task in (0, 1, 1, 2, 3)])
+    tags = {"cooking": np.array([0, 1]), "short": np.array([1]), "unused": np.zeros(0, int)}
+    found = breakdowns.by_tag(judgements, tags, compute, most=10)
+    assert [(tag.key, tag.fields["n"]) for tag in found] == [("cooking", 3), ("", 2), ("short", 2)]
+    assert [tag.key for tag in breakdowns.by_tag(judgements, tags, compute, most=1)] == ["cooking"]
+    assert breakdowns.by_tag(from_rankings([]), {}, compute, most=3) == []
+
+
 def test_the_commonest_keys_come_first():
     judgements = from_rankings([(task, 0, FIRST) for task in range(5)])
     keys = np.array([7, 8, 8, 9, 8])
@@ -59,28 +83,6 @@ def test_every_two_people_with_their_shared_tasks_alone():
     )
     found = {pair: part.task.tolist() for pair, part in pairs_of_people(judgements)}
     assert found == {(0, 1): [0, 0], (1, 2): [2, 2]}
-
-
-def test_kappa_tells_who_said_what():
-    rows = [
-        (0, 0, FIRST),
-        (0, 1, SECOND),
-        (1, 0, FIRST),
-        (1, 1, FIRST),
-        (2, 0, SECOND),
-        (2, 1, SECOND),
-    ]
-    figure = pair_kappa(from_rankings(rows), 0, rng=np.random.default_rng(1), resamples=100)
-    # Rows are the first person: po = 2/3, pe = (2·1 + 1·2)/9
-    assert figure.value == pytest.approx((2 / 3 - 4 / 9) / (5 / 9))
-    assert figure.low is None
-
-
-def test_kappa_of_one_answer_everywhere_is_not_defined():
-    rows = [(task, person, FIRST) for task in range(3) for person in range(2)]
-    figure = pair_kappa(from_rankings(rows), 0, rng=np.random.default_rng(1), resamples=10)
-    assert figure.value is None
-    assert "same answer" in figure.reason
 
 
 def test_days_without_judgements_are_zero_and_repeats_are_not_counted():

@@ -106,7 +106,7 @@ def test_the_interval_is_that_of_copying_the_data():
     judgements = crowd(150)
     figure = ranking(judgements).krippendorff_alpha
     chance = np.random.default_rng(4)
-    counts = fields.ranking_units(judgements).counts
+    counts = ranking_units(judgements).counts
     copies = [
         krippendorff.alpha(
             value_counts=counts[chance.integers(0, len(counts), len(counts))],

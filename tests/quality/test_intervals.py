@@ -77,3 +77,15 @@ def test_resamples_where_the_figure_is_not_defined_are_left_out_and_counted():
     figure = intervals.bootstrap_figure(0.2, resampled, n_tasks=12)
     assert figure.low == pytest.approx(0.105)
     assert figure.reason == "1 of 4 resamples left out: not defined."
+
+
+def test_many_at_once_are_the_percentiles_of_each_without_the_undefined():
+    chance = np.random.default_rng(3)
+    drawn = {name: chance.normal(size=200) for name in ("whole", "gaps")}
+    drawn["gaps"][::9] = np.nan
+    found = intervals.bootstrap_figures({"whole": 0.1, "gaps": 0.2}, drawn, n_tasks=10)
+    for name, figure in found.items():
+        low, high = np.nanpercentile(drawn[name], [2.5, 97.5])
+        assert (figure.low, figure.high) == pytest.approx((low, high))
+    assert found["whole"].reason is None
+    assert found["gaps"].reason == "23 of 200 resamples left out: not defined."

@@ -1,5 +1,7 @@
 """Kendall's tau-b and W against scipy and a published example."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from app.quality.rules.judgements import from_rankings, pair_signs
-from app.quality.rules.rankings import kendall_w, rank_features, tau_b
+from app.quality.rules.rankings import kendall_w, rank_features, tau_b, top_agreement
 from tests.quality.published import SIEGEL_1956
 
 
@@ -73,10 +75,19 @@ def test_tasks_of_different_size_each_get_their_figures():
         ]
     )
     features = rank_features(judgements, n_tasks=4)
-    assert features[0].tolist() == [-1, 1, 0, 1]
+    assert features[0].tolist() == [-1, 1, 0, 1, 0, 1]
     assert features[1, :2].tolist() == [1, 1]  # who ties everything has no tau-b with anybody
     assert features[1, 2] == pytest.approx(
         stats.friedmanchisquare([1, 1, 1], [2, 2, 1], [3, 3, 1]).statistic / 6
     )
-    assert features[2].tolist() == [0, 0, 0, 0]
-    assert features[3].tolist() == [0, 0, 0, 0]
+    assert features[1, 4:].tolist() == [1, 1]  # of the two who name a best response
+    assert features[2].tolist() == features[3].tolist() == [0] * 6
+
+
+@given(panel())
+@settings(max_examples=100, deadline=None)
+def test_top_1_counts_pairs_of_people_who_name_one_best_response(ranks):
+    named = [list(row).index(min(row)) for row in ranks.tolist() if row.count(min(row)) == 1]
+    same = [a == b for a, b in combinations(named, 2)]
+    ours = float(top_agreement(ranks.astype(np.int16)))
+    assert ours == pytest.approx(np.mean(same) if same else np.nan, nan_ok=True)

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from app.quality.rules import agreement, fields
+from app.quality.rules import fields
 from app.quality.rules.agreement import Level
-from app.quality.rules.breakdowns import pair_kappa, pairs_of_people
+from app.quality.rules.between import cross_figures
+from app.quality.rules.breakdowns import pairs_of_people
 from app.quality.rules.findings import Evidence, Finding, findings_of
 from app.quality.rules.health import annotator_health
 from app.quality.rules.judgements import Judgements, from_rankings
+from app.quality.rules.scales import Scale, rating_field
 from tests.shared_data import shared_rows
 
 RANKS = {1: [1, 2], 2: [2, 1], 0: [1, 1]}
@@ -46,7 +48,7 @@ def test_pandalm_has_the_kappas_its_authors_report(pandalm: Judgements):
     # Published on 999 pairs: .85, .88, .86; here are 796 of them.
     published = {(0, 1): 0.85, (0, 2): 0.88, (1, 2): 0.86}
     found = {
-        pair: pair_kappa(part, pair[0], rng=rng(), resamples=500)
+        pair: fields.ranking_agreement(part, rng=rng(), resamples=500).cohen_kappa
         for pair, part in pairs_of_people(pandalm)
     }
     assert found.keys() == published.keys()
@@ -131,35 +133,101 @@ def test_tulu_strength_is_ordinal(tulu):
     assert figures.gwet_ac.low < figures.gwet_ac.value < figures.gwet_ac.high
 
 
+def rated(table: np.ndarray) -> Judgements:
+    """(people, items) of steps 1 …, NaN = missing → ratings of the first response of each task."""
+    people, items = table.shape
+    given = [
+        (item, person)
+        for item in range(items)
+        for person in range(people)
+        if not np.isnan(table[person, item])
+    ]
+    judgements = from_rankings([(item, person, [1, 2]) for item, person in given])
+    ratings = np.full((len(given), 2), np.nan)
+    ratings[:, 0] = [table[person, item] for item, person in given]
+    return replace(judgements, ratings={"label": ratings})
+
+
+def rating(judgements: Judgements, steps: int) -> fields.FieldAgreement:
+    return fields.rating_agreement(
+        judgements, criterion="label", scale=Scale(1, steps), rng=rng(), resamples=200
+    )
+
+
 def test_dices_with_123_people_on_every_item():
     labels = [row["labels"] for row in shared_rows("dices-350/items.jsonl.gz")]
-    counts = np.array([[row.count(letter) for letter in "YNU"] for row in labels])
-    sums = agreement.sums_of(counts)
-    assert agreement.krippendorff_alpha(sums, Level.NOMINAL)[0] == pytest.approx(
-        krippendorff.alpha(value_counts=counts, level_of_measurement="nominal")
-    )
-    n = counts.sum(axis=1)
-    same = (counts * (counts - 1)).sum(axis=1) / (n * (n - 1))
-    assert agreement.percent_agreement(sums)[0] == pytest.approx(same.mean())
+    table = np.array([["YUN".index(letter) + 1.0 for letter in row] for row in labels]).T
+    figures = rating(rated(table), 3)
+    assert (figures.n_tasks, figures.n_annotators) == (251, 123)
+    assert figures.n_annotations == 251 * 123
+    for level in Level:
+        assert getattr(figures, f"krippendorff_alpha_{level}").value == pytest.approx(
+            krippendorff.alpha(table, level_of_measurement=level.value)
+        )
+    counts = np.stack([(table == step).sum(axis=0) for step in (1, 2, 3)], axis=1)
+    same = ((counts * (counts - 1)).sum(axis=1) / (123 * 122)).mean()
+    share = counts.sum(axis=0) / counts.sum()
+    chance = (share**2).sum()
+    assert figures.percent_agreement.value == pytest.approx(same)
+    assert figures.fleiss_kappa.value == pytest.approx((same - chance) / (1 - chance))
+    chance = (share * (1 - share)).sum() / 2
+    assert figures.gwet_ac1.value == pytest.approx((same - chance) / (1 - chance))
+    assert figures.krippendorff_alpha.low < figures.krippendorff_alpha.high < 0.3
+
+
+def test_dices_halves_of_the_crowd_held_against_each_other():
+    labels = [row["labels"] for row in shared_rows("dices-350/items.jsonl.gz")]
+    table = np.array([["YUN".index(letter) + 1.0 for letter in row] for row in labels]).T
+    judgements = rated(table)
+    is_one = judgements.annotator % 2 == 0
+    found = cross_figures(
+        judgements.where(is_one), judgements.where(~is_one), rating_field("label", Scale(1, 3)),
+        rng=rng(), resamples=200,
+    )  # fmt: skip
+    one, other = table[::2], table[1::2]
+    near = (one[:, None, :] - other[None, :, :]) ** 2
+    shares = [np.array([(side == step).mean() for step in (1, 2, 3)]) for side in (one, other)]
+    steps = np.arange(3)
+    apart = shares[0] @ (steps[:, None] - steps) ** 2 @ shares[1]
+    assert found["kappa_x"].value == pytest.approx(1 - near.mean() / apart)
+    assert found["percent_agreement"].value == pytest.approx(float((near == 0).mean()))
+    overall = rating(judgements, 3).krippendorff_alpha_interval
+    assert found["kappa_x"].value == pytest.approx(overall.value, abs=0.01)  # halves of one crowd
 
 
 def test_xstest_two_people_and_what_kappa_says():
-    names = ["1_full_compliance", "2_full_refusal", "3_partial_refusal"]
-    table = np.zeros((1, 3, 3))
-    for row in shared_rows("xstest/labels.jsonl.gz"):
-        table[0, names.index(row["annotation_1"]), names.index(row["annotation_2"])] += 1
-    share = table[0] / table.sum()
-    chance = share.sum(axis=0) @ share.sum(axis=1)
-    assert agreement.cohen_kappa(table)[0] == pytest.approx(
-        (np.trace(share) - chance) / (1 - chance)
-    )
+    names = [
+        "1_full_compliance",
+        "3_partial_refusal",
+        "2_full_refusal",
+    ]  # from one end to the other
+    lines = list(shared_rows("xstest/labels.jsonl.gz"))
+    table = np.array([[1.0 + names.index(row[f"annotation_{n}"]) for row in lines] for n in (1, 2)])
+    figures = rating(rated(table), 3)
+    assert (figures.n_tasks, figures.n_annotators) == (2250, 2)
+    one, other = table
+    for weighted, figure in ((False, figures.cohen_kappa), (True, figures.cohen_kappa_weighted)):
+        apart = (one[:, None] - other[None, :]) ** 2 if weighted else one[:, None] != other[None, :]
+        expected = 1 - np.diag(apart).mean() / apart.mean()
+        assert figure.value == pytest.approx(expected)
+        assert figure.low < expected < figure.high
+    assert figures.percent_agreement.value == pytest.approx((one == other).mean())
+    for level in Level:
+        assert getattr(figures, f"krippendorff_alpha_{level}").value == pytest.approx(
+            krippendorff.alpha(table, level_of_measurement=level.value)
+        )
+    share = np.array([(table == step).mean() for step in (1, 2, 3)])
+    chance = (share * (1 - share)).sum() / 2
+    observed = (one == other).mean()
+    assert figures.gwet_ac1.value == pytest.approx((observed - chance) / (1 - chance))
+    assert 0.85 < figures.gwet_ac1.value < 1
 
 
-@pytest.fixture(scope="module")
-def translations() -> tuple[Judgements, list[np.ndarray]]:
+@pytest.fixture(scope="module", params=["mt-mqm-ende", "mt-mqm-zhen"])
+def translations(request: pytest.FixtureRequest) -> tuple[Judgements, list[np.ndarray]]:
     """Three professionals rank ten translations of each segment by penalty, ties included."""
     segments: dict[str, dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
-    for row in shared_rows("mt-mqm-ende/ratings.jsonl.gz"):
+    for row in shared_rows(f"{request.param}/ratings.jsonl.gz"):
         segments[row["segment_id"]][row["rater"]][row["system"]] = row["penalty"]
     people = sorted({rater for raters in segments.values() for rater in raters})
     rankings, panels = [], []
@@ -192,6 +260,23 @@ def test_rankings_of_ten_translations_by_a_second_path(translations):
         if any(len(set(row)) > 1 for row in penalties)
     ]
     assert figures.kendall_w.value == pytest.approx(np.mean(ws))
+    tops = []
+    counts = []
+    for penalties in panels:
+        best = [int(row.argmin()) for row in penalties if np.count_nonzero(row == row.min()) == 1]
+        tops += [np.mean([a == b for a, b in combinations(best, 2)])] if len(best) > 1 else []
+        for i, j in combinations(range(10), 2):
+            signs = np.sign(penalties[:, i] - penalties[:, j])
+            counts.append([(signs == sign).sum() for sign in (-1, 0, 1)])
+    assert figures.top_1_agreement.value == pytest.approx(np.mean(tops))
+    assert figures.krippendorff_alpha.value == pytest.approx(
+        krippendorff.alpha(value_counts=np.array(counts), level_of_measurement="nominal")
+    )
+    number = np.array(counts)
+    same = ((number * (number - 1)).sum(axis=1) / 6).mean()
+    chance = ((number.sum(axis=0) / number.sum()) ** 2).sum()
+    assert figures.percent_agreement.value == pytest.approx(same)
+    assert figures.fleiss_kappa.value == pytest.approx((same - chance) / (1 - chance))
     assert 0 < figures.kendall_tau_b.low < figures.kendall_tau_b.high < 1
 
 

@@ -8,13 +8,12 @@ from app.db import SessionDep
 from app.errors import found
 from app.projects.auth import ViewerProject
 from app.quality.models import Part
-from app.quality.rules.breakdowns import SMALLEST_GROUP
 from app.quality.schemas.agreement import AgreementOut
 from app.quality.service import summary
 
 router = APIRouter(tags=["quality"])
 
-By = Literal["annotator_pair", "group", "week", "source", "guidelines_version"]
+By = Literal["annotator_pair", "group", "week", "day", "source", "tag", "guidelines_version"]
 
 
 @router.get("/projects/{project_id}/agreement", response_model_exclude_unset=True)
@@ -33,9 +32,6 @@ def get_agreement(
         answer |= {"by": by, "groups": parts.figures["groups"]}
         if reason := parts.figures.get("reason"):
             answer["reason"] = reason
-        if by == "group" and not parts.figures["groups"]:
-            answer["reason"] = (
-                f"No group that people have described themselves by has {SMALLEST_GROUP} "
-                "annotators; smaller ones are not shown, so that nobody can be recognised."
-            )
+        if "between" in parts.figures:
+            answer["between"] = parts.figures["between"]
     return AgreementOut.model_validate(answer)

@@ -1,5 +1,12 @@
 """Quality as pages."""
 
-from app.quality.pages import dashboard, people, progress, queue, review
+from app.quality.pages import agreement, dashboard, people, progress, queue, review
 
-routers = [dashboard.router, progress.router, people.router, queue.router, review.router]
+routers = [
+    dashboard.router,
+    agreement.router,
+    progress.router,
+    people.router,
+    queue.router,
+    review.router,
+]

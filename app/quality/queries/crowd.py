@@ -35,9 +35,9 @@ from app.tasks.models import Assignment, AssignmentState, Task, TaskKind, TaskRe
 
 _BITS = 4  # of a rank or place inside a packed number: a task has at most ten responses
 LAST = 2_000  # judgements of one person that her page looks at
-_UUID = np.dtype([("high", ">u8"), ("low", ">u8")])
+UUID_BYTES = np.dtype([("high", ">u8"), ("low", ">u8")])
 _SENDS = {  # how PostgreSQL writes each type in its binary format
-    _UUID: func.uuid_send,
+    UUID_BYTES: func.uuid_send,
     np.dtype(">i8"): func.int8send,
     np.dtype(">i4"): func.int4send,
     np.dtype(">f8"): func.float8send,
@@ -61,6 +61,16 @@ class Crowd:
 
     def task_id(self, code: int) -> UUID:
         return _as_uuid(self.tasks[code])
+
+    def task_codes(self, ids: NDArray[Any]) -> Ints:
+        """Codes of tasks by their ids as bytes (UUID_BYTES), −1 where nobody has judged it."""
+        known = np.empty(len(self.tasks), UUID_BYTES)
+        known["high"], known["low"] = self.tasks[:, 0], self.tasks[:, 1]
+        common, _ = _codes(np.concatenate([known, ids]))
+        code = np.full(len(common), -1)
+        code[common[: len(known)]] = np.arange(len(known))
+        codes: Ints = code[common[len(known) :]]
+        return codes
 
     def annotator_ids(self) -> list[UUID]:
         return [_as_uuid(halves) for halves in self.annotators]
@@ -111,8 +121,8 @@ def _columns(width: int, criteria: Sequence[str], lengths: Subquery) -> list[Col
     )
     words = func.nullif(func.lower(func.btrim(Annotation.rationale)), "")
     columns: list[Column] = [
-        ("task", _UUID, Annotation.task_id),
-        ("annotator", _UUID, Annotation.user_id),
+        ("task", UUID_BYTES, Annotation.task_id),
+        ("annotator", UUID_BYTES, Annotation.user_id),
         ("ranks", ">i8", _packed(Annotation.ranks, width)),
         ("order", ">i8", _packed(Assignment.display_order, width, plus=1)),
         ("lengths", ">i8", lengths.c.packed),

@@ -129,3 +129,10 @@ def gold_answers(session: Session, *, project: Project) -> list[DisputedGold]:
         .order_by(GoldKey.suspended_at.nulls_last(), failed.desc(), GoldKey.task_id)
     )
     return [DisputedGold(*row) for row in rows]
+
+
+def names_of(session: Session, *, user_ids: set[str]) -> dict[UUID, str]:
+    """Names by id, of those who have left the project as well."""
+    ids = [UUID(user_id) for user_id in user_ids]
+    rows = session.execute(select(User.id, User.name).where(User.id.in_(ids)))
+    return {row.id: row.name for row in rows}

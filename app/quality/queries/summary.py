@@ -16,7 +16,7 @@ from app.quality.queries.crowd import source_hash
 from app.tasks.models import Task, TaskKind
 
 SETTLED_BY_REVIEWERS = {Part.CONSENSUS, Part.LEADERBOARD}
-FORMAT = "4"  # of the kept figures; raised with every change of their shape or meaning
+FORMAT = "5"  # of the kept figures; raised with every change of their shape or meaning
 
 
 def kept(session: Session, *, project: Project, part: Part) -> QualitySummary | None:

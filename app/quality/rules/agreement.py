@@ -157,3 +157,61 @@ def cohen_kappa(table: Floats, weight: Floats | None = None) -> Floats:
     observed = ratio((table * credit).sum(axis=(1, 2)), total)
     chance = ratio(np.einsum("rc,ck,rk->r", rows, credit, columns), total**2)
     return ratio(observed - chance, 1 - chance)
+
+
+def fleiss_kappa(sums: Sums) -> Floats:
+    """Fleiss' kappa (1971) of units that all have the same number of judgements: (R,).
+
+    (P̄ − P̄_e) / (1 − P̄_e), P̄_e the sum of squared shares. NaN where everybody gave one answer.
+    """
+    share = sums.shares / np.maximum(sums.units, 1e-12)[:, None]
+    chance: Floats = (share**2).sum(axis=1)
+    return ratio(percent_agreement(sums) - chance, 1 - chance)
+
+
+def cross_features(one: Ints, other: Ints) -> Floats:
+    """What each unit judged by two groups adds to κ_x: counts (units, q) → (units, q² + 2q + 3).
+
+    With R and S judgements of the groups: the share of each pair of answers weighted by R + S;
+    R + S; the counts of either group; the share of pairs that say the same; one.
+    """
+    n_units, q = one.shape
+    mine, hers = one.sum(axis=1), other.sum(axis=1)
+    shares = one[:, :, None] * other[:, None, :] / (mine * hers)[:, None, None]
+    size = (mine + hers)[:, None]
+    return np.concatenate(
+        [
+            shares.reshape(n_units, q * q) * size,
+            size,
+            one,
+            other,
+            np.trace(shares, axis1=1, axis2=2)[:, None],
+            np.ones((n_units, 1)),
+        ],
+        axis=1,
+    )
+
+
+def cross_agreement(flat: Floats, *, categories: int) -> Floats:
+    """Mean over units of the share of pairs of judgements, one of each group, that say the same."""
+    rest = categories**2 + 1 + 2 * categories
+    return ratio(flat[:, rest], flat[:, rest + 1])
+
+
+def cross_kappa(flat: Floats, weight: Floats) -> Floats:
+    """κ_x = 1 − d_o / d_e of two groups (Wong, Paritosh, Aroyo 2021, with missing data): (R,).
+
+    d_o weighs each unit by its number of judgements; d_e pairs every judgement of one group with
+    every one of the other, whatever the unit. NaN where both gave one and the same answer.
+    """
+    q = len(weight)
+    apart = 1 - weight
+    pairs = flat[:, : q * q].reshape(-1, q, q)
+    size = flat[:, q * q]
+    one, other = flat[:, q * q + 1 : q * q + 1 + q], flat[:, q * q + 1 + q : q * q + 1 + 2 * q]
+    observed = ratio((pairs * apart).sum(axis=(1, 2)), size)
+    expected = ratio(
+        np.einsum("rc,ck,rk->r", one, apart, other), one.sum(axis=1) * other.sum(axis=1)
+    )
+    kappa: Floats = 1 - ratio(observed, expected)
+    return kappa

@@ -1,42 +1,49 @@
 """The agreement figures of each field of a judgement: ranking, strength, one per criterion."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
 
 import numpy as np
 
 from app.quality.rules import agreement as formulas
 from app.quality.rules.agreement import Level
-from app.quality.rules.bootstrap import RESAMPLES, distinct_rows, profiles
-from app.quality.rules.intervals import Figure, Floats, bootstrap_figure, undefined
-from app.quality.rules.judgements import (
-    TIE,
-    Judgements,
-    Units,
-    ranking_units,
-    rating_units,
-    signed_strength,
-    strength_units,
+from app.quality.rules.between import cohen_figures
+from app.quality.rules.bootstrap import RESAMPLES, Profiles, distinct_rows, profiles
+from app.quality.rules.intervals import (
+    FEWEST_TASKS,
+    Figure,
+    Floats,
+    bootstrap_figures,
+    undefined,
 )
+from app.quality.rules.judgements import Judgements, Units
 from app.quality.rules.rankings import rank_features
+from app.quality.rules.scales import (
+    Field,
+    Scale,
+    fields_of,
+    ranking_field,
+    rating_field,
+    strength_field,
+)
+
+T = TypeVar("T")
 
 NOTHING = "There is no judgement yet."
 NOTHING_SHARED = "No task has been judged by two people yet."
+NOTHING_PAIRED = "No response has been rated by two people yet."
 NOTHING_DECISIVE = "No task has two judgements that are not ties."
 ONE_VALUE = "Everybody gave the same answer everywhere: chance cannot be told from agreement."
 NO_ORDER = "Everybody ties all responses of every shared task."
+NO_BEST = "No task has two judgements that name a single best response."
 NO_TIES = "A rating knows no ties."
 NOT_A_RANKING = "Only rankings have it."
 ONE_STEP = "The scale has a single step."
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """A criterion as declared by the project: whole steps from `low` to `high`."""
-
-    low: int
-    high: int
+UNEVEN = (
+    "Fleiss’ kappa needs the same number of judgements everywhere, and here are {fewest} to "
+    "{most}; alpha and Gwet’s AC take missing ones."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +51,8 @@ class FieldAgreement:
     """The figures of one field, and what they rest on.
 
     n_tasks, n_annotations, n_annotators: everything counted; n_shared_tasks: judged by two people
-    or more, on which the figures rest.
+    or more, on which the figures rest. `krippendorff_alpha` and `gwet_ac` are those that fit the
+    field; the same at every level stand beside them.
     """
 
     n_tasks: int
@@ -57,12 +65,25 @@ class FieldAgreement:
     gwet_ac: Figure
     kendall_tau_b: Figure
     kendall_w: Figure
+    top_1_agreement: Figure
+    fleiss_kappa: Figure
+    cohen_kappa: Figure
+    cohen_kappa_weighted: Figure
+    krippendorff_alpha_nominal: Figure
+    krippendorff_alpha_ordinal: Figure
+    krippendorff_alpha_interval: Figure
+    gwet_ac1: Figure
+    gwet_ac2: Figure
 
     def as_json(self) -> dict[str, Any]:
         return {
             name: value.as_json() if isinstance(value := getattr(self, name), Figure) else value
             for name in self.__slots__
         }
+
+
+FIGURES = tuple(field.name for field in fields(FieldAgreement) if field.type is Figure)
+OF_RANKINGS = ("kendall_tau_b", "kendall_w", "top_1_agreement")
 
 
 def ranking_agreement(
@@ -72,37 +93,15 @@ def ranking_agreement(
     rng: np.random.Generator,
     resamples: int = RESAMPLES,
 ) -> FieldAgreement:
-    """Who is better: the implied pairs, nominal; intervals over tasks.
-
-    In three classes, or in two where the project knows no `ties`: AC1 rests on what could be said.
-    """
-    judgements = judgements.once()
-    return _agreement(
-        judgements,
-        ranking_units(judgements, ties=ties),
-        level=Level.NOMINAL,
-        tie=TIE if ties else None,
-        rank_columns=True,
-        rng=rng,
-        resamples=resamples,
-    )
+    """Who is better; intervals over tasks."""
+    return field_agreement(judgements, ranking_field(ties=ties), rng=rng, resamples=resamples)
 
 
 def strength_agreement(
     judgements: Judgements, *, levels: int, rng: np.random.Generator, resamples: int = RESAMPLES
 ) -> FieldAgreement:
-    """How much better: −levels … levels towards the first response, ordinal."""
-    judgements = judgements.once()
-    judgements = judgements.where(~np.isnan(signed_strength(judgements)))
-    return _agreement(
-        judgements,
-        strength_units(judgements, levels=levels),
-        level=Level.ORDINAL,
-        tie=levels,
-        rank_columns=False,
-        rng=rng,
-        resamples=resamples,
-    )
+    """How much better."""
+    return field_agreement(judgements, strength_field(levels=levels), rng=rng, resamples=resamples)
 
 
 def rating_agreement(
@@ -113,20 +112,8 @@ def rating_agreement(
     rng: np.random.Generator,
     resamples: int = RESAMPLES,
 ) -> FieldAgreement:
-    """One criterion: every response a unit, ordinal."""
-    judgements = judgements.once()
-    rated = np.isfinite(judgements.ratings[criterion]).any(axis=1)
-    judgements = judgements.where(np.asarray(rated))
-    found = _agreement(
-        judgements,
-        rating_units(judgements, criterion=criterion, low=scale.low, high=scale.high),
-        level=Level.ORDINAL,
-        tie=None,
-        rank_columns=False,
-        rng=rng,
-        resamples=resamples,
-    )
-    return replace(found, percent_agreement_no_ties=undefined(NO_TIES))
+    """One criterion."""
+    return field_agreement(judgements, rating_field(criterion, scale), rng=rng, resamples=resamples)
 
 
 def all_fields(
@@ -139,37 +126,27 @@ def all_fields(
     resamples: int = RESAMPLES,
 ) -> dict[str, FieldAgreement]:
     """Every field of the project, under its wire name (contract §3)."""
-    fields = {"ranking": ranking_agreement(judgements, ties=ties, rng=rng, resamples=resamples)}
-    if levels:
-        fields["strength"] = strength_agreement(
-            judgements, levels=levels, rng=rng, resamples=resamples
-        )
-    for criterion, scale in scales.items():
-        fields[f"criterion:{criterion}"] = rating_agreement(
-            judgements, criterion=criterion, scale=scale, rng=rng, resamples=resamples
-        )
-    return fields
+    return {
+        name: field_agreement(judgements, field, rng=rng, resamples=resamples)
+        for name, field in fields_of(levels=levels, scales=scales, ties=ties).items()
+    }
 
 
-def _agreement(
-    judgements: Judgements,
-    units: Units,
-    *,
-    level: Level,
-    tie: int | None,
-    rank_columns: bool,
-    rng: np.random.Generator,
-    resamples: int,
+def field_agreement(
+    judgements: Judgements, field: Field, *, rng: np.random.Generator, resamples: int = RESAMPLES
 ) -> FieldAgreement:
+    """All figures of one field; what does not apply is not defined and says why."""
+    judgements = field.of(judgements)
     tasks, number = np.unique(judgements.task, return_counts=True)
     shared = int((number >= 2).sum())
-    figures = (
-        _figures(judgements, units, level, tie, rank_columns, shared, rng, resamples)
-        if shared
-        else dict.fromkeys(_NAMES, undefined(NOTHING_SHARED if len(tasks) else NOTHING))
-    )
-    if not rank_columns:
-        figures |= dict.fromkeys(("kendall_tau_b", "kendall_w"), undefined(NOT_A_RANKING))
+    figures = dict.fromkeys(FIGURES, undefined(NOTHING_SHARED if len(tasks) else NOTHING))
+    if shared:
+        figures |= _figures(judgements, field, shared, rng, resamples)
+        figures |= cohen_figures(judgements, field, rng=rng, resamples=resamples)
+    if not field.is_ranking:
+        figures |= dict.fromkeys(OF_RANKINGS, undefined(NOT_A_RANKING))
+        if field.tie is None:
+            figures["percent_agreement_no_ties"] = undefined(NO_TIES)
     return FieldAgreement(
         n_tasks=len(tasks),
         n_annotations=len(judgements),
@@ -179,62 +156,77 @@ def _agreement(
     )
 
 
-_NAMES = (
-    "percent_agreement",
-    "percent_agreement_no_ties",
-    "krippendorff_alpha",
-    "gwet_ac",
-    "kendall_tau_b",
-    "kendall_w",
-)
-
-
 def _figures(
-    judgements: Judgements,
-    units: Units,
-    level: Level,
-    tie: int | None,
-    rank_columns: bool,  # noqa: FBT001
-    shared: int,
-    rng: np.random.Generator,
-    resamples: int,
+    judgements: Judgements, field: Field, shared: int, rng: np.random.Generator, resamples: int
 ) -> dict[str, Figure]:
+    """Everything but Cohen's kappa, with at least one task judged by two."""
+    units = field.units(judgements)
+    of_tasks = _profiles(judgements, units, field, rng)
+    q = units.counts.shape[1]
+    values = _values(of_tasks.total(), categories=q)
+    if np.isnan(values["percent_agreement"][0]):
+        return dict.fromkeys(_with_fitting(values, field.level), undefined(NOTHING_PAIRED))
+    defined = {name: float(value[0]) for name, value in values.items() if not np.isnan(value[0])}
+    enough = shared >= FEWEST_TASKS  # else there is no interval, and nothing to draw
+    drawn = _values(of_tasks.resampled(rng, resamples), categories=q) if enough else values
+    figures = {name: undefined(_reason(name, categories=q)) for name in values}
+    figures |= bootstrap_figures(defined, drawn, n_tasks=shared)
+    number = units.counts.sum(axis=1)
+    fewest, most = int(number.min()), int(number.max())
+    if fewest != most:
+        figures["fleiss_kappa"] = undefined(UNEVEN.format(fewest=fewest, most=most))
+    return _with_fitting(figures, field.level)
+
+
+def _with_fitting(figures: Mapping[str, T], level: Level) -> dict[str, T]:
+    """Beside every level, alpha and AC at the one that fits the field."""
+    ac = "gwet_ac1" if level is Level.NOMINAL else "gwet_ac2"
+    return {
+        **figures,
+        "krippendorff_alpha": figures[f"krippendorff_alpha_{level}"],
+        "gwet_ac": figures[ac],
+    }
+
+
+def _profiles(
+    judgements: Judgements, units: Units, field: Field, rng: np.random.Generator
+) -> Profiles:
     names, task = np.unique(units.task, return_inverse=True)
     extra = np.zeros((len(names), 0))
-    if rank_columns:
+    if field.is_ranking:
         extra = rank_features(judgements, n_tasks=int(names.max()) + 1)[names]
     kind, example = distinct_rows(units.counts, rng)
-    features = formulas.unit_features(units.counts[example], tie=tie)
-    of_tasks = profiles(features, kind, task, extra, rng)
-    q = units.counts.shape[1]
-    values = _values(of_tasks.total(), categories=q, level=level)
-    resampled = _values(of_tasks.resampled(rng, resamples), categories=q, level=level)
-    reasons = {
+    features = formulas.unit_features(units.counts[example], tie=field.tie)
+    return profiles(features, kind, task, extra, rng)
+
+
+def _reason(name: str, *, categories: int) -> str:
+    """Why a figure is not defined although two people judged the same."""
+    if categories < 2:
+        return ONE_STEP
+    return {
         "percent_agreement_no_ties": NOTHING_DECISIVE,
-        "krippendorff_alpha": ONE_VALUE if q > 1 else ONE_STEP,
-        "gwet_ac": ONE_STEP,
         "kendall_tau_b": NO_ORDER,
         "kendall_w": NO_ORDER,
-    }
-    return {
-        name: undefined(reasons.get(name, NOTHING_SHARED))
-        if np.isnan(value[0])
-        else bootstrap_figure(float(value[0]), resampled[name], n_tasks=shared)
-        for name, value in values.items()
-    }
+        "top_1_agreement": NO_BEST,
+    }.get(name, ONE_VALUE)
 
 
-def _values(flat: Floats, *, categories: int, level: Level) -> dict[str, Floats]:
+def _values(flat: Floats, *, categories: int) -> dict[str, Floats]:
     """Every figure from sums (R, features), NaN where not defined."""
     sums = formulas.as_sums(flat, categories=categories)
     values = {
         "percent_agreement": formulas.percent_agreement(sums),
         "percent_agreement_no_ties": formulas.percent_agreement_no_ties(sums),
-        "krippendorff_alpha": formulas.krippendorff_alpha(sums, level),
-        "gwet_ac": formulas.gwet_ac(sums, formulas.weights(categories, level)),
+        "fleiss_kappa": formulas.fleiss_kappa(sums),
+        "gwet_ac1": formulas.gwet_ac(sums, formulas.weights(categories, Level.NOMINAL)),
+        "gwet_ac2": formulas.gwet_ac(sums, formulas.weights(categories, Level.ORDINAL)),
+    }
+    values |= {
+        f"krippendorff_alpha_{level}": formulas.krippendorff_alpha(sums, level) for level in Level
     }
     rest = flat[:, 2 * categories**2 + categories + 4 :]
     if rest.shape[1]:
-        values["kendall_tau_b"] = formulas.ratio(rest[:, 0], rest[:, 1])
-        values["kendall_w"] = formulas.ratio(rest[:, 2], rest[:, 3])
+        for column, name in enumerate(OF_RANKINGS):
+            values[name] = formulas.ratio(rest[:, 2 * column], rest[:, 2 * column + 1])
     return values

@@ -1,5 +1,6 @@
 """A figure with its interval, and the small numerics behind intervals (no scipy at run time)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil, sqrt
@@ -94,18 +95,44 @@ def binomial_p_value(successes: int, n: int) -> float:
 
 def bootstrap_figure(value: float, resampled: Floats, *, n_tasks: int) -> Figure:
     """The value with the percentile interval of its resamples (NaN: not defined in that one)."""
+    return bootstrap_figures({"": value}, {"": resampled}, n_tasks=n_tasks)[""]
+
+
+def bootstrap_figures(
+    values: Mapping[str, float], resampled: Mapping[str, Floats], *, n_tasks: int
+) -> dict[str, Figure]:
+    """Several at once, which is faster where there are many parts; names as in `values`."""
     if n_tasks < FEWEST_TASKS:
-        return Figure(value, reason=f"No interval: fewer than {FEWEST_TASKS} tasks.")
-    usable = resampled[~np.isnan(resampled)]
-    if len(usable) < len(resampled) / 2:
+        few = f"No interval: fewer than {FEWEST_TASKS} tasks."
+        return {name: Figure(value, reason=few) for name, value in values.items()}
+    if not values:
+        return {}
+    drawn = np.sort(np.stack([resampled[name] for name in values]), axis=1)  # NaN comes last
+    usable = drawn.shape[1] - np.isnan(drawn).sum(axis=1)
+    return {
+        name: _interval(value, drawn[row], int(usable[row]))
+        for row, (name, value) in enumerate(values.items())
+    }
+
+
+def _interval(value: float, ordered: Floats, usable: int) -> Figure:
+    number = len(ordered)
+    if usable < number / 2:
         return Figure(value, reason="No interval: not defined in most resamples.")
-    tail = 100 * (1 - LEVEL) / 2
-    low, high = np.percentile(usable, [tail, 100 - tail])
-    left_out = len(resampled) - len(usable)
-    reason = (
-        f"{left_out} of {len(resampled)} resamples left out: not defined." if left_out else None
-    )
-    return Figure(value, float(low), float(high), reason)
+    tail = (1 - LEVEL) / 2
+    low, high = _quantile(ordered, usable, tail), _quantile(ordered, usable, 1 - tail)
+    left_out = number - usable
+    reason = f"{left_out} of {number} resamples left out: not defined." if left_out else None
+    return Figure(value, low, high, reason)
+
+
+def _quantile(ordered: Floats, usable: int, p: float) -> float:
+    """Of the first `usable` values, linear between two of them as numpy has it."""
+    place = p * (usable - 1)
+    below = int(place)
+    above = min(below + 1, usable - 1)
+    part = place - below
+    return float(ordered[below] * (1 - part) + ordered[above] * part)
 
 
 def median_figure(values: Floats) -> Figure:

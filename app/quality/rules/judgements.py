@@ -108,10 +108,15 @@ def from_rankings(
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """What was judged, as counts: counts (units, categories), task (units,) sorted."""
+    """What was judged, as counts: counts (units, categories), task (units,) sorted.
+
+    place (units,): which of its task's units it is, so that (task, place) names the same thing in
+    the judgements of any two people.
+    """
 
     counts: Ints
     task: Ints
+    place: Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,23 +159,25 @@ def ranking_units(judgements: Judgements, *, ties: bool = True) -> Units:
     Without `ties`, which then nobody may have given, in two: first better, second better.
     """
     counts, tasks = [np.zeros((0, 3), np.int64)], [np.zeros(0, np.int64)]
+    places = [np.zeros(0, np.int64)]
     sizes = judgements.sizes
     for size in np.unique(sizes):
         mine = sizes == size
         names, local = np.unique(judgements.task[mine], return_inverse=True)
         ranks = judgements.ranks[mine]
-        for i, j in combinations(range(int(size)), 2):
+        for place, (i, j) in enumerate(combinations(range(int(size)), 2)):
             category = TIE - np.sign(ranks[:, j] - ranks[:, i]).astype(np.int64)
             counts.append(_counts(local, category, n_units=len(names), n_categories=3))
             tasks.append(names)
+            places.append(np.full(len(names), place))
     found = np.concatenate(counts)
     classes = found if ties else found[:, [FIRST, SECOND]]
-    return _sorted_by_task(classes, np.concatenate(tasks))
+    return _sorted_by_task(classes, np.concatenate(tasks), np.concatenate(places))
 
 
-def _sorted_by_task(counts: Ints, tasks: Ints) -> Units:
+def _sorted_by_task(counts: Ints, tasks: Ints, places: Ints) -> Units:
     order = np.argsort(tasks, kind="stable")
-    return Units(counts=counts[order], task=tasks[order])
+    return Units(counts=counts[order], task=tasks[order], place=places[order])
 
 
 def signed_strength(judgements: Judgements) -> Floats:
@@ -188,18 +195,19 @@ def strength_units(judgements: Judgements, *, levels: int) -> Units:
     names, local = np.unique(judgements.task[given], return_inverse=True)
     category = np.clip(signed[given], -levels, levels).astype(np.int64) + levels
     counts = _counts(local, category, n_units=len(names), n_categories=2 * levels + 1)
-    return Units(counts=counts, task=names)
+    return Units(counts=counts, task=names, place=np.zeros(len(names), np.int64))
 
 
 def rating_units(judgements: Judgements, *, criterion: str, low: int, high: int) -> Units:
     """Every response of every task on one criterion's declared scale, steps of one."""
     ratings = judgements.ratings[criterion]
     counts = [np.zeros((0, high - low + 1), np.int64)]
-    tasks = [np.zeros(0, np.int64)]
+    tasks, places = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for position in range(ratings.shape[1]):
         given = ~np.isnan(ratings[:, position])
         names, local = np.unique(judgements.task[given], return_inverse=True)
         category = np.clip(np.rint(ratings[given, position]), low, high).astype(np.int64) - low
         counts.append(_counts(local, category, n_units=len(names), n_categories=high - low + 1))
         tasks.append(names)
-    return _sorted_by_task(np.concatenate(counts), np.concatenate(tasks))
+        places.append(np.full(len(names), position))
+    return _sorted_by_task(np.concatenate(counts), np.concatenate(tasks), np.concatenate(places))

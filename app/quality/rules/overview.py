@@ -8,10 +8,11 @@ import numpy as np
 
 from app.quality.rules.annotators import Matrix, agreement_matrix, task_disagreement
 from app.quality.rules.breakdowns import Slice, by_week, per_day
-from app.quality.rules.fields import FieldAgreement, Scale, all_fields, ranking_agreement
+from app.quality.rules.fields import FieldAgreement, all_fields, ranking_agreement
 from app.quality.rules.health import Health, annotator_health
 from app.quality.rules.intervals import Ints
 from app.quality.rules.judgements import Judgements
+from app.quality.rules.scales import Scale
 
 WEEKS, DAYS = 12, 30
 MOST_DISPUTED = 1_000

@@ -1,6 +1,7 @@
-"""Agreement of whole rankings: Kendall's tau-b and W, with ties."""
+"""Agreement of whole rankings: Kendall's tau-b and W with ties, and who comes first."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.quality.rules.agreement import ratio
 from app.quality.rules.intervals import Floats
@@ -37,19 +38,32 @@ def kendall_w(ranks: Floats) -> Floats:
     return ratio(together, apart)
 
 
+def top_agreement(ranks: NDArray[np.int16]) -> Floats:
+    """Share of pairs of people who name the same best response: (…, m, n) → (…,).
+
+    Among those who name a single one; NaN where fewer than two do.
+    """
+    best = ranks == ranks.min(axis=-1, keepdims=True)
+    named = (best & (best.sum(axis=-1, keepdims=True) == 1)).sum(axis=-2)
+    number = named.sum(axis=-1)
+    same = (named * (named - 1)).sum(axis=-1)
+    return ratio(same.astype(np.float64), (number * (number - 1)).astype(np.float64))
+
+
 def rank_features(judgements: Judgements, *, n_tasks: int) -> Floats:
-    """Per task: mean tau-b of two people, whether defined, W, whether defined: (n_tasks, 4)."""
-    features = np.zeros((n_tasks, 4))
+    """Per task, each with whether it is defined: mean tau-b of two people, W, top-1: (tasks, 6)."""
+    features = np.zeros((n_tasks, 6))
     for panel in panels(judgements):
         ranks = judgements.ranks[panel.rows][:, :, : panel.size]
         tau = tau_b(pair_signs(ranks, panel.size).astype(np.float64))
         i, j = np.triu_indices(panel.rows.shape[1], k=1)
         pairs = tau[:, i, j]
         defined = (~np.isnan(pairs)).sum(axis=1)
-        w = kendall_w(ranks.astype(np.float64))
+        w, top = kendall_w(ranks.astype(np.float64)), top_agreement(ranks)
         task = judgements.task[panel.rows[:, 0]]
         features[task, 0] = np.nansum(pairs, axis=1) / np.maximum(defined, 1)
         features[task, 1] = defined > 0
-        features[task, 2] = np.nan_to_num(w)
-        features[task, 3] = ~np.isnan(w)
+        for column, values in ((2, w), (4, top)):
+            features[task, column] = np.nan_to_num(values)
+            features[task, column + 1] = ~np.isnan(values)
     return features

@@ -40,6 +40,12 @@ class FieldOut(BaseModel):
     none: AC1), `strength` and criteria are ordinal (AC2 with quadratic weights). First and second
     are as in the `response_ids` of the annotations: in the order of the imported line, or of their
     content hashes where that order would tell which is better (`chosen`, `rejected`).
+
+    `krippendorff_alpha` and `gwet_ac` are those that fit the field; every level stands beside them,
+    first, tie and second as 0, 1 and 2 (AC1: identity weights; AC2 and weighted kappa: quadratic).
+    `fleiss_kappa` wants equally many judgements everywhere, `cohen_kappa` two people; Kendall's
+    tau-b and W are means over tasks. `top_1_agreement` is among judgements that name a single best
+    response; agreement on implied pairs is the `percent_agreement` of `ranking`.
     """
 
     n_tasks: int
@@ -52,7 +58,15 @@ class FieldOut(BaseModel):
     gwet_ac: FigureOut
     kendall_tau_b: FigureOut
     kendall_w: FigureOut
-    cohen_kappa: FigureOut | None = None
+    top_1_agreement: FigureOut
+    fleiss_kappa: FigureOut
+    cohen_kappa: FigureOut
+    cohen_kappa_weighted: FigureOut
+    krippendorff_alpha_nominal: FigureOut
+    krippendorff_alpha_ordinal: FigureOut
+    krippendorff_alpha_interval: FigureOut
+    gwet_ac1: FigureOut
+    gwet_ac2: FigureOut
 
 
 class GroupOut(BaseModel):
@@ -63,6 +77,21 @@ class GroupOut(BaseModel):
     fields: dict[str, FieldOut]
 
 
+class CrossOut(BaseModel):
+    """One field of two groups: how often one of each says the same, and κ_x."""
+
+    n_shared_tasks: int
+    percent_agreement: FigureOut
+    kappa_x: FigureOut
+
+
+class BetweenOut(BaseModel):
+    """Cross-replication reliability of two groups (Wong, Paritosh, Aroyo 2021)."""
+
+    groups: tuple[str, str]
+    fields: dict[str, CrossOut]
+
+
 class AgreementOut(BaseModel):
     """Fields are `ranking`, `strength` where the project asks for it, and `criterion:KEY`."""
 
@@ -71,4 +100,5 @@ class AgreementOut(BaseModel):
     fields: dict[str, FieldOut]
     by: str | None = None
     groups: list[GroupOut] | None = None
+    between: list[BetweenOut] | None = None
     reason: str | None = None

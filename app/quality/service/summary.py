@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,17 +15,16 @@ from app.projects.models import Project
 from app.quality.models import Part, QualitySummary
 from app.quality.queries import summary as queries
 from app.quality.queries.crowd import Crowd, crowd_of
-from app.quality.rules import breakdowns
-from app.quality.rules.breakdowns import Fields
-from app.quality.rules.fields import Scale, all_fields
-from app.quality.rules.intervals import Ints
-from app.quality.rules.judgements import Judgements
-from app.quality.rules.overview import SEED, Overview, overview
+from app.quality.rules.overview import Overview, overview
+from app.quality.service.breakdowns import (
+    broken_down,
+    fields_json,
+    has_ties,
+    scales_of,
+    slice_json,
+)
 
 INLINE = 20_000  # annotations up to which figures are computed while somebody waits
-FEWER_RESAMPLES = 200  # of a breakdown into many parts
-MANY_PARTS = 300
-MOST_WEEKS, MOST_SOURCES, MOST_VERSIONS = 52, 50, 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,119 +93,19 @@ def compute(
             crowd.judgements,
             n_annotators=len(crowd.annotators),
             levels=project.strength_levels,
-            scales=_scales(project),
-            ties=_has_ties(project, crowd.judgements),
+            scales=scales_of(project),
+            ties=has_ties(project, crowd.judgements),
             today=now.date(),
         )
         return _overview_json(figures, crowd)
-    groups = _groups(session, project=project, crowd=crowd, part=part)
-    reason = _left_out(crowd, part)
-    return {"groups": groups} | ({"reason": reason} if reason else {})
-
-
-def _left_out(crowd: Crowd, part: Part) -> str | None:
-    """What a breakdown of many parts does not show, None where it shows all."""
-    judgements = crowd.judgements.once()
-    if part is Part.WEEK:
-        keys, most, shown = breakdowns.task_weeks(judgements), MOST_WEEKS, "latest weeks are shown"
-    elif part is Part.SOURCE:
-        keys, most = _sources(crowd), MOST_SOURCES
-        shown = "sources with most judgements are shown"
-    elif part is Part.GUIDELINES_VERSION:
-        keys, most = judgements.version, MOST_VERSIONS
-        shown = "versions with most judgements are shown"
-    elif part is Part.ANNOTATOR_PAIR:
-        keys, most = judgements.annotator, breakdowns.MOST_PAIRED_PEOPLE
-        shown = "people with most judgements are paired"
-    else:
-        return None
-    number = len(np.unique(keys))
-    return f"Only the {most} {shown} here, of {number:,}." if number > most else None
-
-
-def _sources(crowd: Crowd) -> Ints:
-    """Of the judgements without repeats."""
-    return crowd.sources[~crowd.judgements.repeat]
-
-
-def _scales(project: Project) -> dict[str, Scale]:
-    return {
-        criterion["key"]: Scale(int(criterion["min"]), int(criterion["max"]))
-        for criterion in project.criteria
-    }
-
-
-def _has_ties(project: Project, judgements: Judgements) -> bool:
-    """Whether a tie is an answer: where it is allowed, or came with the data all the same."""
-    return project.allow_ties or judgements.once().has_ties
-
-
-def _groups(session: Session, *, project: Project, crowd: Crowd, part: Part) -> list[JsonObject]:
-    """One breakdown: `{key, fields}` per part of the judgements."""
-    rng = np.random.default_rng(SEED)
-    judgements = crowd.judgements.once()
-    figures = partial(
-        all_fields,
-        levels=project.strength_levels,
-        scales=_scales(project),
-        ties=_has_ties(project, judgements),
-        rng=rng,
-    )
-    if part is Part.WEEK:
-        return [
-            _slice(week.key, week.fields)
-            for week in breakdowns.by_week(judgements, figures, most=MOST_WEEKS)
-        ]
-    if part is Part.GUIDELINES_VERSION:
-        versions = breakdowns.by_key(judgements, judgements.version, figures, most=MOST_VERSIONS)
-        return [_slice(str(version.key), version.fields) for version in versions]
-    if part is Part.SOURCE:
-        names = queries.sources_of(session, project=project)
-        sources = breakdowns.by_key(judgements, _sources(crowd), figures, most=MOST_SOURCES)
-        return [_slice(names.get(source.key, ""), source.fields) for source in sources]
-    if part is Part.GROUP:
-        codes = {user_id: code for code, user_id in enumerate(crowd.annotator_ids())}
-        groups = {
-            name: frozenset(codes[user_id] for user_id in ids if user_id in codes)
-            for name, ids in queries.groups_of(session, project=project).items()
-        }
-        return [
-            _slice(group.key, group.fields)
-            for group in breakdowns.by_group(judgements, groups, figures)
-        ]
-    return _pairs(judgements, crowd, figures, rng)
-
-
-def _pairs(
-    judgements: Judgements, crowd: Crowd, figures: Any, rng: np.random.Generator
-) -> list[JsonObject]:
-    """Every two people, with Cohen's kappa, which is theirs alone."""
-    ids = [str(user_id) for user_id in crowd.annotator_ids()]
-    people = min(len(ids), breakdowns.MOST_PAIRED_PEOPLE)
-    resamples = FEWER_RESAMPLES if people * (people - 1) / 2 > MANY_PARTS else 1_000
-    found = []
-    for (one, other), part in breakdowns.pairs_of_people(judgements):
-        kappa = breakdowns.pair_kappa(part, one, rng=rng, resamples=resamples)
-        group = _slice(f"{ids[one]} {ids[other]}", figures(part, resamples=resamples))
-        group["user_ids"] = [ids[one], ids[other]]
-        group["fields"]["ranking"]["cohen_kappa"] = kappa.as_json()
-        found.append(group)
-    return found
-
-
-def _slice(key: str, fields: Fields) -> JsonObject:
-    return {"key": key, "fields": _fields_json(fields)}
-
-
-def _fields_json(fields: Fields) -> JsonObject:
-    return {name: field.as_json() for name, field in fields.items()}
+    return broken_down(session, project=project, crowd=crowd, part=part)
 
 
 def _overview_json(figures: Overview, crowd: Crowd) -> JsonObject:
     ids = [str(user_id) for user_id in crowd.annotator_ids()]
     return {
-        "fields": _fields_json(figures.fields),
-        "weeks": [_slice(week.key, week.fields) for week in figures.weeks],
+        "fields": fields_json(figures.fields),
+        "weeks": [slice_json(week.key, week.fields) for week in figures.weeks],
         "days": [[day.isoformat(), number] for day, number in figures.days],
         "annotators": [
             {"user_id": ids[health.annotator], **health.as_json()} for health in figures.annotators
