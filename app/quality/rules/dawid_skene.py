@@ -70,7 +70,7 @@ def dawid_skene(
     depend on the order of votes but for rounding.
     """
     votes = pair_votes(
-        item, annotator, vote, n_items=n_items, n_annotators=n_annotators, mirrored=mirrored
+        item, annotator, vote, n_items=n_items, n_annotators=n_annotators, sides=mirrored
     )
     seen = np.zeros((n_annotators, 3, 3)) if known is None else known
     prior = em.Prior(
@@ -95,7 +95,8 @@ def pair_votes(
     *,
     n_items: int,
     n_annotators: int,
-    mirrored: NDArray[np.bool_] | None = None,
+    sides: NDArray[np.bool_] | None = None,
 ) -> em.Votes:
-    sides = np.zeros(len(item), np.bool_) if mirrored is None else mirrored
-    return em.Votes(item, annotator, vote, sides, n_items, n_annotators, n_classes=3)
+    """Votes on pairs; sides: where the first was shown on the right, nowhere if not given."""
+    mirrored = np.zeros(len(item), np.bool_) if sides is None else sides
+    return em.Votes(item, annotator, vote, mirrored, n_items, n_annotators, n_classes=3)
