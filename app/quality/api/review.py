@@ -11,6 +11,7 @@ from app.errors import Invalid, found
 from app.projects.auth import ReviewerProject
 from app.quality.api.paging import Cursor, Limit
 from app.quality.auth import ReviewableTask
+from app.quality.models import Part
 from app.quality.queries import review as queries
 from app.quality.schemas.review import AdjudicationBody, AdjudicationOut, TaskOut, TaskPage
 from app.quality.service import review as service
@@ -18,19 +19,26 @@ from app.quality.service import summary
 
 router = APIRouter(tags=["quality"])
 
+PARTS = {"disagreement": (Part.OVERVIEW, "disputed"), "posterior": (Part.CONSENSUS, "uncertain")}
+
 
 @router.get("/projects/{project_id}/tasks")
 def list_tasks(
     session: SessionDep,
     project: ReviewerProject,
-    order: Literal["disagreement"] = "disagreement",  # noqa: ARG001 – the one order there is
+    order: Literal["disagreement", "posterior"] = "disagreement",
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> TaskPage:
-    """Tasks judged by two people or more, the most disputed first (the first thousand)."""
-    view = found(summary.current(session, project=project, wait=True))
+    """Tasks that need a look, the first thousand.
+
+    By disagreement: judged by two people or more, the most disputed first. By posterior: not settled
+    by a reviewer, the least certain answer first.
+    """
+    part, key = PARTS[order]
+    view = found(summary.current(session, project=project, part=part, wait=True))
     start = int(cursor or 0)
-    disputed = view.figures["disputed"]
+    disputed = view.figures[key]
     chosen = {UUID(task["task_id"]): task for task in disputed[start : start + limit]}
     lines = queries.task_lines(session, task_ids=list(chosen))
     return TaskPage(
@@ -41,6 +49,7 @@ def list_tasks(
                 id=str(task_id),
                 external_id=lines[task_id].external_id,
                 disagreement=task["disagreement"],
+                posterior=task.get("posterior"),
                 n_annotations=task["n_annotations"],
                 n_responses=lines[task_id].n_responses,
                 adjudicated_at=lines[task_id].adjudicated_at,

@@ -12,6 +12,7 @@ from app.annotation.models import Annotation
 from app.corpus.models import Prompt
 from app.projects.models import Membership, Project
 from app.quality.models import Part, QualitySummary
+from app.quality.queries.consensus import known_truth
 from app.quality.queries.crowd import source_hash
 from app.tasks.models import Task, TaskKind
 
@@ -34,7 +35,8 @@ def n_annotations(session: Session, *, project: Project) -> int:
 def fingerprint(session: Session, *, project: Project, part: Part) -> tuple[int, str]:
     """(annotations, a digest of what figures depend on).
 
-    Judgements, which tasks are ordinary, the scale; for groups, how people describe themselves.
+    Judgements, which tasks are ordinary, the scale; for groups, how people describe themselves; for
+    answers, what is known of tasks and how sure the project wants to be.
     """
     annotations = n_annotations(session, project=project)
     others = session.execute(
@@ -44,7 +46,13 @@ def fingerprint(session: Session, *, project: Project, part: Part) -> tuple[int,
     ).one()
     scale = (project.strength_levels, project.allow_ties, project.criteria)
     groups = _described(groups_of(session, project=project)) if part is Part.GROUP else None
-    digest = sha256(repr((annotations, tuple(others), scale, groups)).encode()).hexdigest()
+    known = (
+        (known_truth(session, project=project), project.overlap_confidence)
+        if part is Part.CONSENSUS
+        else None
+    )
+    depends = (annotations, tuple(others), scale, groups, *([known] if known else []))
+    digest = sha256(repr(depends).encode()).hexdigest()
     return annotations, f"{FORMAT}:{digest}"
 
 

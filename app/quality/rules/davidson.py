@@ -20,6 +20,7 @@ _STEPS = 100
 _CLOSE = 1e-11
 _BLOCK = 8_192  # clusters summed at once
 _FAR = 30.0  # a log odds beyond it has run away
+_SINGULAR = 1e13
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,9 @@ class Comparisons:
 class Fit:
     """log_worth (items,), mean 0; log_tie: δ, None where nobody called a tie; log_home: η.
 
-    bread: inverse of the negative Hessian over (items, δ?, η?); scores (N, 2): what each comparison
-    adds to the gradient, towards its first item and towards δ.
+    bread: inverse of the negative Hessian over (items, η?, δ?); residuals (N, 2): what each
+    comparison adds to the gradient, towards its first item and towards δ. If it has not converged,
+    there is no maximum.
     """
 
     log_worth: Floats
@@ -84,6 +86,8 @@ def fit(comparisons: Comparisons, *, home: bool = False, pseudo: float = 0.0) ->
     value, gradient, hessian = _likelihood(theta, design, counts, n, ties=ties, pseudo=pseudo)
     converged = False
     for _ in range(_STEPS):
+        if np.abs(theta).max() > _FAR or np.linalg.cond(hessian) > _SINGULAR:
+            break
         step = np.linalg.solve(hessian, gradient)
         scale = 1.0
         while scale > 1e-6:
@@ -96,15 +100,13 @@ def fit(comparisons: Comparisons, *, home: bool = False, pseudo: float = 0.0) ->
         if np.abs(scale * step).max(initial=0.0) < _CLOSE:
             converged = True
             break
-        if np.abs(theta).max() > _FAR:
-            break
     p = _probabilities(theta, design, ties=ties)
     residuals = np.eye(3)[comparisons.outcome] - p[cell]
     return Fit(
         log_worth=theta[:n] - theta[:n].mean() if not pseudo else theta[:n],
         log_tie=float(theta[-1]) if ties else None,
         log_home=float(theta[n]) if home else None,
-        bread=np.linalg.inv(hessian),
+        bread=np.linalg.pinv(hessian),
         residuals=np.stack(
             [(residuals[:, FIRST] - residuals[:, SECOND]) / 2, residuals[:, TIE]], axis=1
         ),
@@ -171,7 +173,7 @@ def _likelihood(
 
 
 def covariance(fitted: Fit, comparisons: Comparisons, clusters: Sequence[Ints]) -> Floats:
-    """The sandwich H⁻¹MH⁻¹ over (items, δ?, η?), robust to dependence within clusters.
+    """The sandwich H⁻¹MH⁻¹ over (items, η?, δ?), robust to dependence within clusters.
 
     clusters: one way of grouping the comparisons, or three: by one thing, by another, and by both
     at once, M = M₁ + M₂ − M₁₂ (Cameron, Gelbach & Miller 2011, eq. 2.13).

@@ -33,8 +33,7 @@ class Battles:
 class Entry:
     """One source. rank: from the best to the worst place that its interval allows.
 
-    decisive, ties: comparisons, ties counted apart; better_than_next: of decisive comparisons, as
-    the model says.
+    better_than_next: of decisive comparisons, as the model says; None for the last one.
     """
 
     source: int
@@ -118,6 +117,9 @@ def standings(battles: Battles, *, pseudo: float = 0.0) -> Standings:
         return Standings((), apart, undefined(reason), undefined(reason), reason)
     part = _among(battles, members)
     fitted = davidson.fit(part.comparisons, pseudo=pseudo)
+    if not fitted.has_converged:
+        reason = "The comparisons are too one-sided for a computer's numbers."
+        return Standings((), apart, undefined(reason), undefined(reason), reason)
     n_tasks = len(np.unique(part.task))
     variance = davidson.covariance(fitted, part.comparisons, clusters(part))
     return Standings(

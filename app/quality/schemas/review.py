@@ -8,11 +8,14 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 
 class TaskOut(BaseModel):
-    """A task that several people have judged; `disagreement` is the share of pairs that differ."""
+    """A judged task. `disagreement`: the share of pairs of judgements that differ, null for a single
+    one; `posterior`: how sure its answer is, where tasks are ordered by it.
+    """
 
     id: str
     external_id: str | None
-    disagreement: float
+    disagreement: float | None
+    posterior: float | None = None
     n_annotations: int
     n_responses: int
     adjudicated_at: datetime | None

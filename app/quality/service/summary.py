@@ -22,6 +22,8 @@ from app.quality.rules.fields import Scale, all_fields
 from app.quality.rules.intervals import Ints
 from app.quality.rules.judgements import Judgements
 from app.quality.rules.overview import SEED, Overview, overview
+from app.quality.service.consensus_figures import consensus_figures
+from app.quality.service.leaderboard_figures import leaderboard_figures
 
 INLINE = 20_000  # annotations up to which figures are computed while somebody waits
 FEWER_RESAMPLES = 200  # of a breakdown into many parts
@@ -100,6 +102,10 @@ def compute(
             today=now.date(),
         )
         return _overview_json(figures, crowd)
+    if part is Part.CONSENSUS:
+        return consensus_figures(session, project=project, crowd=crowd)
+    if part is Part.LEADERBOARD:
+        return leaderboard_figures(session, project=project, crowd=crowd)
     groups = _groups(session, project=project, crowd=crowd, part=part)
     reason = _left_out(crowd, part)
     return {"groups": groups} | ({"reason": reason} if reason else {})
