@@ -68,7 +68,8 @@ def pages(live_server):
         base = f"/projects/{project.id}"
         below = (
             "", "/rank", "/rank/history", "/rank/progress", "/rank/qualification", "/guidelines",
-            "/guidelines/edit", "/data", "/annotators", "/review", "/work", "/snapshots",
+            "/guidelines/edit", "/data", "/annotators", "/consensus", "/leaderboard", "/review",
+            "/work", "/snapshots",
             "/snapshots/new", "/runs", "/runs/new", "/settings", "/members",
             f"/members/{member_id}", "/pause", "/generations/new",
             f"/imports/{import_id}",

@@ -1,5 +1,11 @@
 """Quality as pages."""
 
-from app.quality.pages import dashboard, people, progress, review
+from app.quality.pages import consensus, dashboard, people, progress, review
 
-routers = [dashboard.router, progress.router, people.router, review.router]
+routers = [
+    dashboard.router,
+    progress.router,
+    people.router,
+    review.router,
+    consensus.router,
+]

@@ -11,6 +11,7 @@ from sqlalchemy import LargeBinary, Text, cast, func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
+from app.accounts.models import User
 from app.annotation.models import Annotation
 from app.corpus.models import Prompt, Response
 from app.projects.models import Project
@@ -22,6 +23,11 @@ from app.tasks.models import Assignment, GoldKey, Task, TaskKind, TaskResponse
 _SOURCED = np.dtype(
     [("high", ">u8"), ("low", ">u8"), ("position", ">i4"), ("source", ">i8")]  # uuid in two halves
 )
+
+
+def names_of(session: Session, *, user_ids: Sequence[str]) -> dict[str, str]:
+    rows = session.execute(select(User.id, User.name).where(User.id.in_(map(UUID, user_ids))))
+    return {str(user_id): name for user_id, name in rows}
 
 
 def known_truth(session: Session, *, project: Project) -> tuple[Any, ...]:

@@ -7,7 +7,6 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from app.projects.models import Project
 from app.quality.queries.review import TaskLine, task_lines
 from app.quality.schemas.consensus import ConfusionOut
 from app.quality.service.summary import View
@@ -39,6 +38,11 @@ def uncertain_tasks(
         for task in part
         if (task_id := UUID(task["task_id"])) in lines
     ]
+
+
+def most_uncertain(session: Session, *, view: View) -> list[UncertainTask]:
+    """All that are kept."""
+    return uncertain_tasks(session, view=view, start=0, limit=len(view.figures["uncertain"]))
 
 
 _SHOWN = ("posterior", "n_annotations", "disagreement", "ranks", "majority")
