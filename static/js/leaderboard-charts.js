@@ -19,7 +19,7 @@ function scores(rows, colour, wide) {
       hoverinfo: "text",
     }],
     layout: {
-      height: Math.max(220, 70 + 30 * rows.length),
+      height: Math.max(288, 70 + 30 * rows.length),
       xaxis: { range: [Math.min(...bounds) - room, Math.max(...bounds) + room], tickformat: ",d" },
       yaxis: {
         tickvals: place, ticktext: rows.map((row) => plain(shorten(row.source, wide ? 30 : 14))),

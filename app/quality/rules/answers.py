@@ -28,6 +28,7 @@ from app.quality.rules.pairs import (
 
 MOST_UNCERTAIN = 1_000
 BINS = 20  # of the histogram of posteriors, between 0 and 1
+_DIGITS = 6  # of a posterior: an even draw is even but for rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +177,7 @@ def _fitted(
     posterior[in_doubt] = fitted.posterior
     if not in_doubt.all():  # what people say of settled tasks, to be held against the reviewer
         posterior[~in_doubt] = em.posterior_of(about_known, fitted.estimate)[~in_doubt]
-    return fitted, posterior
+    return fitted, posterior.round(_DIGITS)
 
 
 def _known_counts(known: Sequence[KnownVote], n_annotators: int) -> Floats:
