@@ -126,9 +126,7 @@ def test_the_leaderboard_orders_sources(session: Session, people: People, api: A
     assert large["score"]["value"] + small["score"]["value"] == pytest.approx(2000)
     # Two sources: the log odds of the decisive comparisons, 24 : 6.
     assert large["better_than_next"]["value"] == pytest.approx(0.8, abs=1e-6)
-    assert large["score"]["value"] - 1000 == pytest.approx(
-        400 * np.log10(4) / 2, abs=1e-3
-    )
+    assert large["score"]["value"] - 1000 == pytest.approx(400 * np.log10(4) / 2, abs=1e-3)
     assert large["better_than_next"]["low"] < 0.8 < large["better_than_next"]["high"]
     assert small["better_than_next"] is None
     assert board["clustered_by"] == ["task"]

@@ -22,7 +22,7 @@ FIRST, SECOND = [1, 2], [2, 1]
 
 
 def fill(session: Session, people: People, number: int = 24) -> None:
-    """Ana and Rui judge pairs of three sources; they differ on every third; one source never lost."""
+    """Ana and Rui judge pairs of three sources and differ on every third; a fourth never lost."""
     for place in range(number):
         sources = [["large", "small"], ["small", "=tiny"], ["large", "=tiny"]][place % 3]
         task = make_task(
@@ -129,7 +129,10 @@ def test_their_charts_are_drawn_and_nothing_complains(live_server, browser, widt
     page.on(
         "console", lambda line: line.type in {"error", "warning"} and complaints.append(line.text)
     )
-    for path, charts in (("consensus", ("certainty", "methods")), ("leaderboard", ("scores", "wins"))):
+    for path, charts in (
+        ("consensus", ("certainty", "methods")),
+        ("leaderboard", ("scores", "wins")),
+    ):
         page.goto(f"{base}/{path}")
         for chart in charts:
             page.wait_for_selector(f'[data-chart="{chart}"] svg.main-svg >> nth=0')

@@ -170,8 +170,10 @@ def is_defined(wins, ties) -> bool:
 
 
 def has_maximum(wins, ties) -> bool:
-    """By linear programming: no direction of (worths, δ) in which no observed outcome loses to
-    another, and one gains (Albert & Anderson 1984), the sum of worths held.
+    """By linear programming (Albert & Anderson 1984).
+
+    There is no direction of (worths, δ), the sum of worths held, in which no observed outcome loses
+    to another and one gains.
     """
     n, with_ties = len(wins), bool(ties.any())
     rows = []
@@ -235,9 +237,11 @@ def test_pseudo_counts_join_what_never_met():
     assert best > unmet > worst
     assert unmet == pytest.approx(0, abs=1e-9)
     found = minimize(
-        lambda x: -(
-            5 * np.log(1 / (1 + np.exp(x[1] - x[0])))
-            + 0.5 * sum(np.log(1 / (1 + np.exp(-v))) + np.log(1 / (1 + np.exp(v))) for v in x)
+        lambda x: (
+            -(
+                5 * np.log(1 / (1 + np.exp(x[1] - x[0])))
+                + 0.5 * sum(np.log(1 / (1 + np.exp(-v))) + np.log(1 / (1 + np.exp(v))) for v in x)
+            )
         ),
         np.zeros(2),
         options={"gtol": 1e-9},

@@ -19,7 +19,9 @@ def battles(rng, *, tasks, people, votes=3, home=0.0, taste=0.0):
         pair = rng.choice(len(worth), 2, replace=False)
         for who in rng.choice(people, votes, replace=False):
             seen = [0, 1] if rng.random() < 0.5 else [1, 0]
-            gap = np.subtract(*(worth[pair] + of_person[who, pair])) + (home if seen == [0, 1] else -home)
+            gap = np.subtract(*(worth[pair] + of_person[who, pair])) + (
+                home if seen == [0, 1] else -home
+            )
             p = np.exp([gap / 2, -0.7, -gap / 2])
             said = rng.choice(3, p=p / p.sum())
             rows.append((task, int(who), [[1, 2], [1, 1], [2, 1]][said]))
@@ -38,7 +40,9 @@ def test_nine_of_ten_intervals_and_more_hold_the_truth(people, taste):
     for seed in range(40):
         rng = np.random.default_rng(seed)
         found = standings(battles(rng, tasks=120, people=people, taste=taste))
-        hits += [entry.score.low <= truth[entry.source] <= entry.score.high for entry in found.entries]
+        hits += [
+            entry.score.low <= truth[entry.source] <= entry.score.high for entry in found.entries
+        ]
     assert 0.89 < np.mean(hits) <= 0.99
 
 

@@ -32,8 +32,8 @@ def list_tasks(
 ) -> TaskPage:
     """Tasks that need a look, the first thousand.
 
-    By disagreement: judged by two people or more, the most disputed first. By posterior: not settled
-    by a reviewer, the least certain answer first.
+    By disagreement: judged by two people or more, the most disputed first. By posterior: not
+    settled by a reviewer, the least certain answer first.
     """
     part, key = PARTS[order]
     view = found(summary.current(session, project=project, part=part, wait=True))

@@ -55,7 +55,7 @@ def adjudicated_ranks(session: Session, *, project: Project) -> dict[UUID, Seque
         .ext(distinct_on(Adjudication.task_id))
         .order_by(Adjudication.task_id, Adjudication.created_at.desc(), Adjudication.id)
     )
-    return {task_id: ranks for task_id, ranks in rows}
+    return {row.task_id: row.ranks for row in rows}
 
 
 @dataclass(frozen=True, slots=True)

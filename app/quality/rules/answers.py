@@ -70,9 +70,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Methods:
-    """Tasks that no reviewer settled, by what the majority says: the same answer as the model,
-    another, or nothing, being even; `resolved` of those the model decides. Of the `adjudicated`
-    ones, those in which majority and model say what the reviewer said.
+    """Tasks by what the majority says: the same answer as the model, another, or nothing.
+
+    `resolved`: of those that are even, the model decides. These are tasks that no reviewer settled;
+    of the `adjudicated` ones, those in which majority and model say what the reviewer said.
     """
 
     same: int
@@ -273,4 +274,6 @@ def _people(
 
 
 def _accuracy(counts: Floats) -> Figure:
-    return share_figure(float(np.trace(counts)), float(counts.sum()), none="She has judged nothing.")
+    return share_figure(
+        float(np.trace(counts)), float(counts.sum()), none="She has judged nothing."
+    )

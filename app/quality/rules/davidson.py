@@ -1,10 +1,10 @@
 """Paired comparisons with ties: Bradley & Terry (1952) as extended by Davidson (1970).
 
-P(i beats j) : P(tie) : P(j beats i) = √(πi/πj) : ν : √(πj/πi), Davidson, R. R. (1970), "On extending
-the Bradley–Terry model to accommodate ties", JASA 65, 317–328, eq. 2.3. What is shown on the left may
-have an advantage γ, as if its π were γ times as large (Davidson & Beaver 1977). With λ = log π,
-δ = log ν and η = log γ it is a multinomial logit, whose log-likelihood is concave: Newton's method
-finds the maximum wherever there is one.
+P(i beats j) : P(tie) : P(j beats i) = √(πi/πj) : ν : √(πj/πi), Davidson, R. R. (1970), "On
+extending the Bradley–Terry model to accommodate ties", JASA 65, 317–328, eq. 2.3. What is shown on
+the left may have an advantage γ, as if its π were γ times as large (Davidson & Beaver 1977). With
+λ = log π, δ = log ν and η = log γ it is a multinomial logit, whose log-likelihood is concave:
+Newton's method finds the maximum wherever there is one.
 """
 
 from collections.abc import Sequence
@@ -42,8 +42,14 @@ class Comparisons:
         return len(self.first)
 
     def where(self, rows: NDArray[np.bool_]) -> "Comparisons":
-        columns = (self.first, self.second, self.outcome, self.weight, self.side)
-        return Comparisons(*(column[rows] for column in columns), n_items=self.n_items)
+        return Comparisons(
+            first=self.first[rows],
+            second=self.second[rows],
+            outcome=self.outcome[rows],
+            weight=self.weight[rows],
+            side=self.side[rows],
+            n_items=self.n_items,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +112,7 @@ def fit(comparisons: Comparisons, *, home: bool = False, pseudo: float = 0.0) ->
         log_worth=theta[:n] - theta[:n].mean() if not pseudo else theta[:n],
         log_tie=float(theta[-1]) if ties else None,
         log_home=float(theta[n]) if home else None,
-        bread=np.linalg.pinv(hessian),
+        bread=np.linalg.pinv(hessian).astype(np.float64),
         residuals=np.stack(
             [(residuals[:, FIRST] - residuals[:, SECOND]) / 2, residuals[:, TIE]], axis=1
         ),
@@ -119,13 +125,12 @@ def _cells(comparisons: Comparisons) -> tuple[Ints, Ints, Ints, Ints, Floats]:
     n = comparisons.n_items
     key = (comparisons.first * n + comparisons.second) * 3 + comparisons.side + 1
     number = np.bincount(key, minlength=3 * n * n)
-    used = np.flatnonzero(number)
+    used = np.flatnonzero(number).astype(np.int64)
     place = np.zeros(3 * n * n, np.int64)
     place[used] = np.arange(len(used))
     cell = place[key]
-    counts = np.bincount(
-        cell * 3 + comparisons.outcome, comparisons.weight, minlength=3 * len(used)
-    ).reshape(-1, 3)
+    counts: Floats = np.zeros((len(used), 3))
+    np.add.at(counts, (cell, comparisons.outcome), comparisons.weight)
     pair = used // 3
     return cell, pair // n, pair % n, used % 3 - 1, counts
 
@@ -220,7 +225,7 @@ def _meat(fitted: Fit, comparisons: Comparisons, cluster: Ints) -> Floats:
     return meat * n_clusters / max(n_clusters - 1, 1)
 
 
-def components(wins: Floats, ties: Floats) -> list[Ints]:
+def components(wins: Ints, ties: Ints) -> list[Ints]:
     """The largest sets of items each of which leads to every other by wins and ties, largest first.
 
     wins (items, items): of the row over the column; ties: symmetric. Within such a set no item or
@@ -234,7 +239,7 @@ def components(wins: Floats, ties: Floats) -> list[Ints]:
     return [np.array(part) for part in sorted(found, key=lambda part: (-len(part), part))]
 
 
-def has_tie_parameter(wins: Floats, ties: Floats) -> bool:
+def has_tie_parameter(wins: Ints, ties: Ints) -> bool:
     """Whether the data of one component bound ν from above.
 
     They do unless worths exist with which each win is as sure as we like and each tie still the

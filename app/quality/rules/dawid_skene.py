@@ -2,11 +2,11 @@
 
 A pair has three classes: the first is better, tie, the second is better. Which response is "the
 first" is an accident of storage, but which was shown on the left is not: where it is known, a
-person's confusion matrix is over sides, so that somebody who always takes the left one says nothing.
-Who has judged less than `FEW` times, or where nobody knows the sides, has one coin for both: of
-pairs with a better response she finds it at the same rate on either side. Dirichlet pseudo-counts
-keep people with few judgements near the prior of the gold rule, Beta(4, 1.5); answers to gold and
-to settled tasks, whose truth is known, are counted as they are.
+person's confusion matrix is over sides, so that who always takes the left one says nothing. Who has
+judged less than `FEW` times, or where nobody knows the sides, has one coin for both: of pairs with
+a better response she finds it at the same rate on either side. Dirichlet pseudo-counts keep people
+with few judgements near the prior of the gold rule, Beta(4, 1.5); answers to gold and to settled
+tasks, whose truth is known, are counted as they are.
 """
 
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ FEW = 50  # judgements, up to which one coin is all that can be told of a person
 # True class by what is said. From both sides together: correct 4, tie and opposite 0.75 each.
 _MATRIX = np.array([[2.0, 0.375, 0.375], [0.5, 2.0, 0.5], [0.375, 0.375, 2.0]])
 _SHARES = np.array([0.5, 1.0, 0.5])
+_NO_TIES = np.array([0.5, -np.inf, 0.5])
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ def dawid_skene(
     seen = np.zeros((n_annotators, 3, 3)) if known is None else known
     prior = em.Prior(
         matrices=_MATRIX + seen,
-        shares=_SHARES if ties else np.where(_SHARES == _SHARES[TIE], -np.inf, _SHARES),
+        shares=_SHARES if ties else _NO_TIES,
         even=np.ones(n_annotators, np.bool_) if two_sided is None else ~two_sided,
     )
     fitted = em.estimate(votes, prior, close=close, steps=steps)

@@ -1,9 +1,9 @@
 """Maximum-likelihood estimation of true classes and of people's error rates by EM.
 
-Dawid, A. P. & Skene, A. M. (1979), "Maximum likelihood estimation of observer error-rates using the
-EM algorithm", Applied Statistics 28, 20–28. With pseudo-counts the estimate is the mode under
-Dirichlet priors; votes may be seen from one of two mirrored sides, and some people's matrices may be
-the same from both.
+Dawid, A. P. & Skene, A. M. (1979), "Maximum likelihood estimation of observer error-rates using
+the EM algorithm", Applied Statistics 28, 20–28. With pseudo-counts the estimate is the mode under
+Dirichlet priors; votes may be seen from one of two mirrored sides, and some people's matrices may
+be the same from both.
 """
 
 from collections.abc import Sequence
@@ -53,8 +53,10 @@ class Prior:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """posterior (items, K); matrices (annotators, K, K): P(said | true), as seen from her side;
-    counts (annotators, K, K): the votes behind them, spread over the true classes.
+    """What EM ended with.
+
+    posterior (items, K); matrices (annotators, K, K): P(said | true), as seen from her side; counts
+    (annotators, K, K): the votes behind them, spread over the true classes.
     """
 
     posterior: Floats
@@ -67,10 +69,11 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class _Coded:
-    """Distinct items, those with as many votes together: each panel is a slice of them and the
-    codes (votes, items) of (annotator, side, what was said as seen from there).
+    """Distinct items, those with as many votes together.
 
-    Numbers by class and item are kept class by class, (K, items): long rows are what numpy likes.
+    Each panel is a slice of them and the codes (votes, items) of (annotator, side, what was said as
+    seen from there). Numbers by class and item are kept class by class, (K, items): long rows are
+    what numpy likes.
     """
 
     panels: Sequence[tuple[slice, Ints]]
@@ -98,7 +101,9 @@ def estimate(votes: Votes, prior: Prior, *, close: float = CLOSE, steps: int = S
         return _maximise(coded, posterior, votes, prior), objective
 
     at = _maximise(coded, _first_guess(votes, coded, prior), votes, prior)
-    for step in range(1, steps + 1):
+    taken = 0
+    while taken < steps:
+        taken += 1
         once, objective = improve(at)
         twice, after_one = improve(once)
         thrice, after_leap = improve(_leap(at, once, twice))
@@ -112,7 +117,7 @@ def estimate(votes: Votes, prior: Prior, *, close: float = CLOSE, steps: int = S
         counts=_counts(coded, posterior, votes),
         shares=at[1],
         objective=float(likelihood @ coded.weight) + _log_prior(at, prior),
-        steps=step,
+        steps=taken,
     )
 
 

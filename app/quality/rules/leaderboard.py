@@ -1,4 +1,4 @@
-"""Which source of responses people prefer: scores with intervals from judgements of its responses."""
+"""Which source of responses people prefer: scores with intervals from their judgements."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -72,7 +72,9 @@ def battles_of(judgements: Judgements, sources: Ints, *, n_sources: int) -> Batt
             seen = (display[:, i] >= 0) & (display[:, j] >= 0)
             side = np.where(seen, np.sign(display[:, j] - display[:, i]), 0)
             parts.append((rows, one[rows], other[rows], outcome, 2 / sizes[rows], side))
-    rows, one, other, outcome, weight, side = (np.concatenate(part) for part in zip(*parts))
+    rows, one, other, outcome, weight, side = (
+        np.concatenate(part) for part in zip(*parts, strict=True)
+    )
     swap = one > other
     return Battles(
         Comparisons(
@@ -211,7 +213,9 @@ def _entries(
             wins=int(wins[place].sum()),
             ties=int(ties[place].sum()),
             losses=int(wins[:, place].sum()),
-            better_than_next=_against(fitted, variance, place, after[0], n_tasks) if after else None,
+            better_than_next=_against(fitted, variance, place, after[0], n_tasks)
+            if after
+            else None,
         )
         for at, place in enumerate(order)
         for after in [order[at + 1 : at + 2].tolist()]
@@ -226,13 +230,20 @@ def _interval(value: float, half: float, n_tasks: int) -> Figure:
 
 def _rank(place: int, scores: Sequence[Figure]) -> tuple[int, int]:
     """1 + those surely better, and that with everybody who may be better."""
-    mine = scores[place]
-    low = mine.value if mine.low is None else mine.low
-    high = mine.value if mine.high is None else mine.high
-    others = [score for at, score in enumerate(scores) if at != place]
-    surely_better = sum((s.value if s.low is None else s.low) > high for s in others)
-    surely_worse = sum((s.value if s.high is None else s.high) < low for s in others)
+    low, high = _bounds(scores[place])
+    others = [_bounds(score) for at, score in enumerate(scores) if at != place]
+    surely_better = sum(other_low > high for other_low, _ in others)
+    surely_worse = sum(other_high < low for _, other_high in others)
     return 1 + surely_better, len(scores) - surely_worse
+
+
+def _bounds(score: Figure) -> tuple[float, float]:
+    """Without an interval, the score itself."""
+    value = score.value or 0.0
+    return (
+        value if score.low is None else score.low,
+        value if score.high is None else score.high,
+    )
 
 
 def _logistic(figure: Figure) -> Figure:
@@ -242,9 +253,7 @@ def _logistic(figure: Figure) -> Figure:
     return Figure(share(figure.value), share(figure.low), share(figure.high), figure.reason)
 
 
-def _against(
-    fitted: davidson.Fit, variance: Floats, one: int, other: int, n_tasks: int
-) -> Figure:
+def _against(fitted: davidson.Fit, variance: Floats, one: int, other: int, n_tasks: int) -> Figure:
     """P(one beats other | not a tie) = σ(λ₁ − λ₂)."""
     gap = fitted.log_worth[one] - fitted.log_worth[other]
     of_gap = variance[one, one] + variance[other, other] - 2 * variance[one, other]

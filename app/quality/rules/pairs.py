@@ -75,7 +75,7 @@ def implied_pairs(judgements: Judgements) -> Pairs:
 def _joined(parts: Sequence[tuple[NDArray[np.generic], ...]], width: int) -> list[Ints]:
     if not parts:
         return [np.zeros(0, np.int64)] * width
-    return [np.concatenate(column) for column in zip(*parts, strict=True)]  # type: ignore[misc]
+    return [np.concatenate(column) for column in zip(*parts, strict=True)]
 
 
 def vote_counts(pairs: Pairs) -> Ints:

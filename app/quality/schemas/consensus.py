@@ -25,9 +25,11 @@ class ConfusionOut(BaseModel):
 
 
 class MethodsOut(BaseModel):
-    """Tasks that no reviewer settled, by what the majority says: the same answer as the model,
-    another, or nothing because it is even; of those, `resolved` by the model. Of the
-    `adjudicated` ones, those in which majority and model say what the reviewer said.
+    """Tasks by what the majority says: the same answer as the model, another, or nothing.
+
+    `resolved`: of those that are even (`unresolved`), the model decides. These are tasks that no
+    reviewer settled; of the `adjudicated` ones, those in which majority and model say what the
+    reviewer said.
     """
 
     same: int
@@ -55,8 +57,10 @@ class ConsensusOut(BaseModel):
 
 
 class EntryOut(BaseModel):
-    """One source. score: 400 points are odds of ten to one, the mean is 1000; rank: from the best
-    to the worst place its interval allows; better_than_next: of decisive comparisons.
+    """One source.
+
+    score: 400 points are odds of ten to one, the mean is 1000; rank: from the best to the worst
+    place its interval allows; better_than_next: of decisive comparisons.
     """
 
     source: str

@@ -8,8 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 
 class TaskOut(BaseModel):
-    """A judged task. `disagreement`: the share of pairs of judgements that differ, null for a single
-    one; `posterior`: how sure its answer is, where tasks are ordered by it.
+    """A judged task.
+
+    `disagreement`: the share of pairs of judgements that differ, null for a single one;
+    `posterior`: how sure its answer is, where tasks are ordered by it.
     """
 
     id: str

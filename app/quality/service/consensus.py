@@ -24,9 +24,7 @@ class UncertainTask:
     majority: Sequence[int] | None
 
 
-def uncertain_tasks(
-    session: Session, *, view: View, start: int, limit: int
-) -> list[UncertainTask]:
+def uncertain_tasks(session: Session, *, view: View, start: int, limit: int) -> list[UncertainTask]:
     """Part of the list of tasks that no reviewer had settled, least certain first.
 
     `view` is that of `Part.CONSENSUS`, which keeps the first thousand.

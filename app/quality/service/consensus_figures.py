@@ -52,7 +52,7 @@ def consensus_figures(session: Session, *, project: Project, crowd: Crowd) -> Js
 
 
 def _known_votes(given: list[GoldAnswer], codes: Mapping[UUID, int]) -> Iterator[KnownVote]:
-    """Every pair of which a key says something; a tie that it lets pass is neither right nor wrong."""
+    """Every pair that a key speaks of; a tie that it lets pass is neither right nor wrong."""
     for answer in given:
         code = codes.get(answer.user_id)
         if code is None:
@@ -67,7 +67,9 @@ def _known_votes(given: list[GoldAnswer], codes: Mapping[UUID, int]) -> Iterator
             yield KnownVote(
                 annotator=code,
                 truth=truth,
-                said=TIE + (answer.ranks[i] > answer.ranks[j]) - (answer.ranks[i] < answer.ranks[j]),
+                said=TIE
+                + (answer.ranks[i] > answer.ranks[j])
+                - (answer.ranks[i] < answer.ranks[j]),
                 is_mirrored=None if order is None else order.index(i) > order.index(j),
             )
 
@@ -108,4 +110,3 @@ def _as_json(figures: Answers, crowd: Crowd, confidence: float) -> JsonObject:
             for person in figures.people
         ],
     }
-

@@ -27,7 +27,7 @@ def _percent(share: float) -> str:
 
 
 def charts(view: View) -> dict[str, Any]:
-    """name → data of the script of the page."""
+    """Data of the script of the page, by name."""
     matrix = view.figures["matrix"]
     return {
         "scores": [
