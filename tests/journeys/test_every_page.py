@@ -73,6 +73,7 @@ def pages(live_server):
             "/guidelines/edit", "/data", "/annotators", "/review",
             "/review?order=posterior&state=all", "/work", "/snapshots",
             "/agreement", "/agreement?by=tag", "/agreement?by=annotator_pair",
+            "/consensus", "/leaderboard",
             "/snapshots/new", "/runs", "/runs/new", "/settings", "/members",
             f"/annotators/{judge_id}", f"/members/{member_id}", "/pause", "/generations/new",
             f"/imports/{import_id}",

@@ -37,6 +37,7 @@ from app.errors import Invalid
 from app.projects.models import Project
 from app.quality.rules.dawid_skene import TIE, dawid_skene
 
+_CLOSE = 1e-12  # so near to the maximum that the digits kept do not hang on the last step
 _DIGITS = 6  # of a posterior: sums of floats differ in the last places by the order of people
 
 
@@ -252,5 +253,6 @@ def dawid_skene_posteriors(
         np.array(vote),
         n_items=n_items,
         n_annotators=len(codes),
+        close=_CLOSE,
     )
     return Posteriors(first_row, fitted.posterior.round(_DIGITS))

@@ -11,6 +11,7 @@ from app.errors import Invalid, NotFound, found
 from app.projects.auth import ReviewerProject
 from app.quality.api.detail import adjudication_out, send_back_out, task_detail
 from app.quality.auth import ReviewableTask
+from app.quality.models import Part
 from app.quality.queries import review as queries
 from app.quality.rules.queue import read_mark
 from app.quality.rules.review import holding
@@ -28,6 +29,8 @@ from app.quality.service.queue import queue
 from app.quality.service.task_review import task_review
 
 router = APIRouter(tags=["quality"])
+
+PARTS = {"disagreement": (Part.OVERVIEW, "disputed"), "posterior": (Part.CONSENSUS, "uncertain")}
 
 
 @router.get("/projects/{project_id}/tasks")

@@ -1,10 +1,11 @@
 """Quality as pages."""
 
-from app.quality.pages import agreement, dashboard, people, progress, queue, review
+from app.quality.pages import agreement, consensus, dashboard, people, progress, queue, review
 
 routers = [
     dashboard.router,
     agreement.router,
+    consensus.router,
     progress.router,
     people.router,
     queue.router,

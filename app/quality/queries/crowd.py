@@ -110,7 +110,7 @@ def crowd_of(session: Session, *, project: Project, around: UUID | None = None) 
         .group_by(func.get_byte(func.uuid_send(Annotation.task_id), 15))
     )
     record_type = np.dtype([(name, kind) for name, kind, _ in columns])
-    rows = np.frombuffer(_bytes(session, statement), dtype=record_type)
+    rows = np.frombuffer(all_bytes(session, statement), dtype=record_type)
     return _crowd(rows, width=width, criteria=criteria)
 
 
@@ -216,7 +216,7 @@ def _widest_task(session: Session, *, project: Project, chosen: Select[UUID] | N
     return max(2, 1 + (session.scalar(widest) or 0))
 
 
-def _bytes(session: Session, statement: Select[Any]) -> bytes:
+def all_bytes(session: Session, statement: Select[Any]) -> bytes:
     """The one column of all rows, end to end; as text it would take twice the bytes."""
     compiled = statement.compile(
         # Not psycopg's own style: with no parameters, it would leave every % doubled.

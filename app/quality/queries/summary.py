@@ -11,11 +11,11 @@ from app.accounts.models import User
 from app.annotation.models import Annotation
 from app.corpus.models import Prompt
 from app.projects.models import Membership, Project
-from app.quality.models import Adjudication, Part, QualitySummary
+from app.quality.models import Part, QualitySummary
+from app.quality.queries.consensus import known_truth
 from app.quality.queries.crowd import source_hash
 from app.tasks.models import Task, TaskKind
 
-SETTLED_BY_REVIEWERS = {Part.CONSENSUS, Part.LEADERBOARD}
 FORMAT = "5"  # of the kept figures; raised with every change of their shape or meaning
 
 
@@ -35,8 +35,8 @@ def n_annotations(session: Session, *, project: Project) -> int:
 def fingerprint(session: Session, *, project: Project, part: Part) -> tuple[int, str]:
     """(annotations, a digest of what figures depend on).
 
-    Judgements, which tasks are ordinary, the scale; for groups, how people describe themselves;
-    for what puts adjudications first, those that hold.
+    Judgements, which tasks are ordinary, the scale; for groups, how people describe themselves; for
+    answers, what is known of tasks and how sure the project wants to be.
     """
     annotations = n_annotations(session, project=project)
     others = session.execute(
@@ -46,20 +46,14 @@ def fingerprint(session: Session, *, project: Project, part: Part) -> tuple[int,
     ).one()
     scale = (project.strength_levels, project.allow_ties, project.criteria)
     groups = _described(groups_of(session, project=project)) if part is Part.GROUP else None
-    settled = _settled(session, project=project) if part in SETTLED_BY_REVIEWERS else None
-    known = (annotations, tuple(others), scale, groups, settled)
-    digest = sha256(repr(known).encode()).hexdigest()
+    known = (
+        (known_truth(session, project=project), project.overlap_confidence)
+        if part is Part.CONSENSUS
+        else None
+    )
+    depends = (annotations, tuple(others), scale, groups, *([known] if known else []))
+    digest = sha256(repr(depends).encode()).hexdigest()
     return annotations, f"{FORMAT}:{digest}"
-
-
-def _settled(session: Session, *, project: Project) -> tuple[Any, ...]:
-    """What tells one set of adjudications that hold from another."""
-    row = session.execute(
-        select(func.count(), func.bit_xor(func.hashtextextended(cast(Adjudication.id, Text), 0)))
-        .join(Task, Task.id == Adjudication.task_id)
-        .where(Task.project_id == project.id, Adjudication.withdrawn_at.is_(None))
-    ).one()
-    return tuple(row)
 
 
 def _described(groups: dict[str, set[Any]]) -> list[tuple[str, list[str]]]:

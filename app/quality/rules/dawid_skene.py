@@ -1,10 +1,12 @@
-"""Consensus that weighs people by how often they are right (Dawid & Skene 1979), for pairs.
+"""Consensus on pairs that weighs people by how often they are right (Dawid & Skene 1979).
 
 A pair has three classes: the first is better, tie, the second is better. Which response is "the
-first" is an accident of storage, so a person's confusion matrix is the same from both sides: of
-pairs with a better response she finds it with `correct`, calls a tie with `tie`, and the opposite
-otherwise; a true tie she calls one with `sees_tie`. The model is fitted by EM; Dirichlet pseudo-
-counts keep people with few judgements near the prior of the gold rule, Beta(4, 1.5).
+first" is an accident of storage, but which was shown on the left is not: where it is known, a
+person's confusion matrix is over sides, so that who always takes the left one says nothing. Who has
+judged less than `FEW` times, or where nobody knows the sides, has one coin for both: of pairs with
+a better response she finds it at the same rate on either side. Dirichlet pseudo-counts keep people
+with few judgements near the prior of the gold rule, Beta(4, 1.5); answers to gold and to settled
+tasks, whose truth is known, are counted as they are.
 """
 
 from dataclasses import dataclass
@@ -12,96 +14,90 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from app.quality.rules import em
+from app.quality.rules.intervals import Floats, Ints
 
 FIRST, TIE, SECOND = range(3)
-_DECISIVE_PRIOR = np.array([4.0, 0.75, 0.75])  # correct, tie, opposite
-_TIE_PRIOR = np.array([2.0, 1.0])  # sees the tie, or not
-_CLASS_PRIOR = np.array([1.0, 1.0])  # decisive, tie
-_STEPS = 200
-_CLOSE = 1e-7
+FEW = 50  # judgements, up to which one coin is all that can be told of a person
+# True class by what is said. From both sides together: correct 4, tie and opposite 0.75 each.
+_MATRIX = np.array([[2.0, 0.375, 0.375], [0.5, 2.0, 0.5], [0.375, 0.375, 2.0]])
+_SHARES = np.array([0.5, 1.0, 0.5])
+_NO_TIES = np.array([0.5, -np.inf, 0.5])
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """posterior: (items, 3); correct: (annotators, 3), P(correct, tie, opposite | decisive)."""
+    """posterior: (items, 3); matrices (annotators, 3, 3): P(said | true), left to right.
+
+    counts: the votes behind the matrices, spread over the true classes, known ones included.
+    """
 
     posterior: Floats
-    correct: Floats
-    sees_tie: Floats
+    matrices: Floats
+    counts: Floats
     share_of_ties: float
+    estimate: em.Estimate
+
+    @property
+    def correct(self) -> Floats:
+        """(annotators, 3): P(correct, tie, opposite | there is a better one), sides alike."""
+        both: Floats = (self.matrices[:, FIRST] + self.matrices[:, SECOND, ::-1]) / 2
+        return both
+
+    @property
+    def sees_tie(self) -> Floats:
+        return self.matrices[:, TIE, TIE]
 
 
 def dawid_skene(
-    item: Ints, annotator: Ints, vote: Ints, *, n_items: int, n_annotators: int
+    item: Ints,
+    annotator: Ints,
+    vote: Ints,
+    *,
+    n_items: int,
+    n_annotators: int,
+    mirrored: NDArray[np.bool_] | None = None,
+    two_sided: NDArray[np.bool_] | None = None,
+    known: Floats | None = None,
+    ties: bool = True,
+    close: float = em.CLOSE,
+    steps: int = em.STEPS,
 ) -> Fitted:
     """The posterior of every item's class, from votes (N,) by `annotator` (N,) on `item` (N,).
 
-    Every item has a vote. The result does not depend on the order of votes but for rounding.
+    Every item has a vote. mirrored (N,): the first was shown on the right; two_sided (annotators,):
+    whose matrix may differ between the sides, nobody's where it is not given; known (annotators, 3,
+    3): her votes where the truth is known. Without `ties` no item is one. The result does not
+    depend on the order of votes but for rounding.
     """
-    posterior = _shares(item, vote, n_items)
-    for _ in range(_STEPS):
-        decisive, sees_tie, tie_share = _maximise(item, annotator, vote, posterior, n_annotators)
-        log_votes = _log_likelihoods(annotator, vote, decisive, sees_tie)
-        prior = np.array([(1 - tie_share) / 2, tie_share, (1 - tie_share) / 2])
-        said = [np.bincount(item, log_votes[:, k], minlength=n_items) for k in range(3)]
-        log_joint: Floats = (np.log(prior) + np.array(said).T).astype(np.float64)
-        log_joint -= log_joint.max(axis=1, keepdims=True)
-        updated: Floats = np.exp(log_joint)
-        updated /= updated.sum(axis=1, keepdims=True)
-        change = float(np.abs(updated - posterior).max(initial=0.0))
-        posterior = updated
-        if change < _CLOSE:
-            break
-    return Fitted(posterior, decisive, sees_tie, float(tie_share))
-
-
-def _shares(item: Ints, vote: Ints, n_items: int) -> Floats:
-    """Where EM begins: the share of the votes for each class, a little smoothed."""
-    counts = np.stack([np.bincount(item[vote == k], minlength=n_items) for k in range(3)], axis=1)
-    smoothed = counts.astype(np.float64) + 0.1
-    shares: Floats = smoothed / smoothed.sum(axis=1, keepdims=True)
-    return shares
-
-
-def _maximise(
-    item: Ints, annotator: Ints, vote: Ints, posterior: Floats, n_annotators: int
-) -> tuple[Floats, Floats, float]:
-    """P(correct, tie, opposite | decisive) and P(tie | tie) per person, and the share of ties."""
-    belief = posterior[item]
-    is_tie = vote == TIE
-    right = np.where(vote == FIRST, belief[:, FIRST], belief[:, SECOND]) * ~is_tie
-    wrong = np.where(vote == FIRST, belief[:, SECOND], belief[:, FIRST]) * ~is_tie
-    called_tie = (belief[:, FIRST] + belief[:, SECOND]) * is_tie
-    decisive = _DECISIVE_PRIOR + np.stack(
-        [
-            np.bincount(annotator, weight, minlength=n_annotators)
-            for weight in (right, called_tie, wrong)
-        ],
-        axis=1,
+    votes = pair_votes(
+        item, annotator, vote, n_items=n_items, n_annotators=n_annotators, sides=mirrored
     )
-    tie = _TIE_PRIOR + np.stack(
-        [
-            np.bincount(annotator, belief[:, TIE] * mask, minlength=n_annotators)
-            for mask in (is_tie, ~is_tie)
-        ],
-        axis=1,
+    seen = np.zeros((n_annotators, 3, 3)) if known is None else known
+    prior = em.Prior(
+        matrices=_MATRIX + seen,
+        shares=_SHARES if ties else _NO_TIES,
+        even=np.ones(n_annotators, np.bool_) if two_sided is None else ~two_sided,
     )
-    of_ties = posterior[:, TIE].sum() + _CLASS_PRIOR[1]
-    return (
-        decisive / decisive.sum(axis=1, keepdims=True),
-        tie[:, 0] / tie.sum(axis=1),
-        float(of_ties / (len(posterior) + _CLASS_PRIOR.sum())),
+    fitted = em.estimate(votes, prior, close=close, steps=steps)
+    return Fitted(
+        posterior=fitted.posterior,
+        matrices=fitted.matrices,
+        counts=fitted.counts + seen,
+        share_of_ties=float(fitted.shares[TIE]),
+        estimate=fitted,
     )
 
 
-def _log_likelihoods(annotator: Ints, vote: Ints, decisive: Floats, sees_tie: Floats) -> Floats:
-    """Log P(vote | class) of every vote: (N, 3)."""
-    correct, tie, opposite = np.log(decisive[annotator]).T
-    seen = np.log(sees_tie[annotator])
-    unseen = np.log((1 - sees_tie[annotator]) / 2)
-    is_tie = vote == TIE
-    of_first = np.where(is_tie, tie, np.where(vote == FIRST, correct, opposite))
-    of_second = np.where(is_tie, tie, np.where(vote == SECOND, correct, opposite))
-    return np.stack([of_first, np.where(is_tie, seen, unseen), of_second], axis=1)
+def pair_votes(
+    item: Ints,
+    annotator: Ints,
+    vote: Ints,
+    *,
+    n_items: int,
+    n_annotators: int,
+    sides: NDArray[np.bool_] | None = None,
+) -> em.Votes:
+    """Votes on pairs; sides: where the first was shown on the right, nowhere if not given."""
+    mirrored = np.zeros(len(item), np.bool_) if sides is None else sides
+    return em.Votes(item, annotator, vote, mirrored, n_items, n_annotators, n_classes=3)

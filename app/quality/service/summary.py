@@ -23,6 +23,8 @@ from app.quality.service.breakdowns import (
     scales_of,
     slice_json,
 )
+from app.quality.service.consensus_figures import consensus_figures
+from app.quality.service.leaderboard_figures import leaderboard_figures
 
 INLINE = 20_000  # annotations up to which figures are computed while somebody waits
 
@@ -98,6 +100,10 @@ def compute(
             today=now.date(),
         )
         return _overview_json(figures, crowd)
+    if part is Part.CONSENSUS:
+        return consensus_figures(session, project=project, crowd=crowd)
+    if part is Part.LEADERBOARD:
+        return leaderboard_figures(session, project=project, crowd=crowd)
     return broken_down(session, project=project, crowd=crowd, part=part)
 
 

@@ -1,0 +1,116 @@
+"""The standing of the sources of responses: computed and kept as one part of the figures."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from sqlalchemy.orm import Session
+
+from app.db import JsonObject
+from app.projects.models import Project
+from app.quality.queries.consensus import response_sources
+from app.quality.queries.crowd import Crowd
+from app.quality.rules.intervals import Ints
+from app.quality.rules.leaderboard import (
+    ENOUGH_PEOPLE,
+    MIDDLE,
+    PSEUDO,
+    Battles,
+    Entry,
+    Standings,
+    battles_of,
+    standings,
+    tables,
+)
+
+MOST_SOURCES = 100  # with most comparisons
+
+
+def leaderboard_figures(session: Session, *, project: Project, crowd: Crowd) -> JsonObject:
+    """As JSON. `with_pseudo_counts` holds a board of all sources where some stand apart."""
+    sources = response_sources(session, project=project, crowd=crowd)
+    names, places = _busiest(sources.names, sources.places)
+    judgements = crowd.judgements.once()
+    battles = battles_of(judgements, places[judgements.task], n_sources=len(names))
+    number = len(battles.comparisons)
+    people = len(np.unique(battles.annotator))
+    board: JsonObject = {
+        "n_sources": len(sources.names),
+        "n_comparisons": number,
+        "n_judgements": len(np.unique(battles.judgement)),
+        "n_tasks": len(np.unique(battles.task)),
+        "n_annotators": people,
+        "clustered_by": ["task", "annotator"] if people >= ENOUGH_PEOPLE else ["task"],
+        "mean": MIDDLE,
+        "pseudo": PSEUDO,
+        "entries": [],
+        "apart": [],
+        "with_pseudo_counts": None,
+        "matrix": None,
+    }
+    if len(names) < len(sources.names):
+        board["left_out"] = (
+            f"Only the {MOST_SOURCES} sources with most comparisons are shown, "
+            f"of {len(sources.names):,}."
+        )
+    if not number:
+        return board | {"reason": _nothing_to_compare(sources.names)}
+    found = standings(battles)
+    board |= _standings_json(found, names)
+    if found.reason or found.apart:
+        board["with_pseudo_counts"] = _standings_json(standings(battles, pseudo=PSEUDO), names)
+    return board | {"matrix": _matrix_json(battles, names, found)}
+
+
+def _nothing_to_compare(names: Sequence[str]) -> str:
+    if not names:
+        return "No response says where it comes from: import responses with a source."
+    if len(names) == 1:
+        return f"All responses come from one source, {names[0]}: there is nothing to compare."
+    return "No judgement yet compares responses of two sources."
+
+
+def _busiest(names: Sequence[str], places: Ints) -> tuple[Sequence[str], Ints]:
+    if len(names) <= MOST_SOURCES:
+        return names, places
+    number = np.bincount(places[places >= 0], minlength=len(names))
+    kept = np.sort(np.argsort(-number, kind="stable")[:MOST_SOURCES])
+    renumbered = np.full(len(names) + 1, -1)  # the last stands for −1
+    renumbered[kept] = np.arange(len(kept))
+    return [names[place] for place in kept], renumbered[places]
+
+
+def _standings_json(found: Standings, names: Sequence[str]) -> JsonObject:
+    answer: JsonObject = {
+        "entries": [_entry_json(entry, names) for entry in found.entries],
+        "apart": [{"source": names[source], "why": why} for source, why in found.apart],
+        "ties_of_equals": found.tie.as_json(),
+        "left_of_equals": found.left.as_json(),
+    }
+    return answer if found.reason is None else answer | {"reason": found.reason}
+
+
+def _entry_json(entry: Entry, names: Sequence[str]) -> JsonObject:
+    number = entry.wins + entry.ties + entry.losses
+    return {
+        "source": names[entry.source],
+        "score": entry.score.as_json(),
+        "rank": list(entry.rank),
+        "n_comparisons": number,
+        "wins": entry.wins,
+        "ties": entry.ties,
+        "losses": entry.losses,
+        "win_share": round((entry.wins + entry.ties / 2) / number, 6) if number else None,
+        "better_than_next": entry.better_than_next and entry.better_than_next.as_json(),
+    }
+
+
+def _matrix_json(battles: Battles, names: Sequence[str], found: Standings) -> JsonObject:
+    """Wins of the row over the column and ties, best source first, those apart at the end."""
+    wins, ties = tables(battles.comparisons)
+    order = [entry.source for entry in found.entries]
+    order += [source for source in range(len(names)) if source not in set(order)]
+    return {
+        "sources": [names[source] for source in order],
+        "wins": wins[np.ix_(order, order)].tolist(),
+        "ties": ties[np.ix_(order, order)].tolist(),
+    }
