@@ -104,6 +104,11 @@ PERMISSIONS = {
     "DELETE /api/v1/tasks/{task_id}/gold": Who.ADMIN,
     # quality
     "GET /projects/{project_id}": Who.MEMBER,  # an annotator is sent on to her tasks
+    "GET /projects/{project_id}/overview/{table}.csv": Who.VIEWER,
+    "GET /projects/{project_id}/days.csv": Who.VIEWER,
+    "GET /projects/{project_id}/days/{day}": Who.VIEWER,
+    "GET /projects/{project_id}/days/{day}.csv": Who.VIEWER,
+    "GET /projects/{project_id}/days/{day}/tasks.csv": Who.VIEWER,
     "GET /projects/{project_id}/annotators": Who.VIEWER,
     "GET /projects/{project_id}/annotators/{user_id}": Who.VIEWER,
     "POST /projects/{project_id}/members/{user_id}/qualification": Who.ADMIN,
@@ -111,6 +116,8 @@ PERMISSIONS = {
     "GET /tasks/{task_id}/review": Who.REVIEWER,
     "POST /tasks/{task_id}/adjudication": Who.REVIEWER,
     "GET /api/v1/projects/{project_id}/agreement": Who.VIEWER,
+    "GET /api/v1/projects/{project_id}/dashboard": Who.VIEWER,
+    "GET /api/v1/projects/{project_id}/days/{day}": Who.VIEWER,
     "GET /api/v1/projects/{project_id}/annotators": Who.VIEWER,
     "GET /api/v1/projects/{project_id}/tasks": Who.REVIEWER,
     "PUT /api/v1/tasks/{task_id}/adjudication": Who.REVIEWER,

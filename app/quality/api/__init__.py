@@ -1,5 +1,5 @@
 """Quality as JSON (contract §3)."""
 
-from app.quality.api import agreement, people, review
+from app.quality.api import agreement, dashboard, people, review
 
-routers = [agreement.router, people.router, review.router]
+routers = [agreement.router, dashboard.router, people.router, review.router]

@@ -1,5 +1,5 @@
 """Quality as pages."""
 
-from app.quality.pages import dashboard, people, progress, review
+from app.quality.pages import dashboard, days, people, progress, review
 
-routers = [dashboard.router, progress.router, people.router, review.router]
+routers = [dashboard.router, days.router, progress.router, people.router, review.router]

@@ -65,15 +65,16 @@ class Crowd:
         return [_as_uuid(halves) for halves in self.annotators]
 
 
-def crowd_of(session: Session, *, project: Project) -> Crowd:
+def crowd_of(session: Session, *, project: Project, tasks: Select[UUID] | None = None) -> Crowd:
     """People's current judgements of ordinary tasks that count, and repeats, in one statement.
 
-    Sources, surplus, gold and superseded revisions are left out. The rows come as bytes of fixed
-    width, put together by the database in 256 pieces, and numpy reads them as they are.
+    Sources, surplus, gold and superseded revisions are left out; `tasks`: only of these, by their
+    ids. The rows come as bytes of fixed width, put together by the database in 256 pieces, and
+    numpy reads them as they are.
     """
     width = _widest_task(session, project=project)
     criteria = [str(criterion["key"]) for criterion in project.criteria]
-    lengths = _length_order(project)
+    lengths = _length_order(project, tasks)
     columns = _columns(width, criteria, lengths)
     sent: list[ColumnElement[Any]] = [
         _SENDS[np.dtype(kind)](expression) for _, kind, expression in columns
@@ -95,6 +96,8 @@ def crowd_of(session: Session, *, project: Project) -> Crowd:
         )
         .group_by(func.get_byte(func.uuid_send(Annotation.task_id), 15))
     )
+    if tasks is not None:
+        statement = statement.where(Annotation.task_id.in_(tasks))
     record_type = np.dtype([(name, kind) for name, kind, _ in columns])
     rows = np.frombuffer(_bytes(session, statement), dtype=record_type)
     return _crowd(rows, width=width, criteria=criteria)
@@ -135,7 +138,7 @@ def _packed(array: Any, width: int, *, plus: int = 0) -> ColumnElement[int]:
     return cast(packed, BigInteger)
 
 
-def _length_order(project: Project) -> Subquery:
+def _length_order(project: Project, tasks: Select[UUID] | None) -> Subquery:
     """Per task, the rank of each response by its characters (1 = shortest), packed as above."""
     place = func.dense_rank().over(
         partition_by=TaskResponse.task_id, order_by=func.char_length(Response.text)
@@ -144,7 +147,7 @@ def _length_order(project: Project) -> Subquery:
         select(TaskResponse.task_id, TaskResponse.position, place.label("place"))
         .join(Response, Response.id == TaskResponse.response_id)
         .join(Task, Task.id == TaskResponse.task_id)
-        .where(Task.project_id == project.id)
+        .where(Task.project_id == project.id, *([Task.id.in_(tasks)] if tasks is not None else []))
         .subquery()
     )
     shift = cast(ranked.c.position * _BITS, Integer)

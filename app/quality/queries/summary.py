@@ -10,12 +10,13 @@ from sqlalchemy.orm import Session
 from app.accounts.models import User
 from app.annotation.models import Annotation
 from app.corpus.models import Prompt
+from app.db import database_now
 from app.projects.models import Membership, Project
 from app.quality.models import Part, QualitySummary
 from app.quality.queries.crowd import source_hash
 from app.tasks.models import Task, TaskKind
 
-FORMAT = "2"  # of the kept figures; raised with every change of their shape or meaning
+FORMAT = "3"  # of the kept figures; raised with every change of their shape or meaning
 
 
 def kept(session: Session, *, project: Project, part: Part) -> QualitySummary | None:
@@ -44,7 +45,10 @@ def fingerprint(session: Session, *, project: Project, part: Part) -> tuple[int,
     ).one()
     scale = (project.strength_levels, project.allow_ties, project.criteria)
     groups = _described(groups_of(session, project=project)) if part is Part.GROUP else None
-    digest = sha256(repr((annotations, tuple(others), scale, groups)).encode()).hexdigest()
+    # The overview tells today from before: with a new day, there are new figures.
+    day = database_now(session).date() if part is Part.OVERVIEW else None
+    content = (annotations, tuple(others), scale, groups, day)
+    digest = sha256(repr(content).encode()).hexdigest()
     return annotations, f"{FORMAT}:{digest}"
 
 

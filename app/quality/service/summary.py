@@ -22,6 +22,7 @@ from app.quality.rules.fields import Scale, all_fields
 from app.quality.rules.intervals import Ints
 from app.quality.rules.judgements import Judgements
 from app.quality.rules.overview import SEED, Overview, overview
+from app.quality.service.daily import daily
 
 INLINE = 20_000  # annotations up to which figures are computed while somebody waits
 FEWER_RESAMPLES = 200  # of a breakdown into many parts
@@ -99,7 +100,8 @@ def compute(
             ties=_has_ties(project, crowd.judgements),
             today=now.date(),
         )
-        return _overview_json(figures, crowd)
+        kept = {"daily": daily(session, project=project, crowd=crowd, now=now)}
+        return _overview_json(figures, crowd) | kept
     groups = _groups(session, project=project, crowd=crowd, part=part)
     reason = _left_out(crowd, part)
     return {"groups": groups} | ({"reason": reason} if reason else {})
