@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from app.quality.models import Part
 from app.quality.queries.crowd import crowd_of
 from app.quality.service import summary
 from app.quality.service.dashboard import dashboard
+from app.quality.service.days import day_of
 from app.schema import migrate
 from app.tasks.models import Assignment, Task, TaskResponse
 from tests.conftest import fresh_database, psycopg_url
@@ -237,6 +239,9 @@ def measure_reads(project: Project) -> None:
         assert view is not None
         with timed("collecting what the dashboard shows", session):
             dashboard(session, project=project, view=view)
+        with timed("taking a day apart", session):
+            day = database_now(session).date() - timedelta(days=3)
+            day_of(session, project=project, day=day, view=view)
     for part in (Part.WEEK, Part.SOURCE, Part.ANNOTATOR_PAIR):
         with transaction() as session:
             session.add(project)

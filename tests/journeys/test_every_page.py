@@ -5,10 +5,11 @@ On a phone and on a desk, light and dark, over the demo project with runs beside
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from app.accounts import service as accounts
 from app.accounts.models import Role
+from app.annotation.models import Annotation
 from app.corpus.models import Import, Prompt
 from app.datasets.models import Snapshot
 from app.db import JobState, database_now, transaction
@@ -64,13 +65,14 @@ def pages(live_server):
         import_id = session.scalars(select(Import.id)).one()
         prompt_id = session.scalars(select(Prompt.id).limit(1)).one()
         member_id = session.scalars(select(Membership.user_id).limit(1)).one()
+        day = session.scalars(select(func.max(Annotation.submitted_at))).one().date()
         task_id = session.scalars(select(Task.id).where(Task.counted > 1).limit(1)).one()
         base = f"/projects/{project.id}"
         below = (
             "", "/rank", "/rank/history", "/rank/progress", "/rank/qualification", "/guidelines",
             "/guidelines/edit", "/data", "/annotators", "/review", "/work", "/snapshots",
             "/snapshots/new", "/runs", "/runs/new", "/settings", "/members",
-            f"/members/{member_id}", "/pause", "/generations/new",
+            f"/members/{member_id}", f"/days/{day}", "/days/2020-01-01", "/pause", "/generations/new",
             f"/imports/{import_id}",
             f"/prompts/{prompt_id}",
             *(f"/snapshots/{snapshot.id}?config={name}" for name in CONFIGS),

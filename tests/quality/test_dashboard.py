@@ -80,9 +80,9 @@ def test_an_ordinary_day_accuses_nobody(planted: Planted, sign_in: SignIn):
     assert told["events"] == []
 
 
-def test_days_without_work_say_so(planted: Planted, sign_in: SignIn):
-    ada = sign_in(planted.ada)
-    base = f"/projects/{planted.project.id}/days"
+def test_days_without_work_say_so(people: People, sign_in: SignIn):
+    ada = sign_in(people.ada)
+    base = f"/projects/{people.project.id}/days"
     page = ada.get(f"{base}/2020-02-29")
     assert page.status_code == 200
     assert "Nothing was judged on this day" in page.text
@@ -213,12 +213,17 @@ def test_one_annotator_one_judgement_is_not_known_and_says_what_to_do(
     assert "is not defined" in one
 
 
-def test_an_annotator_learns_neither_price_nor_overview(planted: Planted, sign_in: SignIn):
-    bea = sign_in(planted.bea)
-    told = bea.get(f"/api/v1/projects/{planted.project.id}").json()
+def test_an_annotator_learns_neither_price_nor_overview(
+    people: People, session: Session, sign_in: SignIn
+):
+    people.project.cost_per_hour, people.project.cost_per_judgement = 18.0, 0.5
+    session.commit()
+    ana, path = sign_in(people.ana), f"/projects/{people.project.id}"
+    told = ana.get(f"/api/v1{path}").json()
     assert (told["cost_per_hour"], told["cost_per_judgement"]) == (None, None)
-    assert bea.get(f"/api/v1/projects/{planted.project.id}/dashboard").status_code == 403
-    assert bea.get(f"/projects/{planted.project.id}/days/{planted.tuesday}").status_code == 403
+    assert ana.get(f"/api/v1{path}/dashboard").status_code == 403
+    assert ana.get(f"{path}/days/2026-11-24").status_code == 403
+    assert sign_in(people.vic).get(f"/api/v1{path}").json()["cost_per_hour"] == 18.0
 
 
 def test_prices_are_set_reviewed_and_taken_away(people: People, session: Session, sign_in: SignIn):

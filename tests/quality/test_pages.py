@@ -64,7 +64,7 @@ def test_somebody_who_fails_gold_is_the_first_thing_said(
     page = sign_in(people.ada).get(f"/projects/{people.project.id}").text
     assert "1 person fails the gold questions and made 50 %" in page
     assert data_of(page, "gold")["people"][0]["name"] == "Ana"
-    assert "fails gold" in page
+    assert "fails the gold questions (1 of 10 right)" in page
 
 
 def test_every_chart_has_its_numbers_in_a_table(session: Session, people: People, sign_in: SignIn):

@@ -13,6 +13,7 @@ SIDED_P = 0.001
 class Known:
     """What is known of a person; week, before: agreement with everybody on the same tasks.
 
+    has_fallen: clearly, from before to the week (`days.changes_of_people`);
     left: share of decisive answers for the one on the left, with the p-value of its test.
     """
 
@@ -24,6 +25,7 @@ class Known:
     gold_passed: int
     week: Sums
     before: Sums
+    has_fallen: bool
     left: float | None
     left_p: float | None
 
@@ -68,8 +70,7 @@ def _look(person: Known, total: Sums, looks: int) -> Look:
         reasons.append((5, f"fails the gold questions ({right})"))
     elif person.standing == "warned":
         reasons.append((3, f"is close to failing the gold questions ({right})"))
-    change = difference(person.week, person.before, looks=looks)
-    if change is not None and change.is_fall:
+    if person.has_fallen:
         reasons.append(
             (
                 4,

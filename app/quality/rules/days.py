@@ -22,6 +22,7 @@ from app.quality.rules.judgements import Judgements
 
 MOST_DAYS = 120  # that are kept, the latest ones
 WEEK = 7
+MOST_FALLEN = 3  # people left out, one after the other, before the rest are looked at
 NOBODY_TO_COMPARE = "No judgement can be held against another one of the same task."
 _DAY = 86_400
 _EPOCH = date(1970, 1, 1).toordinal()
@@ -59,6 +60,9 @@ class Sums:
             max(0.0, self.units - other.units),
             max(0, self.tasks - other.tasks),
         )
+
+
+NOTHING = Sums(0.0, 0.0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +236,39 @@ def difference(part: Sums, rest: Sums, *, looks: int = 1) -> Difference | None:
         value - sqrt((p - low_p) ** 2 + (high_q - q) ** 2),
         value + sqrt((high_p - p) ** 2 + (q - low_q) ** 2),
     )
+
+
+def changes_of_people(
+    judgements: Judgements, is_part: NDArray[np.bool_], usual: Mapping[int, Sums] | None = None
+) -> dict[int, Difference | None]:
+    """How each person's agreement in one part differs from her usual, by annotator code.
+
+    `usual`: her agreement elsewhere; without it, in the rest of these judgements. One careless
+    person pulls down all who share tasks with her: whoever has clearly fallen, the worst first, is
+    left out before the others are held against their usual.
+    """
+    people = np.unique(judgements.annotator[is_part])
+    told: dict[int, Difference | None] = {}
+    left = np.ones(len(judgements), np.bool_)
+    for _ in range(MOST_FALLEN + 1):
+        rest = judgements.where(left)
+        sums = sums_by_key(shares(rest, 2 * rest.annotator + is_part[left]))
+        changes = {
+            code: difference(
+                sums.get(2 * code + 1, NOTHING),
+                sums.get(2 * code, NOTHING) if usual is None else usual.get(code, NOTHING),
+                looks=len(people),
+            )
+            for code in map(int, people)
+            if code not in told
+        }
+        fallen = [(found.high, code) for code, found in changes.items() if found and found.is_fall]
+        if not fallen or len(told) == MOST_FALLEN:
+            break
+        worst = min(fallen)[1]
+        told[worst] = changes[worst]
+        left &= judgements.annotator != worst
+    return {**changes, **told}
 
 
 def _score(share: float, n: int, z: float) -> tuple[float, float]:

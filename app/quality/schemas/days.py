@@ -20,7 +20,8 @@ class DayPersonOut(BaseModel):
     """What one person judged on the day, held against everybody's judgements of the same tasks.
 
     `usual`: hers on all other days; `change`: from there, at a level for all people of the day at
-    once; `without`: what the day's agreement would be without her judgements.
+    once, and with the judgements of those who have clearly fallen further left out; `without`:
+    what the day's agreement would be without her judgements.
     """
 
     user_id: str

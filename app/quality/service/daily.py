@@ -92,13 +92,14 @@ def _window(judgements: Judgements, sums: Sums, figure: Figure) -> JsonObject:
 def _people(judgements: Judgements, ids: list[str], today: date) -> JsonObject:
     """Each person's agreement with all others: in the last week, and before."""
     first = rules.number_of(today - timedelta(days=rules.WEEK - 1))
-    recent = (rules.day_of(judgements.submitted) >= first).astype(np.int64)
-    found = rules.sums_by_key(rules.shares(judgements, 2 * judgements.annotator + recent))
-    nothing = Sums(0.0, 0.0, 0)
+    is_recent = rules.day_of(judgements.submitted) >= first
+    found = rules.sums_by_key(rules.shares(judgements, 2 * judgements.annotator + is_recent))
+    changes = rules.changes_of_people(judgements, is_recent)
     return {
         ids[code]: {
-            "week": sums_json(found.get(2 * code + 1, nothing)),
-            "before": sums_json(found.get(2 * code, nothing)),
+            "week": sums_json(found.get(2 * code + 1, rules.NOTHING)),
+            "before": sums_json(found.get(2 * code, rules.NOTHING)),
+            "has_fallen": (change := changes.get(code)) is not None and change.is_fall,
         }
         for code in sorted({key // 2 for key in found})
     }
@@ -122,8 +123,8 @@ def sums_from(wire: Any) -> Sums:
     return Sums(float(same), float(units), int(tasks))
 
 
-def usual_of(kept: JsonObject, user_id: UUID | str) -> Sums:
+def usual_of(kept: JsonObject | None, user_id: UUID | str) -> Sums:
     """A person's agreement with all others, of all times."""
-    parts: Mapping[str, Any] = kept["people"].get(str(user_id), {})
+    parts: Mapping[str, Any] = kept["people"].get(str(user_id), {}) if kept else {}
     week, before = (sums_from(parts.get(name, (0, 0, 0))) for name in ("week", "before"))
     return Sums(week.same + before.same, week.units + before.units, week.tasks + before.tasks)

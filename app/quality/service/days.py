@@ -18,7 +18,7 @@ from app.quality.queries.crowd import Crowd, crowd_of
 from app.quality.queries.review import task_lines
 from app.quality.rules import day_story
 from app.quality.rules import days as rules
-from app.quality.rules.days import Difference, Shares, Sums
+from app.quality.rules.days import NOTHING, Difference, Shares, Sums
 from app.quality.rules.intervals import Figure, share_figure
 from app.quality.rules.judgements import Judgements
 from app.quality.rules.overview import SEED
@@ -36,10 +36,9 @@ from app.quality.service.daily import sums_from, usual_of
 from app.quality.service.summary import View
 
 MOST_PEOPLE = 40  # of the day, the busiest ones
-MOST_TASKS, MOST_PARTS = 20, 30
+MOST_TASKS, MOST_PARTS = 12, 30
 YEARS = range(1970, 3000)
 LOOK_BACK = timedelta(days=2)  # before the day: what was changed just before
-NOTHING = Sums(0.0, 0.0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +158,15 @@ def _people(
     ids = looked.crowd.annotator_ids()
     gold = queries.gold_between(session, project=project, start=start, end=end)
     names = queries.names_of(session, project=project, user_ids=[ids[code] for code in busiest])
+    usual_of_all = {
+        int(code): usual_of(looked.kept, ids[code]).without(sums.get(2 * int(code) + 1, NOTHING))
+        for code in busiest
+    }
+    changes = rules.changes_of_people(judgements, is_mine, usual_of_all)
     people = []
     for code in busiest:
         user_id, hers = ids[code], sums.get(2 * int(code) + 1, NOTHING)
-        usual = usual_of(looked.kept, user_id).without(hers) if looked.kept else NOTHING
+        usual = usual_of_all.get(int(code), NOTHING)
         name, paused_at = names.get(user_id, ("?", None))
         seen, passed = gold.get(user_id, (0, 0))
         people.append(
@@ -174,7 +178,7 @@ def _people(
                 n_shared=hers.tasks,
                 agreement=_share(hers),
                 usual=_rounded(usual.value),
-                change=_change(rules.difference(hers, usual, looks=len(busiest))),
+                change=_change(changes.get(int(code))),
                 without=_without(looked, int(code)) if hers.units else None,
                 gold_seen=seen,
                 gold_passed=passed,

@@ -136,7 +136,7 @@ def events(session: Session, *, project: Project, days: Sequence[TrendDayOut]) -
 
 
 def looks(kept: JsonObject, people: Sequence[AnnotatorOut]) -> list[LookOut]:
-    nothing = {"week": (0, 0, 0), "before": (0, 0, 0)}
+    nothing = {"week": (0, 0, 0), "before": (0, 0, 0), "has_fallen": False}
     known = [
         Known(
             user_id=person.user_id,
@@ -147,6 +147,7 @@ def looks(kept: JsonObject, people: Sequence[AnnotatorOut]) -> list[LookOut]:
             gold_passed=person.gold_passed,
             week=sums_from(kept["people"].get(person.user_id, nothing)["week"]),
             before=sums_from(kept["people"].get(person.user_id, nothing)["before"]),
+            has_fallen=kept["people"].get(person.user_id, nothing)["has_fallen"],
             left=person.position_bias.value,
             left_p=person.position_bias.p_value,
         )
