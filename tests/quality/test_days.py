@@ -122,6 +122,24 @@ def test_newcombes_interval_as_published():
     assert (found.low, found.high) == pytest.approx((-0.2775, 0.2775), abs=5e-5)
 
 
+def test_a_task_of_three_people_tells_more_than_a_single_pair():
+    """The weight is that of as many yes-or-no tasks, by the spread of the tasks' own shares."""
+    draw = np.random.default_rng(4)
+    rows = [
+        (task, person, [1, 2] if draw.random() < 0.9 else [2, 1])
+        for task in range(500)
+        for person in range(3)
+    ]
+    found = shares(from_rankings(rows), np.zeros(1_500, np.int64))
+    sums = sums_of(found)
+    each = found.same / found.units
+    spread = sums.value * (1 - sums.value) / sums.weight
+    assert spread == pytest.approx(each.var(ddof=1) / 500, rel=1e-9)
+    assert 500 < sums.weight < 1_500
+    single = shares(from_rankings([row for row in rows if row[1] < 2]), np.zeros(1_000, np.int64))
+    assert sums_of(single).weight == pytest.approx(500, rel=0.01)
+
+
 def test_more_looks_make_it_wider_and_nothing_to_compare_is_none():
     one = difference(Sums(30, 50, 50), Sums(40, 50, 50))
     many = difference(Sums(30, 50, 50), Sums(40, 50, 50), looks=20)

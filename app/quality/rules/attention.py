@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.quality.rules.days import Sums, difference
+from app.quality.rules.days import Sums, difference, total_of
 
 SIDED = 0.15  # further than this from one half a share of one side is more than a habit
 SIDED_P = 0.001
@@ -31,8 +31,7 @@ class Known:
 
     @property
     def all(self) -> Sums:
-        week, before = self.week, self.before
-        return Sums(week.same + before.same, week.units + before.units, week.tasks + before.tasks)
+        return total_of([self.week, self.before])
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +50,7 @@ def to_look_at(people: Sequence[Known]) -> list[Look]:
     project somebody is named by chance in fewer than one round in twenty.
     """
     judged = sum(person.all.tasks > 0 for person in people)
-    total = Sums(
-        sum(person.all.same for person in people),
-        sum(person.all.units for person in people),
-        sum(person.all.tasks for person in people),
-    )
+    total = total_of(person.all for person in people)
     found = [_look(person, total, judged) for person in people]
     return sorted(
         (look for look in found if look.reasons),

@@ -6,8 +6,8 @@ somebody else on Monday. Ties are left out, as in `percent_agreement_no_ties`: w
 judged within one day both are the same figure.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import astuple, dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import combinations
 from math import sqrt
@@ -22,6 +22,8 @@ from app.quality.rules.judgements import Judgements
 
 MOST_DAYS = 120  # that are kept, the latest ones
 WEEK = 7
+MOST_WEIGHT = 3  # of a task in a comparison, against one with a single pair of judgements
+FEWEST_FOR_VARIANCE = 10  # tasks
 MOST_FALLEN = 3  # people left out, one after the other, before the rest are looked at
 NOBODY_TO_COMPARE = "No judgement can be held against another one of the same task."
 _DAY = 86_400
@@ -44,22 +46,47 @@ class Shares:
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """What shares of agreement are made of: same / units, resting on so many tasks."""
+    """What shares of agreement are made of: same / units, resting on so many tasks.
+
+    same_2, same_units, units_2: Σ same², Σ same · units, Σ units² over tasks, for the variance.
+    """
 
     same: float
     units: float
-    tasks: int
+    tasks: float
+    same_2: float = 0.0
+    same_units: float = 0.0
+    units_2: float = 0.0
 
     @property
     def value(self) -> float | None:
         return self.same / self.units if self.units else None
 
+    @property
+    def weight(self) -> float:
+        """So many independent yes-or-no tasks would tell as much: the effective sample size.
+
+        p(1 − p) over the linearised variance of the ratio (Cochran 1977, eq. 6.13). A task judged
+        by several people tells more than one pair of judgements: up to MOST_WEIGHT times.
+        """
+        p = self.value
+        if p is None or not 0 < p < 1 or self.tasks < FEWEST_FOR_VARIANCE:
+            return self.tasks
+        residual = self.same_2 - 2 * p * self.same_units + p * p * self.units_2
+        variance = residual / self.units**2 * self.tasks / (self.tasks - 1)
+        if variance <= 0:
+            return self.tasks
+        return min(max(self.tasks, p * (1 - p) / variance), MOST_WEIGHT * self.tasks)
+
     def without(self, other: "Sums") -> "Sums":
-        return Sums(
-            max(0.0, self.same - other.same),
-            max(0.0, self.units - other.units),
-            max(0, self.tasks - other.tasks),
-        )
+        pairs = zip(astuple(self), astuple(other), strict=True)
+        return Sums(*(max(0.0, mine - theirs) for mine, theirs in pairs))
+
+
+def total_of(parts: Iterable[Sums]) -> Sums:
+    return Sums(
+        *(sum(column) for column in zip(*map(astuple, [Sums(0, 0, 0), *parts]), strict=True))
+    )
 
 
 NOTHING = Sums(0.0, 0.0, 0)
@@ -149,20 +176,25 @@ def _pairs(n: Floats) -> Floats:
     return pairs
 
 
+def _columns(found: Shares) -> list[Floats]:
+    """The columns of `Sums`, per group."""
+    same, units = found.same, found.units.astype(np.float64)
+    return [same, units, (units > 0).astype(np.float64), same**2, same * units, units**2]
+
+
 def sums_of(found: Shares, chosen: NDArray[np.bool_] | Ints | None = None) -> Sums:
-    same = found.same if chosen is None else found.same[chosen]
-    units = found.units if chosen is None else found.units[chosen]
-    return Sums(float(same.sum()), float(units.sum()), int((units > 0).sum()))
+    columns = _columns(found)
+    if chosen is not None:
+        columns = [column[chosen] for column in columns]
+    return Sums(*(float(column.sum()) for column in columns))
 
 
 def sums_by_key(found: Shares) -> Mapping[int, Sums]:
     """Of each key over all tasks."""
     names, code = np.unique(found.key, return_inverse=True)
-    same = np.bincount(code, found.same, minlength=len(names))
-    units = np.bincount(code, found.units, minlength=len(names))
-    tasks = np.bincount(code, found.units > 0, minlength=len(names))
+    columns = [np.bincount(code, each, minlength=len(names)) for each in _columns(found)]
     return {
-        int(name): Sums(float(same[place]), float(units[place]), int(tasks[place]))
+        int(name): Sums(*(float(column[place]) for column in columns))
         for place, name in enumerate(names)
     }
 
@@ -221,15 +253,16 @@ def _people_by_day(days: Ints, annotator: Ints) -> Mapping[int, int]:
 def difference(part: Sums, rest: Sums, *, looks: int = 1) -> Difference | None:
     """How much the first share lies above the second; None where either is not defined.
 
-    Newcombe's hybrid score interval (Newcombe 1998, method 10) over tasks; `looks`: so many such
-    questions are asked at once, and fewer than one in twenty such rounds may give a false alarm
-    (Bonferroni, at half that level: so far out Wilson's tails hold about twice what they say).
+    Newcombe's hybrid score interval (Newcombe 1998, method 10) over tasks by their weight;
+    `looks`: so many such questions are asked at once, and fewer than one in twenty such rounds may
+    give a false alarm (Bonferroni, at half that level: so far out Wilson's tails hold about twice
+    what they say).
     """
     if part.value is None or rest.value is None:
         return None
     z = NormalDist().inv_cdf(1 - (0.025 if looks <= 1 else 0.0125 / looks))
     p, q = part.value, rest.value
-    (low_p, high_p), (low_q, high_q) = _score(p, part.tasks, z), _score(q, rest.tasks, z)
+    (low_p, high_p), (low_q, high_q) = _score(p, part.weight, z), _score(q, rest.weight, z)
     value = p - q
     return Difference(
         value,
@@ -271,7 +304,7 @@ def changes_of_people(
     return {**changes, **told}
 
 
-def _score(share: float, n: int, z: float) -> tuple[float, float]:
+def _score(share: float, n: float, z: float) -> tuple[float, float]:
     """Wilson's interval at another level than 95 %."""
     middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * sqrt(max(0.0, share * (1 - share) / n + z**2 / (4 * n**2)))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from app.quality.rules.days import Sums, difference
+from app.quality.rules.days import Sums, difference, total_of
 
 SHORTLY = timedelta(days=2)  # a change so long before a day may be its cause
 FEWEST_TASKS = 10  # shared ones by which a day can be told
@@ -16,18 +16,14 @@ class Point:
 
     day: date
     value: float | None
-    tasks: int
+    tasks: float
     is_low: bool = False
 
 
 def points(days: Sequence[tuple[date, Sums]]) -> list[Point]:
     """Each day against all others, at a level for all days at once: few false alarms."""
     told = [(day, sums) for day, sums in days if sums.tasks >= FEWEST_TASKS]
-    total = Sums(
-        sum(sums.same for _, sums in days),
-        sum(sums.units for _, sums in days),
-        sum(sums.tasks for _, sums in days),
-    )
+    total = total_of(sums for _, sums in days)
     found = []
     for day, sums in days:
         change = difference(sums, total.without(sums), looks=len(told))
@@ -85,7 +81,9 @@ def gold_in_words(standings: Sequence[tuple[str, str]]) -> str:
     if warned:
         said.append(f"{_names(warned)} {'is' if len(warned) == 1 else 'are'} close to failing")
     rest = len(standings) - len(failed) - len(warned)
-    return f"{'; '.join(said)}; {rest} {'passes' if rest == 1 else 'pass'}."
+    if rest:
+        said.append(f"{rest} {'passes' if rest == 1 else 'pass'}")
+    return f"{'; '.join(said)}."
 
 
 def _names(names: Sequence[str]) -> str:

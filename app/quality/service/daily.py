@@ -1,6 +1,7 @@
 """What is kept beside the overview: days, the last week against before, sources, and the work."""
 
 from collections.abc import Mapping
+from dataclasses import astuple
 from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -52,7 +53,7 @@ def _day_json(day: rules.Day) -> JsonObject:
         "day": day.day.isoformat(),
         "n_annotations": day.n_annotations,
         "n_annotators": day.n_annotators,
-        "n_tasks": day.sums.tasks,
+        "n_tasks": round(day.sums.tasks),
         "sums": sums_json(day.sums),
         **day.agreement.as_json(),
     }
@@ -83,7 +84,7 @@ def _window(judgements: Judgements, sums: Sums, figure: Figure) -> JsonObject:
     return {
         "n_annotations": len(judgements),
         "n_annotators": len(np.unique(judgements.annotator)),
-        "n_tasks": sums.tasks,
+        "n_tasks": round(sums.tasks),
         "sums": sums_json(sums),
         **figure.as_json(),
     }
@@ -115,16 +116,14 @@ def _sources(judgements: Judgements, crowd: Crowd) -> JsonObject:
 
 
 def sums_json(sums: Sums) -> list[float]:
-    return [round(sums.same, 6), sums.units, sums.tasks]
+    return [round(value, 4) for value in astuple(sums)]
 
 
 def sums_from(wire: Any) -> Sums:
-    same, units, tasks = wire
-    return Sums(float(same), float(units), int(tasks))
+    return Sums(*map(float, wire))
 
 
 def usual_of(kept: JsonObject | None, user_id: UUID | str) -> Sums:
     """A person's agreement with all others, of all times."""
     parts: Mapping[str, Any] = kept["people"].get(str(user_id), {}) if kept else {}
-    week, before = (sums_from(parts.get(name, (0, 0, 0))) for name in ("week", "before"))
-    return Sums(week.same + before.same, week.units + before.units, week.tasks + before.tasks)
+    return rules.total_of(sums_from(parts.get(name, (0, 0, 0))) for name in ("week", "before"))

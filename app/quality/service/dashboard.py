@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from app.db import JsonObject
+from app.db import JsonObject, database_now
 from app.projects.models import Project
 from app.projects.queries import Progress, progress_of
 from app.quality.queries import people as queries
@@ -51,10 +51,12 @@ class DisputedTask:
 class Dashboard:
     """`out`: the numbers as the API has them; fields: label → figures.
 
-    charts: name → data of the script of the page; answers: name → what the chart says.
+    charts: name → data of the script of the page; answers: name → what the chart says; is_today:
+    whether the figures are of this day, which those of a large project are not until computed.
     """
 
     out: DashboardOut
+    is_today: bool
     n_gold: int
     ranking: Mapping[str, Any]
     fields: Mapping[str, Mapping[str, Any]]
@@ -65,6 +67,7 @@ class Dashboard:
 
 def dashboard(session: Session, *, project: Project, view: View) -> Dashboard:
     kept = view.figures["daily"]
+    is_today = kept["today"] == database_now(session).date().isoformat()
     people = annotators(session, project=project, view=view)
     n_gold = queries.n_gold(session, project=project)
     gold = queries.gold_answers(session, project=project)
@@ -81,7 +84,7 @@ def dashboard(session: Session, *, project: Project, view: View) -> Dashboard:
     out = DashboardOut(
         as_of=view.computed_at,
         is_current=view.is_current,
-        verdict=_verdict(judge(_evidence(view, people, n_gold, now))),
+        verdict=_verdict(judge(_evidence(view, people, n_gold, now, is_today=is_today))),
         progress=HadOut(tasks=progress.tasks, wanted=progress.wanted, counted=progress.counted),
         now=now,
         days=days,
@@ -106,6 +109,7 @@ def dashboard(session: Session, *, project: Project, view: View) -> Dashboard:
     )
     return Dashboard(
         out=out,
+        is_today=is_today,
         n_gold=n_gold,
         ranking=view.figures["fields"]["ranking"],
         fields=_labelled(project, view),
@@ -153,11 +157,13 @@ def _verdict(found: Verdict) -> VerdictOut:
     return VerdictOut(trust=found.trust.value, sentence=found.sentence, reasons=list(found.reasons))
 
 
-def _evidence(view: View, people: Sequence[AnnotatorOut], n_gold: int, now: NowOut) -> Evidence:
+def _evidence(
+    view: View, people: Sequence[AnnotatorOut], n_gold: int, now: NowOut, *, is_today: bool
+) -> Evidence:
     ranking = view.figures["fields"]["ranking"]
     failed = [person for person in people if person.standing == "failed"]
     by_failed = sum(person.n_annotations for person in failed)
-    span = span_of(today=now.today.n_shared_tasks, week=now.week.n_shared_tasks)
+    span = span_of(today=now.today.n_shared_tasks if is_today else 0, week=now.week.n_shared_tasks)
     chosen = {Span.TODAY: now.today, Span.WEEK: now.week}.get(span)
     return Evidence(
         n_annotations=ranking["n_annotations"],

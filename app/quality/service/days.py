@@ -79,7 +79,7 @@ def day_of(session: Session, *, project: Project, day: date, view: View | None) 
         next=following,
         n_annotations=int(is_mine.sum()),
         n_annotators=len(np.unique(judgements.annotator[is_mine])),
-        n_shared_tasks=looked.sums.tasks,
+        n_shared_tasks=round(looked.sums.tasks),
         agreement=_out(agreement),
         usual=_rounded(rest.value),
         change=_change(change),
@@ -128,11 +128,7 @@ def _other_days(kept: JsonObject | None, day: date) -> Sums:
         for each in (kept["days"] if kept else [])
         if each["day"] != day.isoformat()
     ]
-    return Sums(
-        sum(each.same for each in others),
-        sum(each.units for each in others),
-        sum(each.tasks for each in others),
-    )
+    return rules.total_of(others)
 
 
 def _neighbours(kept: JsonObject | None, day: date) -> tuple[date | None, date | None]:
@@ -175,7 +171,7 @@ def _people(
                 name=name,
                 paused_at=paused_at,
                 n_annotations=int(number[codes == code][0]),
-                n_shared=hers.tasks,
+                n_shared=round(hers.tasks),
                 agreement=_share(hers),
                 usual=_rounded(usual.value),
                 change=_change(changes.get(int(code))),
@@ -287,10 +283,10 @@ def _versions(looked: _Looked, published: Sequence[Guidelines]) -> list[DayVersi
 
 
 def _share(sums: Sums) -> FigureOut:
-    """Wilson's interval over tasks."""
+    """Wilson's interval over tasks by their weight."""
     if sums.value is None:
         return _out(Figure(None, reason=rules.NOBODY_TO_COMPARE))
-    return _out(share_figure(sums.value * sums.tasks, sums.tasks, none=rules.NOBODY_TO_COMPARE))
+    return _out(share_figure(sums.value * sums.weight, sums.weight, none=rules.NOBODY_TO_COMPARE))
 
 
 def _out(figure: Figure) -> FigureOut:
