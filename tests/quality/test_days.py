@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from app.quality.rules import days as rules
-from app.quality.rules.days import Sums, by_day, difference, figure_of, shares, sums_of
+from app.quality.rules.comparing import Sums, difference
+from app.quality.rules.days import by_day, figure_of, shares, sums_of
 from app.quality.rules.fields import ranking_agreement
 from app.quality.rules.judgements import Judgements, from_rankings
 from app.quality.rules.trend import in_words, points

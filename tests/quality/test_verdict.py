@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from app.quality.rules.days import Difference
+from app.quality.rules.comparing import Difference
 from app.quality.rules.intervals import Figure
 from app.quality.rules.verdict import Change, Evidence, Span, Trust, judge, span_of
 

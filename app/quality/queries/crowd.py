@@ -69,12 +69,12 @@ def crowd_of(session: Session, *, project: Project, tasks: Select[UUID] | None =
     """People's current judgements of ordinary tasks that count, and repeats, in one statement.
 
     Sources, surplus, gold and superseded revisions are left out; `tasks`: only of these, by their
-    ids. The rows come as bytes of fixed width, put together by the database in 256 pieces, and
-    numpy reads them as they are.
+    ids, and without the lengths of their responses. The rows come as bytes of fixed width, put
+    together by the database in 256 pieces, and numpy reads them as they are.
     """
-    width = _widest_task(session, project=project)
+    width = _widest_task(session, project=project, tasks=tasks)
     criteria = [str(criterion["key"]) for criterion in project.criteria]
-    lengths = _length_order(project, tasks)
+    lengths = _length_order(project) if tasks is None else _no_lengths(tasks)
     columns = _columns(width, criteria, lengths)
     sent: list[ColumnElement[Any]] = [
         _SENDS[np.dtype(kind)](expression) for _, kind, expression in columns
@@ -96,8 +96,6 @@ def crowd_of(session: Session, *, project: Project, tasks: Select[UUID] | None =
         )
         .group_by(func.get_byte(func.uuid_send(Annotation.task_id), 15))
     )
-    if tasks is not None:
-        statement = statement.where(Annotation.task_id.in_(tasks))
     record_type = np.dtype([(name, kind) for name, kind, _ in columns])
     rows = np.frombuffer(_bytes(session, statement), dtype=record_type)
     return _crowd(rows, width=width, criteria=criteria)
@@ -138,7 +136,15 @@ def _packed(array: Any, width: int, *, plus: int = 0) -> ColumnElement[int]:
     return cast(packed, BigInteger)
 
 
-def _length_order(project: Project, tasks: Select[UUID] | None) -> Subquery:
+def _no_lengths(tasks: Select[UUID]) -> Subquery:
+    return (
+        select(Task.id.label("task_id"), cast(0, BigInteger).label("packed"))
+        .where(Task.id.in_(tasks))
+        .subquery()
+    )
+
+
+def _length_order(project: Project) -> Subquery:
     """Per task, the rank of each response by its characters (1 = shortest), packed as above."""
     place = func.dense_rank().over(
         partition_by=TaskResponse.task_id, order_by=func.char_length(Response.text)
@@ -147,7 +153,7 @@ def _length_order(project: Project, tasks: Select[UUID] | None) -> Subquery:
         select(TaskResponse.task_id, TaskResponse.position, place.label("place"))
         .join(Response, Response.id == TaskResponse.response_id)
         .join(Task, Task.id == TaskResponse.task_id)
-        .where(Task.project_id == project.id, *([Task.id.in_(tasks)] if tasks is not None else []))
+        .where(Task.project_id == project.id)
         .subquery()
     )
     shift = cast(ranked.c.position * _BITS, Integer)
@@ -160,12 +166,14 @@ def source_hash() -> ColumnElement[int]:
     return func.coalesce(func.hashtextextended(Prompt.source, 0), 0)
 
 
-def _widest_task(session: Session, *, project: Project) -> int:
+def _widest_task(session: Session, *, project: Project, tasks: Select[UUID] | None) -> int:
     widest = (
         select(func.max(TaskResponse.position))
         .join(Task, Task.id == TaskResponse.task_id)
         .where(Task.project_id == project.id)
     )
+    if tasks is not None:
+        widest = widest.where(Task.id.in_(tasks))
     return max(2, 1 + (session.scalar(widest) or 0))
 
 

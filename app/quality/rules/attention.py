@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.quality.rules.days import Sums, difference, total_of
+from app.quality.rules.comparing import Sums, difference, total_of
 
 SIDED = 0.15  # further than this from one half a share of one side is more than a habit
 SIDED_P = 0.001

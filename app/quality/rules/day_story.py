@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from app.quality.rules.days import Difference
+from app.quality.rules.comparing import Difference
 from app.quality.rules.intervals import Figure
 
 EXPLAINS = 0.5  # share of a fall by which one person explains it

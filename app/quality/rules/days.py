@@ -6,24 +6,21 @@ somebody else on Monday. Ties are left out, as in `percent_agreement_no_ties`: w
 judged within one day both are the same figure.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import astuple, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import combinations
-from math import sqrt
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.quality.rules.bootstrap import MOST_PROFILES, RESAMPLES, Profiles
+from app.quality.rules.comparing import NOTHING, Difference, Sums, difference
 from app.quality.rules.intervals import Figure, Floats, Ints, bootstrap_figure, undefined
 from app.quality.rules.judgements import Judgements
 
 MOST_DAYS = 120  # that are kept, the latest ones
 WEEK = 7
-MOST_WEIGHT = 3  # of a task in a comparison, against one with a single pair of judgements
-FEWEST_FOR_VARIANCE = 10  # tasks
 MOST_FALLEN = 3  # people left out, one after the other, before the rest are looked at
 NOBODY_TO_COMPARE = "No judgement can be held against another one of the same task."
 _DAY = 86_400
@@ -45,54 +42,6 @@ class Shares:
 
 
 @dataclass(frozen=True, slots=True)
-class Sums:
-    """What shares of agreement are made of: same / units, resting on so many tasks.
-
-    same_2, same_units, units_2: Σ same², Σ same · units, Σ units² over tasks, for the variance.
-    """
-
-    same: float
-    units: float
-    tasks: float
-    same_2: float = 0.0
-    same_units: float = 0.0
-    units_2: float = 0.0
-
-    @property
-    def value(self) -> float | None:
-        return self.same / self.units if self.units else None
-
-    @property
-    def weight(self) -> float:
-        """So many independent yes-or-no tasks would tell as much: the effective sample size.
-
-        p(1 − p) over the linearised variance of the ratio (Cochran 1977, eq. 6.13). A task judged
-        by several people tells more than one pair of judgements: up to MOST_WEIGHT times.
-        """
-        p = self.value
-        if p is None or not 0 < p < 1 or self.tasks < FEWEST_FOR_VARIANCE:
-            return self.tasks
-        residual = self.same_2 - 2 * p * self.same_units + p * p * self.units_2
-        variance = residual / self.units**2 * self.tasks / (self.tasks - 1)
-        if variance <= 0:
-            return self.tasks
-        return min(max(self.tasks, p * (1 - p) / variance), MOST_WEIGHT * self.tasks)
-
-    def without(self, other: "Sums") -> "Sums":
-        pairs = zip(astuple(self), astuple(other), strict=True)
-        return Sums(*(max(0.0, mine - theirs) for mine, theirs in pairs))
-
-
-def total_of(parts: Iterable[Sums]) -> Sums:
-    return Sums(
-        *(sum(column) for column in zip(*map(astuple, [Sums(0, 0, 0), *parts]), strict=True))
-    )
-
-
-NOTHING = Sums(0.0, 0.0, 0)
-
-
-@dataclass(frozen=True, slots=True)
 class Day:
     """agreement: of the day's judgements with all others of their tasks, ties left out."""
 
@@ -101,23 +50,6 @@ class Day:
     n_annotators: int
     agreement: Figure
     sums: Sums
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """How much one share lies above another, with its interval; `is_clear`: zero is outside."""
-
-    value: float
-    low: float
-    high: float
-
-    @property
-    def is_clear(self) -> bool:
-        return self.low > 0 or self.high < 0
-
-    @property
-    def is_fall(self) -> bool:
-        return self.high < 0
 
 
 def day_of(submitted: Floats) -> Ints:
@@ -146,12 +78,16 @@ def shares(judgements: Judgements, key: Ints) -> Shares:
     group at least are C(c₊ + c₋, 2) − C(r₊ + r₋, 2), those that say the same
     C(c₊, 2) + C(c₋, 2) − C(r₊, 2) − C(r₋, 2). Repeats must be left out.
     """
-    _, task = np.unique(judgements.task, return_inverse=True)
-    names, code = np.unique(key, return_inverse=True)
-    n_keys = max(1, len(names))
+    if not len(judgements):
+        return Shares(judgements.task, key, np.zeros(0), np.zeros(0, np.int64))
+    is_next = np.ones(len(judgements), np.bool_)  # rows are sorted by task
+    is_next[1:] = judgements.task[1:] != judgements.task[:-1]
+    task = np.cumsum(is_next) - 1
+    code = key - key.min()
+    n_keys = int(code.max()) + 1
     groups, first, group = np.unique(task * n_keys + code, return_index=True, return_inverse=True)
     of_group = groups // n_keys
-    n_tasks = int(task.max()) + 1 if len(task) else 0
+    n_tasks = int(task[-1]) + 1
     same, units = np.zeros(len(groups)), np.zeros(len(groups), np.int64)
     sizes = judgements.sizes
     for size in np.unique(sizes):
@@ -250,27 +186,6 @@ def _people_by_day(days: Ints, annotator: Ints) -> Mapping[int, int]:
     return {int(day): int(n) for day, n in zip(names, number, strict=True)}
 
 
-def difference(part: Sums, rest: Sums, *, looks: int = 1) -> Difference | None:
-    """How much the first share lies above the second; None where either is not defined.
-
-    Newcombe's hybrid score interval (Newcombe 1998, method 10) over tasks by their weight;
-    `looks`: so many such questions are asked at once, and fewer than one in twenty such rounds may
-    give a false alarm (Bonferroni, at half that level: so far out Wilson's tails hold about twice
-    what they say).
-    """
-    if part.value is None or rest.value is None:
-        return None
-    z = NormalDist().inv_cdf(1 - (0.025 if looks <= 1 else 0.0125 / looks))
-    p, q = part.value, rest.value
-    (low_p, high_p), (low_q, high_q) = _score(p, part.weight, z), _score(q, rest.weight, z)
-    value = p - q
-    return Difference(
-        value,
-        value - sqrt((p - low_p) ** 2 + (high_q - q) ** 2),
-        value + sqrt((high_p - p) ** 2 + (q - low_q) ** 2),
-    )
-
-
 def changes_of_people(
     judgements: Judgements, is_part: NDArray[np.bool_], usual: Mapping[int, Sums] | None = None
 ) -> dict[int, Difference | None]:
@@ -302,10 +217,3 @@ def changes_of_people(
         told[worst] = changes[worst]
         left &= judgements.annotator != worst
     return {**changes, **told}
-
-
-def _score(share: float, n: float, z: float) -> tuple[float, float]:
-    """Wilson's interval at another level than 95 %."""
-    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * sqrt(max(0.0, share * (1 - share) / n + z**2 / (4 * n**2)))
-    return max(0.0, middle - half), min(1.0, middle + half)

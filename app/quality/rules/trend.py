@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from app.quality.rules.days import Sums, difference, total_of
+from app.quality.rules.comparing import Sums, difference, total_of
 
 SHORTLY = timedelta(days=2)  # a change so long before a day may be its cause
 FEWEST_TASKS = 10  # shared ones by which a day can be told

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from app.quality.rules.days import Difference
+from app.quality.rules.comparing import Difference
 from app.quality.rules.intervals import Figure
 
 BAND = (0.63, 0.80)  # human–human agreement on decisive votes in published preference data

@@ -14,8 +14,9 @@ from app.projects.models import Project, Standing
 from app.quality.queries import ledger
 from app.quality.queries.crowd import Crowd
 from app.quality.queries.people import people_of
+from app.quality.rules import comparing
 from app.quality.rules import days as rules
-from app.quality.rules.days import Sums
+from app.quality.rules.comparing import Sums
 from app.quality.rules.intervals import Figure
 from app.quality.rules.judgements import Judgements
 from app.quality.rules.money import usable_pairs
@@ -98,8 +99,8 @@ def _people(judgements: Judgements, ids: list[str], today: date) -> JsonObject:
     changes = rules.changes_of_people(judgements, is_recent)
     return {
         ids[code]: {
-            "week": sums_json(found.get(2 * code + 1, rules.NOTHING)),
-            "before": sums_json(found.get(2 * code, rules.NOTHING)),
+            "week": sums_json(found.get(2 * code + 1, comparing.NOTHING)),
+            "before": sums_json(found.get(2 * code, comparing.NOTHING)),
             "has_fallen": (change := changes.get(code)) is not None and change.is_fall,
         }
         for code in sorted({key // 2 for key in found})
@@ -126,4 +127,4 @@ def sums_from(wire: Any) -> Sums:
 def usual_of(kept: JsonObject | None, user_id: UUID | str) -> Sums:
     """A person's agreement with all others, of all times."""
     parts: Mapping[str, Any] = kept["people"].get(str(user_id), {}) if kept else {}
-    return rules.total_of(sums_from(parts.get(name, (0, 0, 0))) for name in ("week", "before"))
+    return comparing.total_of(sums_from(parts.get(name, (0, 0, 0))) for name in ("week", "before"))

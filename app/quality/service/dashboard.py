@@ -14,7 +14,7 @@ from app.projects.queries import Progress, progress_of
 from app.quality.queries import people as queries
 from app.quality.queries.people import DisputedGold
 from app.quality.queries.review import TaskLine, task_lines
-from app.quality.rules import days as rules
+from app.quality.rules import comparing
 from app.quality.rules import trend as trends
 from app.quality.rules.intervals import Figure
 from app.quality.rules.money import Entry
@@ -184,7 +184,7 @@ def _change(now: NowOut) -> Change | None:
     week, before, change = now.week.agreement.value, now.before.agreement.value, now.change
     if week is None or before is None or change is None:
         return None
-    return Change(week, before, rules.Difference(change.value, change.low, change.high))
+    return Change(week, before, comparing.Difference(change.value, change.low, change.high))
 
 
 def _figure(wire: Mapping[str, Any]) -> Figure:

@@ -16,13 +16,12 @@ from app.quality.queries import days as queries
 from app.quality.queries import summary as summaries
 from app.quality.queries.crowd import Crowd, crowd_of
 from app.quality.queries.review import task_lines
-from app.quality.rules import day_story
+from app.quality.rules import comparing, day_story
 from app.quality.rules import days as rules
-from app.quality.rules.days import NOTHING, Difference, Shares, Sums
-from app.quality.rules.intervals import Figure, share_figure
+from app.quality.rules.comparing import NOTHING, Sums
+from app.quality.rules.days import Shares
 from app.quality.rules.judgements import Judgements
 from app.quality.rules.overview import SEED
-from app.quality.schemas.agreement import FigureOut
 from app.quality.schemas.days import (
     DayOut,
     DayPartOut,
@@ -32,6 +31,7 @@ from app.quality.schemas.days import (
     DifferenceOut,
     EventOut,
 )
+from app.quality.service import wire
 from app.quality.service.daily import sums_from, usual_of
 from app.quality.service.summary import View
 
@@ -68,7 +68,7 @@ def day_of(session: Session, *, project: Project, day: date, view: View | None) 
     rng = np.random.default_rng(SEED)
     agreement = rules.figure_of(found.same[mine], found.units[mine], rng)
     rest = _other_days(kept, day)
-    change = rules.difference(looked.sums, rest)
+    change = comparing.difference(looked.sums, rest)
     people = _people(session, project=project, looked=looked, start=start, end=end)
     versions = queries.versions_until(session, project=project, end=end)
     events = queries.events_between(session, project=project, start=start - LOOK_BACK, end=end)
@@ -80,9 +80,9 @@ def day_of(session: Session, *, project: Project, day: date, view: View | None) 
         n_annotations=int(is_mine.sum()),
         n_annotators=len(np.unique(judgements.annotator[is_mine])),
         n_shared_tasks=round(looked.sums.tasks),
-        agreement=_out(agreement),
-        usual=_rounded(rest.value),
-        change=_change(change),
+        agreement=wire.out(agreement),
+        usual=wire.rounded(rest.value),
+        change=wire.change(change),
         sentences=day_story.tell(
             agreement,
             rest.value,
@@ -128,7 +128,7 @@ def _other_days(kept: JsonObject | None, day: date) -> Sums:
         for each in (kept["days"] if kept else [])
         if each["day"] != day.isoformat()
     ]
-    return rules.total_of(others)
+    return comparing.total_of(others)
 
 
 def _neighbours(kept: JsonObject | None, day: date) -> tuple[date | None, date | None]:
@@ -172,9 +172,9 @@ def _people(
                 paused_at=paused_at,
                 n_annotations=int(number[codes == code][0]),
                 n_shared=round(hers.tasks),
-                agreement=_share(hers),
-                usual=_rounded(usual.value),
-                change=_change(changes.get(int(code))),
+                agreement=wire.share(hers),
+                usual=wire.rounded(usual.value),
+                change=wire.change(changes.get(int(code))),
                 without=_without(looked, int(code)) if hers.units else None,
                 gold_seen=seen,
                 gold_passed=passed,
@@ -189,7 +189,7 @@ def _without(looked: _Looked, code: int) -> float | None:
     """The day's agreement had this person not judged."""
     others = looked.judgements.annotator != code
     found = rules.shares(looked.judgements.where(others), looked.is_mine[others].astype(np.int64))
-    return _rounded(rules.sums_of(found, found.key == 1).value)
+    return wire.rounded(rules.sums_of(found, found.key == 1).value)
 
 
 def _has_fallen(change: DifferenceOut | None) -> bool:
@@ -257,8 +257,8 @@ def _part(
         kind=kind,
         name=name,
         n_tasks=int(chosen.sum()),
-        agreement=_share(sums),
-        usual=_rounded(usual.value),
+        agreement=wire.share(sums),
+        usual=wire.rounded(usual.value),
     )
 
 
@@ -273,36 +273,7 @@ def _versions(looked: _Looked, published: Sequence[Guidelines]) -> list[DayVersi
             version=int(version),
             published_at=at.get(int(version)),
             n_annotations=int(n),
-            agreement=_share(sums.get(2 * int(version) + 1, NOTHING)),
+            agreement=wire.share(sums.get(2 * int(version) + 1, NOTHING)),
         )
         for version, n in reversed(list(zip(names, number, strict=True)))
     ]
-
-
-# -- on the wire
-
-
-def _share(sums: Sums) -> FigureOut:
-    """Wilson's interval over tasks by their weight."""
-    if sums.value is None:
-        return _out(Figure(None, reason=rules.NOBODY_TO_COMPARE))
-    return _out(share_figure(sums.value * sums.weight, sums.weight, none=rules.NOBODY_TO_COMPARE))
-
-
-def _out(figure: Figure) -> FigureOut:
-    return FigureOut.model_validate(figure.as_json())
-
-
-def _change(change: Difference | None) -> DifferenceOut | None:
-    if change is None:
-        return None
-    return DifferenceOut(
-        value=round(change.value, 6),
-        low=round(change.low, 6),
-        high=round(change.high, 6),
-        is_clear=change.is_clear,
-    )
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 6)

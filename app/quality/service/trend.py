@@ -10,15 +10,16 @@ from sqlalchemy.orm import Session
 from app.db import JsonObject
 from app.projects.models import Project
 from app.quality.queries import days as day_queries
-from app.quality.rules import attention, day_story
+from app.quality.rules import attention, comparing, day_story
 from app.quality.rules import days as rules
 from app.quality.rules.attention import Known
 from app.quality.rules.money import Entry, Kind
 from app.quality.rules.trend import Point
 from app.quality.schemas.agreement import FigureOut
 from app.quality.schemas.dashboard import LookOut, NowOut, SpanOut, TrendDayOut
-from app.quality.schemas.days import DifferenceOut, EventOut
+from app.quality.schemas.days import EventOut
 from app.quality.schemas.people import AnnotatorOut
+from app.quality.service import wire
 from app.quality.service.daily import sums_from
 
 MOST_PEOPLE = 8
@@ -33,19 +34,13 @@ def now(kept: JsonObject, entries: Sequence[Entry]) -> NowOut:
         "week": _span(windows["week"], entries, since=first),
         "before": _span(windows["before"], entries, until=first),
     }
-    change = rules.difference(
+    change = comparing.difference(
         sums_from(windows["week"]["sums"]), sums_from(windows["before"]["sums"])
     )
     return NowOut(
         day=today,
         **parts,
-        change=change
-        and DifferenceOut(
-            value=round(change.value, 6),
-            low=round(change.low, 6),
-            high=round(change.high, 6),
-            is_clear=change.is_clear,
-        ),
+        change=wire.change(change),
         sentence=_now_in_words(parts["week"], parts["before"], change),
     )
 
@@ -62,13 +57,13 @@ def _span(
         n_annotations=window["n_annotations"],
         n_annotators=window["n_annotators"],
         n_shared_tasks=window["n_tasks"],
-        agreement=_wire(window),
+        agreement=_figure(window),
         gold_seen=sum(each.number for each in gold),
         gold_passed=sum(each.passed for each in gold),
     )
 
 
-def _wire(figure: Mapping[str, Any]) -> FigureOut:
+def _figure(figure: Mapping[str, Any]) -> FigureOut:
     return FigureOut(
         value=figure["value"],
         low=figure["low"],
@@ -77,7 +72,7 @@ def _wire(figure: Mapping[str, Any]) -> FigureOut:
     )
 
 
-def _now_in_words(week: SpanOut, before: SpanOut, change: rules.Difference | None) -> str:
+def _now_in_words(week: SpanOut, before: SpanOut, change: comparing.Difference | None) -> str:
     if change is None or week.agreement.value is None or before.agreement.value is None:
         return "There is nothing to compare the last 7 days with yet."
     was = day_story.percent(before.agreement.value)
@@ -103,7 +98,7 @@ def days(kept: JsonObject, entries: Sequence[Entry], points: Sequence[Point]) ->
             n_annotations=each["n_annotations"],
             n_annotators=each["n_annotators"],
             n_shared_tasks=each["n_tasks"],
-            agreement=_wire(each),
+            agreement=_figure(each),
             is_low=day in is_low,
             gold_seen=seen[day],
             gold_passed=passed[day],
