@@ -12,7 +12,9 @@ from starlette.testclient import TestClient
 
 from app.accounts.models import User
 from app.annotation.models import Annotation
+from app.db import database_now
 from app.projects.models import Membership, Standing
+from app.quality.service import summary
 from app.tasks.models import Assignment, AssignmentState, SkipReason
 from tests.factories import make_annotation, make_task
 from tests.people import People
@@ -254,3 +256,38 @@ def test_a_new_day_brings_new_figures(people: People, session: Session, sign_in:
     told = sign_in(people.ada).get(f"/api/v1/projects/{people.project.id}/dashboard").json()
     assert told["now"]["today"]["n_annotations"] == 1
     assert told["is_current"] is True
+
+
+def test_a_large_project_shows_a_day_before_what_is_usual_is_known(
+    people: People, session: Session, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(summary, "INLINE", 1)
+    task = make_task(session, people.project, wanted=2)
+    made = make_annotation(session, task, people.ana, ranks=[1, 2])
+    make_annotation(session, task, people.rui, ranks=[1, 2])
+    session.commit()
+    day = made.submitted_at.date()
+    page = sign_in(people.ada).get(f"/projects/{people.project.id}/days/{day}").text
+    assert "What is usual is being computed" in page
+    assert "in 100 % of decisive comparisons. There are no other days" in page
+
+
+def test_figures_of_yesterday_are_not_called_todays(
+    people: People, session: Session, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
+):
+    yesterday = database_now(session) - timedelta(days=1)
+    for number in range(40):
+        task = make_task(session, people.project, prompt=f"Task {number}", wanted=2)
+        make_annotation(session, task, people.ana, ranks=[1, 2], submitted_at=yesterday)
+        make_annotation(session, task, people.rui, ranks=[1, 2], submitted_at=yesterday)
+    session.flush()
+    with monkeypatch.context() as patch:
+        for module in (summary, summary.queries):
+            patch.setattr(module, "database_now", lambda _: yesterday)
+        summary.recompute(session, project=people.project)
+    session.commit()
+    monkeypatch.setattr(summary, "INLINE", 1)
+    page = sign_in(people.ada).get(f"/projects/{people.project.id}").text
+    assert f"judgements on {yesterday.day} {yesterday:%B}" in page
+    assert "of decisive comparisons today" not in page
+    assert "newer judgements are being counted now" in page

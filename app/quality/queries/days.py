@@ -62,9 +62,16 @@ class Event:
 
 
 def events_between(
-    session: Session, *, project: Project, start: datetime, end: datetime
+    session: Session, *, project: Project, start: datetime, end: datetime, settings: bool = False
 ) -> list[Event]:
-    """What was changed in the project between two moments, newest first."""
+    """What was changed in the project between two moments, newest first.
+
+    `settings`: only changes of settings and guidelines, which concern everybody.
+    """
+    told = or_(
+        AuditEvent.action.in_(TOLD),
+        AuditEvent.action.startswith(TOLD_OF_MEMBERS, autoescape=True),
+    )
     rows = session.execute(
         select(AuditEvent.at, AuditEvent.action, AuditEvent.target, User.name, AuditEvent.details)
         .outerjoin(User, User.id == AuditEvent.user_id)
@@ -72,10 +79,7 @@ def events_between(
             AuditEvent.project_id == project.id,
             AuditEvent.at >= start,
             AuditEvent.at < end,
-            or_(
-                AuditEvent.action.in_(TOLD),
-                AuditEvent.action.startswith(TOLD_OF_MEMBERS, autoescape=True),
-            ),
+            AuditEvent.action == "project.update" if settings else told,
         )
         .order_by(AuditEvent.id.desc())
         .limit(MOST_EVENTS)

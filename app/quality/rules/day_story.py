@@ -152,8 +152,3 @@ def _settings(details: Mapping[str, Any]) -> str:
         changed = f"Settings were changed: {', '.join(names)}"
         return f"{changed}. {made}." if made else f"{changed}."
     return f"{made} was published." if made else "Settings were changed."
-
-
-def is_marked(action: str) -> bool:
-    """Whether a change is marked in the chart of the days: what alters the work of everybody."""
-    return action == "project.update"

@@ -114,7 +114,9 @@ def events(session: Session, *, project: Project, days: Sequence[TrendDayOut]) -
         return []
     start, _ = rules.bounds(days[0].day)
     _, end = rules.bounds(days[-1].day + timedelta(days=1))
-    found = day_queries.events_between(session, project=project, start=start, end=end)
+    found = day_queries.events_between(
+        session, project=project, start=start, end=end, settings=True
+    )
     return [
         EventOut(
             at=event.at,
@@ -123,7 +125,6 @@ def events(session: Session, *, project: Project, days: Sequence[TrendDayOut]) -
             version=day_story.version_made(event.action, event.details),
         )
         for event in found
-        if day_story.is_marked(event.action)
     ]
 
 
