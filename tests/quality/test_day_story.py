@@ -42,8 +42,8 @@ def test_an_ordinary_day_an_only_day_and_an_empty_one():
     quiet = tell(Figure(0.74), 0.76, SAME, people=[], published=[], day=DAY)
     assert quiet == [
         (
-            "People preferred the same response in 74 % of decisive comparisons: no clear difference "
-            "from the other days (76 %)."
+            "People preferred the same response in 74 % of decisive comparisons: no clear "
+            "difference from the other days (76 %)."
         )
     ]
     assert "no other days" in tell(LOW, None, None, people=[], published=[], day=DAY)[0]
