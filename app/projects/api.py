@@ -83,6 +83,7 @@ def set_member(
 
 
 def project_out(session: Session, project: Project, role: Role) -> ProjectOut:
+    is_told = role is not Role.ANNOTATOR  # what her work costs is not hers to compare
     guidelines = found(queries.guidelines_of(session, project=project))
     return ProjectOut(
         id=str(project.id),
@@ -103,6 +104,9 @@ def project_out(session: Session, project: Project, role: Role) -> ProjectOut:
         daily_limit=project.daily_limit,
         total_limit=project.total_limit,
         largest_share=project.largest_share,
+        cost_per_hour=project.cost_per_hour if is_told else None,
+        cost_per_judgement=project.cost_per_judgement if is_told else None,
+        currency=project.currency,
         qualification=Qualification(
             size=project.qualification_size,
             pass_mark=project.qualification_pass,

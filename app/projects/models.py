@@ -4,7 +4,17 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID, uuid4
 
-from sqlalchemy import CheckConstraint, Float, ForeignKey, Index, SmallInteger, Text, func, text
+from sqlalchemy import (
+    CheckConstraint,
+    Float,
+    ForeignKey,
+    Index,
+    Numeric,
+    SmallInteger,
+    Text,
+    func,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -23,6 +33,7 @@ class Project(Base):
         CheckConstraint("repeat_rate BETWEEN 0 AND 0.2", name="repeat_rate"),
         CheckConstraint("daily_limit >= 1 AND total_limit >= 1", name="limits"),
         CheckConstraint("largest_share BETWEEN 1 AND 100", name="largest_share"),
+        CheckConstraint("cost_per_hour >= 0 AND cost_per_judgement >= 0", name="cost"),
         CheckConstraint(
             "qualification_size >= 0 AND qualification_attempts >= 1"
             " AND qualification_wait_hours >= 0"
@@ -58,6 +69,11 @@ class Project(Base):
     qualification_pass: Mapped[float] = mapped_column(Float, default=0.8, server_default="0.8")
     qualification_attempts: Mapped[int] = mapped_column(SmallInteger, default=2, server_default="2")
     qualification_wait_hours: Mapped[int] = mapped_column(default=24, server_default="24")
+    # What people are paid, to tell what labels cost: by the hour of active time, by the judgement,
+    # or both; either may be unknown.
+    cost_per_hour: Mapped[float | None] = mapped_column(Numeric(12, 4, asdecimal=False))
+    cost_per_judgement: Mapped[float | None] = mapped_column(Numeric(12, 4, asdecimal=False))
+    currency: Mapped[str] = mapped_column(default="", server_default=text("''"))
     guidelines_version: Mapped[int] = mapped_column(default=1)
     paused_at: Mapped[datetime | None]
     created_by: Mapped[UUID | None] = mapped_column(ForeignKey("user.id", ondelete="SET NULL"))

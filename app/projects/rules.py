@@ -10,6 +10,8 @@ SCALE = ("criteria", "strength_levels", "allow_ties")
 
 # What one person may hand in; each may be absent.
 LIMITS = frozenset({"daily_limit", "total_limit", "largest_share"})
+# What people are paid; each may be unknown.
+COSTS = frozenset({"cost_per_hour", "cost_per_judgement"})
 # How many people judge a task: what the tasks' own wanted numbers follow from.
 OVERLAP = ("overlap_min", "overlap_max", "overlap_confidence")
 
@@ -23,6 +25,8 @@ SETTINGS = (
     "lease_minutes",
     "repeat_rate",
     *sorted(LIMITS),
+    *sorted(COSTS),
+    "currency",
     "qualification_size",
     "qualification_pass",
     "qualification_attempts",

@@ -38,6 +38,10 @@ Percent = Annotated[float, Field(ge=0, le=1)]
 
 Limit = Annotated[int, Field(ge=1, le=1_000_000)]
 SharePercent = Annotated[int, Field(ge=1, le=100)]
+Cost = Annotated[float, Field(ge=0, le=1_000_000)]
+Currency = Annotated[
+    str, StringConstraints(strip_whitespace=True, max_length=12), AfterValidator(storable)
+]
 RepeatRate = Annotated[float, Field(ge=0, le=0.2)]
 Expertise = Annotated[
     list[Annotated[str, AfterValidator(storable)]],
@@ -127,6 +131,9 @@ class ProjectBody(Body):
     daily_limit: Limit | None = None
     total_limit: Limit | None = None
     largest_share: SharePercent | None = None
+    cost_per_hour: Cost | None = None
+    cost_per_judgement: Cost | None = None
+    currency: Currency = ""
     qualification: Qualification = Qualification()
     guidelines: Markdown = ""
 
@@ -135,8 +142,8 @@ class ProjectPatch(Body):
     """`PATCH /projects/{id}`: only what is named changes, within `qualification` too.
 
     `guidelines_version` is the version the caller has seen; where it is given and somebody has
-    made a newer one meanwhile, nothing changes and the answer is 409. A limit that is null is
-    taken away.
+    made a newer one meanwhile, nothing changes and the answer is 409. A limit or cost that is
+    null is taken away.
     """
 
     name: Name | None = None
@@ -152,6 +159,9 @@ class ProjectPatch(Body):
     daily_limit: Limit | None = None
     total_limit: Limit | None = None
     largest_share: SharePercent | None = None
+    cost_per_hour: Cost | None = None
+    cost_per_judgement: Cost | None = None
+    currency: Currency | None = None
     qualification: Qualification | None = None
     guidelines: Markdown | None = None
     guidelines_version: int | None = None
@@ -179,6 +189,9 @@ class ProjectOut(BaseModel):
     daily_limit: int | None
     total_limit: int | None
     largest_share: int | None
+    cost_per_hour: float | None
+    cost_per_judgement: float | None
+    currency: str
     qualification: Qualification
     guidelines: str
     guidelines_version: int
@@ -235,6 +248,11 @@ def empty_is_none(value: object) -> object:
     return None if isinstance(value, str) and not value.strip() else value
 
 
+def number_as_typed(value: object) -> object:
+    """A number as people type it: `12,50` as well as `12.50`; nothing is None."""
+    return value.strip().replace(",", ".") or None if isinstance(value, str) else value
+
+
 FormLimit = Annotated[Limit | None, BeforeValidator(empty_is_none)]
 
 
@@ -261,6 +279,9 @@ class ProjectForm(BaseModel):
     daily_limit: FormLimit = None
     total_limit: FormLimit = None
     largest_share: Annotated[SharePercent | None, BeforeValidator(empty_is_none)] = None
+    cost_per_hour: Annotated[Cost | None, BeforeValidator(number_as_typed)] = None
+    cost_per_judgement: Annotated[Cost | None, BeforeValidator(number_as_typed)] = None
+    currency: Currency = ""
     qualification_size: Annotated[int, Field(ge=0, le=200)] = 0
     qualification_percent: Annotated[int, Field(ge=1, le=100)] = 80
     qualification_attempts: Annotated[int, Field(ge=1, le=20)] = 2

@@ -36,6 +36,9 @@ LABELS = {
     "gold_rate": "Gold tasks mixed in",
     "gold_threshold": "Gold accuracy that passes",
     "lease_minutes": "Time a task stays with a person",
+    "cost_per_hour": "Pay per hour",
+    "cost_per_judgement": "Pay per judgement",
+    "currency": "Currency",
     "guidelines": "Guidelines",
     "paused": "Paused",
 }

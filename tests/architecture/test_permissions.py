@@ -117,6 +117,8 @@ def ids(session, people):
         "email": people.vic.email,
         "path": "README.md",
         "key": "x" * 43,
+        "day": "2026-11-24",
+        "table": "people",
     }
 
 

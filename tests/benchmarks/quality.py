@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -268,6 +269,8 @@ def measure_pages(project: Project) -> None:
             select(Annotation.user_id, judged).group_by(Annotation.user_id).order_by(judged.desc())
         ).first() or (ada.id, 0)
         pages = {path or "overview": path for path in PAGES}
+        day = database_now(session).date() - timedelta(days=3)
+        pages["of a day"] = f"/days/{day}"
         pages[f"of one person with {number:,} judgements"] = f"/annotators/{busiest}"
         addresses = {name: f"/projects/{project.id}{path}" for name, path in pages.items()}
     for name, address in addresses.items():

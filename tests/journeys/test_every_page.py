@@ -5,7 +5,7 @@ On a phone and on a desk, light and dark, over the demo project with runs beside
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from app.accounts import service as accounts
 from app.accounts.models import Role
@@ -65,6 +65,7 @@ def pages(live_server):
         import_id = session.scalars(select(Import.id)).one()
         prompt_id = session.scalars(select(Prompt.id).limit(1)).one()
         member_id = session.scalars(select(Membership.user_id).limit(1)).one()
+        day = session.scalars(select(func.max(Annotation.submitted_at))).one().date()
         task_id = session.scalars(select(Task.id).where(Task.counted > 1).limit(1)).one()
         judge_id = session.scalars(select(Annotation.user_id).where(Annotation.counted)).first()
         base = f"/projects/{project.id}"
@@ -76,6 +77,7 @@ def pages(live_server):
             "/consensus", "/leaderboard",
             "/snapshots/new", "/runs", "/runs/new", "/settings", "/members",
             f"/annotators/{judge_id}", f"/members/{member_id}", "/pause", "/generations/new",
+            f"/days/{day}", "/days/2020-01-01",
             f"/imports/{import_id}",
             f"/prompts/{prompt_id}",
             *(f"/snapshots/{snapshot.id}?config={name}" for name in CONFIGS),

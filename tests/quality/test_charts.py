@@ -54,7 +54,7 @@ def test_the_charts_are_drawn_and_nothing_complains(live_server, browser, scheme
         "console", lambda line: line.type in {"error", "warning"} and complaints.append(line.text)
     )
     page.goto(f"{live_server}/projects/{project_id}")
-    for chart in ("weeks", "days", "gold", "matrix"):
+    for chart in ("agreement", "days", "gold"):
         page.wait_for_selector(f'[data-chart="{chart}"] svg.main-svg >> nth=0')
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.locator("summary", has_text="The numbers").first.press("Enter")

@@ -6,12 +6,16 @@ import numpy as np
 import pytest
 from sqlalchemy.orm import Session
 
-from app.accounts.models import UserKind
+from app.accounts.models import User, UserKind
 from app.annotation.models import Annotation
 from app.projects.models import Project
-from app.quality.queries.crowd import crowd_of
+from app.quality.queries.crowd import Crowd, crowd_of, last_tasks_of
 from tests.factories import make_annotation, make_prompt, make_task, make_user
 from tests.people import People
+
+
+def last_of(session: Session, project: Project, user: User) -> Crowd:
+    return crowd_of(session, project=project, tasks=last_tasks_of(project, user.id))
 
 
 def test_columns_hold_what_was_judged(session: Session, people: People):
@@ -115,13 +119,24 @@ def test_around_a_person_are_her_last_tasks_with_what_others_said_of_them(
     for task in (tasks[0], tasks[2], tasks[3]):
         make_annotation(session, task, people.rui, ranks=[2, 1])
     session.flush()
-    hers = crowd_of(session, project=people.project, around=people.ana.id)
+    hers = crowd_of(
+        session, project=people.project, tasks=last_tasks_of(people.project, people.ana.id)
+    )
     assert {hers.task_id(code) for code in hers.judgements.task} == {task.id for task in tasks[:3]}
     assert len(hers.judgements) == 5
     monkeypatch.setattr("app.quality.queries.crowd.LAST", 1)
-    last = crowd_of(session, project=people.project, around=people.ana.id)
+    last = crowd_of(
+        session, project=people.project, tasks=last_tasks_of(people.project, people.ana.id)
+    )
     assert [last.task_id(code) for code in last.judgements.task] == [tasks[2].id] * 2
-    assert len(crowd_of(session, project=people.project, around=people.vic.id).judgements) == 0
+    assert (
+        len(
+            crowd_of(
+                session, project=people.project, tasks=last_tasks_of(people.project, people.vic.id)
+            ).judgements
+        )
+        == 0
+    )
 
 
 def test_words_and_characters_come_along(session: Session, people: People):

@@ -4,14 +4,16 @@ from dataclasses import replace
 
 import pytest
 
+from app.quality.rules.comparing import Difference
 from app.quality.rules.intervals import Figure
-from app.quality.rules.verdict import Evidence, Trust, judge
+from app.quality.rules.verdict import Change, Evidence, Span, Trust, judge, span_of
 
 FINE = Evidence(
     n_annotations=600,
     n_shared_tasks=200,
     agreement=Figure(0.74, 0.70, 0.78),
-    recent=None,
+    span=Span.ALL,
+    change=None,
     n_failed=0,
     n_warned=0,
     failed_share=0.0,
@@ -33,7 +35,10 @@ def test_usual_agreement_and_clean_gold_is_a_yes():
         ({"n_gold": 0}, "There are no gold questions"),
         ({"agreement": Figure(0.62, 0.58, 0.66)}, "below what is usual"),
         ({"agreement": Figure(0.70, 0.55, 0.85)}, "anywhere from 55 % to 85 %"),
-        ({"recent": Figure(0.60, 0.52, 0.68)}, "has fallen in the latest week"),
+        (
+            {"change": Change(0.61, 0.74, Difference(-0.13, -0.2, -0.06))},
+            "Agreement has fallen: 61 % in the last 7 days, 74 % before.",
+        ),
     ],
 )
 def test_whatever_speaks_against_it_is_named(changes: dict, reason: str):
@@ -69,5 +74,16 @@ def test_an_empty_project_says_what_to_do():
     assert "Import prompts" in verdict.reasons[0]
 
 
-def test_a_recent_week_inside_the_usual_range_is_no_fall():
-    assert judge(replace(FINE, recent=Figure(0.70, 0.55, 0.85))).trust is Trust.YES
+def test_a_change_that_may_be_chance_is_no_reason():
+    change = Change(0.71, 0.74, Difference(-0.03, -0.09, 0.03))
+    assert judge(replace(FINE, change=change)).trust is Trust.YES
+
+
+def test_it_is_about_the_newest_stretch_with_enough_tasks():
+    assert span_of(today=30, week=100) is Span.TODAY
+    assert span_of(today=29, week=30) is Span.WEEK
+    assert span_of(today=0, week=29) is Span.ALL
+    today = judge(replace(FINE, span=Span.TODAY)).sentence
+    assert "74 % of decisive comparisons today" in today
+    week = judge(replace(FINE, span=Span.WEEK)).sentence
+    assert "74 % of decisive comparisons in the last 7 days" in week

@@ -41,6 +41,9 @@ def create(session: Session, *, by: User, body: ProjectBody) -> Project:
         daily_limit=body.daily_limit,
         total_limit=body.total_limit,
         largest_share=body.largest_share,
+        cost_per_hour=body.cost_per_hour,
+        cost_per_judgement=body.cost_per_judgement,
+        currency=body.currency,
         qualification_size=body.qualification.size,
         qualification_pass=body.qualification.pass_mark,
         qualification_attempts=body.qualification.attempts,
@@ -212,11 +215,11 @@ def _settings(session: Session, project: Project) -> dict[str, Any]:
 
 
 def _named(patch: ProjectPatch) -> dict[str, Any]:
-    """The settings a patch names, by column; null means unchanged, but takes a limit away."""
+    """The settings a patch names, by column; null is unchanged, but takes a limit or cost away."""
     values: Mapping[str, Any] = patch.model_dump(
         exclude_none=True, exclude={"overlap", "qualification", "guidelines_version"}
     )
-    limits = dict.fromkeys(rules.LIMITS & patch.model_fields_set)
+    limits = dict.fromkeys((rules.LIMITS | rules.COSTS) & patch.model_fields_set)
     values = {**limits, **values, **_named_of_qualification(patch)}
     if patch.overlap is None:
         return dict(values)

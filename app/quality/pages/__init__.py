@@ -1,9 +1,19 @@
 """Quality as pages."""
 
-from app.quality.pages import agreement, consensus, dashboard, people, progress, queue, review
+from app.quality.pages import (
+    agreement,
+    consensus,
+    dashboard,
+    days,
+    people,
+    progress,
+    queue,
+    review,
+)
 
 routers = [
     dashboard.router,
+    days.router,
     agreement.router,
     consensus.router,
     progress.router,

@@ -1,20 +1,27 @@
 """The first page of a project: whether today’s labels can be trusted, and why."""
 
+from typing import Literal
+
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from app.accounts.models import Role
 from app.db import SessionDep
+from app.errors import found
 from app.projects.auth import (
     MemberProject,
     ProjectRole,
+    ViewerProject,
 )
 from app.projects.queries import questions_in_set, stranded_tasks
-from app.quality.service import summary
+from app.quality.service import summary, tables
 from app.quality.service.dashboard import dashboard
 from app.web import redirect, render
+from app.web.tables import csv_reply
 
 router = APIRouter(include_in_schema=False)
+
+Table = Literal["people", "disputed", "cost", "forecast", "fields"]
 
 
 @router.get("/projects/{project_id}", name="project_dashboard", response_model=None)
@@ -38,3 +45,11 @@ def project_dashboard(
         stranded=stranded_tasks(session, project=project),
         questions=questions_in_set(session, project=project),
     )
+
+
+@router.get("/projects/{project_id}/overview/{table}.csv", name="overview_csv")
+def overview_csv(session: SessionDep, project: ViewerProject, table: Table) -> Response:
+    """A table of the page as CSV."""
+    view = found(summary.current(session, project=project, wait=True))
+    out = dashboard(session, project=project, view=view).out
+    return csv_reply(f"{table}-{project.id}", *tables.of_overview(out, table))

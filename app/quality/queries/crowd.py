@@ -76,17 +76,22 @@ class Crowd:
         return [_as_uuid(halves) for halves in self.annotators]
 
 
-def crowd_of(session: Session, *, project: Project, around: UUID | None = None) -> Crowd:
+def crowd_of(
+    session: Session,
+    *,
+    project: Project,
+    tasks: Select[UUID] | None = None,
+    with_lengths: bool = True,
+) -> Crowd:
     """People's current judgements of ordinary tasks that count, and repeats, in one statement.
 
-    Sources, surplus, gold and superseded revisions are left out. The rows come as bytes of fixed
-    width, put together by the database in 256 pieces, and numpy reads them as they are. `around`
-    a person: only the tasks that she judged last, with the judgements of others there.
+    Sources, surplus, gold and superseded revisions are left out; `tasks`: only of these, by their
+    ids. The rows come as bytes of fixed width, put together by the database in 256 pieces, and
+    numpy reads them as they are. To measure every response takes long: not all need it.
     """
-    chosen = None if around is None else _tasks_of(project, around)
-    width = _widest_task(session, project=project, chosen=chosen)
+    width = _widest_task(session, project=project, chosen=tasks)
     criteria = [str(criterion["key"]) for criterion in project.criteria]
-    lengths = _length_order(project, chosen)
+    lengths = _length_order(project, tasks) if with_lengths else _no_lengths(project, tasks)
     columns = _columns(width, criteria, lengths)
     sent: list[ColumnElement[Any]] = [
         _SENDS[np.dtype(kind)](expression) for _, kind, expression in columns
@@ -105,7 +110,7 @@ def crowd_of(session: Session, *, project: Project, around: UUID | None = None) 
             Annotation.source.is_(None),
             Annotation.counted | Annotation.is_repeat,
             Task.kind == TaskKind.ORDINARY,
-            *([] if chosen is None else [Annotation.task_id.in_(chosen)]),
+            *([] if tasks is None else [Annotation.task_id.in_(tasks)]),
         )
         .group_by(func.get_byte(func.uuid_send(Annotation.task_id), 15))
     )
@@ -152,7 +157,7 @@ def _packed(array: Any, width: int, *, plus: int = 0) -> ColumnElement[int]:
     return cast(packed, BigInteger)
 
 
-def _tasks_of(project: Project, user_id: UUID) -> Select[UUID]:
+def last_tasks_of(project: Project, user_id: UUID) -> Select[UUID]:
     """The tasks that she handed in last; what of it counts is not asked here."""
     return (
         select(Assignment.task_id)
@@ -164,6 +169,19 @@ def _tasks_of(project: Project, user_id: UUID) -> Select[UUID]:
         )
         .order_by(Assignment.finished_at.desc(), Assignment.id)
         .limit(LAST)
+    )
+
+
+def _no_lengths(project: Project, chosen: Select[UUID] | None) -> Subquery:
+    """In the form of `_length_order`: the order and the sum of nothing known."""
+    nothing = cast(0, BigInteger)
+    return (
+        select(Task.id.label("task_id"), nothing.label("packed"), nothing.label("characters"))
+        .where(
+            Task.project_id == project.id,
+            *([] if chosen is None else [Task.id.in_(chosen)]),
+        )
+        .subquery()
     )
 
 

@@ -10,13 +10,14 @@ from sqlalchemy.orm import Session
 from app.accounts.models import User
 from app.annotation.models import Annotation
 from app.corpus.models import Prompt
+from app.db import database_now
 from app.projects.models import Membership, Project
 from app.quality.models import Part, QualitySummary
 from app.quality.queries.consensus import known_truth
 from app.quality.queries.crowd import source_hash
 from app.tasks.models import Task, TaskKind
 
-FORMAT = "5"  # of the kept figures; raised with every change of their shape or meaning
+FORMAT = "6"  # of the kept figures; raised with every change of their shape or meaning
 
 
 def kept(session: Session, *, project: Project, part: Part) -> QualitySummary | None:
@@ -51,7 +52,9 @@ def fingerprint(session: Session, *, project: Project, part: Part) -> tuple[int,
         if part is Part.CONSENSUS
         else None
     )
-    depends = (annotations, tuple(others), scale, groups, *([known] if known else []))
+    # The overview tells today from before: with a new day, there are new figures.
+    day = database_now(session).date() if part is Part.OVERVIEW else None
+    depends = (annotations, tuple(others), scale, groups, day, known)
     digest = sha256(repr(depends).encode()).hexdigest()
     return annotations, f"{FORMAT}:{digest}"
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from app.quality.rules.comparing import Difference
 from app.quality.rules.intervals import Figure
 
 BAND = (0.63, 0.80)  # human–human agreement on decisive votes in published preference data
@@ -19,14 +20,35 @@ class Trust(StrEnum):
     UNKNOWN = "info"
 
 
+class Span(StrEnum):
+    """What the verdict is about: the newest stretch that has enough tasks to tell."""
+
+    TODAY = "today"
+    WEEK = "in the last 7 days"
+    ALL = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Agreement in the last seven days against before."""
+
+    week: float
+    before: float
+    difference: Difference
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """agreement: on decisive votes; recent: the same in the latest week."""
+    """agreement: on decisive votes of `span`, which rests on `n_shared_tasks`.
+
+    n_annotations: of all times; failed_share: of them.
+    """
 
     n_annotations: int
     n_shared_tasks: int
     agreement: Figure
-    recent: Figure | None
+    span: Span
+    change: Change | None
     n_failed: int
     n_warned: int
     failed_share: float  # of the counted judgements that failed people have made
@@ -71,9 +93,10 @@ def judge(evidence: Evidence) -> Verdict:
 def _from_agreement(evidence: Evidence, value: float) -> Verdict:
     agreement = evidence.agreement
     reasons = [*_agreement_reasons(agreement, value), *_gold_reasons(evidence)]
-    if _has_fallen(evidence):
-        reasons.append("Agreement has fallen in the latest week.")
-    known = f"people prefer the same response in {_percent(value)} of decisive comparisons"
+    if evidence.change is not None and evidence.change.difference.is_fall:
+        reasons.insert(0, _fall(evidence.change))
+    when = f" {evidence.span}" if evidence.span else ""
+    known = f"people prefer the same response in {_percent(value)} of decisive comparisons{when}"
     if value < FLOOR and (agreement.high is None or agreement.high < BAND[0]):
         return Verdict(Trust.NO, f"Not as they are: {known}.", reasons)
     if evidence.n_shared_tasks < ENOUGH_TASKS:
@@ -120,9 +143,15 @@ def _gold_reasons(evidence: Evidence) -> list[str]:
     return reasons
 
 
-def _has_fallen(evidence: Evidence) -> bool:
-    """Whether the latest week lies wholly below the interval of all weeks."""
-    recent, overall = evidence.recent, evidence.agreement.low
-    if recent is None or recent.high is None or overall is None:
-        return False
-    return recent.high < overall
+def _fall(change: Change) -> str:
+    return (
+        f"Agreement has fallen: {_percent(change.week)} in the last 7 days, "
+        f"{_percent(change.before)} before."
+    )
+
+
+def span_of(*, today: int, week: int) -> Span:
+    """What the verdict can be about, by the shared tasks of today and of the last seven days."""
+    if today >= ENOUGH_TASKS:
+        return Span.TODAY
+    return Span.WEEK if week >= ENOUGH_TASKS else Span.ALL

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app.errors import found
 from app.projects.models import Project
 from app.quality.queries import people as queries
-from app.quality.queries.crowd import LAST, Crowd, crowd_of
+from app.quality.queries.crowd import LAST, Crowd, crowd_of, last_tasks_of
 from app.quality.queries.review import TaskLine, task_lines
 from app.quality.rules import series as rules
 from app.quality.rules.breakdowns import week_of
@@ -84,7 +84,7 @@ class PersonView:
 def person_view(session: Session, *, project: Project, view: View, row: AnnotatorOut) -> PersonView:
     """Her figures as kept, and what her page draws, read for her alone."""
     user_id = UUID(row.user_id)
-    crowd = crowd_of(session, project=project, around=user_id)
+    crowd = crowd_of(session, project=project, tasks=last_tasks_of(project, user_id))
     codes = crowd.annotator_ids()
     code = codes.index(user_id) if user_id in codes else -1
     told = rules.series(crowd.judgements, code)

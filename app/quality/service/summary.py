@@ -24,6 +24,7 @@ from app.quality.service.breakdowns import (
     slice_json,
 )
 from app.quality.service.consensus_figures import consensus_figures
+from app.quality.service.daily import daily
 from app.quality.service.leaderboard_figures import leaderboard_figures
 
 INLINE = 20_000  # annotations up to which figures are computed while somebody waits
@@ -99,7 +100,8 @@ def compute(
             ties=has_ties(project, crowd.judgements),
             today=now.date(),
         )
-        return _overview_json(figures, crowd)
+        kept = {"daily": daily(session, project=project, crowd=crowd, now=now)}
+        return _overview_json(figures, crowd) | kept
     if part is Part.CONSENSUS:
         return consensus_figures(session, project=project, crowd=crowd)
     if part is Part.LEADERBOARD:

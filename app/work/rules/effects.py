@@ -229,6 +229,13 @@ def _lease(facts: Facts) -> str:
     )
 
 
+def _cost(_facts: Facts) -> str:
+    return (
+        "The dashboard tells what labels cost by it, also for what has been judged so far; nobody "
+        "else sees it, and nothing is paid by it."
+    )
+
+
 def _from_the_next_claim(_facts: Facts) -> str:
     return "From the next claim on."
 
@@ -242,6 +249,7 @@ SENTENCES: Mapping[str, Callable[[Facts], str]] = {
     ),
     "lease_minutes": _lease,
     "paused": _paused,
+    **dict.fromkeys(("cost_per_hour", "cost_per_judgement", "currency"), _cost),
     "name": lambda _: "Shown from now on; nothing else changes.",
     "description": lambda _: "Shown from now on; nothing else changes.",
 }

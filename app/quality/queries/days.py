@@ -1,0 +1,133 @@
+"""What one day consisted of: its tasks, their tags, and what was changed around it."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Select, func, or_, select
+from sqlalchemy.orm import Session
+
+from app.accounts.models import AuditEvent, User
+from app.annotation.models import Annotation
+from app.corpus.models import Prompt
+from app.db import JsonObject
+from app.projects.models import Guidelines, Membership, Project
+from app.tasks.models import Task
+
+MOST_EVENTS = 50
+# Of the audit log what may move the figures; `gold.set` of an import would be a thousand.
+TOLD = ("project.update", "gold.suspend", "import", "task.adjudicate")
+TOLD_OF_MEMBERS = "project.member"
+
+
+def tasks_of_day(project: Project, *, start: datetime, end: datetime) -> Select[UUID]:
+    """Ids of the tasks judged between two moments; by the index of (project, time)."""
+    return (
+        select(Annotation.task_id)
+        .where(
+            Annotation.project_id == project.id,
+            Annotation.submitted_at >= start,
+            Annotation.submitted_at < end,
+            Annotation.counted.is_(True),
+            Annotation.is_current.is_(True),
+            Annotation.user_id.is_not(None),
+        )
+        .distinct()
+    )
+
+
+def tags_of(session: Session, *, project: Project, tasks: Select[UUID]) -> dict[str, set[UUID]]:
+    """Tag → which of these tasks carry it."""
+    tag = func.unnest(Prompt.tags).label("tag")
+    rows = session.execute(
+        select(tag, func.array_agg(Task.id))
+        .select_from(Task)
+        .join(Prompt, Prompt.id == Task.prompt_id)
+        .where(Task.project_id == project.id, Task.id.in_(tasks))
+        .group_by(tag)
+    )
+    return {str(name): set(ids) for name, ids in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something an admin or reviewer did, or the platform (`by` None)."""
+
+    at: datetime
+    action: str
+    target: str
+    by: str | None
+    details: JsonObject
+
+
+def events_between(
+    session: Session, *, project: Project, start: datetime, end: datetime, settings: bool = False
+) -> list[Event]:
+    """What was changed in the project between two moments, newest first.
+
+    `settings`: only changes of settings and guidelines, which concern everybody.
+    """
+    told = or_(
+        AuditEvent.action.in_(TOLD),
+        AuditEvent.action.startswith(TOLD_OF_MEMBERS, autoescape=True),
+    )
+    rows = session.execute(
+        select(AuditEvent.at, AuditEvent.action, AuditEvent.target, User.name, AuditEvent.details)
+        .outerjoin(User, User.id == AuditEvent.user_id)
+        .where(
+            AuditEvent.project_id == project.id,
+            AuditEvent.at >= start,
+            AuditEvent.at < end,
+            AuditEvent.action == "project.update" if settings else told,
+        )
+        .order_by(AuditEvent.id.desc())
+        .limit(MOST_EVENTS)
+    )
+    return [Event(*row) for row in rows]
+
+
+def names_of(
+    session: Session, *, project: Project, user_ids: Collection[UUID]
+) -> dict[UUID, tuple[str, datetime | None]]:
+    """Name and pause of people who have judged here, members or not any more."""
+    rows = session.execute(
+        select(User.id, User.name, Membership.paused_at)
+        .outerjoin(
+            Membership,
+            (Membership.user_id == User.id) & (Membership.project_id == project.id),
+        )
+        .where(User.id.in_(user_ids))
+    )
+    return {user_id: (name, paused_at) for user_id, name, paused_at in rows}
+
+
+def versions_until(session: Session, *, project: Project, end: datetime) -> Sequence[Guidelines]:
+    """Versions of the guidelines published before a moment, newest first."""
+    return session.scalars(
+        select(Guidelines)
+        .where(Guidelines.project_id == project.id, Guidelines.created_at < end)
+        .order_by(Guidelines.version.desc())
+    ).all()
+
+
+def gold_between(
+    session: Session, *, project: Project, start: datetime, end: datetime
+) -> dict[UUID, tuple[int, int]]:
+    """Person → gold questions answered and passed between two moments."""
+    rows = session.execute(
+        select(
+            Annotation.user_id,
+            func.count(),
+            func.count().filter(Annotation.gold_passed.is_(True)),
+        )
+        .where(
+            Annotation.project_id == project.id,
+            Annotation.submitted_at >= start,
+            Annotation.submitted_at < end,
+            Annotation.gold_passed.is_not(None),
+            Annotation.is_current.is_(True),
+        )
+        .group_by(Annotation.user_id)
+    )
+    return {user_id: (seen, passed) for user_id, seen, passed in rows if user_id}

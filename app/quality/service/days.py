@@ -1,0 +1,279 @@
+"""A day of a project, taken apart: people, tasks, kinds of tasks, guidelines, and what changed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy.orm import Session
+
+from app.db import JsonObject
+from app.errors import NotFound
+from app.projects.models import Guidelines, Project
+from app.quality.queries import days as queries
+from app.quality.queries import summary as summaries
+from app.quality.queries.crowd import Crowd, crowd_of
+from app.quality.queries.review import task_lines
+from app.quality.rules import comparing, day_story
+from app.quality.rules import days as rules
+from app.quality.rules.comparing import NOTHING, Sums
+from app.quality.rules.days import Shares
+from app.quality.rules.judgements import Judgements
+from app.quality.rules.overview import SEED
+from app.quality.schemas.days import (
+    DayOut,
+    DayPartOut,
+    DayPersonOut,
+    DayTaskOut,
+    DayVersionOut,
+    DifferenceOut,
+    EventOut,
+)
+from app.quality.service import wire
+from app.quality.service.daily import sums_from, usual_of
+from app.quality.service.summary import View
+
+MOST_PEOPLE = 40  # of the day, the busiest ones
+MOST_TASKS, MOST_PARTS = 12, 30
+YEARS = range(1970, 3000)
+LOOK_BACK = timedelta(days=2)  # before the day: what was changed just before
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """The judgements of the day's tasks, which of them are of the day, and what is usual."""
+
+    crowd: Crowd
+    judgements: Judgements
+    is_mine: NDArray[np.bool_]
+    sums: Sums
+    kept: JsonObject | None
+
+
+def day_of(session: Session, *, project: Project, day: date, view: View | None) -> DayOut:
+    """The day from the judgements as they are now; what is usual from the kept figures."""
+    if day.year not in YEARS:
+        raise NotFound
+    start, end = rules.bounds(day)
+    tasks = queries.tasks_of_day(project, start=start, end=end)
+    crowd = crowd_of(session, project=project, tasks=tasks, with_lengths=False)
+    judgements = crowd.judgements.once()
+    is_mine = rules.day_of(judgements.submitted) == rules.number_of(day)
+    found = rules.shares(judgements, is_mine.astype(np.int64))
+    mine = found.key == 1
+    kept = view.figures["daily"] if view else None
+    looked = _Looked(crowd, judgements, is_mine, rules.sums_of(found, mine), kept)
+    rng = np.random.default_rng(SEED)
+    agreement = rules.figure_of(found.same[mine], found.units[mine], rng)
+    rest = _other_days(kept, day)
+    change = comparing.difference(looked.sums, rest)
+    people = _people(session, project=project, looked=looked, start=start, end=end)
+    versions = queries.versions_until(session, project=project, end=end)
+    events = queries.events_between(session, project=project, start=start - LOOK_BACK, end=end)
+    previous, following = _neighbours(kept, day)
+    return DayOut(
+        day=day,
+        previous=previous,
+        next=following,
+        n_annotations=int(is_mine.sum()),
+        n_annotators=len(np.unique(judgements.annotator[is_mine])),
+        n_shared_tasks=round(looked.sums.tasks),
+        agreement=wire.out(agreement),
+        usual=wire.rounded(rest.value),
+        change=wire.change(change),
+        sentences=day_story.tell(
+            agreement,
+            rest.value,
+            change,
+            people=[
+                day_story.Pull(each.name, each.without, _has_fallen(each.change)) for each in people
+            ],
+            published=_published(versions, start - LOOK_BACK),
+            day=day,
+        )
+        if is_mine.any()
+        else [],
+        people=people,
+        tasks=_tasks(session, crowd, found),
+        parts=_parts(session, project=project, looked=looked, found=found, tasks=tasks),
+        versions=_versions(looked, versions),
+        in_force=versions[0].version if versions else None,
+        events=[_event(event) for event in events],
+    )
+
+
+def _event(event: queries.Event) -> EventOut:
+    return EventOut(
+        at=event.at,
+        by=event.by,
+        what=day_story.event_in_words(event.action, event.target, event.details),
+        version=day_story.version_made(event.action, event.details),
+    )
+
+
+def _published(versions: Sequence[Guidelines], since: datetime) -> list[day_story.Published]:
+    """Versions that came on the day or just before; the first one is no change."""
+    return [
+        day_story.Published(each.version, each.created_at)
+        for each in versions
+        if each.created_at >= since and each.version > 1
+    ]
+
+
+def _other_days(kept: JsonObject | None, day: date) -> Sums:
+    others = [
+        sums_from(each["sums"])
+        for each in (kept["days"] if kept else [])
+        if each["day"] != day.isoformat()
+    ]
+    return comparing.total_of(others)
+
+
+def _neighbours(kept: JsonObject | None, day: date) -> tuple[date | None, date | None]:
+    """The nearest days with work before and after; without figures those of the calendar."""
+    if kept is None:
+        return day - timedelta(days=1), day + timedelta(days=1)
+    worked = [date.fromisoformat(each["day"]) for each in kept["days"]]
+    before, after = [each for each in worked if each < day], [each for each in worked if each > day]
+    return (before[-1] if before else None), (after[0] if after else None)
+
+
+# -- who
+
+
+def _people(
+    session: Session, *, project: Project, looked: _Looked, start: datetime, end: datetime
+) -> list[DayPersonOut]:
+    """Whom the day's agreement suffers from most comes first."""
+    judgements, is_mine = looked.judgements, looked.is_mine
+    codes, number = np.unique(judgements.annotator[is_mine], return_counts=True)
+    busiest = codes[np.argsort(-number, kind="stable")][:MOST_PEOPLE]
+    sums = rules.sums_by_key(rules.shares(judgements, 2 * judgements.annotator + is_mine))
+    ids = looked.crowd.annotator_ids()
+    gold = queries.gold_between(session, project=project, start=start, end=end)
+    names = queries.names_of(session, project=project, user_ids=[ids[code] for code in busiest])
+    usual_of_all = {
+        int(code): usual_of(looked.kept, ids[code]).without(sums.get(2 * int(code) + 1, NOTHING))
+        for code in busiest
+    }
+    changes = rules.changes_of_people(judgements, is_mine, usual_of_all)
+    people = []
+    for code in busiest:
+        user_id, hers = ids[code], sums.get(2 * int(code) + 1, NOTHING)
+        usual = usual_of_all.get(int(code), NOTHING)
+        name, paused_at = names.get(user_id, ("?", None))
+        seen, passed = gold.get(user_id, (0, 0))
+        people.append(
+            DayPersonOut(
+                user_id=str(user_id),
+                name=name,
+                paused_at=paused_at,
+                n_annotations=int(number[codes == code][0]),
+                n_shared=round(hers.tasks),
+                agreement=wire.share(hers),
+                usual=wire.rounded(usual.value),
+                change=wire.change(changes.get(int(code))),
+                without=_without(looked, int(code)) if hers.units else None,
+                gold_seen=seen,
+                gold_passed=passed,
+            )
+        )
+    day = looked.sums.value or 0.0
+    people.sort(key=lambda each: day - (each.without if each.without is not None else day))
+    return people
+
+
+def _without(looked: _Looked, code: int) -> float | None:
+    """The day's agreement had this person not judged."""
+    others = looked.judgements.annotator != code
+    found = rules.shares(looked.judgements.where(others), looked.is_mine[others].astype(np.int64))
+    return wire.rounded(rules.sums_of(found, found.key == 1).value)
+
+
+def _has_fallen(change: DifferenceOut | None) -> bool:
+    return change is not None and change.high < 0
+
+
+# -- what
+
+
+def _tasks(session: Session, crowd: Crowd, found: Shares) -> list[DayTaskOut]:
+    """Where the day's judgements differ most from the others of their task."""
+    mine = np.flatnonzero((found.key == 1) & (found.units > 0))
+    apart = 1 - found.same[mine] / np.maximum(found.units[mine], 1)
+    number = np.bincount(crowd.judgements.once().task)[found.task[mine]]
+    order = np.lexsort((found.task[mine], -number, -apart))[:MOST_TASKS]
+    chosen = [
+        (crowd.task_id(int(found.task[mine[place]])), float(apart[place]), int(number[place]))
+        for place in order
+        if apart[place] > 0
+    ]
+    lines = task_lines(session, task_ids=[task_id for task_id, _, _ in chosen])
+    return [
+        DayTaskOut(
+            task_id=str(task_id),
+            opening=lines[task_id].opening,
+            disagreement=round(disagreement, 6),
+            n_annotations=n,
+            adjudicated_at=lines[task_id].adjudicated_at,
+        )
+        for task_id, disagreement, n in chosen
+        if task_id in lines
+    ]
+
+
+def _parts(
+    session: Session, *, project: Project, looked: _Looked, found: Shares, tasks: Any
+) -> list[DayPartOut]:
+    """The day's tasks by source and by tag, where there is more than one of them."""
+    mine = found.key == 1
+    _, first = np.unique(looked.judgements.task, return_index=True)
+    of_task = looked.crowd.sources[~looked.crowd.judgements.repeat][first]
+    source = of_task[np.searchsorted(looked.judgements.task[first], found.task)]
+    names = summaries.sources_of(session, project=project)
+    parts = []
+    for key in np.unique(source[mine]):
+        usual = sums_from((looked.kept or {}).get("sources", {}).get(str(key), (0, 0, 0)))
+        parts.append(
+            _part("source", names.get(int(key), "no source"), found, mine & (source == key), usual)
+        )
+    if len(parts) < 2:
+        parts = []
+    codes = {looked.crowd.task_id(int(task)): int(task) for task in np.unique(found.task[mine])}
+    for tag, ids in queries.tags_of(session, project=project, tasks=tasks).items():
+        carry = np.isin(found.task, [codes[task_id] for task_id in ids if task_id in codes])
+        parts.append(_part("tag", tag, found, mine & carry, NOTHING))
+    parts.sort(key=lambda part: (part.agreement.value is None, part.agreement.value))
+    return parts[:MOST_PARTS]
+
+
+def _part(
+    kind: str, name: str, found: Shares, chosen: NDArray[np.bool_], usual: Sums
+) -> DayPartOut:
+    sums = rules.sums_of(found, chosen)
+    return DayPartOut(
+        kind=kind,
+        name=name,
+        n_tasks=int(chosen.sum()),
+        agreement=wire.share(sums),
+        usual=wire.rounded(usual.value),
+    )
+
+
+def _versions(looked: _Looked, published: Sequence[Guidelines]) -> list[DayVersionOut]:
+    """Judgements of the day by the version that they name, newest first."""
+    judgements, is_mine = looked.judgements, looked.is_mine
+    at: Mapping[int, datetime] = {each.version: each.created_at for each in published}
+    sums = rules.sums_by_key(rules.shares(judgements, 2 * judgements.version + is_mine))
+    names, number = np.unique(judgements.version[is_mine], return_counts=True)
+    return [
+        DayVersionOut(
+            version=int(version),
+            published_at=at.get(int(version)),
+            n_annotations=int(n),
+            agreement=wire.share(sums.get(2 * int(version) + 1, NOTHING)),
+        )
+        for version, n in reversed(list(zip(names, number, strict=True)))
+    ]
