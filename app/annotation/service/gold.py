@@ -12,6 +12,7 @@ from app.accounts.models import User
 from app.accounts.service import audit
 from app.annotation.models import Annotation
 from app.annotation.schemas import GoldBody
+from app.annotation.service.qualification import rescore_attempts
 from app.errors import Conflict, Invalid
 from app.projects.models import Membership, Project, Standing
 from app.tasks import queries as task_queries
@@ -29,7 +30,7 @@ def set_gold(
     session: Session, *, task: Task, project: Project, body: GoldBody, by: User, now: datetime
 ) -> Gold:
     """Make a task gold or a question, or change its key; what people judged is scored anew."""
-    _lock_members(session, project=project)
+    lock_members(session, project=project)
     order = task_queries.responses_of(session, task_ids=[task.id])[task.id]
     gold = Gold(
         prefers=_positions(body.prefers, order=order),
@@ -39,6 +40,8 @@ def set_gold(
         qualification=body.qualification,
     )
     before = task_queries.question_key(session, task_id=task.id)
+    key = session.get(GoldKey, task.id, populate_existing=True)
+    was_withdrawn = key is not None and key.suspended_at is not None
     tasks.set_gold(session, task=task, gold=gold, size=len(order), by=by)
     judged = session.execute(
         select(Annotation.id, Annotation.user_id, Annotation.ranks, Assignment.attempt_id)
@@ -55,7 +58,10 @@ def set_gold(
             .where(Annotation.id.in_(ids))
             .values(counted=False, gold_passed=passed)
         )
-    if before is not None and gold.qualification:
+    if was_withdrawn and gold.qualification:
+        attempts = {row.attempt_id for row in answers}
+        rescore_attempts(session, project=project, attempt_ids=attempts, now=now)
+    elif before is not None and gold.qualification:
         for row in answers:
             change = int(passes(gold, row.ranks)) - int(passes(before, row.ranks))
             if change:
@@ -73,7 +79,7 @@ def unset_gold(session: Session, *, task: Task, project: Project, by: User) -> N
 
     Answers to a question of the qualification never do.
     """
-    _lock_members(session, project=project)
+    lock_members(session, project=project)
     if not tasks.unset_gold(session, task=task, project=project):
         return
     unless_asked = select(Assignment.id).where(
@@ -142,7 +148,7 @@ def standing_after(project: Project, *, seen: int, passed: int) -> dict[str, Any
     }
 
 
-def _lock_members(session: Session, *, project: Project) -> None:
+def lock_members(session: Session, *, project: Project) -> None:
     """Memberships come before tasks in the order of locks (see `tasks.service.claiming`).
 
     An import takes them the other way round, so none may be under way.

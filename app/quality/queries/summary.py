@@ -8,7 +8,7 @@ from sqlalchemy import Text, cast, func, select
 from sqlalchemy.orm import Session
 
 from app.accounts.models import User
-from app.annotation.models import Annotation
+from app.annotation.models import Annotation, Requeue
 from app.corpus.models import Prompt
 from app.projects.models import Membership, Project
 from app.quality.models import Part, QualitySummary
@@ -34,7 +34,8 @@ def n_annotations(session: Session, *, project: Project) -> int:
 def fingerprint(session: Session, *, project: Project, part: Part) -> tuple[int, str]:
     """(annotations, a digest of what figures depend on).
 
-    Judgements, which tasks are ordinary, the scale; for groups, how people describe themselves.
+    Judgements, which of them were re-queued, which tasks are ordinary, the scale; for groups, how
+    people describe themselves.
     """
     annotations = n_annotations(session, project=project)
     others = session.execute(
@@ -42,9 +43,14 @@ def fingerprint(session: Session, *, project: Project, part: Part) -> tuple[int,
             Task.project_id == project.id, Task.kind != TaskKind.ORDINARY
         )
     ).one()
+    requeued = session.execute(
+        select(func.count(), func.count(Requeue.undone_at)).where(Requeue.project_id == project.id)
+    ).one()
     scale = (project.strength_levels, project.allow_ties, project.criteria)
     groups = _described(groups_of(session, project=project)) if part is Part.GROUP else None
-    digest = sha256(repr((annotations, tuple(others), scale, groups)).encode()).hexdigest()
+    digest = sha256(
+        repr((annotations, tuple(others), tuple(requeued), scale, groups)).encode()
+    ).hexdigest()
     return annotations, f"{FORMAT}:{digest}"
 
 
