@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Row, func, select, update
 from sqlalchemy.orm import Session
 
 from app.accounts.models import User
@@ -43,21 +43,8 @@ def set_gold(
     key = session.get(GoldKey, task.id, populate_existing=True)
     was_withdrawn = key is not None and key.suspended_at is not None
     tasks.set_gold(session, task=task, gold=gold, size=len(order), by=by)
-    judged = session.execute(
-        select(Annotation.id, Annotation.user_id, Annotation.ranks, Assignment.attempt_id)
-        .join(Assignment, Assignment.id == Annotation.assignment_id)
-        .where(Annotation.task_id == task.id)
-    ).all()
+    judged = score_judged(session, task=task, gold=gold)
     answers = [row for row in judged if row.attempt_id is not None]  # scored in their attempts
-    unseen = [] if gold.qualification else [row for row in judged if row.attempt_id is None]
-    scores = {row.id: passes(gold, row.ranks) for row in unseen}
-    for passed in (True, False, None):
-        ids = [row.id for row in judged if scores.get(row.id) is passed]
-        session.execute(
-            update(Annotation)
-            .where(Annotation.id.in_(ids))
-            .values(counted=False, gold_passed=passed)
-        )
     if was_withdrawn and gold.qualification:
         attempts = {row.attempt_id for row in answers}
         rescore_attempts(session, project=project, attempt_ids=attempts, now=now)
@@ -72,6 +59,28 @@ def set_gold(
     target, action = str(task.id), f"{kind}.set"
     audit(session, user=by, action=action, target=target, project_id=project.id)
     return gold
+
+
+def score_judged(session: Session, *, task: Task, gold: Gold) -> Sequence[Row[Any, Any, Any, Any]]:
+    """Score what people judged unseen by this key; answers to a question belong to an attempt.
+
+    Answers (id, user_id, ranks, attempt_id) of everything that was judged.
+    """
+    judged = session.execute(
+        select(Annotation.id, Annotation.user_id, Annotation.ranks, Assignment.attempt_id)
+        .join(Assignment, Assignment.id == Annotation.assignment_id)
+        .where(Annotation.task_id == task.id)
+    ).all()
+    unseen = [] if gold.qualification else [row for row in judged if row.attempt_id is None]
+    scores = {row.id: passes(gold, row.ranks) for row in unseen}
+    for passed in (True, False, None):
+        ids = [row.id for row in judged if scores.get(row.id) is passed]
+        session.execute(
+            update(Annotation)
+            .where(Annotation.id.in_(ids))
+            .values(counted=False, gold_passed=passed)
+        )
+    return judged
 
 
 def unset_gold(session: Session, *, task: Task, project: Project, by: User) -> None:

@@ -12,10 +12,11 @@ from sqlalchemy.orm import Session
 from app.accounts.models import User
 from app.accounts.service import audit
 from app.annotation.models import Annotation
-from app.annotation.service.gold import lock_members, restand
+from app.annotation.service.gold import lock_members, restand, score_judged
 from app.annotation.service.qualification import rescore_attempts
 from app.errors import Conflict, Invalid
 from app.projects.models import Project
+from app.tasks import queries as task_queries
 from app.tasks import service as tasks
 from app.tasks.models import Assignment, Task, TaskKind
 
@@ -41,6 +42,9 @@ def restore_gold(
     """Put a withdrawn key in force again, whatever people answered so far. Twice is once."""
     lock_members(session, project=project)
     if tasks.uphold_key(session, task=task, now=now):
+        gold = task_queries.gold_in_force(session, task_id=task.id)
+        if gold is not None:  # somebody may have answered meanwhile
+            score_judged(session, task=task, gold=gold)
         _follow(session, task=task, project=project, now=now)
         _note(session, "gold.restore", task=task, by=by)
     else:
