@@ -1,5 +1,13 @@
 """Quality as pages."""
 
-from app.quality.pages import dashboard, people, progress, review
+from app.quality.pages import care, dashboard, gold, own, people, progress, review
 
-routers = [dashboard.router, progress.router, people.router, review.router]
+routers = [
+    dashboard.router,
+    progress.router,
+    people.router,
+    care.router,
+    gold.router,
+    own.router,
+    review.router,
+]

@@ -12,6 +12,7 @@ from app.errors import found
 from app.projects.auth import (
     AdminMember,
     AdminProject,
+    ProjectRole,
     ViewerProject,
 )
 from app.projects.queries import questions_in_set
@@ -19,7 +20,9 @@ from app.quality.queries.qualification import candidates
 from app.quality.schemas.people import QualificationForm
 from app.quality.service import summary
 from app.quality.service.annotators import annotators
+from app.quality.service.care import care_for
 from app.tasks import service as tasks
+from app.tasks.queries import number_of_open_appeals
 from app.web import redirect, render
 
 router = APIRouter(include_in_schema=False)
@@ -36,13 +39,19 @@ def people(request: Request, session: SessionDep, project: ViewerProject) -> HTM
         view=view,
         people=annotators(session, project=project, view=view) if view else [],
         questions=questions_in_set(session, project=project),
+        appeals=number_of_open_appeals(session, project=project),
         candidates=candidates(session, project=project) if project.qualification_size else [],
     )
 
 
 @router.get("/projects/{project_id}/annotators/{user_id}", name="person")
 def person(
-    request: Request, session: SessionDep, project: ViewerProject, user_id: UUID
+    request: Request,
+    session: SessionDep,
+    project: ViewerProject,
+    role: ProjectRole,
+    user_id: UUID,
+    now: Now,
 ) -> HTMLResponse:
     """One person's figures, and what can be done about them."""
     view = summary.current(session, project=project, wait=True)
@@ -54,6 +63,8 @@ def person(
         section="people",
         view=view,
         person=found(next((row for row in rows if row.user_id == str(user_id)), None)),
+        care=care_for(session, project=project, role=role, user_id=user_id),
+        today=now.date(),
     )
 
 
