@@ -8,7 +8,7 @@ from app.annotation.service.gold import restand, standing_after
 from app.annotation.service.submitting import PAUSED_BECAUSE
 from app.db import database_now
 from app.errors import Conflict, Invalid
-from app.projects.models import Membership, MemberMessage, Standing
+from app.projects.models import MemberMessage, Membership, Standing
 from app.quality.service.review import suspend_disputed_gold
 from app.tasks import service as tasks
 from app.tasks.models import Appeal, Assignment, GoldKey, Outcome, QualificationAttempt
@@ -168,9 +168,7 @@ class TestQuestions:
         assert (attempt.passed, attempt.size) == (None, 0)
         assert membership(session, project, ana).attempts_granted == 2
 
-    def test_one_under_way_gets_another_question_instead(
-        self, session, project, ana, attempt, about
-    ):
+    def test_one_under_way_gets_another_question_instead(self, session, attempt, about):
         attempt.finished_at = attempt.passed = None
         attempt.size, attempt.needed = 6, 4
         withdraw_gold(session, task=attempt.questions[1], reason="Unclear.", **about)
@@ -180,7 +178,7 @@ class TestQuestions:
         assert (attempt.answered, attempt.correct, attempt.passed) == (4, 2, None)
 
     def test_a_corrected_key_counts_again_after_it_was_withdrawn(
-        self, session, project, ada, attempt, about, api
+        self, session, ada, attempt, about, api
     ):
         task = attempt.questions[3]
         withdraw_gold(session, task=task, reason="It is the other way round.", **about)

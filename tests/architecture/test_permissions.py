@@ -7,11 +7,13 @@ import pytest
 
 from app import main
 from app.accounts.models import ApiToken
+from app.annotation.models import Requeue
 from app.corpus.models import Import
 from app.datasets.models import Snapshot
 from app.db import JobState, database_now
+from app.projects.models import MemberMessage
 from app.runs.models import Checkpoint, Generation, Run, RunKind
-from app.tasks.models import Assignment
+from app.tasks.models import Appeal, Assignment
 from tests.architecture.permissions import PERMISSIONS, Who
 from tests.factories import make_task
 
@@ -26,11 +28,12 @@ ROLES = {
     Who.SIGNED_IN: {"ana", "rui", "ada", "vic", "sam"},
 }
 BODIES = {
+    "PUT /api/v1/projects/{project_id}/appeals/{appeal_id}": lambda _: {"outcome": "stands"},
     "POST /api/v1/runs": lambda ids: {
         "kind": "reward",
         "snapshot_id": ids["snapshot_id"],
         "base": {"new": "tiny"},
-    }
+    },
 }
 
 
@@ -98,6 +101,11 @@ def ids(session, people):
         project_id=people.project.id, checkpoint_id=checkpoint.id, config={"n": 2}
     )
     session.add(generation)
+    hers = {"project_id": people.project.id, "user_id": people.vic.id}
+    message = MemberMessage(body="Hello", **hers)
+    requeue = Requeue(which="all", judgements=0, **hers)
+    appeal = Appeal(body="No", task_id=task.id, **hers)
+    session.add_all([message, requeue, appeal])
     session.commit()
     return {name: str(row.id) for name, row in rows.items()} | {
         "project_id": str(people.project.id),
@@ -109,6 +117,9 @@ def ids(session, people):
         "user_id": str(people.vic.id),
         "email": people.vic.email,
         "path": "README.md",
+        "message_id": str(message.id),
+        "requeue_id": str(requeue.id),
+        "appeal_id": str(appeal.id),
         "key": "x" * 43,
     }
 

@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from app.accounts.auth import CurrentUser
 from app.accounts.models import Role
 from app.db import Now, SessionDep
-from app.errors import AppError, found
+from app.errors import AppError, Conflict, found
 from app.projects.auth import ProjectRole, ReviewerProject, require
 from app.projects.models import Project
 from app.quality.auth import ReviewableTask
@@ -137,13 +137,15 @@ def _task_page(
 ) -> HTMLResponse:
     project: Project = request.state.project
     key = session.get(GoldKey, task.id, populate_existing=True)
+    if key is None:
+        raise problem or Conflict("This is an ordinary task by now: it has no key any more.")
     responses = review.responses_of(session, task=task)
     size = len(responses)
-    prefers, equal = (key.prefers, key.equal) if key else ([], [])
+    prefers, equal = key.prefers, key.equal
     given = form or GoldChange(
         places=places_of_key(prefers, equal, size=size),
-        ties_allowed=bool(key and key.ties_allowed),
-        explanation=key.explanation if key else "",
+        ties_allowed=key.ties_allowed,
+        explanation=key.explanation,
     )
     return render(
         request,
@@ -153,11 +155,11 @@ def _task_page(
         section="people",
         task=task,
         key=key,
-        key_words=key and key_in_words(prefers, equal, size=size, ties_allowed=key.ties_allowed),
+        key_words=key_in_words(prefers, equal, size=size, ties_allowed=key.ties_allowed),
         is_question=task.kind.value == "qualification",
         responses=[(label(place), response) for place, response in enumerate(responses)],
         judgements=[
-            (judgement, key and _passes(key, judgement.ranks))
+            (judgement, _passes(key, judgement.ranks))
             for judgement in review.judgements_of(session, task=task)
             if not judgement.is_repeat
         ],

@@ -91,7 +91,7 @@ def _log(
         log.append(Entry(event.at, by, what, undo, target))
     if is_paused_by_gold and membership.paused_at is not None:
         pause = Entry(
-            membership.paused_at, "the gold rule", "paused her", undo="project.member.pause"
+            membership.paused_at, "The gold rule", "paused her", undo="project.member.pause"
         )
         log = sorted([*log, pause], key=lambda entry: entry.at, reverse=True)
     return log

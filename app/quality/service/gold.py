@@ -99,14 +99,22 @@ def _answer(session: Session, doubt: Doubt, *, outcome: Outcome) -> None:
 
 def rehearse(session: Session, project: Project, act: Callable[[], None]) -> list[ScoreChange]:
     """Whose score the act would change: it is done, looked at, and taken back."""
-    before = queries.scores(session, project=project)
-    with session.begin_nested() as savepoint:
-        act()
-        session.flush()
-        after = queries.scores(session, project=project)
+    savepoint = session.begin_nested()
+    try:
+        return changed_scores(session, project, act)
+    finally:
         savepoint.rollback()
+
+
+def changed_scores(
+    session: Session, project: Project, act: Callable[[], None]
+) -> list[ScoreChange]:
+    """Whose score the act changes."""
+    before = queries.scores(session, project=project)
+    act()
+    session.flush()
     return [
         ScoreChange(user_id, name, before[user_id][1], score, is_paused)
-        for user_id, (name, score, is_paused) in after.items()
+        for user_id, (name, score, is_paused) in queries.scores(session, project=project).items()
         if user_id in before and before[user_id][1] != score
     ]

@@ -149,7 +149,8 @@ def _end_questions(session: Session, *, task: Task) -> None:
 
 def lock(session: Session, *, task: Task) -> None:
     """Hold the task's row, with what it says now."""
-    session.refresh(task, with_for_update={"key_share": True})
+    session.execute(select(Task.id).where(Task.id == task.id).with_for_update(key_share=True))
+    session.refresh(task, ["kind", "wanted", "leased", "counted"])
 
 
 def put_keys(
