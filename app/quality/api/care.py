@@ -32,7 +32,7 @@ HERS = "/projects/{project_id}/members/{user_id}"
 
 
 @router.post(f"{HERS}/pause")
-def pause_member(
+def pause_work(
     session: SessionDep,
     project: AdminProject,
     membership: AdminMember,
@@ -48,7 +48,7 @@ def pause_member(
 
 
 @router.delete(f"{HERS}/pause")
-def resume_member(
+def resume_work(
     session: SessionDep, project: AdminProject, membership: AdminMember, user: CurrentUser
 ) -> CareOut:
     projects.resume_member(session, project=project, membership=membership, by=user)
@@ -56,7 +56,7 @@ def resume_member(
 
 
 @router.post(f"{HERS}/exclusion")
-def exclude_member(
+def keep_out(
     session: SessionDep,
     membership: AdminMember,
     user: CurrentUser,
@@ -69,7 +69,7 @@ def exclude_member(
 
 
 @router.delete(f"{HERS}/exclusion")
-def include_member(session: SessionDep, membership: AdminMember, user: CurrentUser) -> CareOut:
+def take_in(session: SessionDep, membership: AdminMember, user: CurrentUser) -> CareOut:
     projects.include_member(session, membership=membership, by=user)
     return care_out(session, membership)
 
@@ -97,7 +97,7 @@ def send_message(
 
 
 @router.delete(f"{HERS}/messages/{{message_id}}", status_code=204)
-def withdraw_message(
+def take_message_back(
     session: SessionDep, membership: AdminMember, user: CurrentUser, now: Now, message_id: UUID
 ) -> None:
     """Take a message back that she has not read yet."""
@@ -119,7 +119,7 @@ def see_requeue(
 
 
 @router.post(f"{HERS}/requeue", status_code=201)
-def requeue(
+def have_judged_again(
     session: SessionDep,
     project: AdminProject,
     membership: AdminMember,
@@ -137,7 +137,7 @@ def requeue(
 
 
 @router.delete(f"{HERS}/requeue/{{requeue_id}}")
-def undo_requeue(
+def count_again(
     session: SessionDep,
     project: AdminProject,
     membership: AdminMember,
