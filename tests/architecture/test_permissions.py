@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,7 @@ from app.tasks.models import Appeal, Assignment
 from tests.architecture.permissions import PERMISSIONS, Who
 from tests.factories import make_task
 
+TEMPLATES = Path(main.__file__).parent.parent / "templates"
 ROLES = {
     Who.MEMBER: {"ana", "rui", "ada", "vic"},
     Who.ANNOTATOR: {"ana", "rui", "ada"},
@@ -51,6 +53,16 @@ def routes():
 
 def test_the_table_names_every_route_and_no_other():
     assert routes() == set(PERMISSIONS)
+
+
+def test_a_link_of_a_page_leads_to_a_page():
+    """Calls of the API come first, and one of the same name would be what the link leads to."""
+    linked = {
+        name
+        for path in TEMPLATES.rglob("*.html")
+        for name in re.findall(r"url\(['\"](\w+)", path.read_text())
+    }
+    assert linked & {route.name for router in main.API for route in router.routes} == set()
 
 
 @pytest.fixture

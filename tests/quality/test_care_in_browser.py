@@ -9,7 +9,7 @@ from app.annotation.models import Annotation
 from app.annotation.service.gold import restand
 from app.annotation.service.submitting import PAUSED_BECAUSE
 from app.db import SessionLocal, database_now, transaction
-from app.projects.models import Membership, MemberMessage, Project, Standing
+from app.projects.models import MemberMessage, Membership, Project, Standing
 from app.tasks.models import GoldKey
 from app.web.protection import SESSION_COOKIE
 from tests.factories import make_annotation, make_question, make_task
