@@ -77,7 +77,8 @@ def pages(live_server):
         below = (
             "", "/rank", "/rank/history", "/rank/progress", "/rank/qualification", "/guidelines",
             "/guidelines/edit", "/data", "/annotators", f"/annotators/{person_id}",
-            f"/annotators/{person_id}/requeue?what=last&last=5", "/gold", "/review", "/work", "/snapshots",
+            f"/annotators/{person_id}/requeue?what=last&last=5", "/gold", "/review", "/work",
+            "/snapshots",
             "/snapshots/new", "/runs", "/runs/new", "/settings", "/members",
             f"/members/{member_id}", "/pause", "/generations/new",
             f"/imports/{import_id}",
