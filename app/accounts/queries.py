@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import DateTime, Interval, bindparam, func, select
+from sqlalchemy import DateTime, Interval, bindparam, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.accounts.models import (
@@ -133,3 +133,23 @@ def audit_trail(
     if project_id is not None:
         events = events.where(AuditEvent.project_id == project_id)
     return session.scalars(events).all()
+
+
+def events_about(
+    session: Session, *, project_id: UUID, person: User, limit: int = 100
+) -> Sequence[tuple[AuditEvent, str | None]]:
+    """What was done about a person in a project, newest first, with the name of who did it."""
+    rows = session.execute(
+        select(AuditEvent, User.name)
+        .outerjoin(User, User.id == AuditEvent.user_id)
+        .where(
+            AuditEvent.project_id == project_id,
+            or_(
+                AuditEvent.details["user_id"].astext == str(person.id),
+                AuditEvent.target == person.email,
+            ),
+        )
+        .order_by(AuditEvent.id.desc())
+        .limit(limit)
+    )
+    return [(event, name) for event, name in rows]

@@ -1,6 +1,7 @@
 """The judgement: one type for a pair and for a ranking."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, SmallInteger, func, text
@@ -9,6 +10,31 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.db import Base, JsonObject
 from app.tasks.models import Assignment
+
+
+class Requeue(Base):
+    """Judgements of one person that were taken out of the count, so that others judge again.
+
+    `closed` names the tasks that had enough without hers and did not open again. Undone, hers
+    count again wherever nobody has taken the place.
+    """
+
+    __tablename__ = "requeue"
+    __table_args__ = (
+        CheckConstraint("(undone_at IS NULL) = (restored IS NULL)", name="undone_with_a_number"),
+        Index("ix_requeue_person", "project_id", "user_id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    project_id: Mapped[UUID] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"))
+    which: Mapped[str]  # of her judgements, in words
+    judgements: Mapped[int]
+    closed: Mapped[list[Any]] = mapped_column(default=list)
+    by: Mapped[UUID | None] = mapped_column(ForeignKey("user.id", ondelete="SET NULL"))
+    at: Mapped[datetime] = mapped_column(server_default=func.now())
+    undone_at: Mapped[datetime | None]
+    restored: Mapped[int | None]  # judgements that count again
 
 
 class Annotation(Base):
@@ -48,6 +74,9 @@ class Annotation(Base):
             "user_id",
             postgresql_where=text("gold_passed IS NOT NULL"),
         ),
+        Index(
+            "ix_annotation_requeue", "requeue_id", postgresql_where=text("requeue_id IS NOT NULL")
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
@@ -63,6 +92,8 @@ class Annotation(Base):
     is_current: Mapped[bool] = mapped_column(default=True)
     counted: Mapped[bool]  # False: surplus (late), repeat, gold or a source
     is_repeat: Mapped[bool] = mapped_column(default=False)
+    # What took it out of the count after it was in. Its author is not told: gold never shows that.
+    requeue_id: Mapped[UUID | None] = mapped_column(ForeignKey("requeue.id", ondelete="SET NULL"))
     gold_passed: Mapped[bool | None]  # None: not a gold task
     ranks: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger))  # 1 = best, equal = tie
     strength: Mapped[int | None] = mapped_column(SmallInteger)  # of a pair; None where not asked

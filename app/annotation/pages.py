@@ -26,10 +26,10 @@ from app.db import Now, SessionDep
 from app.errors import AppError, Invalid, found
 from app.projects.auth import AnnotatorProject
 from app.projects.models import Membership, Project
-from app.projects.queries import guidelines_of
+from app.projects.queries import guidelines_of, unread_messages
 from app.tasks import queries as task_queries
 from app.tasks import service as tasks
-from app.tasks.models import Assignment, AssignmentState, QualificationAttempt
+from app.tasks.models import Appeal, Assignment, AssignmentState, QualificationAttempt
 from app.tasks.schemas import Nothing
 from app.web import redirect, render
 
@@ -78,6 +78,7 @@ def rank(
         section="rank",
         nothing=nothing,
         pause_reason=membership.pause_reason if membership else None,
+        appeal=_appeal(session, project=project, user=user) if nothing is Nothing.PAUSED else None,
         membership=membership,
         daily_limit=task_queries.daily_limit(project, membership),
         total_limit=task_queries.total_limit(project, membership),
@@ -248,6 +249,11 @@ def _task_page(
         project=project,
         section="rank",
         guidelines=found(guidelines_of(session, project=project)),
+        appeal=(
+            _appeal(session, project=project, user=user, task_id=assignment.task_id)
+            if is_answered
+            else None
+        ),
         is_over=attempt is not None and attempt.finished_at is not None,
         in_words=formats.in_words,
         expected_in_words=formats.expected_in_words,
@@ -286,6 +292,13 @@ def _qualification_page(
     )
 
 
+def _appeal(
+    session: Session, *, project: Project, user: User, task_id: UUID | None = None
+) -> Appeal | None:
+    """What she has objected to, and the answer."""
+    return task_queries.appeal_of(session, project=project, user=user, task_id=task_id)
+
+
 def _preferences(user: User) -> dict[str, Any]:
     """How she likes to work here; what she has not set is as usual."""
     return RankingPreferences(**user.preferences.get("ranking") or {}).model_dump()
@@ -296,6 +309,7 @@ def _standing(session: Session, *, project: Project, user: User, now: datetime) 
     return {
         "done_today": _done_today(session, project=project, user=user, now=now),
         "pace": queries.pace(session, project=project, user=user),
+        "messages": unread_messages(session, project=project, user=user),
     }
 
 

@@ -230,9 +230,13 @@ def pace(session: Session, *, project: Project, user: User) -> float | None:
 
 
 def is_surplus(session: Session, *, annotation: Annotation) -> bool:
-    """Whether it came too late to count. Gold and repeats never are: they count by design not."""
+    """Whether it came too late to count. Gold and repeats never are: they count by design not.
+
+    Nor is what was re-queued: if only ordinary tasks stopped counting, the others would be known.
+    """
     kind = session.scalar(select(Task.kind).where(Task.id == annotation.task_id))
-    return not annotation.counted and not annotation.is_repeat and kind is TaskKind.ORDINARY
+    counts = annotation.counted or annotation.is_repeat or annotation.requeue_id is not None
+    return not counts and kind is TaskKind.ORDINARY
 
 
 def can_change(session: Session, *, assignment: Assignment) -> bool:
@@ -287,7 +291,12 @@ def history(
             project_id=str(assignment.project_id),
             prompt=_beginning(messages),
             counted=assignment.attempt_id is None
-            and (annotation.counted or kind is not TaskKind.ORDINARY or annotation.is_repeat),
+            and (
+                annotation.counted
+                or kind is not TaskKind.ORDINARY
+                or annotation.is_repeat
+                or annotation.requeue_id is not None
+            ),
             qualification=assignment.attempt_id is not None,
             submitted_at=annotation.submitted_at,
         )

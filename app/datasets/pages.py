@@ -21,6 +21,7 @@ from app.db import JsonObject, SessionDep
 from app.errors import AppError
 from app.projects.auth import AdminProject, ProjectRole, ViewerProject
 from app.projects.models import Project
+from app.projects.queries import excluded_members
 from app.web import redirect, render
 
 router = APIRouter(include_in_schema=False)
@@ -132,6 +133,7 @@ def _editor(
         form=form,
         seen=seen,
         people=queries.annotators_of(session, project=project),
+        kept_out=excluded_members(session, project=project),
         versions=queries.guidelines_versions(session, project=project),
     )
 

@@ -117,12 +117,14 @@ def _judged_tasks(session: Session, task_ids: Sequence[UUID]) -> dict[UUID, Judg
         found.sort()
         orders.append([position for _, _, position in found])
     judgements: list[list[Judgement]] = [[] for _ in task_ids]
-    for number, ranks, strength, ratings, *rest in connection.execute(_annotations(asked)).all():
+    for number, ranks, strength, ratings, requeued, *rest in connection.execute(
+        _annotations(asked)
+    ).all():
         order = orders[number - 1]
         if len(ranks) == len(order):
             vote = Vote(tuple([ranks[position] for position in order]), strength)
             by_id = _ratings(ratings, order) if ratings else None
-            judgements[number - 1].append(Judgement._make((*rest, vote, by_id)))
+            judgements[number - 1].append(Judgement._make((*rest, vote, by_id, requeued)))
     settled = _adjudications(session, asked)
     return {
         task_id: JudgedTask(
@@ -136,13 +138,14 @@ def _judged_tasks(session: Session, task_ids: Sequence[UUID]) -> dict[UUID, Judg
 
 
 def _annotations(asked: Any) -> Select[Any]:
-    """Ranks and what goes with them, then the fields of a `Judgement` in their order."""
+    """Ranks and what goes with them, then the other fields of a `Judgement` in their order."""
     return (
         select(
             asked.c.number,
             Annotation.ranks,
             Annotation.strength,
             func.nullif(Annotation.ratings, text("'{}'::jsonb"), type_=JSONB),
+            Annotation.requeue_id.is_not(None),
             cast(Annotation.id, Text),
             cast(Annotation.user_id, Text),
             Annotation.source,
@@ -196,6 +199,14 @@ def people_who_fail_gold(session: Session, *, project: Project) -> frozenset[str
         Membership.project_id == project.id, Membership.standing == Standing.FAILED
     )
     return frozenset(str(user_id) for user_id in session.scalars(failed))
+
+
+def people_kept_out(session: Session, *, project: Project) -> frozenset[str]:
+    """Those whose judgements an admin keeps out of every snapshot."""
+    kept_out = select(Membership.user_id).where(
+        Membership.project_id == project.id, Membership.excluded_at.is_not(None)
+    )
+    return frozenset(str(user_id) for user_id in session.scalars(kept_out))
 
 
 def people_called(

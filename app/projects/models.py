@@ -148,7 +148,34 @@ class Membership(Base):
     qualified_at: Mapped[datetime | None]  # passed, let in by an admin, or here before it was asked
     # Attempts up to this number may begin at once, whatever the project allows: an admin said so.
     attempts_granted: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")
+    # Since when her judgements stay out of every new snapshot, and why.
+    excluded_at: Mapped[datetime | None]
+    exclude_reason: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
     user: Mapped[User] = relationship(lazy="raise")
     project: Mapped[Project] = relationship(lazy="raise")
+
+
+class MemberMessage(Base):
+    """Plain text from an admin to one member, shown on her pages until she has read it."""
+
+    __tablename__ = "member_message"
+    __table_args__ = (
+        CheckConstraint("read_at IS NULL OR withdrawn_at IS NULL", name="withdrawn_unread"),
+        Index(
+            "ix_member_message_unread",
+            "project_id",
+            "user_id",
+            postgresql_where=text("read_at IS NULL AND withdrawn_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    project_id: Mapped[UUID] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"))
+    body: Mapped[str]
+    sent_by: Mapped[UUID | None] = mapped_column(ForeignKey("user.id", ondelete="SET NULL"))
+    sent_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    read_at: Mapped[datetime | None]
+    withdrawn_at: Mapped[datetime | None]

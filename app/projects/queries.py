@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session, contains_eager
 
 from app.accounts.models import AuditEvent, Role, User, UserKind
 from app.projects import rules
-from app.projects.models import Guidelines, Membership, Project
+from app.projects.models import Guidelines, MemberMessage, Membership, Project
 
 # Tasks stand right of projects: the list counts them by the table's name, as a string key would.
 TASK = table(
@@ -223,3 +223,48 @@ def last_change(session: Session, *, project: Project) -> AuditEvent | None:
         .limit(1)
     ).one_or_none()
     return event if event and "was" in event.details else None
+
+
+def unread_messages(
+    session: Session, *, project: Project, user: User
+) -> Sequence[tuple[MemberMessage, str | None]]:
+    """What admins tell her and she has not read, oldest first, with the sender's name."""
+    rows = session.execute(
+        select(MemberMessage, User.name)
+        .outerjoin(User, User.id == MemberMessage.sent_by)
+        .where(
+            MemberMessage.project_id == project.id,
+            MemberMessage.user_id == user.id,
+            MemberMessage.read_at.is_(None),
+            MemberMessage.withdrawn_at.is_(None),
+        )
+        .order_by(MemberMessage.sent_at)
+    )
+    return [(message, name) for message, name in rows]
+
+
+def messages_to(
+    session: Session, *, membership: Membership
+) -> Sequence[tuple[MemberMessage, str | None]]:
+    """Everything she was told here, newest first, with the sender's name."""
+    rows = session.execute(
+        select(MemberMessage, User.name)
+        .outerjoin(User, User.id == MemberMessage.sent_by)
+        .where(
+            MemberMessage.project_id == membership.project_id,
+            MemberMessage.user_id == membership.user_id,
+        )
+        .order_by(MemberMessage.sent_at.desc(), MemberMessage.id)
+    )
+    return [(message, name) for message, name in rows]
+
+
+def excluded_members(session: Session, *, project: Project) -> Sequence[Membership]:
+    """People whose judgements an admin keeps out of snapshots, by name."""
+    return session.scalars(
+        select(Membership)
+        .join(Membership.user)
+        .options(contains_eager(Membership.user))
+        .where(Membership.project_id == project.id, Membership.excluded_at.is_not(None))
+        .order_by(func.lower(User.name), User.id)
+    ).all()

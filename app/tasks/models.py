@@ -130,6 +130,9 @@ class GoldKey(Base):
     ties_allowed: Mapped[bool] = mapped_column(default=False)  # a tie satisfies `prefers` as well
     explanation: Mapped[str] = mapped_column(default="")
     suspended_at: Mapped[datetime | None]
+    suspend_reason: Mapped[str | None]
+    # Somebody looked at it and kept it: what was answered before speaks against it no more.
+    upheld_at: Mapped[datetime | None]
     created_by: Mapped[UUID | None] = mapped_column(ForeignKey("user.id", ondelete="SET NULL"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
@@ -165,6 +168,53 @@ class QualificationAttempt(Base):
     passed: Mapped[bool | None]
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
     finished_at: Mapped[datetime | None]
+
+
+class Outcome(StrEnum):
+    """What came of an appeal."""
+
+    STANDS = "stands"  # the key, or the pause
+    WITHDRAWN = "withdrawn"  # the key
+    CORRECTED = "corrected"  # the key
+    LIFTED = "lifted"  # the pause
+
+
+class Appeal(Base):
+    """Somebody says that the answer to a question is wrong, or (`task_id` null) that her pause is.
+
+    She learns the answer by a message. A pause names no task: she must not know what was gold.
+    """
+
+    __tablename__ = "appeal"
+    __table_args__ = (
+        CheckConstraint("(settled_at IS NULL) = (outcome IS NULL)", name="settled_with_an_outcome"),
+        Index(
+            "uq_appeal_open_question",
+            "task_id",
+            "user_id",
+            unique=True,
+            postgresql_where=text("settled_at IS NULL AND task_id IS NOT NULL"),
+        ),
+        Index(
+            "uq_appeal_open_pause",
+            "project_id",
+            "user_id",
+            unique=True,
+            postgresql_where=text("settled_at IS NULL AND task_id IS NULL"),
+        ),
+        Index("ix_appeal_project", "project_id", "created_at"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    project_id: Mapped[UUID] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"))
+    task_id: Mapped[UUID | None] = mapped_column(ForeignKey("task.id", ondelete="CASCADE"))
+    body: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    outcome: Mapped[Outcome | None] = mapped_column(text_enum(Outcome))
+    answer: Mapped[str | None]
+    settled_by: Mapped[UUID | None] = mapped_column(ForeignKey("user.id", ondelete="SET NULL"))
+    settled_at: Mapped[datetime | None]
 
 
 class AssignmentState(StrEnum):

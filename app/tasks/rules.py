@@ -109,6 +109,25 @@ def is_consistent(
     return settled == size
 
 
+def circle(
+    size: int, *, prefers: Iterable[Sequence[int]], equal: Iterable[Sequence[int]] = ()
+) -> list[tuple[int, int]]:
+    """Preferences of an inconsistent key that lead round to where they began; [] where none do."""
+    group = {place: {place} for place in range(size)}
+    for i, j in equal:
+        joined = group[i] | group[j]
+        group |= dict.fromkeys(joined, joined)
+    pairs = [(i, j) for i, j in prefers]
+
+    def back(path: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        if path[0][0] in group[path[-1][1]]:
+            return path
+        steps = [pair for pair in pairs if pair[0] in group[path[-1][1]] and pair not in path]
+        return next(filter(None, (back([*path, pair]) for pair in steps)), [])
+
+    return next(filter(None, (back([pair]) for pair in pairs)), [])
+
+
 def satisfies(
     ranks: Sequence[int],
     *,

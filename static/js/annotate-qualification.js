@@ -17,7 +17,8 @@ const keys = {
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.isComposing) return;
   if (document.querySelector("dialog[open]")) return;
-  const act = hasKeys && keys[event.key.toLowerCase()];
+  const isWriting = event.target.closest("input, textarea, select");
+  const act = hasKeys && !isWriting && keys[event.key.toLowerCase()];
   if (act) act();
   else if (event.key === "Enter" && onward && !isPressable(event.target)) onward.click();
   else return;

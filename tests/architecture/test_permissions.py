@@ -2,20 +2,24 @@
 
 import re
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from app import main
 from app.accounts.models import ApiToken
+from app.annotation.models import Requeue
 from app.corpus.models import Import
 from app.datasets.models import Snapshot
 from app.db import JobState, database_now
+from app.projects.models import MemberMessage
 from app.quality.models import Adjudication, SendBack
 from app.runs.models import Checkpoint, Generation, Run, RunKind
-from app.tasks.models import Assignment
+from app.tasks.models import Appeal, Assignment
 from tests.architecture.permissions import PERMISSIONS, Who
 from tests.factories import make_task
 
+TEMPLATES = Path(main.__file__).parent.parent / "templates"
 ROLES = {
     Who.MEMBER: {"ana", "rui", "ada", "vic"},
     Who.ANNOTATOR: {"ana", "rui", "ada"},
@@ -27,11 +31,12 @@ ROLES = {
     Who.SIGNED_IN: {"ana", "rui", "ada", "vic", "sam"},
 }
 BODIES = {
+    "PUT /api/v1/projects/{project_id}/appeals/{appeal_id}": lambda _: {"outcome": "stands"},
     "POST /api/v1/runs": lambda ids: {
         "kind": "reward",
         "snapshot_id": ids["snapshot_id"],
         "base": {"new": "tiny"},
-    }
+    },
 }
 
 
@@ -49,6 +54,18 @@ def routes():
 
 def test_the_table_names_every_route_and_no_other():
     assert routes() == set(PERMISSIONS)
+
+
+def test_a_link_of_a_page_leads_to_a_page():
+    """Where a call of the API has the same name, the link leads there."""
+    linked = {
+        name
+        for path in TEMPLATES.rglob("*.html")
+        for name in re.findall(r"url\(['\"](\w+)", path.read_text())
+    }
+    pages = {route.name for router in main.PAGES for route in router.routes}
+    calls = {route.name for router in main.API for route in router.routes}
+    assert linked & pages & calls == set()
 
 
 @pytest.fixture
@@ -105,6 +122,11 @@ def ids(session, people):
         project_id=people.project.id, checkpoint_id=checkpoint.id, config={"n": 2}
     )
     session.add(generation)
+    hers = {"project_id": people.project.id, "user_id": people.vic.id}
+    message = MemberMessage(body="Hello", **hers)
+    requeue = Requeue(which="all", judgements=0, **hers)
+    appeal = Appeal(body="No", task_id=task.id, **hers)
+    session.add_all([message, requeue, appeal])
     session.commit()
     return {name: str(row.id) for name, row in rows.items()} | {
         "project_id": str(people.project.id),
@@ -116,6 +138,9 @@ def ids(session, people):
         "user_id": str(people.vic.id),
         "email": people.vic.email,
         "path": "README.md",
+        "message_id": str(message.id),
+        "requeue_id": str(requeue.id),
+        "appeal_id": str(appeal.id),
         "key": "x" * 43,
         "day": "2026-11-24",
         "table": "people",

@@ -10,13 +10,16 @@ from sqlalchemy import func, select
 from app.accounts import service as accounts
 from app.accounts.models import Role
 from app.annotation.models import Annotation
+from app.annotation.service.submitting import PAUSED_BECAUSE
 from app.corpus.models import Import, Prompt
 from app.datasets.models import Snapshot
 from app.db import JobState, database_now, transaction
 from app.demo import seed
-from app.projects.models import Membership, Project
+from app.projects.models import MemberMessage, Membership, Project
+from app.projects.queries import member
+from app.projects.service import exclude_member
 from app.runs.models import Generation, Metric, RunEvent, RunKind, Sample
-from app.tasks.models import Task
+from app.tasks.models import Appeal, GoldKey, Task
 from app.web.protection import SESSION_COOKIE
 from tests.factories import make_user
 from tests.runs.factories import make_checkpoint, make_run
@@ -68,13 +71,19 @@ def pages(live_server):
         day = session.scalars(select(func.max(Annotation.submitted_at))).one().date()
         task_id = session.scalars(select(Task.id).where(Task.counted > 1).limit(1)).one()
         judge_id = session.scalars(select(Annotation.user_id).where(Annotation.counted)).first()
+        person_id = session.scalars(
+            select(Membership.user_id).where(Membership.gold_seen > 0).limit(1)
+        ).one()
+        gold_id = session.scalars(select(GoldKey.task_id).limit(1)).one()
+        care_for(session, project, person_id=person_id, gold_id=gold_id, by=ada)
         base = f"/projects/{project.id}"
         below = (
             "", "/rank", "/rank/history", "/rank/progress", "/rank/qualification", "/guidelines",
             "/guidelines/edit", "/data", "/annotators", "/review",
             "/review?order=posterior&state=all", "/work", "/snapshots",
             "/agreement", "/agreement?by=tag", "/agreement?by=annotator_pair",
-            "/consensus", "/leaderboard",
+            "/consensus", "/leaderboard", "/gold", f"/annotators/{person_id}",
+            f"/annotators/{person_id}/requeue?what=last&last=5",
             "/snapshots/new", "/runs", "/runs/new", "/settings", "/members",
             f"/annotators/{judge_id}", f"/members/{member_id}", "/pause", "/generations/new",
             f"/days/{day}", "/days/2020-01-01",
@@ -87,8 +96,22 @@ def pages(live_server):
             f"/generations/{generation.id}",
         )  # fmt: skip
         paths = [f"{base}{path}" for path in below]
+        paths += [f"/tasks/{gold_id}/gold"]
         paths += [f"/tasks/{task_id}/review", "/projects", "/projects/new", "/account", "/users"]
     return [f"{live_server}{path}" for path in paths], cookie
+
+
+def care_for(session, project, *, person_id, gold_id, by):
+    """Whatever a person's page and the gold page can show."""
+    about = {"project_id": project.id, "user_id": person_id}
+    membership = member(session, project=project, user_id=person_id)
+    now = database_now(session)
+    membership.paused_at, membership.pause_reason = now, PAUSED_BECAUSE
+    exclude_member(session, membership=membership, reason="x" * 90, by=by, now=now)
+    session.add(MemberMessage(body="Read this: " + "w" * 90, **about))
+    session.add(Appeal(body="May I? " + "w" * 90, **about))
+    session.add(Appeal(body="It is right.", task_id=gold_id, **about))
+    session.add(MemberMessage(project_id=project.id, user_id=by.id, body="Read this, please."))
 
 
 def visit(page, addresses):

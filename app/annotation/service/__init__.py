@@ -3,14 +3,31 @@
 from app.annotation.service.gold import set_gold, unset_gold
 from app.annotation.service.importing import record_imported
 from app.annotation.service.overlap import apply_overlap
+from app.annotation.service.requeue import (
+    Reach,
+    Restored,
+    Which,
+    reach,
+    requeue,
+    undo_requeue,
+)
 from app.annotation.service.submitting import Submission, save_draft, submit
+from app.annotation.service.withdrawing import restore_gold, withdraw_gold
 
 __all__ = [
+    "Reach",
+    "Restored",
     "Submission",
+    "Which",
     "apply_overlap",
+    "reach",
     "record_imported",
+    "requeue",
+    "restore_gold",
     "save_draft",
     "set_gold",
     "submit",
+    "undo_requeue",
     "unset_gold",
+    "withdraw_gold",
 ]

@@ -5,13 +5,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Row, func, select, update
 from sqlalchemy.orm import Session
 
 from app.accounts.models import User
 from app.accounts.service import audit
 from app.annotation.models import Annotation
 from app.annotation.schemas import GoldBody
+from app.annotation.service.qualification import rescore_attempts
 from app.errors import Conflict, Invalid
 from app.projects.models import Membership, Project, Standing
 from app.tasks import queries as task_queries
@@ -29,7 +30,7 @@ def set_gold(
     session: Session, *, task: Task, project: Project, body: GoldBody, by: User, now: datetime
 ) -> Gold:
     """Make a task gold or a question, or change its key; what people judged is scored anew."""
-    _lock_members(session, project=project)
+    lock_members(session, project=project)
     order = task_queries.responses_of(session, task_ids=[task.id])[task.id]
     gold = Gold(
         prefers=_positions(body.prefers, order=order),
@@ -39,23 +40,15 @@ def set_gold(
         qualification=body.qualification,
     )
     before = task_queries.question_key(session, task_id=task.id)
+    key = session.get(GoldKey, task.id, populate_existing=True)
+    was_withdrawn = key is not None and key.suspended_at is not None
     tasks.set_gold(session, task=task, gold=gold, size=len(order), by=by)
-    judged = session.execute(
-        select(Annotation.id, Annotation.user_id, Annotation.ranks, Assignment.attempt_id)
-        .join(Assignment, Assignment.id == Annotation.assignment_id)
-        .where(Annotation.task_id == task.id)
-    ).all()
+    judged = score_judged(session, task=task, gold=gold)
     answers = [row for row in judged if row.attempt_id is not None]  # scored in their attempts
-    unseen = [] if gold.qualification else [row for row in judged if row.attempt_id is None]
-    scores = {row.id: passes(gold, row.ranks) for row in unseen}
-    for passed in (True, False, None):
-        ids = [row.id for row in judged if scores.get(row.id) is passed]
-        session.execute(
-            update(Annotation)
-            .where(Annotation.id.in_(ids))
-            .values(counted=False, gold_passed=passed)
-        )
-    if before is not None and gold.qualification:
+    if was_withdrawn and gold.qualification:
+        attempts = {row.attempt_id for row in answers}
+        rescore_attempts(session, project=project, attempt_ids=attempts, now=now)
+    elif before is not None and gold.qualification:
         for row in answers:
             change = int(passes(gold, row.ranks)) - int(passes(before, row.ranks))
             if change:
@@ -68,12 +61,34 @@ def set_gold(
     return gold
 
 
+def score_judged(session: Session, *, task: Task, gold: Gold) -> Sequence[Row[Any, Any, Any, Any]]:
+    """Score what people judged unseen by this key; answers to a question belong to an attempt.
+
+    Answers (id, user_id, ranks, attempt_id) of everything that was judged.
+    """
+    judged = session.execute(
+        select(Annotation.id, Annotation.user_id, Annotation.ranks, Assignment.attempt_id)
+        .join(Assignment, Assignment.id == Annotation.assignment_id)
+        .where(Annotation.task_id == task.id)
+    ).all()
+    unseen = [] if gold.qualification else [row for row in judged if row.attempt_id is None]
+    scores = {row.id: passes(gold, row.ranks) for row in unseen}
+    for passed in (True, False, None):
+        ids = [row.id for row in judged if scores.get(row.id) is passed]
+        session.execute(
+            update(Annotation)
+            .where(Annotation.id.in_(ids))
+            .values(counted=False, gold_passed=passed)
+        )
+    return judged
+
+
 def unset_gold(session: Session, *, task: Task, project: Project, by: User) -> None:
     """Make a task with a key ordinary; people's judgements count from now on. Twice is once.
 
     Answers to a question of the qualification never do.
     """
-    _lock_members(session, project=project)
+    lock_members(session, project=project)
     if not tasks.unset_gold(session, task=task, project=project):
         return
     unless_asked = select(Assignment.id).where(
@@ -142,7 +157,7 @@ def standing_after(project: Project, *, seen: int, passed: int) -> dict[str, Any
     }
 
 
-def _lock_members(session: Session, *, project: Project) -> None:
+def lock_members(session: Session, *, project: Project) -> None:
     """Memberships come before tasks in the order of locks (see `tasks.service.claiming`).
 
     An import takes them the other way round, so none may be under way.

@@ -222,6 +222,7 @@ def _append(
         "revision": replaced.revision + 1 if replaced else 1,
         "is_current": True,
         "is_repeat": assignment.is_repeat,
+        "requeue_id": replaced.requeue_id if replaced else None,
         "counted": counted,
         "gold_passed": passed,
         "submitted_at": now,

@@ -12,12 +12,14 @@ from app.datasets.rules.transcripts import REFUSAL_TEXTS
 REASONS = {
     # of judgements
     "failed_gold": "by people who fail gold questions",
+    "kept_out_annotator": "by people whom an admin keeps out of snapshots",
     "excluded_annotator": "by people the recipe leaves out",
     "guidelines_version": "made under another version of the guidelines",
     "before_since": "from before the recipe's first moment",
     "after_until": "from after the recipe's last moment",
     "repeat": "that are silent repeats: they measure a person, not a response",
     "surplus": "that came late, when the task had all it wanted",
+    "requeued": "whose tasks an admin gave to others to judge again",
     "person_judged": "that came with the data, where people judged as well",
     "task_left_out": "on tasks that were left out",
     # of tasks

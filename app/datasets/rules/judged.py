@@ -28,6 +28,7 @@ class Judgement(NamedTuple):
     rewrite: str | None
     vote: Vote
     ratings: Ratings | None = None
+    is_requeued: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class Admission:
 
     failed_gold: frozenset[str] = frozenset()
     excluded: frozenset[str] = frozenset()
+    kept_out: frozenset[str] = frozenset()  # of every snapshot, by an admin
     guidelines_version: int | None = None
     since: datetime | None = None
     until: datetime | None = None
@@ -65,7 +67,9 @@ class Admission:
         if judgement.is_repeat:
             return "repeat"
         if judgement.user_id is not None and not judgement.counted:
-            return "surplus"
+            return "requeued" if judgement.is_requeued else "surplus"
+        if judgement.user_id in self.kept_out:
+            return "kept_out_annotator"
         if judgement.user_id in self.excluded:
             return "excluded_annotator"
         if judgement.user_id in self.failed_gold:

@@ -95,6 +95,7 @@ def plan(session: Session, *, project: Project, recipe: Recipe) -> Plan:
         recipe=recipe,
         admission=Admission(
             failed_gold=failed if recipe.exclude_failed_gold else frozenset(),
+            kept_out=queries.people_kept_out(session, project=project),
             excluded=_excluded(session, project=project, recipe=recipe),
             guidelines_version=recipe.guidelines_version,
             since=recipe.since,

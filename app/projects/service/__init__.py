@@ -1,5 +1,14 @@
 """Changes to projects, their members and their guidelines."""
 
+from app.projects.service.care import (
+    exclude_member,
+    include_member,
+    mark_read,
+    note,
+    send_message,
+    tell,
+    withdraw_message,
+)
 from app.projects.service.members import (
     acknowledge_guidelines,
     ensure_membership,
@@ -31,17 +40,24 @@ __all__ = [
     "create",
     "edition",
     "ensure_membership",
+    "exclude_member",
     "follow_overlap",
     "imported_members",
+    "include_member",
     "lock",
+    "mark_read",
+    "note",
     "pause_member",
     "remove_member",
     "require_current",
     "resume_member",
+    "send_message",
     "set_member",
     "set_member_by_email",
     "set_terms",
+    "tell",
     "undo",
     "undoing",
     "update_settings",
+    "withdraw_message",
 ]

@@ -15,6 +15,7 @@ from app.db import among, bulk_insert
 from app.errors import Conflict, Invalid, NotFound, found
 from app.projects import queries
 from app.projects.models import Membership, Project
+from app.projects.service.care import note
 from app.projects.service.settings import lock
 
 
@@ -102,15 +103,7 @@ def pause_member(
         .returning(Membership.user_id)
     )
     if paused is not None:
-        target = membership.user.email or membership.user.name
-        audit(
-            session,
-            user=by,
-            action="project.member.pause",
-            target=target,
-            project_id=project.id,
-            reason=reason,
-        )
+        note(session, "project.member.pause", membership=membership, by=by, reason=reason)
 
 
 def resume_member(session: Session, *, project: Project, membership: Membership, by: User) -> None:
@@ -126,14 +119,7 @@ def resume_member(session: Session, *, project: Project, membership: Membership,
         .returning(Membership.user_id)
     )
     if resumed is not None:
-        target = membership.user.email or membership.user.name
-        audit(
-            session,
-            user=by,
-            action="project.member.resume",
-            target=target,
-            project_id=project.id,
-        )
+        note(session, "project.member.resume", membership=membership, by=by)
 
 
 def acknowledge_guidelines(session: Session, *, project: Project, user: User, version: int) -> None:

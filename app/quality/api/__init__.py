@@ -1,5 +1,13 @@
 """Quality as JSON (contract §3)."""
 
-from app.quality.api import agreement, consensus, dashboard, people, review
+from app.quality.api import agreement, care, consensus, dashboard, gold, people, review
 
-routers = [agreement.router, consensus.router, dashboard.router, people.router, review.router]
+routers = [
+    agreement.router,
+    consensus.router,
+    dashboard.router,
+    people.router,
+    care.router,
+    gold.router,
+    review.router,
+]

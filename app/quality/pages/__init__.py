@@ -2,9 +2,12 @@
 
 from app.quality.pages import (
     agreement,
+    care,
     consensus,
     dashboard,
     days,
+    gold,
+    own,
     people,
     progress,
     queue,
@@ -18,6 +21,9 @@ routers = [
     consensus.router,
     progress.router,
     people.router,
+    care.router,
+    gold.router,
+    own.router,
     queue.router,
     review.router,
 ]

@@ -13,6 +13,7 @@ from app.errors import found
 from app.projects.auth import (
     AdminMember,
     AdminProject,
+    ProjectRole,
     ViewerProject,
 )
 from app.projects.queries import questions_in_set
@@ -20,7 +21,9 @@ from app.quality.queries.qualification import candidates
 from app.quality.schemas.people import QualificationDecision
 from app.quality.service import qualification, summary
 from app.quality.service.annotators import annotators
+from app.quality.service.care import care_for
 from app.quality.service.people import Order, one, ordered, person_view
+from app.tasks.queries import number_of_open_appeals
 from app.web import redirect, render
 from app.web.tables import csv_reply
 
@@ -55,6 +58,7 @@ def people(
         people=ordered(rows, order),
         order=order,
         questions=questions_in_set(session, project=project),
+        appeals=number_of_open_appeals(session, project=project),
         candidates=candidates(session, project=project) if project.qualification_size else [],
     )
 
@@ -89,7 +93,12 @@ def people_csv(session: SessionDep, project: ViewerProject) -> Response:
 
 @router.get("/projects/{project_id}/annotators/{user_id}", name="person")
 def person(
-    request: Request, session: SessionDep, project: ViewerProject, user_id: UUID
+    request: Request,
+    session: SessionDep,
+    project: ViewerProject,
+    role: ProjectRole,
+    user_id: UUID,
+    now: Now,
 ) -> HTMLResponse:
     """One person's figures, and what can be done about them."""
     view = found(summary.current(session, project=project, wait=True))
@@ -106,7 +115,9 @@ def person(
         drawn=shown.charts,
         latest=shown.latest,
         looked_at=shown.looked_at,
-        may_review=request.state.role in {Role.ADMIN, Role.REVIEWER},
+        may_review=role in {Role.ADMIN, Role.REVIEWER},
+        care=care_for(session, project=project, role=role, user_id=user_id),
+        today=now.date(),
     )
 
 

@@ -9,8 +9,10 @@ from app.db import Now, SessionDep
 from app.projects.auth import (
     AnnotatorProject,
 )
+from app.projects.queries import unread_messages
 from app.quality.rules.progress import FEWEST_TASKS
 from app.quality.service.progress import progress_of
+from app.tasks.queries import appeal_of
 from app.web import render
 
 router = APIRouter(include_in_schema=False)
@@ -31,4 +33,8 @@ def rank_progress(
         slowest=max((day.median_seconds or 0 for day in progress.days), default=0),
         fewest=FEWEST_TASKS,
         break_after=break_after(user.preferences),
+        messages=unread_messages(session, project=project, user=user),
+        appeal=appeal_of(session, project=project, user=user, task_id=None)
+        if progress.paused
+        else None,
     )

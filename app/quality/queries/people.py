@@ -124,6 +124,8 @@ def gold_answers(session: Session, *, project: Project) -> list[DisputedGold]:
             ~Annotation.is_repeat,
             Annotation.gold_passed.is_not(None),
             or_(good, GoldKey.suspended_at.is_not(None)),
+            # What somebody has looked at and upheld is in doubt by later answers only.
+            or_(GoldKey.upheld_at.is_(None), Annotation.submitted_at > GoldKey.upheld_at),
         )
         .group_by(GoldKey.task_id, GoldKey.suspended_at)
         .order_by(GoldKey.suspended_at.nulls_last(), failed.desc(), GoldKey.task_id)

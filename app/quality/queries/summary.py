@@ -8,7 +8,7 @@ from sqlalchemy import Text, cast, func, select
 from sqlalchemy.orm import Session
 
 from app.accounts.models import User
-from app.annotation.models import Annotation
+from app.annotation.models import Annotation, Requeue
 from app.corpus.models import Prompt
 from app.db import database_now
 from app.projects.models import Membership, Project
@@ -17,7 +17,7 @@ from app.quality.queries.consensus import known_truth
 from app.quality.queries.crowd import source_hash
 from app.tasks.models import Task, TaskKind
 
-FORMAT = "6"  # of the kept figures; raised with every change of their shape or meaning
+FORMAT = "7"  # of the kept figures; raised with every change of their shape or meaning
 
 
 def kept(session: Session, *, project: Project, part: Part) -> QualitySummary | None:
@@ -36,14 +36,18 @@ def n_annotations(session: Session, *, project: Project) -> int:
 def fingerprint(session: Session, *, project: Project, part: Part) -> tuple[int, str]:
     """(annotations, a digest of what figures depend on).
 
-    Judgements, which tasks are ordinary, the scale; for groups, how people describe themselves; for
-    answers, what is known of tasks and how sure the project wants to be.
+    Judgements, which of them were re-queued, which tasks are ordinary, the scale; for groups, how
+    people describe themselves; for answers, what is known of tasks and how sure the project wants
+    to be.
     """
     annotations = n_annotations(session, project=project)
     others = session.execute(
         select(func.count(), func.bit_xor(func.hashtextextended(cast(Task.id, Text), 0))).where(
             Task.project_id == project.id, Task.kind != TaskKind.ORDINARY
         )
+    ).one()
+    requeued = session.execute(
+        select(func.count(), func.count(Requeue.undone_at)).where(Requeue.project_id == project.id)
     ).one()
     scale = (project.strength_levels, project.allow_ties, project.criteria)
     groups = _described(groups_of(session, project=project)) if part is Part.GROUP else None
@@ -54,7 +58,7 @@ def fingerprint(session: Session, *, project: Project, part: Part) -> tuple[int,
     )
     # The overview tells today from before: with a new day, there are new figures.
     day = database_now(session).date() if part is Part.OVERVIEW else None
-    depends = (annotations, tuple(others), scale, groups, day, known)
+    depends = (annotations, tuple(others), tuple(requeued), scale, groups, day, known)
     digest = sha256(repr(depends).encode()).hexdigest()
     return annotations, f"{FORMAT}:{digest}"
 

@@ -123,7 +123,11 @@ def suspend_disputed_gold(session: Session, *, project: Project, now: datetime) 
         if session.scalar(
             update(GoldKey)
             .where(GoldKey.task_id == gold.task_id, GoldKey.suspended_at.is_(None))
-            .values(suspended_at=now)
+            .values(
+                suspended_at=now,
+                suspend_reason=f"{gold.failed} of {gold.judged} annotators in good standing "
+                "answer otherwise.",
+            )
             .returning(GoldKey.task_id)
         )
     ]

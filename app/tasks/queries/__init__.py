@@ -1,5 +1,13 @@
 """Reads of tasks, their responses, and what people hold."""
 
+from app.tasks.queries.appeals import (
+    AppealLine,
+    appeal_in,
+    appeal_of,
+    number_of_open_appeals,
+    open_appeals,
+    settled_appeals,
+)
 from app.tasks.queries.contents import (
     Contents,
     contents,
@@ -51,8 +59,11 @@ __all__ = [
     "IS_QUALIFICATION",
     "NEW_QUESTION",
     "REPEATED_TASK",
+    "AppealLine",
     "Contents",
     "Taker",
+    "appeal_in",
+    "appeal_of",
     "attempts_of",
     "contents",
     "daily_limit",
@@ -63,11 +74,14 @@ __all__ = [
     "limit_reached",
     "most_wanted",
     "must_qualify",
+    "number_of_open_appeals",
+    "open_appeals",
     "open_assignments",
     "project_and_task",
     "qualification_of",
     "question_key",
     "responses_of",
+    "settled_appeals",
     "skills",
     "submitted_since",
     "takers",

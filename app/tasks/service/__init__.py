@@ -1,10 +1,16 @@
 """Writes of tasks and assignments: open, claim, renew, give back, skip, complete; gold keys."""
 
 from app.tasks.service.admitting import allow_attempt, ask_again, let_in
+from app.tasks.service.appealing import appeal_pause, appeal_question, settle
 from app.tasks.service.asking import ask_for_more, ask_no_more
 from app.tasks.service.claiming import claim, free_expired, lock_member
 from app.tasks.service.finishing import complete, release, renew, skip
-from app.tasks.service.gold import set_gold, unset_gold
+from app.tasks.service.gold import (
+    set_gold,
+    suspend_key,
+    unset_gold,
+    uphold_key,
+)
 from app.tasks.service.opening import (
     lock_opening,
     open_tasks,
@@ -12,10 +18,12 @@ from app.tasks.service.opening import (
     set_overlap,
     try_lock_opening,
 )
-from app.tasks.service.qualifying import correct_score, score
+from app.tasks.service.qualifying import correct_score, rescore, score
 
 __all__ = [
     "allow_attempt",
+    "appeal_pause",
+    "appeal_question",
     "ask_again",
     "ask_for_more",
     "ask_no_more",
@@ -30,10 +38,14 @@ __all__ = [
     "release",
     "renew",
     "require_rankable",
+    "rescore",
     "score",
     "set_gold",
     "set_overlap",
+    "settle",
     "skip",
+    "suspend_key",
     "try_lock_opening",
     "unset_gold",
+    "uphold_key",
 ]

@@ -1,6 +1,7 @@
 """Gold keys: a task becomes gold and ordinary again."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import delete, func, select, update
@@ -14,6 +15,9 @@ from app.tasks import rules
 from app.tasks.models import Assignment, AssignmentState, GoldKey, Task, TaskKind
 from app.tasks.schemas import Gold
 
+# What a new key starts without: doubts about the old one, and their answers.
+NEW_KEY = ("suspended_at", "suspend_reason", "upheld_at")
+
 
 def require_consistent(gold: Gold, *, size: int) -> None:
     """`Invalid` unless some ranking of `size` responses satisfies the key."""
@@ -22,11 +26,26 @@ def require_consistent(gold: Gold, *, size: int) -> None:
         raise Invalid("A gold key needs at least one pair: in `prefers`, or in `equal`.")
     if any(not 0 <= place < size for place in named):
         raise Invalid("The gold key names a response that the task does not have.")
+    for i, j in (*gold.prefers, *gold.equal):
+        if i == j:
+            raise Invalid(
+                f"A pair of this gold key names {letter(i)} twice, so its preferences run in a "
+                "circle. Compare it with another response."
+            )
     if not rules.is_consistent(size, prefers=gold.prefers, equal=gold.equal):
+        round_and_round = rules.circle(size, prefers=gold.prefers, equal=gold.equal)
+        said = [f"{letter(i)} better than {letter(j)}" for i, j in round_and_round]
+        concerned = {place for pair in round_and_round for place in pair}
+        said += [f"{letter(i)} equal to {letter(j)}" for i, j in gold.equal if {i, j} & concerned]
         raise Invalid(
-            "No ranking can satisfy this gold key: its preferences run in a circle. "
-            "Take one of them away."
+            "No ranking can satisfy this gold key: its preferences run in a circle "
+            f"({', '.join(said)}). Take one of them away."
         )
+
+
+def letter(place: int) -> str:
+    """A, B, C…: a response by its canonical place."""
+    return chr(ord("A") + place)
 
 
 def set_gold(session: Session, *, task: Task, gold: Gold, size: int, by: User | None) -> None:
@@ -88,6 +107,35 @@ def unset_gold(session: Session, *, task: Task, project: Project) -> bool:
     return True
 
 
+def suspend_key(session: Session, *, task: Task, reason: str, now: datetime) -> bool:
+    """Take a key out of force; False when it was already, or the task has none."""
+    lock(session, task=task)
+    suspended = session.scalar(
+        update(GoldKey)
+        .where(GoldKey.task_id == task.id, GoldKey.suspended_at.is_(None))
+        .values(suspended_at=now, suspend_reason=reason)
+        .returning(GoldKey.task_id)
+    )
+    if suspended is not None:
+        _end_questions(session, task=task)
+    return suspended is not None
+
+
+def uphold_key(session: Session, *, task: Task, now: datetime) -> bool:
+    """Put a suspended key in force again, and keep it so in spite of what is known; False if it is.
+
+    Only people who answer from now on can put it in doubt again.
+    """
+    lock(session, task=task)
+    upheld = session.scalar(
+        update(GoldKey)
+        .where(GoldKey.task_id == task.id, GoldKey.suspended_at.is_not(None))
+        .values(suspended_at=None, suspend_reason=None, upheld_at=now)
+        .returning(GoldKey.task_id)
+    )
+    return upheld is not None
+
+
 def _end_questions(session: Session, *, task: Task) -> None:
     """End the leases of what is no question any more: its attempts go on with another one."""
     session.execute(
@@ -103,7 +151,8 @@ def _end_questions(session: Session, *, task: Task) -> None:
 
 def lock(session: Session, *, task: Task) -> None:
     """Hold the task's row, with what it says now."""
-    session.refresh(task, with_for_update={"key_share": True, "of": Task})
+    session.execute(select(Task.id).where(Task.id == task.id).with_for_update(key_share=True))
+    session.refresh(task, ["kind", "wanted", "leased", "counted"])
 
 
 def put_keys(
@@ -136,6 +185,6 @@ def put_keys(
     session.execute(
         statement.on_conflict_do_update(
             index_elements=[GoldKey.task_id],
-            set_={key: statement.excluded[key] for key in changed} | {"suspended_at": None},
+            set_={key: statement.excluded[key] for key in changed} | dict.fromkeys(NEW_KEY),
         )
     )

@@ -184,3 +184,57 @@ def correct_score(session: Session, *, attempt_id: UUID, change: int, now: datet
     attempt.correct += change
     if attempt.passed is False:
         _decide(session, attempt=attempt, now=now)
+
+
+def rescore(
+    session: Session,
+    *,
+    attempt_id: UUID,
+    answered: int,
+    correct: int,
+    needs: float,
+    now: datetime,
+) -> None:
+    """Score an attempt anew: `correct` of `answered` questions that are still in force.
+
+    A withdrawn one is neither right nor wrong; `needs` is the share that passes. An attempt under
+    way goes on with other questions, one that has ended is as long as it has questions left.
+    Whoever passes by it is let in, nobody who has passed fails afterwards, and an attempt with
+    nothing left is given back.
+    """
+    attempt = session.scalars(
+        select(QualificationAttempt)
+        .where(QualificationAttempt.id == attempt_id)
+        .with_for_update(key_share=True)
+    ).one()
+    if attempt.finished_at is None:
+        attempt.answered = min(answered, attempt.size)
+        attempt.correct = min(correct, attempt.answered)
+        if attempt.answered == attempt.size:
+            _decide(session, attempt=attempt, now=now)
+        return
+    # The rules of the attempt, not those of today: they may have changed since it began.
+    share = attempt.needed / attempt.size if attempt.size else needs
+    if rules.needed_right(attempt.size, share=needs) == attempt.needed:
+        share = needs
+    attempt.size, attempt.answered, attempt.correct = answered, answered, correct
+    attempt.needed = rules.needed_right(answered, share=share)
+    if attempt.passed is False and answered == 0:
+        attempt.passed = None
+        session.flush()
+        _give_back(session, attempt=attempt)
+    elif attempt.passed is False:
+        _decide(session, attempt=attempt, now=now)
+
+
+def _give_back(session: Session, *, attempt: QualificationAttempt) -> None:
+    """Let her begin another attempt at once."""
+    session.execute(
+        update(Membership)
+        .where(
+            Membership.project_id == attempt.project_id,
+            Membership.user_id == attempt.user_id,
+            Membership.attempts_granted <= attempt.number,
+        )
+        .values(attempts_granted=attempt.number + 1)
+    )
