@@ -54,8 +54,8 @@ def rank(
     membership = session.get(Membership, (project.id, user.id))
     guidelines = found(guidelines_of(session, project=project))
     read = membership.guidelines_read if membership else 0  # None: an admin of the installation
-    is_news = read < project.guidelines_version
-    if is_news and (guidelines.text.strip() or read):
+    is_news = read < guidelines.needed  # a clarification holds nobody up
+    if is_news and (guidelines.text.strip() or guidelines.examples or read):
         return redirect(request, "guidelines", project_id=project.id)
     held = task_queries.open_assignments(session, project=project, user=user)
     must_qualify = task_queries.must_qualify(project, user=user, membership=membership)
@@ -248,6 +248,7 @@ def _task_page(
         project=project,
         section="rank",
         guidelines=found(guidelines_of(session, project=project)),
+        guidelines_read=_guidelines_read(session, project=project, user=user),
         is_over=attempt is not None and attempt.finished_at is not None,
         in_words=formats.in_words,
         expected_in_words=formats.expected_in_words,
@@ -284,6 +285,11 @@ def _qualification_page(
         preferences=_preferences(user),
         **_standing(session, project=project, user=user, now=now),
     )
+
+
+def _guidelines_read(session: Session, *, project: Project, user: User) -> int:
+    membership = session.get(Membership, (project.id, user.id))
+    return membership.guidelines_read if membership else 0
 
 
 def _preferences(user: User) -> dict[str, Any]:

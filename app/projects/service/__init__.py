@@ -1,5 +1,6 @@
 """Changes to projects, their members and their guidelines."""
 
+from app.projects.service.guidelines import add_example, drop_draft, save_draft
 from app.projects.service.members import (
     acknowledge_guidelines,
     ensure_membership,
@@ -27,8 +28,10 @@ from app.projects.service.terms import set_terms
 __all__ = [
     "Outdated",
     "acknowledge_guidelines",
+    "add_example",
     "changes",
     "create",
+    "drop_draft",
     "edition",
     "ensure_membership",
     "follow_overlap",
@@ -38,6 +41,7 @@ __all__ = [
     "remove_member",
     "require_current",
     "resume_member",
+    "save_draft",
     "set_member",
     "set_member_by_email",
     "set_terms",
