@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from markupsafe import Markup
 
-from app.web.difference import difference
+from app.web.difference import difference, pieces
 from app.web.text import plain
 
 AROUND = 2  # unchanged lines that are shown on either side of a change
@@ -70,18 +70,38 @@ def _changed(old: Sequence[str], new: Sequence[str]) -> Iterator[Row]:
         at = before + 1
         was = old[before]
         yield Row(
-            Markup("{}").format(_marked(was, line, "del")),
+            _gone(was, line),
             difference(line, was),
-            difference(line, was, with_other=True),
+            _in_one(line, was),
             "changed",
         )
     yield from (Row(plain(gone), None, plain(gone), "old") for gone in old[at:])
 
 
-def _marked(text: str, other: str, tag: str) -> Markup:
-    """`text` with what `other` lacks inside `tag`."""
-    html = difference(text, other)
-    return Markup(html.replace("<ins>", f"<{tag}>").replace("</ins>", f"</{tag}>"))  # noqa: S704
+def _gone(text: str, other: str) -> Markup:
+    """`text` with what `other` lacks as `del`."""
+    html = str(difference(text, other))
+    return Markup(html.replace("<ins>", "<del>").replace("</ins>", "</del>"))  # noqa: S704  # ours
+
+
+def _in_one(text: str, other: str) -> Markup:
+    """`text` with what came as `ins`, and with what went as `del` in its place, spaces around."""
+    html: list[Markup] = []
+    gone = ""
+    for kind, piece in pieces(text, other):
+        if kind == "other":
+            gone = piece.strip()
+            continue
+        if gone:
+            space = piece[: len(piece) - len(piece.lstrip())]
+            html += [plain(space), Markup("<del>{}</del>").format(plain(gone)), plain(space)]
+            piece, gone = piece[len(space) :], ""  # noqa: PLW2901
+        shown = plain(piece)
+        is_new = kind == "only" and piece.strip()
+        html.append(Markup("<ins>{}</ins>").format(shown) if is_new else shown)
+    if gone:
+        html.append(Markup(" <del>{}</del>").format(plain(gone)))
+    return Markup("").join(html)
 
 
 def _pairs(old: Sequence[str], new: Sequence[str]) -> Iterator[tuple[str, int | None]]:

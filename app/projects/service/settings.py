@@ -243,6 +243,11 @@ def _named(patch: ProjectPatch) -> dict[str, Any]:
     values: Mapping[str, Any] = patch.model_dump(
         exclude_none=True, exclude={"overlap", "qualification", *ABOUT_A_VERSION}
     )
+    if patch.guidelines_examples is not None:  # complete, with what is null in them
+        values = {
+            **values,
+            "guidelines_examples": [each.model_dump() for each in patch.guidelines_examples],
+        }
     limits = dict.fromkeys(rules.LIMITS & patch.model_fields_set)
     values = {**limits, **values, **_named_of_qualification(patch)}
     if patch.overlap is None:

@@ -31,6 +31,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session, aliased
 
 from app.projects.models import Membership, Project
+from app.tasks import rules
 from app.tasks.models import (
     Assignment,
     AssignmentState,
@@ -279,7 +280,8 @@ RE_ASKED_TASK = (
         (_first.task_id == ReAskPair.task_id)
         & (_first.user_id == ReAskPair.user_id)
         & ~_first.is_repeat
-        & (_first.state == AssignmentState.SUBMITTED),
+        & (_first.state == AssignmentState.SUBMITTED)
+        & (_first.ordinal <= Membership.claimed - rules.FEWEST_BETWEEN),
     )
     .where(
         ReAskPair.user_id == bindparam("person"),
