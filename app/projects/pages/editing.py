@@ -138,11 +138,17 @@ def _clash(session: Session, *, project: Project, mine: Written) -> tuple[dict[s
     base_examples = [formats.as_written(each) for each in base.examples]
     their_examples = [formats.as_written(each) for each in theirs.examples]
     text = rules.merged(base.text, theirs.text, mine.text)
-    authors = queries.authors_of(session, versions=[theirs])
+    newer = [
+        each
+        for each in queries.guidelines_versions(session, project=project)
+        if each.version > mine.version
+    ]
+    names = queries.authors_of(session, versions=newer)
     clash = {
         "base": base,
         "theirs": theirs,
-        "author": authors.get(theirs.created_by) if theirs.created_by else None,
+        "author": " and ".join(sorted(set(names.values()))) or "somebody who has left",
+        "notes": [each.note for each in newer if each.note],
         "mine": mine,
         "their_rows": changes(base.text, theirs.text),
         "my_rows": changes(base.text, mine.text),

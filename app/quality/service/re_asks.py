@@ -19,7 +19,7 @@ from app.projects.models import Membership, Project
 from app.projects.queries import guidelines_of
 from app.quality.queries import re_asks as queries
 from app.quality.rules import flips as rules
-from app.tasks.models import AssignmentState, ReAsk, ReAskPair
+from app.tasks.models import AssignmentState, ReAsk, ReAskPair, TaskKind
 
 ONE_VERSION = (
     "There is one version of the guidelines so far. When they have changed, the same people can "
@@ -253,7 +253,7 @@ class Progress:
 
 def _progress(re_ask: ReAsk, lines: list[queries.Line]) -> Progress:
     judged = sum(line.counts for line in lines)
-    waiting = sum(line.state is None for line in lines)
+    waiting = sum(line.state is None and line.kind is TaskKind.ORDINARY for line in lines)
     held = sum(line.state is AssignmentState.OPEN for line in lines)
     return Progress(re_ask, waiting, held, judged, len(lines) - judged - waiting - held)
 
