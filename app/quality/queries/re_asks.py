@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, func, select
+from sqlalchemy import ColumnElement, Select, and_, func, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
 from app.accounts.models import Role, User
@@ -15,6 +15,7 @@ from app.projects.models import Membership, Project
 from app.quality.rules.flips import Look
 from app.tasks.models import Assignment, AssignmentState, ReAsk, ReAskPair, Task, TaskKind
 
+LOOKED_AT = 40_000  # judgements, by chance, of a version that has more
 MOST_BASE = 5_000  # the latest silent repeats, to compare with
 
 
@@ -43,14 +44,20 @@ def versions_judged(session: Session, *, project: Project) -> dict[int, int]:
 
 
 def _may_come_again(project: Project, *, version: int) -> ColumnElement[bool]:
-    """Made here under this version, by somebody who still gets tasks, and not repeated yet."""
+    """Made here under this version, by somebody who still gets tasks, and not repeated yet.
+
+    What came again is hashed once (NOT IN): asked row by row, it was a scan for each of them.
+    """
     again = aliased(Assignment)
-    came = select(again.id).where(
-        again.task_id == Annotation.task_id, again.user_id == Annotation.user_id, again.is_repeat
+    came = select(again.task_id, again.user_id).where(
+        again.project_id == project.id, again.is_repeat
     )
-    planned = select(ReAskPair.task_id).where(
-        ReAskPair.task_id == Annotation.task_id, ReAskPair.user_id == Annotation.user_id
+    planned = (
+        select(ReAskPair.task_id, ReAskPair.user_id)
+        .join(ReAsk, ReAsk.id == ReAskPair.re_ask_id)
+        .where(ReAsk.project_id == project.id)
     )
+    judgement = tuple_(Annotation.task_id, Annotation.user_id)
     return and_(
         Annotation.project_id == project.id,
         Annotation.is_current,
@@ -63,8 +70,8 @@ def _may_come_again(project: Project, *, version: int) -> ColumnElement[bool]:
         Membership.paused_at.is_(None),
         Membership.imported_name.is_(None),
         User.disabled_at.is_(None),
-        ~came.exists(),
-        ~planned.exists(),
+        judgement.not_in(came),
+        judgement.not_in(planned),
     )
 
 
@@ -82,14 +89,21 @@ def _of_members(statement: Select[tuple[UUID, UUID, int]]) -> Select[tuple[UUID,
 
 
 def candidates(
-    session: Session, *, project: Project, version: int, most: int
+    session: Session, *, project: Project, version: int, judged: int, most: int
 ) -> tuple[list[Candidate], int]:
-    """Up to `most` judgements of each person by chance, and how many there are in all."""
+    """Up to `most` judgements of each person by chance, and how many there are in all.
+
+    Of the very many that were `judged` a part is looked at: their number is an estimate then.
+    """
+    part = min(1.0, LOOKED_AT / max(1, judged))
     times = func.coalesce(Annotation.active_ms, Annotation.visible_ms, Annotation.wall_ms)
     columns: Select[tuple[UUID, UUID, int]] = select(
         Annotation.task_id, Annotation.user_id, times.label("ms")
     )  # type: ignore[assignment]
-    eligible = _of_members(columns).where(_may_come_again(project, version=version)).subquery()
+    chosen = _of_members(columns).where(_may_come_again(project, version=version))
+    if part < 1:
+        chosen = chosen.where(func.random() < part)
+    eligible = chosen.subquery()
     place = func.row_number().over(partition_by=eligible.c.user_id, order_by=func.random())
     drawn = select(eligible, place.label("place"), func.count().over().label("total")).subquery()
     rows = session.execute(select(drawn).where(drawn.c.place <= most)).all()
@@ -97,7 +111,7 @@ def candidates(
         Candidate(row.task_id, row.user_id, None if row.ms is None else row.ms / 1000)
         for row in rows
     ]
-    return found, rows[0].total if rows else 0
+    return found, round(rows[0].total / part) if rows else 0
 
 
 def re_asks_of(session: Session, *, project: Project) -> Sequence[ReAsk]:

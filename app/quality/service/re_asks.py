@@ -81,7 +81,12 @@ def plan(
     if not 1 <= start < to:
         raise Invalid(f"Choose a version before the current one, which is {to}.")
     people, eligible = queries.candidates(
-        session, project=project, version=start, most=rules.LARGEST_SIZE
+        session,
+        project=project,
+        version=start,
+        judged=judged.get(start, 0),
+        # Some more than are wanted: two people may be drawn for the same task.
+        most=rules.LARGEST_SIZE if share else (size or rules.DEFAULT_SIZE) + 50,
     )
     if not eligible:
         return Plan(start, to, [], 0, None, reason=_why_nobody(judged.get(start, 0), start))
