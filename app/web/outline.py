@@ -60,7 +60,7 @@ def with_anchors(text: str) -> Markup:
     return Markup(OPENING.sub(named, markdown(text)))  # noqa: S704  # sanitised, and ids escaped
 
 
-def section_at(text: str, found: Sequence[Heading] | None = None) -> list[Heading]:
+def contents_of(text: str, found: Sequence[Heading] | None = None) -> list[Heading]:
     """The headings that make up the contents: of the two highest levels that are used."""
     known = headings(text) if found is None else found
     levels = sorted({each.level for each in known})[:2]

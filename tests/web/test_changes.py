@@ -3,7 +3,7 @@
 import time
 
 from app.web.changes import changes
-from app.web.outline import headings, section_at, with_anchors
+from app.web.outline import contents_of, headings, with_anchors
 
 
 def kinds(before, after):
@@ -59,7 +59,7 @@ def test_headings_have_anchors_of_their_own():
     html = with_anchors(text)
     for each in found:
         assert html.count(f'id="{each.anchor}"') == 1
-    assert [each.title for each in section_at(text)] == [
+    assert [each.title for each in contents_of(text)] == [
         "Safe & sound", "Code first", "Safe & sound", "Quoted",
     ]  # fmt: skip
 

@@ -19,7 +19,7 @@ from app.projects.models import GuidelinesDraft, Project
 from app.projects.schemas import GuidelinesForm, ProjectPatch
 from app.web import fragment, redirect, render
 from app.web.changes import changes
-from app.web.outline import section_at
+from app.web.outline import contents_of
 
 router = APIRouter(include_in_schema=False)
 
@@ -33,7 +33,7 @@ Fields = Annotated[FormData, Depends(posted_fields)]
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What is in the editor; `examples` as the form has them, None: they are as they were."""
+    """What is in the editor; `examples` as the form has them, finished or not."""
 
     version: int
     text: str
@@ -123,7 +123,7 @@ def _preview(written: Written) -> dict[str, Any]:
             continue
     return {
         "text": written.text,
-        "contents": section_at(written.text),
+        "contents": contents_of(written.text),
         "examples": [each.model_dump() for each in examples],
     }
 

@@ -16,7 +16,7 @@ from app.projects.models import Guidelines
 from app.projects.schemas import ReadForm
 from app.web import redirect, render
 from app.web.changes import changes
-from app.web.outline import section_at
+from app.web.outline import contents_of
 
 router = APIRouter(include_in_schema=False)
 
@@ -47,7 +47,7 @@ def guidelines(
         section="guidelines",
         shown=shown,
         versions=versions,
-        contents=section_at(shown.text),
+        contents=contents_of(shown.text),
         difference=difference_of(before, shown) if before else None,
         changes_from=base,
         notes=[each for each in versions if base < each.version <= shown.version and each.note],
