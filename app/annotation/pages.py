@@ -54,8 +54,8 @@ def rank(
     membership = session.get(Membership, (project.id, user.id))
     guidelines = found(guidelines_of(session, project=project))
     read = membership.guidelines_read if membership else 0  # None: an admin of the installation
-    is_news = read < project.guidelines_version
-    if is_news and (guidelines.text.strip() or read):
+    is_news = read < guidelines.needed  # a clarification holds nobody up
+    if is_news and (guidelines.text.strip() or guidelines.examples or read):
         return redirect(request, "guidelines", project_id=project.id)
     held = task_queries.open_assignments(session, project=project, user=user)
     must_qualify = task_queries.must_qualify(project, user=user, membership=membership)
@@ -254,6 +254,7 @@ def _task_page(
             if is_answered
             else None
         ),
+        guidelines_read=_guidelines_read(session, project=project, user=user),
         is_over=attempt is not None and attempt.finished_at is not None,
         in_words=formats.in_words,
         expected_in_words=formats.expected_in_words,
@@ -297,6 +298,11 @@ def _appeal(
 ) -> Appeal | None:
     """What she has objected to, and the answer."""
     return task_queries.appeal_of(session, project=project, user=user, task_id=task_id)
+
+
+def _guidelines_read(session: Session, *, project: Project, user: User) -> int:
+    membership = session.get(Membership, (project.id, user.id))
+    return membership.guidelines_read if membership else 0
 
 
 def _preferences(user: User) -> dict[str, Any]:

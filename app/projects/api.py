@@ -12,9 +12,11 @@ from app.accounts.models import Role
 from app.db import Now, SessionDep
 from app.errors import found
 from app.projects import queries, service
-from app.projects.auth import AdminProject, MemberProject, ProjectRole
+from app.projects.auth import AdminProject, MemberProject, ProjectRole, ViewerProject
 from app.projects.models import Membership, Project
 from app.projects.schemas import (
+    Example,
+    GuidelinesOut,
     MemberBody,
     MemberOut,
     OverlapOut,
@@ -63,6 +65,25 @@ def change_project(
     """Change settings; what alters the meaning of judgements makes a new guideline version."""
     service.update_settings(session, project=project, patch=body, by=user, now=now)
     return project_out(session, project, Role.ADMIN)
+
+
+@router.get("/projects/{project_id}/guidelines")
+def list_guidelines(session: SessionDep, project: ViewerProject) -> list[GuidelinesOut]:
+    """All versions of the guidelines, newest first: text, examples, and why they changed."""
+    versions = queries.guidelines_versions(session, project=project)
+    return [
+        GuidelinesOut(
+            version=each.version,
+            text=each.text,
+            note=each.note,
+            is_clarification=each.needed < each.version,
+            examples=[Example.model_validate(example) for example in each.examples],
+            scale=each.scale,
+            created_by=str(each.created_by) if each.created_by else None,
+            created_at=each.created_at,
+        )
+        for each in versions
+    ]
 
 
 @router.get("/projects/{project_id}/members")

@@ -81,9 +81,14 @@ class Project(Base):
 
 
 class Guidelines(Base):
-    """A version of what annotators read and are asked. Append-only."""
+    """A version of what annotators read and are asked. Append-only.
+
+    `needed` is the newest version up to this one that must be read before the next task: itself,
+    unless it only makes clearer what held before.
+    """
 
     __tablename__ = "guidelines"
+    __table_args__ = (CheckConstraint("needed BETWEEN 1 AND version", name="needed"),)
 
     project_id: Mapped[UUID] = mapped_column(
         ForeignKey("project.id", ondelete="CASCADE"), primary_key=True
@@ -93,8 +98,34 @@ class Guidelines(Base):
     scale: Mapped[JsonObject] = mapped_column(
         default=dict
     )  # {criteria, strength_levels, allow_ties} as they were in this version
+    note: Mapped[str] = mapped_column(default="", server_default="")  # what changed and why
+    examples: Mapped[list[JsonObject]] = mapped_column(
+        default=list, server_default="[]"
+    )  # [{prompt, responses, ranks, why, kind, task_id}]
+    needed: Mapped[int] = mapped_column(
+        default=lambda context: context.get_current_parameters()["version"]
+    )
     created_by: Mapped[UUID | None] = mapped_column(ForeignKey("user.id", ondelete="SET NULL"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class GuidelinesDraft(Base):
+    """What an admin has written and not yet published, and the version that she began from."""
+
+    __tablename__ = "guidelines_draft"
+
+    project_id: Mapped[UUID] = mapped_column(
+        ForeignKey("project.id", ondelete="CASCADE"), primary_key=True
+    )
+    user_id: Mapped[UUID] = mapped_column(
+        ForeignKey("user.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+    base_version: Mapped[int]
+    text: Mapped[str]
+    note: Mapped[str] = mapped_column(default="")
+    is_clarification: Mapped[bool] = mapped_column(default=False)
+    examples: Mapped[list[JsonObject]] = mapped_column(default=list)  # as the form has them
+    updated_at: Mapped[datetime]
 
 
 class Standing(StrEnum):
@@ -134,6 +165,8 @@ class Membership(Base):
     gold_seen: Mapped[int] = mapped_column(default=0)
     gold_passed: Mapped[int] = mapped_column(default=0)
     claimed: Mapped[int] = mapped_column(default=0)  # assignments ever handed to her
+    # Own tasks that she is to judge again under changed guidelines: how many wait, about.
+    re_asks: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     weight: Mapped[float] = mapped_column(Float, default=1.0)
     # What she may judge: tasks that need nothing beyond her expertise, in a language of hers (none
     # named: in any); and her own limits, where the project's are not hers.

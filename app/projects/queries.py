@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session, contains_eager
 
 from app.accounts.models import AuditEvent, Role, User, UserKind
 from app.projects import rules
-from app.projects.models import Guidelines, MemberMessage, Membership, Project
+from app.projects.models import Guidelines, GuidelinesDraft, MemberMessage, Membership, Project
 
 # Tasks stand right of projects: the list counts them by the table's name, as a string key would.
 TASK = table(
@@ -212,6 +212,18 @@ def guidelines_versions(session: Session, *, project: Project) -> Sequence[Guide
         .where(Guidelines.project_id == project.id)
         .order_by(Guidelines.version.desc())
     ).all()
+
+
+def guidelines_draft(session: Session, *, project: Project, user: User) -> GuidelinesDraft | None:
+    """What she has written and not published."""
+    return session.get(GuidelinesDraft, (project.id, user.id))
+
+
+def authors_of(session: Session, *, versions: Sequence[Guidelines]) -> dict[UUID, str]:
+    """Names of those who made the versions, by id."""
+    ids = {each.created_by for each in versions if each.created_by}
+    rows = session.execute(select(User.id, User.name).where(User.id.in_(ids)))
+    return {row.id: row.name for row in rows} if ids else {}
 
 
 def last_change(session: Session, *, project: Project) -> AuditEvent | None:

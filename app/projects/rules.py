@@ -2,11 +2,15 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from difflib import SequenceMatcher
 from typing import Any
 
 # The form of a judgement: what annotators are asked and may answer.
 SCALE = ("criteria", "strength_levels", "allow_ties")
+
+# What annotators read; each version keeps both.
+TOLD = ("guidelines", "guidelines_examples")
 
 # What one person may hand in; each may be absent.
 LIMITS = frozenset({"daily_limit", "total_limit", "largest_share"})
@@ -64,7 +68,7 @@ Skipping costs you nothing.
 
 def alters_meaning(changed: Collection[str]) -> bool:
     """Whether judgements before and after the change answer different questions."""
-    return not {*SCALE, "guidelines"}.isdisjoint(changed)
+    return not {*SCALE, *TOLD}.isdisjoint(changed)
 
 
 def scale_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
@@ -96,9 +100,8 @@ def scale_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[s
 
 def audited(changed: Mapping[str, Any]) -> dict[str, Any]:
     """What the audit log keeps of a change; the guidelines' text has its own versions."""
-    return {key: value for key, value in changed.items() if key != "guidelines"} | (
-        {"guidelines": "new text"} if "guidelines" in changed else {}
-    )
+    new = {"guidelines": "new text", "guidelines_examples": "new examples"}
+    return {key: new.get(key, value) for key, value in changed.items()}
 
 
 MOST_SKILLS = 40  # of a person; a task may need as many
@@ -191,3 +194,87 @@ def criteria_from_text(text: str) -> list[dict[str, Any]]:
 def criteria_as_text(criteria: Iterable[Mapping[str, Any]]) -> str:
     """What `criteria_from_text` reads back."""
     return "\n".join(f"{item['label']}: {item['min']}-{item['max']}" for item in criteria)
+
+
+# -- examples in the guidelines
+
+MOST_EXAMPLES = 40
+
+
+def ranks_from_words(order: str, *, size: int) -> list[int]:
+    """An order as people write it, `B > A = C` → [2, 1, 2]. Raises ValueError with a sentence."""
+    names = [chr(ord("A") + position) for position in range(size)]
+    listed = " > ".join(names)
+    groups = [
+        [name.strip().upper() for name in group.split("=")] for group in order.strip().split(">")
+    ]
+    given = [name for group in groups for name in group]
+    if sorted(given) != names:
+        raise ValueError(
+            f"“{order.strip()}” does not say how its {size} responses compare. Name each of A to "
+            f"{names[-1]} once, best first, with > between better and worse and = between equals, "
+            f"for instance “{listed}”."
+        )
+    ranks = [0] * size
+    better = 0
+    for group in groups:
+        for name in group:
+            ranks[names.index(name)] = better + 1
+        better += len(group)
+    return ranks
+
+
+# -- two people who wrote at once
+
+
+def merged(base: str, theirs: str, mine: str) -> str | None:
+    """Both changes of `base` in one text, line by line; None where they touch the same lines.
+
+    Changes of neighbouring lines count as the same place, as for diff3 (Khanna, Kunal and Pierce,
+    "A Formal Investigation of Diff3", 2007).
+    """
+    lines = base.splitlines()
+    edits = sorted(
+        {
+            (begin, end, tuple(text.splitlines()[new_begin:new_end]))
+            for text in (theirs, mine)
+            for kind, begin, end, new_begin, new_end in SequenceMatcher(
+                None, lines, text.splitlines(), autojunk=False
+            ).get_opcodes()
+            if kind != "equal"
+        }
+    )
+    result: list[str] = []
+    at, last_end = 0, -1
+    for begin, end, new in edits:
+        if begin <= last_end:
+            return None
+        result += lines[at:begin] + list(new)
+        at = last_end = end
+    result += lines[at:]
+    return "\n".join(result) + ("\n" if mine.endswith("\n") or theirs.endswith("\n") else "")
+
+
+def merged_lists(base: Sequence[Any], theirs: Sequence[Any], mine: Sequence[Any]) -> list[Any]:
+    """What they have without what I took out, and then what I added."""
+    kept = [each for each in theirs if each in mine or each not in base]
+    return kept + [each for each in mine if each not in base and each not in theirs]
+
+
+def example_changes(
+    before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]
+) -> list[tuple[str, Mapping[str, Any], Mapping[str, Any] | None]]:
+    """(new | old | changed, the example, what it was) between two versions."""
+
+    def name(example: Mapping[str, Any]) -> str:
+        return str(example.get("task_id") or example["prompt"].strip())
+
+    were = {name(each): each for each in before}
+    are = {name(each): each for each in after}
+    found: list[tuple[str, Mapping[str, Any], Mapping[str, Any] | None]] = []
+    for key, example in are.items():
+        if key not in were:
+            found.append(("new", example, None))
+        elif example != were[key]:
+            found.append(("changed", example, were[key]))
+    return found + [("old", each, None) for key, each in were.items() if key not in are]

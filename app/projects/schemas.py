@@ -1,7 +1,7 @@
 """What comes in and goes out over HTTP about projects (contract §3)."""
 
 from datetime import datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -52,6 +52,13 @@ Languages = Annotated[
     list[Annotated[str, AfterValidator(storable)]],
     Field(max_length=200),
     AfterValidator(rules.languages_of),
+]
+
+
+ExampleKind = Literal["good", "borderline", "bad"]
+ChangeKind = Literal["must_read", "clarification"]
+Note = Annotated[
+    str, StringConstraints(strip_whitespace=True, max_length=2_000), AfterValidator(storable)
 ]
 
 
@@ -115,6 +122,39 @@ def _distinct_keys(criteria: list[Criterion]) -> list[Criterion]:
 Criteria = Annotated[list[Criterion], Field(max_length=10), AfterValidator(_distinct_keys)]
 
 
+class Example(Body):
+    """A judgement that the guidelines show, and why it is so.
+
+    `kind`: a clear case, a close call, or a mistake that people make. `task_id`: the task that it
+    was taken from; annotators do not see it.
+    """
+
+    prompt: Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
+    responses: Annotated[
+        list[Annotated[str, StringConstraints(min_length=1, max_length=20_000)]],
+        Field(min_length=2, max_length=10),
+    ]
+    ranks: Annotated[list[Annotated[int, Field(ge=1, le=10)]], Field(min_length=2, max_length=10)]
+    why: Annotated[str, StringConstraints(strip_whitespace=True, max_length=4_000)] = ""
+    kind: ExampleKind = "good"
+    task_id: str | None = None
+
+    @model_validator(mode="after")
+    def _ranks_its_responses(self) -> Self:
+        if len(self.ranks) != len(self.responses):
+            raise ValueError(
+                f"an example with {len(self.responses)} responses needs as many ranks, not "
+                f"{len(self.ranks)}"
+            )
+        self.ranks = [1 + sum(other < rank for other in self.ranks) for rank in self.ranks]
+        for words in (self.prompt, self.why, *self.responses):
+            storable(words)
+        return self
+
+
+Examples = Annotated[list[Example], Field(max_length=rules.MOST_EXAMPLES)]
+
+
 class ProjectBody(Body):
     """`POST /projects`."""
 
@@ -142,8 +182,9 @@ class ProjectPatch(Body):
     """`PATCH /projects/{id}`: only what is named changes, within `qualification` too.
 
     `guidelines_version` is the version the caller has seen; where it is given and somebody has
-    made a newer one meanwhile, nothing changes and the answer is 409. A limit or cost that is
-    null is taken away.
+    made a newer one meanwhile, nothing changes and the answer is 409. `guidelines_note` says what
+    changed and why; a `clarification` need not be read before the next task. A limit or cost
+    that is null is taken away.
     """
 
     name: Name | None = None
@@ -164,6 +205,9 @@ class ProjectPatch(Body):
     currency: Currency | None = None
     qualification: Qualification | None = None
     guidelines: Markdown | None = None
+    guidelines_examples: Examples | None = None
+    guidelines_note: Note = ""
+    guidelines_kind: ChangeKind = "must_read"
     guidelines_version: int | None = None
     paused: bool | None = None
 
@@ -304,11 +348,30 @@ def _plain_newlines(text: str) -> str:
 
 
 class GuidelinesForm(BaseModel):
-    """A form sends a line's end as two signs: who changes nothing makes no new version by it."""
+    """A form sends a line's end as two signs: who changes nothing makes no new version by it.
+
+    `examples` as JSON where a page only carries them on; in the editor each has fields of its own.
+    """
 
     text: Annotated[Markdown, AfterValidator(_plain_newlines)]
     version: int
+    note: Annotated[Note, BeforeValidator(_plain_newlines)] = ""
+    is_clarification: bool = False
+    examples: Annotated[str, StringConstraints(max_length=2_000_000)] = ""
     edit: bool = False
+
+
+class GuidelinesOut(BaseModel):
+    """A version of the guidelines; `is_clarification`: it need not be read before a next task."""
+
+    version: int
+    text: str
+    note: str
+    is_clarification: bool
+    examples: list[Example]
+    scale: dict[str, Any]
+    created_by: str | None
+    created_at: datetime
 
 
 class MemberForm(BaseModel):

@@ -9,9 +9,9 @@ from app.accounts.auth import CurrentUser
 from app.accounts.models import Role
 from app.db import SessionDep
 from app.errors import found
-from app.projects.auth import project_access, require
+from app.projects.auth import ViewerProject, project_access, require
 from app.quality.queries import review as queries
-from app.tasks.models import Task
+from app.tasks.models import ReAsk, Task
 
 
 def reviewable_task(
@@ -32,3 +32,12 @@ def golden_task(request: Request, task: Annotated[Task, Depends(reviewable_task)
 
 GoldenTask = Annotated[Task, Depends(golden_task)]
 ReviewableTask = Annotated[Task, Depends(reviewable_task)]
+
+
+def re_ask_of_project(session: SessionDep, project: ViewerProject, re_ask_id: UUID) -> ReAsk:
+    """A re-asked sample of the project."""
+    re_ask = session.get(ReAsk, re_ask_id)
+    return found(re_ask if re_ask and re_ask.project_id == project.id else None)
+
+
+ProjectReAsk = Annotated[ReAsk, Depends(re_ask_of_project)]

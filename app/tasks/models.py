@@ -316,3 +316,42 @@ class Assignment(Base):
     finished_at: Mapped[datetime | None]
 
     task: Mapped[Task] = relationship(lazy="raise")
+
+
+class ReAsk(Base):
+    """A sample of judged tasks that the same people judge again under changed guidelines.
+
+    `needed`: the version that one of them must have read before. It goes on until every pair has
+    come again, or somebody cancels it.
+    """
+
+    __tablename__ = "re_ask"
+    __table_args__ = (
+        CheckConstraint("from_version < to_version", name="versions"),
+        Index("ix_re_ask_project", "project_id", "created_at"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    project_id: Mapped[UUID] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
+    from_version: Mapped[int]
+    to_version: Mapped[int]
+    needed: Mapped[int]
+    size: Mapped[int]  # judgements that it asked for
+    created_by: Mapped[UUID | None] = mapped_column(ForeignKey("user.id", ondelete="SET NULL"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    cancelled_at: Mapped[datetime | None]
+
+
+class ReAskPair(Base):
+    """A task that a person is to judge again. It waits until a repeat of it was lent to her."""
+
+    __tablename__ = "re_ask_pair"
+
+    user_id: Mapped[UUID] = mapped_column(
+        ForeignKey("user.id", ondelete="CASCADE"), primary_key=True
+    )
+    task_id: Mapped[UUID] = mapped_column(
+        ForeignKey("task.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+    re_ask_id: Mapped[UUID] = mapped_column(ForeignKey("re_ask.id", ondelete="CASCADE"), index=True)
+    place: Mapped[float] = mapped_column(Float, server_default=func.random())

@@ -27,6 +27,8 @@ REPEAT_SPAN = 200  # … or up to so many more: nobody knows how far back it com
 REPEAT_DENSE_CLAIMS = 100  # repeats are denser until then, so that a person is soon known …
 REPEAT_DENSE_FACTOR = 2  # … by this factor
 
+RE_ASK_CHANCE = 0.12  # that the next task is one to be judged again under changed guidelines
+
 MAX_RENEWALS = 20  # WCAG 2.2.1 asks for at least ten
 
 
@@ -59,6 +61,15 @@ def repeat_chance(claimed: int, *, rate: float) -> float:
 def repeat_distance(claimed: int, *, rng: Random) -> int:
     """How many of her submissions lie between a task and its coming again, at least."""
     return FEWEST_BETWEEN + rng.randrange(min(REPEAT_SPAN, max(1, claimed - FEWEST_BETWEEN)))
+
+
+def re_ask_chance(claimed: int, *, waiting: int) -> float:
+    """Probability that the next task is one of a re-asked sample, where some of hers wait.
+
+    Every claim draws for itself, however many wait, so that neither their number nor the day on
+    which it began can be told from what she gets; a dozen take her about a hundred tasks.
+    """
+    return RE_ASK_CHANCE if waiting > 0 and claimed > FEWEST_BETWEEN else 0.0
 
 
 def lane(*, language: str, expertise: Sequence[str]) -> str:

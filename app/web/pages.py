@@ -15,8 +15,9 @@ from jinja2.runtime import Context
 from markupsafe import Markup
 from starlette.responses import HTMLResponse, RedirectResponse
 
+from app.web.outline import with_anchors
 from app.web.protection import CHART_POLICY, form_token_of
-from app.web.text import language_tag, markdown, plain, turns
+from app.web.text import language_tag, markdown, order_in_words, plain, turns
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 STATIC = ROOT / "static"
@@ -121,6 +122,8 @@ def make_environment() -> Environment:
         size=size,
         duration=duration,
         markdown=markdown,
+        with_anchors=with_anchors,
+        order_in_words=order_in_words,
         plain=plain,
         turns=turns,
         language_tag=language_tag,

@@ -1,6 +1,7 @@
 """Markdown, code and LaTeX to safe HTML. Model text is hostile: sanitising comes last."""
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 
 import nh3
@@ -143,6 +144,15 @@ def turns(text: str) -> list[tuple[str, str]]:
     first, *rest = TURN.split(text)
     speakers = [SPEAKERS[name] for name in rest[::2]]
     return [("assistant", first), *zip(speakers, rest[1::2], strict=True)]
+
+
+def order_in_words(ranks: Sequence[int]) -> str:
+    """Ranks as people write them: `B > A = C`."""
+    groups = [
+        [chr(ord("A") + position) for position, rank in enumerate(ranks) if rank == wanted]
+        for wanted in sorted(set(ranks))
+    ]
+    return " > ".join(" = ".join(group) for group in groups)
 
 
 LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8}){0,3}")

@@ -1,5 +1,6 @@
 """The page of the work in progress, and what a change will do before it is made."""
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
@@ -15,7 +16,15 @@ from app.errors import AppError
 from app.projects import service as projects
 from app.projects.auth import AdminProject, ReviewerProject
 from app.projects.models import Project
-from app.projects.pages.guidelines import guidelines_editor
+from app.projects.pages.editing import (
+    Fields,
+    difference_before_saving,
+    editor,
+    written_in,
+)
+from app.projects.pages.editing import (
+    patch_of as patch_of_guidelines,
+)
 from app.projects.pages.settings import patch_of, settings_page
 from app.projects.queries import last_change
 from app.projects.schemas import GuidelinesForm, ProjectPatch, SettingsForm
@@ -96,15 +105,15 @@ def review_guidelines(
     project: AdminProject,
     now: Now,
     form: Annotated[GuidelinesForm, Form()],
+    fields: Fields,
 ) -> HTMLResponse:
     """What new guidelines would do, before they are published."""
-    patch = ProjectPatch(guidelines=form.text, guidelines_version=form.version)
+    written = written_in(session, project=project, form=form, fields=fields)
     try:
+        patch = patch_of_guidelines(written)
         projects.require_current(project, patch)
     except AppError as error:  # her text stays on the page
-        return guidelines_editor(
-            request, project, text=form.text, version=form.version, problem=error
-        )
+        return editor(request, session, project=project, written=written, problem=error)
     return _review(
         request,
         session,
@@ -112,7 +121,8 @@ def review_guidelines(
         patch=patch,
         now=now,
         action="edit_guidelines",
-        fields=form,
+        fields=form.model_copy(update={"examples": json.dumps(written.examples)}),
+        difference=difference_before_saving(session, project=project, written=written),
     )
 
 
@@ -177,6 +187,7 @@ def _review(
     action: str,
     fields: BaseModel,
     is_outdated: bool = False,
+    difference: dict[str, Any] | None = None,
 ) -> HTMLResponse:
     effects = effects_of(session, project=project, patch=patch, now=now)
     return _review_page(
@@ -186,6 +197,7 @@ def _review(
         action=action,
         fields=fields,
         is_outdated=is_outdated,
+        difference=difference,
     )
 
 
@@ -197,6 +209,7 @@ def _review_page(
     action: str,
     fields: BaseModel,
     is_outdated: bool = False,
+    difference: dict[str, Any] | None = None,
 ) -> HTMLResponse:
     return render(
         request,
@@ -208,6 +221,7 @@ def _review_page(
         action=action,
         fields=list(_as_fields(fields)),
         is_outdated=is_outdated,
+        difference=difference,
     )
 
 

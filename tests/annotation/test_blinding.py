@@ -10,11 +10,15 @@ from sqlalchemy import select
 
 from app.annotation.api import work
 from app.db import database_now
+from app.projects import service as projects
 from app.projects.models import Membership
+from app.projects.schemas import ProjectPatch
+from app.quality.service import re_asks
+from app.tasks import rules
 from app.tasks import service as tasks
 from app.tasks.models import Assignment, Task, TaskKind
 from app.tasks.queries import responses_of
-from tests.factories import make_task
+from tests.factories import make_annotation, make_task
 
 SECRETS = ["model-0", "model-1", "gpt-secret", "llama-secret", "line 7", "dataset:", "batch-3"]
 
@@ -129,6 +133,71 @@ def test_no_reply_carries_an_origin_an_id_or_the_word_gold(session, worker):
         assert reply.status_code == 200
         assert not [secret for secret in hidden if secret in reply.text]
         assert not re.search(r"\bgold|passed|standing", reply.text, re.IGNORECASE)
+
+
+@pytest.fixture
+def re_asked(session, project, ana, ada, monkeypatch):
+    """She has judged some tasks, the guidelines have changed, and many of those come again."""
+    monkeypatch.setattr(work, "CHANCE", Random(2))
+    monkeypatch.setattr(rules, "RE_ASK_CHANCE", 0.5)
+    for number in range(70):
+        replies = [f"reply {number:02} x", f"reply {number:02} y"]
+        make_task(session, project, prompt=f"question {number:02}", responses=replies, wanted=9)
+    for number, task in enumerate(
+        session.scalars(select(Task).where(Task.project_id == project.id).limit(24)).all()
+    ):
+        made = make_annotation(session, task, ana, ranks=[1, 2])
+        session.get(Assignment, made.assignment_id).ordinal = number + 1
+    session.get(Membership, (project.id, ana.id)).claimed = 60
+    patch = ProjectPatch(guidelines="Prefer the shorter one.")
+    now = database_now(session)
+    projects.update_settings(session, project=project, patch=patch, by=ada, now=now)
+    projects.acknowledge_guidelines(session, project=project, user=ana, version=2)
+    re_asks.start(session, project=project, by=ada, now=now, size=12)
+    session.commit()
+    return project
+
+
+def test_a_re_asked_task_looks_like_any_other(session, re_asked, works, ana):
+    """Replies, pages and her history: equal in all but texts and ids, and no word of it."""
+    worker = works(ana)
+    worker.user = ana
+    shapes, pages, again = {True: [], False: []}, {True: set(), False: set()}, set()
+    for count, (_, replies) in enumerate(everything_she_gets(worker, session)):
+        mine = replies[0].json()["id"]
+        is_repeat = session.get(Assignment, mine).is_repeat
+        if is_repeat:
+            again.add(mine)
+        seen = []
+        for reply in replies:
+            assert not re.search(r"re-?_?ask|repeat|again under", reply.text, re.IGNORECASE)
+            is_json = "json" in reply.headers["content-type"]
+            seen.append(
+                (
+                    reply.status_code,
+                    sorted(reply.headers.keys() - {"content-length", "x-request-id"}),
+                    shape(reply.json()) if is_json else None,
+                )
+            )
+        shapes[is_repeat].append(seen)
+        page = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "ID", replies[2].text)
+        page = re.sub(r"(question|reply) \d\d( [xy])?", "TEXT", page)
+        page = re.sub(r"<strong data-done>\d+|data-today=\"\d+\"", "", page)
+        page = re.sub(r'(form[-_]token" (?:value|content)=)"[^"]*"', r"\1", page)
+        pages[is_repeat].add(re.sub(r'data-seconds-left="\d+"', "", page))
+        if count >= 24:
+            break
+    assert len(shapes[True]) >= 4
+    assert all(seen == shapes[False][0] for seen in shapes[True] + shapes[False])
+    assert pages[True] <= pages[False]
+    items = worker.client.get("/api/v1/me/annotations").json()["items"]
+    hers = {item["assignment_id"]: shape(item) for item in items}
+    ordinary = next(each for key, each in hers.items() if key not in again)
+    assert all(hers[key] == ordinary for key in again if key in hers)
+    assert {item["counted"] for item in items} == {True}
+    for path in ("", "/rank/progress", "/guidelines", "/rank/history"):
+        page = worker.client.get(f"/projects/{re_asked.id}{path}", follow_redirects=True)
+        assert not re.search(r"re-ask|repeat", page.text, re.IGNORECASE)
 
 
 def test_history_shows_gold_like_anything_else(session, worker):

@@ -15,7 +15,7 @@ from app.db import JobState, database_now
 from app.projects.models import MemberMessage
 from app.quality.models import Adjudication, SendBack
 from app.runs.models import Checkpoint, Generation, Run, RunKind
-from app.tasks.models import Appeal, Assignment
+from app.tasks.models import Appeal, Assignment, ReAsk
 from tests.architecture.permissions import PERMISSIONS, Who
 from tests.factories import make_task
 
@@ -128,7 +128,11 @@ def ids(session, people):
     appeal = Appeal(body="No", task_id=task.id, **hers)
     session.add_all([message, requeue, appeal])
     session.commit()
+    re_ask = ReAsk(project_id=people.project.id, from_version=1, to_version=2, needed=2, size=1)
+    session.add(re_ask)
+    session.commit()
     return {name: str(row.id) for name, row in rows.items()} | {
+        "re_ask_id": str(re_ask.id),
         "project_id": str(people.project.id),
         "task_id": str(task.id),
         "run_id": str(run.id),

@@ -15,9 +15,12 @@ from app.corpus.models import Import, Prompt
 from app.datasets.models import Snapshot
 from app.db import JobState, database_now, transaction
 from app.demo import seed
+from app.projects import service as projects
 from app.projects.models import MemberMessage, Membership, Project
 from app.projects.queries import member
+from app.projects.schemas import Example, ProjectPatch
 from app.projects.service import exclude_member
+from app.quality.service import re_asks
 from app.runs.models import Generation, Metric, RunEvent, RunKind, Sample
 from app.tasks.models import Appeal, GoldKey, Task
 from app.web.protection import SESSION_COOKIE
@@ -35,6 +38,21 @@ TAB_IN_SIGHT = """() => {
   const tab = document.querySelector(".tabs [aria-current]")?.getBoundingClientRect();
   return !tab || (tab.left >= 0 && tab.right <= innerWidth);
 }"""
+
+
+def change_guidelines(session, project, ada):
+    """New guidelines with an example, and a sample that is re-asked; a draft of what comes next."""
+    example = Example(prompt="Why? " + "y" * 90, responses=["So.", "z" * 200], ranks=[1, 2])
+    patch = ProjectPatch(
+        guidelines="## New\n\nWords.\n\n## Old\n\n" + "w" * 120,
+        guidelines_examples=[example],
+        guidelines_note="Because.",
+    )
+    now = database_now(session)
+    projects.update_settings(session, project=project, patch=patch, by=ada, now=now)
+    written = {"text": "## Newer", "note": "", "is_clarification": False, "examples": []}
+    projects.save_draft(session, project=project, by=ada, base_version=1, now=now, **written)
+    return re_asks.start(session, project=project, by=ada, now=now, size=20)
 
 
 @pytest.fixture
@@ -64,7 +82,7 @@ def pages(live_server):
             project_id=project.id, checkpoint_id=writer.id, config={"n": 2, "temperature": 1.0}
         )
         session.add(generation)
-        session.flush()
+        re_ask = change_guidelines(session, project, ada)
         import_id = session.scalars(select(Import.id)).one()
         prompt_id = session.scalars(select(Prompt.id).limit(1)).one()
         member_id = session.scalars(select(Membership.user_id).limit(1)).one()
@@ -79,7 +97,8 @@ def pages(live_server):
         base = f"/projects/{project.id}"
         below = (
             "", "/rank", "/rank/history", "/rank/progress", "/rank/qualification", "/guidelines",
-            "/guidelines/edit", "/data", "/annotators", "/review",
+            "/guidelines/edit", "/guidelines/differences", "/guidelines/versions", "/re-asks",
+            f"/re-asks/{re_ask.id}", "/data", "/annotators", "/review",
             "/review?order=posterior&state=all", "/work", "/snapshots",
             "/agreement", "/agreement?by=tag", "/agreement?by=annotator_pair",
             "/consensus", "/leaderboard", "/gold", f"/annotators/{person_id}",

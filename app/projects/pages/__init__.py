@@ -1,5 +1,5 @@
 """Projects as pages."""
 
-from app.projects.pages import guidelines, members, settings
+from app.projects.pages import editing, guidelines, members, settings
 
-routers = [settings.router, guidelines.router, members.router]
+routers = [settings.router, guidelines.router, editing.router, members.router]

@@ -9,6 +9,7 @@ from app.projects.service.care import (
     tell,
     withdraw_message,
 )
+from app.projects.service.guidelines import add_example, drop_draft, save_draft
 from app.projects.service.members import (
     acknowledge_guidelines,
     ensure_membership,
@@ -36,8 +37,10 @@ from app.projects.service.terms import set_terms
 __all__ = [
     "Outdated",
     "acknowledge_guidelines",
+    "add_example",
     "changes",
     "create",
+    "drop_draft",
     "edition",
     "ensure_membership",
     "exclude_member",
@@ -51,6 +54,7 @@ __all__ = [
     "remove_member",
     "require_current",
     "resume_member",
+    "save_draft",
     "send_message",
     "set_member",
     "set_member_by_email",

@@ -19,6 +19,7 @@ from app.projects.models import Guidelines, Membership, Project
 from app.projects.schemas import ProjectBody, ProjectPatch
 from app.projects.service.qualification import admit_proven
 
+ABOUT_A_VERSION = {"guidelines_version", "guidelines_note", "guidelines_kind"}
 STRAGGLERS = 20  # seconds by which every request that saw the earlier settings has ended
 
 
@@ -85,7 +86,16 @@ def update_settings(
     before, changed = changes(session, project=project, patch=patch)
     if not changed:
         return project
-    _apply(session, project=project, before=before, changed=changed, by=by, now=now)
+    _apply(
+        session,
+        project=project,
+        before=before,
+        changed=changed,
+        by=by,
+        now=now,
+        note=patch.guidelines_note,
+        is_clarification=patch.guidelines_kind == "clarification",
+    )
     return project
 
 
@@ -121,6 +131,8 @@ def _apply(
     changed: Mapping[str, Any],
     by: User,
     now: datetime,
+    note: str = "",
+    is_clarification: bool = False,
 ) -> None:
     """Write what is changed and all that follows; the project's row is held."""
     before_version = project.guidelines_version
@@ -129,12 +141,26 @@ def _apply(
     for key, value in changed.items():
         if key == "paused":
             project.paused_at = now if value else None
-        elif key != "guidelines":
+        elif key not in rules.TOLD:
             setattr(project, key, value)
     if rules.alters_meaning(changed):
+        needed = found(queries.guidelines_of(session, project=project)).needed
         project.guidelines_version += 1
-        text = changed.get("guidelines", before["guidelines"])
-        session.add(_version(project, text=text, by=by, created_at=now))
+        # What people are asked is never a matter of words: that they must see.
+        if not is_clarification or not changed.keys().isdisjoint(rules.SCALE):
+            needed = project.guidelines_version
+        after = {**before, **changed}
+        session.add(
+            _version(
+                project,
+                text=after["guidelines"],
+                examples=after["guidelines_examples"],
+                note=note,
+                needed=needed,
+                by=by,
+                created_at=now,
+            )
+        )
     if not changed.keys().isdisjoint(rules.OVERLAP):
         # Tasks stand right of projects: a job brings their wanted numbers in line. Another one
         # comes later for what was under way just now: it may have read the earlier settings.
@@ -149,7 +175,7 @@ def _apply(
         action="project.update",
         target=project.name,
         project_id=project.id,
-        was={key: before[key] for key in changed if key != "guidelines"},
+        was={key: before[key] for key in changed if key not in rules.TOLD},
         was_version=before_version,
         **rules.audited(changed),
     )
@@ -171,11 +197,11 @@ def follow_overlap(session: Session, *, project: Project) -> None:
 def undoing(session: Session, *, project: Project, event: AuditEvent) -> dict[str, Any]:
     """The settings that were before a change, by column: what it takes to undo it."""
     was = dict(event.details["was"])
-    if "guidelines" in event.details:
+    if not event.details.keys().isdisjoint(rules.TOLD):
         version = event.details["was_version"]
-        was["guidelines"] = found(
-            queries.guidelines_of(session, project=project, version=version)
-        ).text
+        earlier = found(queries.guidelines_of(session, project=project, version=version))
+        told = {"guidelines": earlier.text, "guidelines_examples": earlier.examples}
+        was |= {key: told[key] for key in rules.TOLD if key in event.details}
     now = _settings(session, project)
     return {key: value for key, value in was.items() if key in now and value != now[key]}
 
@@ -211,14 +237,20 @@ def _settings(session: Session, project: Project) -> dict[str, Any]:
     current = found(queries.guidelines_of(session, project=project))
     columns = [key for key in rules.SETTINGS if key not in {"guidelines", "paused"}]
     values = {key: getattr(project, key) for key in columns}
-    return {**values, "guidelines": current.text, "paused": project.paused_at is not None}
+    told = {"guidelines": current.text, "guidelines_examples": current.examples}
+    return {**values, **told, "paused": project.paused_at is not None}
 
 
 def _named(patch: ProjectPatch) -> dict[str, Any]:
     """The settings a patch names, by column; null is unchanged, but takes a limit or cost away."""
     values: Mapping[str, Any] = patch.model_dump(
-        exclude_none=True, exclude={"overlap", "qualification", "guidelines_version"}
+        exclude_none=True, exclude={"overlap", "qualification", *ABOUT_A_VERSION}
     )
+    if patch.guidelines_examples is not None:  # complete, with what is null in them
+        values = {
+            **values,
+            "guidelines_examples": [each.model_dump() for each in patch.guidelines_examples],
+        }
     limits = dict.fromkeys((rules.LIMITS | rules.COSTS) & patch.model_fields_set)
     values = {**limits, **values, **_named_of_qualification(patch)}
     if patch.overlap is None:

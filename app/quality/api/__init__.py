@@ -1,6 +1,6 @@
 """Quality as JSON (contract §3)."""
 
-from app.quality.api import agreement, care, consensus, dashboard, gold, people, review
+from app.quality.api import agreement, care, consensus, dashboard, gold, people, re_asks, review
 
 routers = [
     agreement.router,
@@ -9,5 +9,6 @@ routers = [
     people.router,
     care.router,
     gold.router,
+    re_asks.router,
     review.router,
 ]

@@ -6,11 +6,13 @@ from app.quality.pages import (
     consensus,
     dashboard,
     days,
+    examples,
     gold,
     own,
     people,
     progress,
     queue,
+    re_asks,
     review,
 )
 
@@ -23,6 +25,8 @@ routers = [
     people.router,
     care.router,
     gold.router,
+    examples.router,
+    re_asks.router,
     own.router,
     queue.router,
     review.router,

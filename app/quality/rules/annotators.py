@@ -65,7 +65,8 @@ def dissent_shares(judgements: Judgements) -> Floats:
 def repeat_shares(judgements: Judgements) -> tuple[Ints, Floats]:
     """(annotator, share of implied pairs judged the same way) of each second look at a task.
 
-    Ranks are canonical, so responses are compared, never sides of the screen.
+    Ranks are canonical, so responses are compared, never sides of the screen. A second look under
+    other guidelines tells of these, not of her, and is left out.
     """
     people = int(judgements.annotator.max(initial=0)) + 1
     key = judgements.task * people + judgements.annotator
@@ -76,6 +77,8 @@ def repeat_shares(judgements: Judgements) -> tuple[Ints, Floats]:
     known = place < len(original)
     known[known] = key[original[place[known]]] == key[again[known]]
     again, before = again[known], original[place[known]]
+    alike = judgements.version[again] == judgements.version[before]
+    again, before = again[alike], before[alike]
     shares = np.zeros(len(again))
     sizes = judgements.sizes[again]
     for size in np.unique(sizes):

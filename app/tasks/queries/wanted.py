@@ -31,7 +31,16 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session, aliased
 
 from app.projects.models import Membership, Project
-from app.tasks.models import Assignment, AssignmentState, GoldKey, Task, TaskLane
+from app.tasks import rules
+from app.tasks.models import (
+    Assignment,
+    AssignmentState,
+    GoldKey,
+    ReAsk,
+    ReAskPair,
+    Task,
+    TaskLane,
+)
 
 # Written out, not bound: the planner must recognise the partial indexes in prepared statements.
 IS_ORDINARY: ColumnElement[bool] = literal_column("task.kind = 'ordinary'")
@@ -234,6 +243,54 @@ REPEATED_TASK = (
         _past.c.display_order.is_not(None),  # imported judgements were made elsewhere
         _came_again == 0,
     )
+    .limit(1)
+)
+
+
+# One that she is to judge again because the guidelines have changed: the next of hers by chance.
+# It waits while no repeat of it was lent to her, and until she has read what changed.
+_repeated = aliased(Assignment)
+_was_lent = (
+    select(func.count())
+    .where(
+        _repeated.task_id == ReAskPair.task_id,
+        _repeated.user_id == ReAskPair.user_id,
+        _repeated.is_repeat,
+        _repeated.display_order.is_not(None),
+    )
+    .correlate(ReAskPair)
+    .scalar_subquery()
+)
+IS_WAITING: ColumnElement[bool] = _was_lent == 0
+OUR_PAIRS = (
+    (ReAsk.id == ReAskPair.re_ask_id)
+    & (ReAsk.project_id == bindparam("in_project", type_=Uuid()))
+    & ReAsk.cancelled_at.is_(None)
+)
+_first = aliased(Assignment)
+RE_ASKED_TASK = (
+    select(Task.id)
+    .join(ReAskPair, ReAskPair.task_id == Task.id)
+    .join(ReAsk, OUR_PAIRS)
+    .join(
+        Membership,
+        (Membership.project_id == ReAsk.project_id) & (Membership.user_id == ReAskPair.user_id),
+    )
+    .join(
+        _first,
+        (_first.task_id == ReAskPair.task_id)
+        & (_first.user_id == ReAskPair.user_id)
+        & ~_first.is_repeat
+        & (_first.state == AssignmentState.SUBMITTED)
+        & (_first.ordinal <= Membership.claimed - rules.FEWEST_BETWEEN),
+    )
+    .where(
+        ReAskPair.user_id == bindparam("person"),
+        IS_ORDINARY,
+        or_(Membership.guidelines_read == 0, Membership.guidelines_read >= ReAsk.needed),
+        IS_WAITING,
+    )
+    .order_by(ReAskPair.place)
     .limit(1)
 )
 

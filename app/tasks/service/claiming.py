@@ -27,7 +27,7 @@ from app.projects.service import ensure_membership
 from app.tasks import queries, rules
 from app.tasks.models import Assignment, AssignmentState, Task
 from app.tasks.service.finishing import give_back
-from app.tasks.service.lending import LEND
+from app.tasks.service.lending import LEND, LEND_PLANNED
 from app.tasks.service.qualifying import ask
 
 FREED_AT_ONCE = 20  # expired leases that one claim frees on its way …
@@ -151,7 +151,8 @@ def _attempt(
         membership.claimed, rate=project.gold_rate, share=membership.gold_share
     )
     wants_gold = rng.random() < chance
-    wants_repeat = not wants_gold and _draws_repeat(project, membership, rng=rng)
+    wants_re_ask = not wants_gold and _draws_re_ask(membership, rng=rng)
+    wants_repeat = not (wants_gold or wants_re_ask) and _draws_repeat(project, membership, rng=rng)
     given = {
         "in_project": project.id,
         "person": user.id,
@@ -170,15 +171,22 @@ def _attempt(
         rng=rng,
         lanes=is_last or queries.has_lanes(session, project=project),
         due=bool(project.gold_rate or membership.gold_share or project.repeat_rate),
+        planned=membership.re_asks > 0,
         wants_gold=wants_gold,
+        wants_re_ask=wants_re_ask,
         wants_repeat=wants_repeat,
     )
     if lent is None and is_last:
         lent = _lend_patiently(session, given, project=project, user=user, rng=rng)
     if lent is not None:
-        session.expire(membership, ["claimed"])
+        session.expire(membership, ["claimed", "re_asks"])
         lent.is_new = True
     return lent
+
+
+def _draws_re_ask(membership: Membership, *, rng: Random) -> bool:
+    chance = rules.re_ask_chance(membership.claimed, waiting=membership.re_asks)
+    return chance > 0 and rng.random() < chance
 
 
 def _draws_repeat(project: Project, membership: Membership, *, rng: Random) -> bool:
@@ -229,6 +237,7 @@ def _lend(
     rng: Random,
     lanes: bool = True,
     due: bool = True,
+    planned: bool = False,
     **wants: bool,
 ) -> Assignment | None:
     """Take a place in a task and lend it to her; `wants` says what is due, or allowed.
@@ -247,7 +256,9 @@ def _lend(
         for low, high in ((start, 1.0), (0.0, start)):
             stretch = {"level": priority, "from_key": low, "to_key": high}
             lent = session.scalars(
-                LEND[lanes, due], where | stretch, execution_options={"populate_existing": True}
+                LEND_PLANNED[lanes] if planned else LEND[lanes, due],
+                where | stretch,
+                execution_options={"populate_existing": True},
             ).all()
             if lent:
                 assert lent[0] is not None  # the task was new to her

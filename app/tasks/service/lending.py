@@ -36,30 +36,42 @@ from sqlalchemy.orm import aliased
 
 from app.projects.models import Membership
 from app.tasks import queries
-from app.tasks.models import Assignment, AssignmentState, Task, TaskKind, TaskResponse
+from app.tasks.models import (
+    Assignment,
+    AssignmentState,
+    ReAsk,
+    ReAskPair,
+    Task,
+    TaskKind,
+    TaskResponse,
+)
 
 # As subqueries: a plan for all values must look no dearer than one for a value that rules most of
 # the statement out, or PostgreSQL would plan it anew at each claim.
 _wants_gold = select(bindparam("wants_gold", False, type_=Boolean())).scalar_subquery()
+_wants_re_ask = select(bindparam("wants_re_ask", False, type_=Boolean())).scalar_subquery()
 _wants_repeat = select(bindparam("wants_repeat", False, type_=Boolean())).scalar_subquery()
 
 
-def _due(*, lanes: bool) -> CTE:
-    """Gold or a repeat instead of an ordinary task, where one is due.
+def _due(*, lanes: bool, planned: bool = False) -> CTE:
+    """Gold or a repeat instead of an ordinary task, where one is due; `planned`: or a re-asked one.
 
     Only where an ordinary task is in sight, so that the end of the work tells nothing.
     """
     gold = _gold(lanes=lanes)
     from_key = Task.random_key >= bindparam("gold_key")
     repeat = queries.REPEATED_TASK.with_for_update(key_share=True, skip_locked=True, of=Task)
+    again = queries.RE_ASKED_TASK.with_for_update(key_share=True, skip_locked=True, of=Task)
+    re_asked = again.correlate(None).scalar_subquery()
     in_sight = queries.wanted_task(lanes=lanes, locks=False).correlate(None).exists()
     found = case(
+        *([(_wants_re_ask, re_asked)] if planned else []),
         (_wants_repeat, repeat.correlate(None).scalar_subquery()),
         else_=func.coalesce(
             gold.where(from_key).scalar_subquery(), gold.where(~from_key).scalar_subquery()
         ),
     )
-    wants = or_(_wants_gold, _wants_repeat)
+    wants = or_(_wants_gold, _wants_repeat, *([_wants_re_ask] if planned else []))
     return select(case((and_(wants, in_sight), found), else_=null()).label("id")).cte("due")
 
 
@@ -68,7 +80,7 @@ def _gold(*, lanes: bool) -> Select[Any]:
     return gold.with_for_update(key_share=True, skip_locked=True).correlate(None)
 
 
-def take(*, lanes: bool, due: bool) -> Update:
+def take(*, lanes: bool, due: bool, planned: bool = False) -> Update:
     """Take a place in an ordinary task that nobody holds, or what is due, which has no place.
 
     Where there is no ordinary work at all, gold is handed out like it (`gold_alone`).
@@ -77,12 +89,13 @@ def take(*, lanes: bool, due: bool) -> Update:
     if not due:
         plain = update(Task).where(Task.id == ordinary).values(leased=Task.leased + 1)
         return plain.returning(Task.id, literal(False, Boolean()).label("is_repeat"))
-    due_id = select(_due(lanes=lanes).c.id).correlate(None).scalar_subquery()
+    due_id = select(_due(lanes=lanes, planned=planned).c.id).correlate(None).scalar_subquery()
     alone = case(
         (bindparam("gold_alone", False, type_=Boolean()), _gold(lanes=lanes).scalar_subquery()),
         else_=null(),
     )
-    is_repeat = and_(_wants_repeat, due_id.is_not(None))
+    comes_again = or_(_wants_repeat, _wants_re_ask) if planned else _wants_repeat
+    is_repeat = and_(comes_again, due_id.is_not(None))
     has_places = and_(Task.kind == TaskKind.ORDINARY, not_(is_repeat))
     return (
         update(Task)
@@ -95,12 +108,16 @@ def take(*, lanes: bool, due: bool) -> Update:
 _rows = cast(Table, Assignment.__table__)
 
 
-def _lending(*, lanes: bool, due: bool) -> Select[Assignment]:
+def _lending(*, lanes: bool, due: bool, planned: bool = False) -> Select[Assignment]:
     """With the task her turn in the project, and the assignment.
 
-    One whose lease ran out is opened again, with its draft and order.
+    One whose lease ran out is opened again, with its draft and order. Where re-asked tasks of hers
+    are `planned`, those that still wait are counted anew.
     """
-    taken = take(lanes=lanes, due=due).cte("taken")
+    taken = take(lanes=lanes, due=due, planned=planned).cte("taken")
+    turns: dict[str, Any] = {"claimed": Membership.claimed + 1}
+    if planned:
+        turns["re_asks"] = _waiting(but=select(taken.c.id).scalar_subquery())
     turn = (
         update(Membership)
         .where(
@@ -108,7 +125,7 @@ def _lending(*, lanes: bool, due: bool) -> Select[Assignment]:
             Membership.user_id == bindparam("person"),
             select(taken.c.id).exists(),
         )
-        .values(claimed=Membership.claimed + 1)
+        .values(turns)
         .returning(Membership.claimed)
         .cte("turn")
     )
@@ -149,6 +166,21 @@ def _lending(*, lanes: bool, due: bool) -> Select[Assignment]:
     return select(aliased(Assignment, lent)).select_from(taken.outerjoin(lent, true()))
 
 
+def _waiting(*, but: ColumnElement[Any]) -> ColumnElement[Any]:
+    """How many re-asked tasks still wait for her beside the one that she is just given."""
+    return (
+        select(func.count())
+        .select_from(ReAskPair)
+        .join(ReAsk, queries.OUR_PAIRS)
+        .where(
+            ReAskPair.user_id == bindparam("person"),
+            ReAskPair.task_id != but,
+            queries.IS_WAITING,
+        )
+        .scalar_subquery()
+    )
+
+
 def _order(taken: CTE, *, due: bool) -> ColumnElement[Any]:
     """The display order; what comes again stands in another one: a pair the other way round."""
     size = select(func.count()).where(TaskResponse.task_id == taken.c.id).correlate(taken)
@@ -183,7 +215,9 @@ def _order(taken: CTE, *, due: bool) -> ColumnElement[Any]:
 LEND = {
     (lanes, due): _lending(lanes=lanes, due=due) for lanes in (False, True) for due in (False, True)
 }
+# For whom re-asked tasks wait, by whether the project has lanes: whatever she gets, while some do.
+LEND_PLANNED = {lanes: _lending(lanes=lanes, due=True, planned=True) for lanes in (False, True)}
 # Now, while nobody else does: an alias of a CTE gets its columns when it is first compiled, and two
 # threads of a new process that do so at once would break it for as long as the process lives.
-for _statement in LEND.values():
+for _statement in (*LEND.values(), *LEND_PLANNED.values()):
     _statement.compile(dialect=postgresql.dialect())  # type: ignore[no-untyped-call]

@@ -9,6 +9,7 @@ from app.work.rules.demand import Pace, hours_for
 from app.work.rules.words import does, hours, some
 from app.work.rules.words import person_hours as in_person_hours
 
+TOLD = ("guidelines", "guidelines_examples")
 SCALE = ("criteria", "strength_levels", "allow_ties")
 OVERLAP = ("overlap_min", "overlap_max", "overlap_confidence")
 
@@ -36,6 +37,7 @@ class Facts:
     unsure: float = 0.0
     still: float = 0.0
     is_guess: bool = False  # both are told from a sample
+    is_clarification: bool = False  # new guidelines that need not be read at once
 
     def after(self, setting: str) -> Any:
         return self.changed.get(setting, self.before.get(setting))
@@ -56,13 +58,13 @@ def effects(facts: Facts) -> list[Effect]:
         if setting in OVERLAP:
             if not any(each.setting == "overlap" for each in found):
                 found.append(_overlap(facts))
-        elif setting != "guidelines":
+        elif setting not in TOLD:
             tell = SENTENCES.get(setting, _from_the_next_claim)
             was, becomes = facts.before.get(setting), facts.changed[setting]
             found.append(
                 Effect(setting, _shown(setting, was), _shown(setting, becomes), tell(facts))
             )
-    if not {*SCALE, "guidelines"}.isdisjoint(facts.changed):
+    if not {*SCALE, *TOLD}.isdisjoint(facts.changed):
         found.append(_new_version(facts))
     return found
 
@@ -168,6 +170,8 @@ def _new_version(facts: Facts) -> Effect:
     text = facts.after("guidelines")
     if not text.strip():
         read = "Nobody has to accept it, since the guidelines have no text."
+    elif facts.is_clarification and set(SCALE).isdisjoint(facts.changed):
+        read = "A clarification: annotators see that there is one, and go on without accepting it."
     else:
         read = f"{some(facts.readers, 'annotator')} must read and accept it before the next task."
     kept = (

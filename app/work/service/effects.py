@@ -1,6 +1,7 @@
 """What a change of settings would do, told before it is made; nothing is changed here."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -25,17 +26,28 @@ def effects_of(
 ) -> list[EffectOut]:
     """One per setting that `patch` would change; none where all is as it says already."""
     _, changed = projects.changes(session, project=project, patch=patch)
-    return effects_of_values(session, project=project, changed=changed, now=now)
+    is_clarification = patch.guidelines_kind == "clarification"
+    return effects_of_values(
+        session, project=project, changed=changed, now=now, is_clarification=is_clarification
+    )
 
 
 def effects_of_values(
-    session: Session, *, project: Project, changed: Mapping[str, Any], now: datetime
+    session: Session,
+    *,
+    project: Project,
+    changed: Mapping[str, Any],
+    now: datetime,
+    is_clarification: bool = False,
 ) -> list[EffectOut]:
     """The same for settings by column."""
     if not changed:
         return []
     before, _ = projects.changes(session, project=project, patch=ProjectPatch())
-    facts = _facts(session, project=project, before=before, changed=changed, now=now)
+    facts = replace(
+        _facts(session, project=project, before=before, changed=changed, now=now),
+        is_clarification=is_clarification,
+    )
     return [
         EffectOut(setting=each.setting, from_=each.was, to=each.becomes, sentence=each.sentence)
         for each in rules.effects(facts)
