@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from app.quality.rules import health as figures_of_people
-from app.quality.rules.annotators import agreement_matrix, peer_shares, task_disagreement
+from app.quality.rules.annotators import peer_shares, task_disagreement
 from app.quality.rules.health import annotator_health
 from app.quality.rules.intervals import Figure
 from app.quality.rules.judgements import Judgements, from_rankings
@@ -133,26 +133,6 @@ def test_the_left_of_a_ranking_is_what_most_pairs_say():
     (ana,) = annotator_health(judgements, n_annotators=1)
     assert (ana.position_bias.n, ana.position_bias.share.value) == (2, 0.5)
     assert ana.tie_share.value == pytest.approx(1 / 3)
-
-
-def test_the_matrix_holds_every_two_people_both_ways():
-    judgements = habits(5, 80)
-    matrix = agreement_matrix(judgements, people=np.arange(4))
-    ranks = judgements.ranks.reshape(80, 4, 2)
-    for i, j in [(ANA, RUI), (RUI, TOM), (IDA, ANA)]:
-        same = (ranks[:, i] == ranks[:, j]).all(axis=1).sum()
-        assert matrix.same[i, j] == matrix.same[j, i] == same
-        assert matrix.tasks[i, j] == 80
-    assert matrix.tasks.diagonal().tolist() == [0, 0, 0, 0]
-
-
-def test_the_matrix_separates_ties_from_decisions():
-    judgements = from_rankings(
-        [(0, ANA, [1, 2, 2]), (0, RUI, [1, 2, 3])]  # two pairs agree, one is tied by Ana alone
-    )
-    matrix = agreement_matrix(judgements, people=np.arange(2))
-    assert matrix.same[ANA, RUI] == pytest.approx(2 / 3)
-    assert (matrix.decisive_same[ANA, RUI], matrix.decisive[ANA, RUI]) == (2, 2)
 
 
 def test_the_most_disputed_task_comes_out_on_top():

@@ -10,7 +10,7 @@ from app.projects import service as projects
 from app.projects.auth import require
 from app.quality.auth import ReviewableTask
 from app.quality.queries import review as queries
-from app.quality.rules.review import in_words
+from app.quality.rules.review import holding, in_words
 
 router = APIRouter(include_in_schema=False)
 
@@ -21,7 +21,7 @@ def use_as_example(
 ) -> RedirectResponse:
     """Put the task into the admin's draft of the guidelines, with what a reviewer settled."""
     require(request.state.role, Role.ADMIN)
-    settled = queries.adjudications_of(session, task=task)
+    settled = holding(each for each, _ in queries.adjudications_of(session, task=task))
     turns = [str(message["content"]) for message in task.prompt.messages]
     if task.prompt.system:
         turns.insert(0, task.prompt.system)
@@ -32,8 +32,8 @@ def use_as_example(
         example={
             "prompt": "\n\n".join(turns),
             "responses": [each.text for each in queries.responses_of(session, task=task)],
-            "order": in_words(settled[0][0].ranks) if settled else "",
-            "why": settled[0][0].reason if settled else "",
+            "order": in_words(settled.ranks) if settled else "",
+            "why": settled.reason if settled else "",
             "kind": "good",
             "task_id": str(task.id),
         },

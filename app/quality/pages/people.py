@@ -17,11 +17,13 @@ from app.projects.auth import (
     ViewerProject,
 )
 from app.projects.queries import questions_in_set
+from app.quality.models import Part
 from app.quality.queries.qualification import candidates
 from app.quality.schemas.people import QualificationDecision
 from app.quality.service import qualification, summary
 from app.quality.service.annotators import annotators
 from app.quality.service.care import care_for
+from app.quality.service.consensus import confusion_of
 from app.quality.service.people import Order, one, ordered, person_view
 from app.tasks.queries import number_of_open_appeals
 from app.web import redirect, render
@@ -103,6 +105,7 @@ def person(
     """One person's figures, and what can be done about them."""
     view = found(summary.current(session, project=project, wait=True))
     row = one(annotators(session, project=project, view=view, everybody=True), user_id)
+    answers = summary.current(session, project=project, part=Part.CONSENSUS)
     shown = person_view(session, project=project, view=view, row=row)
     return render(
         request,
@@ -116,6 +119,7 @@ def person(
         latest=shown.latest,
         looked_at=shown.looked_at,
         may_review=role in {Role.ADMIN, Role.REVIEWER},
+        confusion=confusion_of(answers, user_id=user_id) if answers else None,
         care=care_for(session, project=project, role=role, user_id=user_id),
         today=now.date(),
     )

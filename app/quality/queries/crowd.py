@@ -174,9 +174,9 @@ def last_tasks_of(project: Project, user_id: UUID) -> Select[UUID]:
 
 def _no_lengths(project: Project, chosen: Select[UUID] | None) -> Subquery:
     """In the form of `_length_order`: the order and the sum of nothing known."""
-    nothing = cast(0, BigInteger)
+    packed, characters = cast(0, BigInteger), cast(0, Integer)
     return (
-        select(Task.id.label("task_id"), nothing.label("packed"), nothing.label("characters"))
+        select(Task.id.label("task_id"), packed.label("packed"), characters.label("characters"))
         .where(
             Task.project_id == project.id,
             *([] if chosen is None else [Task.id.in_(chosen)]),

@@ -31,6 +31,7 @@ class Candidate:
     task_id: UUID
     state: State
     settled_at: datetime | None
+    is_full: bool  # all judgements that are wanted are there
 
 
 _settled_at = (
@@ -57,22 +58,28 @@ def candidates(
 ) -> list[Candidate]:
     """Judged tasks that fit the filters, in any order; of `ids` alone where they are given."""
     statement: Any = (
-        select(Task.id, Task.kind, Task.at_least > Task.counted, _settled_at)
+        select(
+            Task.id,
+            Task.kind,
+            Task.at_least > Task.counted,
+            _settled_at,
+            func.coalesce(Task.counted >= Task.wanted, True),
+        )
         .where(Task.project_id == project.id)
         .limit(limit)
     )
     if filters.state is State.GOLD:
         statement = statement.where(IS_GOLD, _exists())
-    elif filters.order is Order.POSTERIOR:  # of one that is still being judged it says little
-        statement = statement.where(IS_ORDINARY, Task.counted >= 1, Task.counted >= Task.wanted)
+    elif filters.order is Order.POSTERIOR:
+        statement = statement.where(IS_ORDINARY, Task.counted >= 1)
     else:
         statement = statement.where(IS_ORDINARY, Task.counted > 1)
     if ids is not None:
         statement = statement.where(among(Task.id, ids))
     rows = session.execute(_narrowed(statement, filters))
     return [
-        Candidate(task_id, _state(kind, is_asked=asked, settled_at=settled_at), settled_at)
-        for task_id, kind, asked, settled_at in rows
+        Candidate(task_id, _state(kind, is_asked=asked, settled_at=settled_at), settled_at, is_full)
+        for task_id, kind, asked, settled_at, is_full in rows
     ]
 
 

@@ -118,50 +118,6 @@ def tie_shares(judgements: Judgements) -> Floats:
     return shares
 
 
-@dataclass(frozen=True, slots=True)
-class Matrix:
-    """Agreement of every two people, all arrays (people, people) and symmetric.
-
-    same: sum over shared tasks of the share of implied pairs in the same class; tasks: how many;
-    decisive_same, decisive: among implied pairs where neither ties.
-    """
-
-    same: Floats
-    tasks: Ints
-    decisive_same: Floats
-    decisive: Ints
-
-
-def agreement_matrix(judgements: Judgements, *, people: Ints) -> Matrix:
-    """Who agrees with whom among `people` (codes); repeats are left out, the diagonal is zero."""
-    once = judgements.once()
-    once = once.where(np.isin(once.annotator, people))
-    n_annotators = len(people)
-    cells = n_annotators * n_annotators
-    same, decisive_same = np.zeros(cells), np.zeros(cells)
-    tasks, decisive = np.zeros(cells, np.int64), np.zeros(cells, np.int64)
-    for panel in panels(once):
-        signs = pair_signs(once.ranks[panel.rows], panel.size).astype(np.float32)
-        untied = np.abs(signs)
-        both = untied @ np.swapaxes(untied, 1, 2)
-        equal = (both + signs @ np.swapaxes(signs, 1, 2)) / 2
-        ties = (1 - untied) @ np.swapaxes(1 - untied, 1, 2)
-        who = np.searchsorted(people, once.annotator[panel.rows])
-        i, j = np.triu_indices(panel.rows.shape[1], k=1)
-        cell = (who[:, i] * n_annotators + who[:, j]).ravel()
-        share = (equal + ties)[:, i, j].ravel() / signs.shape[2]
-        same += np.bincount(cell, share, minlength=cells)
-        tasks += np.bincount(cell, minlength=cells)
-        decisive_same += np.bincount(cell, equal[:, i, j].ravel(), minlength=cells)
-        decisive += np.bincount(cell, both[:, i, j].ravel(), minlength=cells).astype(np.int64)
-
-    def both_ways(flat: NDArray[Any]) -> Any:
-        square = flat.reshape(n_annotators, n_annotators)
-        return square + square.T
-
-    return Matrix(both_ways(same), both_ways(tasks), both_ways(decisive_same), both_ways(decisive))
-
-
 def task_disagreement(judgements: Judgements) -> tuple[Ints, Floats]:
     """(task, share of pairs of people and implied pairs that differ) of every shared task."""
     once = judgements.once()

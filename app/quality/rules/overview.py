@@ -6,17 +6,15 @@ from datetime import date
 
 import numpy as np
 
-from app.quality.rules.annotators import Matrix, agreement_matrix, task_disagreement
-from app.quality.rules.breakdowns import Slice, by_week, per_day
-from app.quality.rules.fields import FieldAgreement, all_fields, ranking_agreement
+from app.quality.rules.annotators import task_disagreement
+from app.quality.rules.breakdowns import per_day
+from app.quality.rules.fields import FieldAgreement, all_fields
 from app.quality.rules.health import Health, annotator_health
-from app.quality.rules.intervals import Ints
 from app.quality.rules.judgements import Judgements
 from app.quality.rules.scales import Scale
 
-WEEKS, DAYS = 12, 30
+DAYS = 30
 MOST_DISPUTED = 1_000
-MATRIX_PEOPLE = 30
 SEED = 20
 
 
@@ -31,14 +29,9 @@ class Disputed:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """weeks: ranking alone, oldest first; matrix: of `matrix_people`, annotator codes."""
-
     fields: Mapping[str, FieldAgreement]
-    weeks: Sequence[Slice[str]]
     days: Sequence[tuple[date, int]]
     annotators: Sequence[Health]
-    matrix_people: Ints
-    matrix: Matrix
     disputed: Sequence[Disputed]
 
 
@@ -54,19 +47,10 @@ def overview(
     """Everything at once; the same judgements give the same intervals."""
     rng = np.random.default_rng(SEED)
     once = judgements.once()
-    number = np.bincount(once.annotator, minlength=n_annotators)
-    busiest = np.sort(np.argsort(-number, kind="stable")[:MATRIX_PEOPLE])
     return Overview(
         fields=all_fields(once, levels=levels, scales=scales, ties=ties, rng=rng),
-        weeks=by_week(
-            once,
-            lambda part: {"ranking": ranking_agreement(part, ties=ties, rng=rng)},
-            most=WEEKS,
-        ),
         days=per_day(once, until=today, days=DAYS),
         annotators=annotator_health(judgements, n_annotators=n_annotators),
-        matrix_people=busiest,
-        matrix=agreement_matrix(once, people=busiest),
         disputed=most_disputed(once),
     )
 

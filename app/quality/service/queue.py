@@ -1,6 +1,6 @@
 """The queue of a reviewer: what she looks at first, what comes next, and how far she is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from app.annotation.rules import DEFAULT_CONFIDENCE
 from app.db import database_now
 from app.projects.models import Project
+from app.quality.models import Part
 from app.quality.queries import queue as queries
 from app.quality.queries.queue import Candidate
 from app.quality.queries.review import TaskLine, task_lines
@@ -20,6 +21,11 @@ from app.quality.service import summary
 from app.quality.service.summary import View
 
 LOOKED_AT = 4_000  # tasks that are compared while somebody waits
+# Where there are more, those that the kept figures name as the worst.
+WORST = {
+    Order.DISAGREEMENT: (Part.OVERVIEW, "disputed"),
+    Order.POSTERIOR: (Part.CONSENSUS, "uncertain"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +50,7 @@ class Item:
 class Queue:
     """A page of the queue; `n` counts by state what fits the filters, whatever its state.
 
-    `is_cut`: of so many tasks only the most disputed ones of the whole project are looked at.
+    `is_cut`: of so many tasks only the worst ones of the whole project are looked at.
     """
 
     items: Sequence[Item]
@@ -73,61 +79,99 @@ def queue(
 
     None while the figures of a large project are computed for the first time.
     """
-    now, is_current = database_now(session), True
+    part, worst = WORST[filters.order]
+    view = None
     found = queries.candidates(session, project=project, filters=filters, limit=LOOKED_AT + 1)
     is_cut = len(found) > LOOKED_AT
-    if is_cut:
-        view = summary.current(session, project=project, wait=wait)
+    if is_cut or filters.order is Order.POSTERIOR:
+        view = summary.current(session, project=project, part=part, wait=wait)
         if view is None:
             return None
-        now, is_current = view.computed_at, view.is_current
+    if view is not None and is_cut:
+        ids = [UUID(task["task_id"]) for task in view.figures[worst]]
         found = queries.candidates(
-            session, project=project, filters=filters, limit=LOOKED_AT, ids=_worst(view)
+            session, project=project, filters=filters, limit=LOOKED_AT, ids=ids
         )
     said = queries.given(session, task_ids=[each.task_id for each in found])
+    measure = Measure(project, filters, sure=_sure(view))
     marks: dict[UUID, Mark] = {}
-    for task_id, given in said.items():
-        value = _value(given, filters, project)
-        if value is not None and (not doubtful or _is_doubtful(value, given, filters, project)):
-            marks[task_id] = Mark(value, task_id)
+    for each in found:
+        value = measure.value(each, said.get(each.task_id, []))
+        if value is not None and (not doubtful or measure.is_doubtful(value, each, said)):
+            marks[each.task_id] = Mark(value, each.task_id)
     chosen = {each.task_id: each for each in found if each.task_id in marks}
     n = {state: sum(each.state is state for each in chosen.values()) for state in State}
     ahead = rules.after(
-        (
-            mark
-            for mark in marks.values()
-            if filters.state is None or chosen[mark.task_id].state is filters.state
-        ),
-        start,
+        (mark for mark in marks.values() if measure.fits(chosen[mark.task_id])), start
     )
     page = ahead[:limit]
     return Queue(
-        items=_items(session, page, chosen, said, filters, project),
+        items=_items(session, page, chosen, said, measure),
         next_mark=page[-1] if len(ahead) > limit else None,
         n=n,
-        as_of=now,
-        is_current=is_current,
+        as_of=view.computed_at if view else database_now(session),
+        is_current=view is None or view.is_current,
         is_cut=is_cut,
     )
 
 
-def _worst(view: View) -> list[UUID]:
-    """The tasks looked at where there are too many: those of the kept figures that differ most.
-
-    An answer is hardly unsure where nobody says another thing, so they serve both orders.
-    """
-    return [UUID(task["task_id"]) for task in view.figures["disputed"]]
+def _sure(view: View | None) -> dict[UUID, float]:
+    """How sure the answers are that nobody has settled; those left out are surer than these."""
+    answers = view.figures.get("uncertain", []) if view else []
+    return {UUID(task["task_id"]): task["posterior"] for task in answers}
 
 
-def _value(given: Sequence[Given], filters: QueueFilters, project: Project) -> float | None:
-    """What the queue is ordered by, the smallest first; no more is told of tasks out of sight."""
-    if filters.order is Order.POSTERIOR:
-        return rules.posterior(given, allow_ties=project.allow_ties)
-    if filters.annotator:
-        differs = _difference(given, filters.annotator)
-    else:
-        differs = rules.disagreement([each.ranks for each in given])
-    return None if differs is None else -differs
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What the queue is ordered by; `sure`: the posteriors of `Part.CONSENSUS`, by task."""
+
+    project: Project
+    filters: QueueFilters
+    sure: Mapping[UUID, float]
+
+    def value(self, task: Candidate, given: Sequence[Given]) -> float | None:
+        """The smallest comes first; no more is told of tasks out of sight."""
+        if not given:
+            return None
+        if self.filters.order is Order.POSTERIOR:
+            return self._posterior(task, given)
+        if self.filters.annotator:
+            differs = _difference(given, self.filters.annotator)
+        else:
+            differs = rules.disagreement([each.ranks for each in given])
+        return None if differs is None else -differs
+
+    def _posterior(self, task: Candidate, given: Sequence[Given]) -> float | None:
+        if task.state is State.SETTLED or self.filters.state is State.GOLD:
+            # Its answer is known by now: how sure it was without that is told by the votes alone.
+            return rules.posterior(given, allow_ties=self.project.allow_ties)
+        return self.sure.get(task.task_id)
+
+    def is_doubtful(
+        self, value: float, task: Candidate, said: Mapping[UUID, Sequence[Given]]
+    ) -> bool:
+        if self.filters.state is State.GOLD:  # who answers otherwise is of interest
+            return True
+        if self.filters.order is not Order.POSTERIOR:
+            return value < 0
+        if self.filters.annotator and not _difference(said[task.task_id], self.filters.annotator):
+            return False
+        sure = self.project.overlap_confidence or DEFAULT_CONFIDENCE
+        return value < sure and (task.is_full or task.state is State.SETTLED)
+
+    def fits(self, task: Candidate) -> bool:
+        if self.filters.state is not None:
+            return task.state is self.filters.state
+        return self.filters.order is not Order.POSTERIOR or task.state is not State.SETTLED
+
+    def scores(self, task: Candidate, given: Sequence[Given]) -> Scores:
+        is_asked = self.filters.order is Order.POSTERIOR
+        return Scores(
+            n_annotations=len(given),
+            disagreement=rules.disagreement([each.ranks for each in given]),
+            posterior=self._posterior(task, given) if is_asked else None,
+            difference=_difference(given, self.filters.annotator),
+        )
 
 
 def _difference(given: Sequence[Given], annotator: UUID | None) -> float | None:
@@ -137,25 +181,12 @@ def _difference(given: Sequence[Given], annotator: UUID | None) -> float | None:
     return rules.difference(hers[0], others) if hers else None
 
 
-def _is_doubtful(
-    value: float, given: Sequence[Given], filters: QueueFilters, project: Project
-) -> bool:
-    if filters.state is State.GOLD:  # its answer is known; who answers otherwise is of interest
-        return True
-    if filters.order is not Order.POSTERIOR:
-        return value < 0
-    if filters.annotator and not _difference(given, filters.annotator):
-        return False
-    return value < (project.overlap_confidence or DEFAULT_CONFIDENCE)
-
-
 def _items(
     session: Session,
     page: Sequence[Mark],
-    chosen: dict[UUID, Candidate],
-    said: dict[UUID, list[Given]],
-    filters: QueueFilters,
-    project: Project,
+    chosen: Mapping[UUID, Candidate],
+    said: Mapping[UUID, Sequence[Given]],
+    measure: Measure,
 ) -> list[Item]:
     lines = task_lines(session, task_ids=[mark.task_id for mark in page], with_gold=True)
     return [
@@ -163,28 +194,21 @@ def _items(
             line=lines[task_id],
             state=chosen[task_id].state,
             settled_at=chosen[task_id].settled_at,
-            scores=_scores(said[task_id], filters, project),
+            scores=measure.scores(chosen[task_id], said[task_id]),
         )
         for task_id in (mark.task_id for mark in page)
         if task_id in lines
     ]
 
 
-def _scores(given: Sequence[Given], filters: QueueFilters, project: Project) -> Scores:
-    return Scores(
-        n_annotations=len(given),
-        disagreement=rules.disagreement([each.ranks for each in given]),
-        posterior=rules.posterior(given, allow_ties=project.allow_ties),
-        difference=_difference(given, filters.annotator),
-    )
-
-
 def place_of(
     session: Session, *, project: Project, filters: QueueFilters, task_id: UUID
 ) -> Mark | None:
-    """Where a task stands in this queue, or stood before it was settled."""
-    said = queries.given(session, task_ids=[task_id]).get(task_id)
-    if said is None:
-        return None
-    value = _value(said, filters, project)
+    """Where a task stands in this queue; None where it has left it: go on from the beginning."""
+    view = None
+    if filters.order is Order.POSTERIOR:
+        view = summary.current(session, project=project, part=Part.CONSENSUS)
+    said = queries.given(session, task_ids=[task_id]).get(task_id, [])
+    here = Candidate(task_id, State.OPEN, settled_at=None, is_full=True)
+    value = Measure(project, filters, sure=_sure(view)).value(here, said)
     return None if value is None else Mark(value, task_id)

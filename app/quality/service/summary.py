@@ -1,11 +1,8 @@
 """Figures are computed once per change of the data, kept, and shown from there."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-import numpy as np
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -21,7 +18,6 @@ from app.quality.service.breakdowns import (
     fields_json,
     has_ties,
     scales_of,
-    slice_json,
 )
 from app.quality.service.consensus_figures import consensus_figures
 from app.quality.service.daily import daily
@@ -113,12 +109,10 @@ def _overview_json(figures: Overview, crowd: Crowd) -> JsonObject:
     ids = [str(user_id) for user_id in crowd.annotator_ids()]
     return {
         "fields": fields_json(figures.fields),
-        "weeks": [slice_json(week.key, week.fields) for week in figures.weeks],
         "days": [[day.isoformat(), number] for day, number in figures.days],
         "annotators": [
             {"user_id": ids[health.annotator], **health.as_json()} for health in figures.annotators
         ],
-        "matrix": _matrix_json(figures, ids),
         "disputed": [
             {
                 "task_id": str(crowd.task_id(task.task)),
@@ -127,18 +121,4 @@ def _overview_json(figures: Overview, crowd: Crowd) -> JsonObject:
             }
             for task in figures.disputed
         ],
-    }
-
-
-def _matrix_json(figures: Overview, ids: list[str]) -> Mapping[str, Any]:
-    """Shares row by row, null where two people share no task."""
-    matrix = figures.matrix
-    percent = np.where(matrix.tasks > 0, matrix.same / np.maximum(matrix.tasks, 1), np.nan)
-    return {
-        "user_ids": [ids[code] for code in figures.matrix_people],
-        "percent_agreement": [
-            [None if np.isnan(share) else round(float(share), 4) for share in row]
-            for row in percent
-        ],
-        "n_tasks": matrix.tasks.tolist(),
     }
