@@ -23,7 +23,7 @@ router = APIRouter(tags=["quality"])
 
 
 @router.post("/projects/{project_id}/re-asks", status_code=201)
-def start_re_ask(
+def begin_re_ask(
     session: SessionDep, project: AdminProject, user: CurrentUser, now: Now, body: ReAskBody
 ) -> ReAskReport:
     """Let the same people judge a sample again under the current guidelines, unknown to them."""
@@ -70,7 +70,7 @@ def get_re_ask(session: SessionDep, project: ViewerProject, re_ask: ProjectReAsk
 
 
 @router.post("/projects/{project_id}/re-asks/{re_ask_id}/cancel")
-def cancel_re_ask(
+def end_re_ask(
     session: SessionDep,
     project: AdminProject,
     re_ask: ProjectReAsk,
