@@ -202,7 +202,7 @@ def test_a_long_line_between_others_is_refused_alone():
 
 
 def test_a_gzip_bomb_is_refused_in_little_memory():
-    bomb = gzip.compress(b"0" * 10**8)
+    bomb = gzip.compress(b"0" * 10**8, mtime=0)
 
     def work():
         with pytest.raises(BadFile, match="Line 1 is longer than 1 MB"):
@@ -229,14 +229,17 @@ def test_a_file_of_too_many_lines_is_refused_blank_ones_too():
         (b"\n\n  \n", "The file has no rows"),
         (b'{"prompt": "x"}\r{"prompt": "y"}\r', "The lines end as on old Macs"),
         (b"prompt,chosen,rejected\rHi,a,b\r", "The lines end as on old Macs"),
-        (gzip.compress(b'{"prompt": "x"}\n') + b"more", "damaged or ends too early. Compress"),
+        (
+            gzip.compress(b'{"prompt": "x"}\n', mtime=0) + b"more",
+            "damaged or ends too early. Compress",
+        ),
         (b"\x00\x01\x02\x03" * 100, "This is a binary file, not text"),
         (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "This is a binary file, not text"),
         (b"PK\x03\x04rest", "a zip archive; unpack it"),
         (b"\x28\xb5\x2f\xfdrest", "compressed with zstd; use gzip"),
         ('{"prompt": "x"}'.encode("utf-16"), "UTF-16 text; save it as UTF-8"),
-        (gzip.compress(b'{"prompt": "x"}\n' * 10_000)[:-200], "damaged or ends too early"),
-        (gzip.compress(b'{"prompt": "x"}\n')[:12], "damaged or ends too early"),
+        (gzip.compress(b'{"prompt": "x"}\n' * 10_000, mtime=0)[:-200], "damaged or ends too early"),
+        (gzip.compress(b'{"prompt": "x"}\n', mtime=0)[:12], "damaged or ends too early"),
         (b'[\n  {"prompt": "x"},\n  {"prompt": "y"}\n]\n', "spread over several lines"),
         (b'{\n  "prompt": "x"\n}\n', "spread over several lines"),
         (b'{"question": "x", "answer": "y"}\n', "the first row has the keys answer, question"),

@@ -101,7 +101,10 @@ def fall(moments: Floats, outcomes: Floats, pool: Pool) -> Change:
     inner = ends[(ends >= FEWEST_ASIDE - 1) & (ends < len(outcomes) - FEWEST_ASIDE)]
     if not len(inner):
         return Change(len(outcomes), reason=AT_ONCE)
-    last = int(inner[np.argmax(bridge[inner])])
+    worst = float(bridge[inner].max())
+    # When it was: the sum's own peak leans to the middle, its peak over its deviation does not.
+    share = (inner + 1) / len(outcomes)
+    last = int(inner[np.argmax(bridge[inner] / np.sqrt(share * (1 - share)))])
     return Change(
         n=len(outcomes),
         n_inside=len(outcomes) - last - 1,
@@ -109,7 +112,7 @@ def fall(moments: Floats, outcomes: Floats, pool: Pool) -> Change:
         outside=float(outcomes[: last + 1].mean()),
         since=float(moments[last + 1]),
         until=float(moments[-1]),
-        p_value=bridge_p_value(float(bridge[last])),
+        p_value=bridge_p_value(worst),
     )
 
 

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from app.annotation.rules import DEFAULT_CONFIDENCE
 from app.db import JsonObject
 from app.projects.models import Project
 from app.quality.queries import consensus as queries
@@ -14,11 +15,9 @@ from app.quality.rules.annotators import task_disagreement
 from app.quality.rules.answers import Answers, KnownVote, answers
 from app.quality.rules.dawid_skene import FIRST, TIE
 
-CONFIDENCE = 0.8  # that training data asks for, where the project says nothing
-
 
 def confidence_of(project: Project) -> float:
-    return project.overlap_confidence or CONFIDENCE
+    return project.overlap_confidence or DEFAULT_CONFIDENCE
 
 
 def consensus_figures(session: Session, *, project: Project, crowd: Crowd) -> JsonObject:
