@@ -55,6 +55,7 @@ GIVEN = {
 }
 # The sanitiser puts two attributes in any order; a page must be the same each time.
 SCROLLS = re.compile(r'<(table|pre) tabindex="0">')
+DISPLAYED = re.compile(r'(<math [^>]*display="block")')  # scrolls, too, but has no place for it
 
 
 def highlighted(code: str, language: str, _attributes: str) -> str:
@@ -124,6 +125,7 @@ def markdown(text: str) -> Markup:
         link_rel="noopener noreferrer nofollow",
     )
     html = SCROLLS.sub(r'<\1 dir="auto" tabindex="0">', html)
+    html = DISPLAYED.sub(r'\1 tabindex="0"', html)
     return Markup(html)  # noqa: S704  # just sanitised
 
 
