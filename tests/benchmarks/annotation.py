@@ -45,7 +45,7 @@ from tests.factories import (
     make_user,
 )
 
-WANTED = 3
+WANTED = 9  # so many judgements are there that nobody runs out of tasks
 
 
 def application() -> FastAPI:
