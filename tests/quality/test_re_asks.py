@@ -10,7 +10,7 @@ from random import Random
 import pytest
 from sqlalchemy import func, select
 
-from app.accounts.models import Role, User
+from app.accounts.models import Role, User, UserKind
 from app.annotation import queries as annotation_queries
 from app.annotation import service as annotation
 from app.annotation.models import Annotation
@@ -150,6 +150,12 @@ def test_who_is_paused_gets_none(session, judged, ana, ada):
     session.get(Membership, (judged.id, ana.id)).paused_at = MORNING
     session.flush()
     assert work(session, judged, ana, rng=Random(7), most=3, start=60) == []
+
+
+def test_who_does_not_sign_in_is_not_asked(session, judged, ana):
+    ana.kind, ana.email = UserKind.SIMULATED, None
+    session.flush()
+    assert re_asks.plan(session, project=judged, size=25).pairs == []
 
 
 def test_a_claim_without_a_re_ask_asks_for_nothing_more(session, judged, ana, connection):

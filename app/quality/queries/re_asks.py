@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, and_, func, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
-from app.accounts.models import Role, User
+from app.accounts.models import Role, User, UserKind
 from app.annotation.models import Annotation
 from app.corpus.models import Prompt
 from app.projects.models import Membership, Project
@@ -68,8 +68,8 @@ def _may_come_again(project: Project, *, version: int) -> ColumnElement[bool]:
         Assignment.state == AssignmentState.SUBMITTED,
         Membership.role != Role.VIEWER,
         Membership.paused_at.is_(None),
-        Membership.imported_name.is_(None),
         User.disabled_at.is_(None),
+        User.kind == UserKind.PERSON,  # the others only carry judgements
         judgement.not_in(came),
         judgement.not_in(planned),
     )
