@@ -74,7 +74,7 @@ class GoldAnswer:
     ties_allowed: bool
 
 
-def gold_answers(session: Session, *, project: Project) -> list[GoldAnswer]:
+def answers_to_gold(session: Session, *, project: Project) -> list[GoldAnswer]:
     rows = session.execute(
         select(
             Annotation.user_id,

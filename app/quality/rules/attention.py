@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.quality.rules.comparing import Sums, difference, total_of
+from app.quality.rules.words import percent
 
 SIDED = 0.15  # further than this from one half a share of one side is more than a habit
 SIDED_P = 0.001
@@ -102,4 +103,4 @@ def _look(person: Known, total: Sums, looks: int) -> Look:
 
 
 def _percent(sums: Sums) -> str:
-    return f"{100 * (sums.value or 0.0):.0f} %"
+    return percent(sums.value or 0.0)

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass
-from math import sqrt
 from statistics import NormalDist
+
+from app.quality.rules.intervals import newcombe, wilson
 
 MOST_WEIGHT = 3  # of a task in a comparison, against one with a single pair of judgements
 FEWEST_FOR_VARIANCE = 10  # tasks
@@ -77,26 +78,14 @@ class Difference:
 def difference(part: Sums, rest: Sums, *, looks: int = 1) -> Difference | None:
     """How much the first share lies above the second; None where either is not defined.
 
-    Newcombe's hybrid score interval (Newcombe 1998, method 10) over tasks by their weight;
-    `looks`: so many such questions are asked at once, and fewer than one in twenty such rounds may
-    give a false alarm (Bonferroni, at half that level: so far out Wilson's tails hold about twice
-    what they say).
+    Newcombe's interval over tasks by their weight; `looks`: so many such questions are asked at
+    once, and fewer than one in twenty such rounds may give a false alarm (Bonferroni, at half that
+    level: so far out Wilson's tails hold about twice what they say).
     """
     if part.value is None or rest.value is None:
         return None
     z = NormalDist().inv_cdf(1 - (0.025 if looks <= 1 else 0.0125 / looks))
     p, q = part.value, rest.value
-    (low_p, high_p), (low_q, high_q) = _score(p, part.weight, z), _score(q, rest.weight, z)
-    value = p - q
-    return Difference(
-        value,
-        value - sqrt((p - low_p) ** 2 + (high_q - q) ** 2),
-        value + sqrt((high_p - p) ** 2 + (q - low_q) ** 2),
-    )
-
-
-def _score(share: float, n: float, z: float) -> tuple[float, float]:
-    """Wilson's interval at another level than 95 %."""
-    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * sqrt(max(0.0, share * (1 - share) / n + z**2 / (4 * n**2)))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    about_p = wilson(p * part.weight, part.weight, z=z)
+    about_q = wilson(q * rest.weight, rest.weight, z=z)
+    return Difference(p - q, *newcombe(p, about_p, q, about_q))

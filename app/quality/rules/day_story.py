@@ -7,6 +7,7 @@ from typing import Any
 
 from app.quality.rules.comparing import Difference
 from app.quality.rules.intervals import Figure
+from app.quality.rules.words import percent
 
 EXPLAINS = 0.5  # share of a fall by which one person explains it
 SCALE = {"criteria", "strength_levels", "allow_ties"}
@@ -90,10 +91,6 @@ def _version(published: Published, day: date) -> str:
     days = (day - published.at.date()).days
     when = "on this day" if days <= 0 else "the day before" if days == 1 else f"{days} days before"
     return f"Version {published.version} of the guidelines was published {when}."
-
-
-def percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
 
 
 def _list(names: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from app.quality.rules.significance import FALSE_SHARE, benjamini_hochberg
+from app.quality.rules.words import percent
 
 SURE = 0.005  # in a crowd of few, Benjamini and Hochberg alone would let too much through
 LEAST_SIDE = 0.05  # off one half, of the side that is preferred
@@ -106,10 +107,6 @@ def findings_of(people: Sequence[Evidence]) -> list[list[Finding]]:
 def need(levels: Iterable[str]) -> int:
     """How much somebody with findings of these levels needs a look; the more, the sooner."""
     return sum(WEIGHT[level] for level in levels)
-
-
-def percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
 
 
 def _gold(person: Evidence) -> Finding:

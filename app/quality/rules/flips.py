@@ -15,7 +15,7 @@ from statistics import NormalDist
 from typing import Any, Literal
 from uuid import UUID
 
-from app.quality.rules.intervals import Figure, undefined, wilson
+from app.quality.rules.intervals import Figure, newcombe, undefined, wilson
 
 Direction = Literal["tie_to_decisive", "decisive_to_tie", "reversed"]
 DIRECTIONS: tuple[Direction, ...] = ("tie_to_decisive", "decisive_to_tie", "reversed")
@@ -131,12 +131,8 @@ def compare(found: Rate, base: Rate) -> Comparison:
             ),
             None,
         )
-    difference = found.share - base.share
-    (low, high), (base_low, base_high) = found.interval, base.interval
-    down = sqrt((found.share - low) ** 2 + (base_high - base.share) ** 2)
-    up = sqrt((high - found.share) ** 2 + (base.share - base_low) ** 2)
-    figure = Figure(difference, max(-1.0, difference - down), min(1.0, difference + up))
-    return Comparison(figure, _p_value(found, base))
+    low, high = newcombe(found.share, found.interval, base.share, base.interval)
+    return Comparison(Figure(found.share - base.share, low, high), _p_value(found, base))
 
 
 def _p_value(found: Rate, base: Rate) -> float:

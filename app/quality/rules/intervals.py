@@ -49,12 +49,26 @@ def undefined(reason: str) -> Figure:
     return Figure(None, reason=reason)
 
 
-def wilson(successes: float, n: float) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share (Wilson 1927). `successes` may be fractional; n > 0."""
+def wilson(successes: float, n: float, *, z: float = _Z) -> tuple[float, float]:
+    """Wilson's interval of a share (Wilson 1927), of 95 % unless `z` says otherwise.
+
+    `successes` may be fractional; n > 0.
+    """
     share = successes / n
-    middle = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
-    half = _Z / (1 + _Z**2 / n) * sqrt(max(0.0, share * (1 - share) / n + _Z**2 / (4 * n**2)))
+    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * sqrt(max(0.0, share * (1 - share) / n + z**2 / (4 * n**2)))
     return max(0.0, min(middle - half, share)), min(1.0, max(middle + half, share))
+
+
+def newcombe(
+    p: float, about_p: tuple[float, float], q: float, about_q: tuple[float, float]
+) -> tuple[float, float]:
+    """Interval of p − q from Wilson's intervals about both (Newcombe 1998, method 10)."""
+    (low_p, high_p), (low_q, high_q) = about_p, about_q
+    return (
+        p - q - sqrt((p - low_p) ** 2 + (high_q - q) ** 2),
+        p - q + sqrt((high_p - p) ** 2 + (q - low_q) ** 2),
+    )
 
 
 def share_figure(successes: float, n: float, *, none: str) -> Figure:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from app.quality.rules.comparing import Sums, difference, total_of
+from app.quality.rules.words import percent
 
 SHORTLY = timedelta(days=2)  # a change so long before a day may be its cause
 FEWEST_TASKS = 10  # shared ones by which a day can be told
@@ -41,11 +42,11 @@ def in_words(found: Sequence[Point], usual: float | None, *, marks: Sequence[dat
         return f"No day has {FEWEST_TASKS} shared tasks yet, the fewest by which a day can be told."
     low = [point for point in found if point.is_low]
     if not low:
-        return f"On none: no day lies clearly below the others ({_percent(usual)} in all)."
+        return f"On none: no day lies clearly below the others ({percent(usual)} in all)."
     low.sort(key=lambda point: point.value or 0.0)
-    named = ", ".join(f"{_day(point.day)} ({_percent(point.value or 0.0)})" for point in low[:3])
+    named = ", ".join(f"{_day(point.day)} ({percent(point.value or 0.0)})" for point in low[:3])
     more = f" and {len(low) - 3} more" if len(low) > 3 else ""
-    said = f"Clearly less than on the others: {named}{more}; {_percent(usual)} in all."
+    said = f"Clearly less than on the others: {named}{more}; {percent(usual)} in all."
     worst = low[0].day
     if any(worst - SHORTLY <= mark <= worst for mark in marks):
         said += f" Something was changed shortly before {_day(worst)}."
@@ -89,10 +90,6 @@ def gold_in_words(standings: Sequence[tuple[str, str]]) -> str:
 def _names(names: Sequence[str]) -> str:
     shown = ", ".join(names[:3])
     return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
 
 
 def _day(day: date) -> str:

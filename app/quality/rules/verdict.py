@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from app.quality.rules.comparing import Difference
 from app.quality.rules.intervals import Figure
+from app.quality.rules.words import percent
 
 BAND = (0.63, 0.80)  # human–human agreement on decisive votes in published preference data
 FLOOR = 0.60  # below it the guidelines are unclear or the people careless
@@ -62,10 +63,6 @@ class Verdict:
     reasons: Sequence[str]
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
-
-
 def judge(evidence: Evidence) -> Verdict:
     """The headline of the dashboard, from agreement first and gold second."""
     agreement = evidence.agreement
@@ -96,7 +93,7 @@ def _from_agreement(evidence: Evidence, value: float) -> Verdict:
     if evidence.change is not None and evidence.change.difference.is_fall:
         reasons.insert(0, _fall(evidence.change))
     when = f" {evidence.span}" if evidence.span else ""
-    known = f"people prefer the same response in {_percent(value)} of decisive comparisons{when}"
+    known = f"people prefer the same response in {percent(value)} of decisive comparisons{when}"
     if value < FLOOR and (agreement.high is None or agreement.high < BAND[0]):
         return Verdict(Trust.NO, f"Not as they are: {known}.", reasons)
     if evidence.n_shared_tasks < ENOUGH_TASKS:
@@ -104,7 +101,7 @@ def _from_agreement(evidence: Evidence, value: float) -> Verdict:
         return Verdict(Trust.UNKNOWN, f"Too early to say; so far {known}.", [few, *reasons])
     if reasons:
         return Verdict(Trust.MOSTLY, f"With care: {known}.", reasons)
-    usual = f"Usual among people is {_percent(BAND[0])} to {_percent(BAND[1])}."
+    usual = f"Usual among people is {percent(BAND[0])} to {percent(BAND[1])}."
     return Verdict(Trust.YES, f"Yes: {known}, and nobody fails the gold questions.", [usual])
 
 
@@ -112,13 +109,13 @@ def _agreement_reasons(agreement: Figure, value: float) -> list[str]:
     reasons = []
     if value < BAND[0]:
         reasons.append(
-            f"That is below what is usual among people ({_percent(BAND[0])} to "
-            f"{_percent(BAND[1])}): look at the most disputed tasks and at the guidelines."
+            f"That is below what is usual among people ({percent(BAND[0])} to "
+            f"{percent(BAND[1])}): look at the most disputed tasks and at the guidelines."
         )
     low, high = agreement.low, agreement.high
     if low is not None and high is not None and high - low > WIDE:
         reasons.append(
-            f"The true figure may lie anywhere from {_percent(low)} to {_percent(high)}: more "
+            f"The true figure may lie anywhere from {percent(low)} to {percent(high)}: more "
             "tasks with two judgements will tell."
         )
     return reasons
@@ -130,7 +127,7 @@ def _gold_reasons(evidence: Evidence) -> list[str]:
         who = "person fails" if evidence.n_failed == 1 else "people fail"
         reasons.append(
             f"{evidence.n_failed} {who} the gold questions and made "
-            f"{_percent(evidence.failed_share)} of the judgements: snapshots can leave those out."
+            f"{percent(evidence.failed_share)} of the judgements: snapshots can leave those out."
         )
     if evidence.n_warned:
         who = "person is" if evidence.n_warned == 1 else "people are"
@@ -145,8 +142,8 @@ def _gold_reasons(evidence: Evidence) -> list[str]:
 
 def _fall(change: Change) -> str:
     return (
-        f"Agreement has fallen: {_percent(change.week)} in the last 7 days, "
-        f"{_percent(change.before)} before."
+        f"Agreement has fallen: {percent(change.week)} in the last 7 days, "
+        f"{percent(change.before)} before."
     )
 
 

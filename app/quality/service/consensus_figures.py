@@ -40,7 +40,7 @@ def consensus_figures(session: Session, *, project: Project, crowd: Crowd) -> Js
         },
         known=list(
             _known_votes(
-                queries.gold_answers(session, project=project),
+                queries.answers_to_gold(session, project=project),
                 {user_id: code for code, user_id in enumerate(ids)},
             )
         ),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from app.quality.rules.words import percent
 from app.quality.service.summary import View
 
 
@@ -13,17 +14,13 @@ def headline(view: View) -> str:
         return str(view.figures.get("reason", ""))
     first, second = entries[0]["source"], entries[1]["source"]
     share = entries[0]["better_than_next"]
-    said = f"{_percent(share['value'])} of decisive comparisons"
+    said = f"{percent(share['value'])} of decisive comparisons"
     if share["low"] is None:
         return f"{first} leads {second} with {said}, but too few tasks were judged to be sure."
-    within = f"{said} ({_percent(share['low'])} to {_percent(share['high'])})"
+    within = f"{said} ({percent(share['low'])} to {percent(share['high'])})"
     if share["low"] > 0.5:
         return f"{first} is better than {second}: preferred in {within}."
     return f"{first} and {second} cannot be told apart yet: {first} is preferred in {within}."
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
 
 
 def charts(view: View) -> dict[str, Any]:

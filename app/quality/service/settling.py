@@ -121,7 +121,8 @@ def withdraw(session: Session, *, task: Task, adjudication_id: UUID, by: User) -
         execution_options={"synchronize_session": False},
     )
     if withdrawn is None:
-        if session.get(Adjudication, adjudication_id) is None:
+        known = session.get(Adjudication, adjudication_id)
+        if known is None or known.task_id != task.id:
             raise NotFound("There is no such decision of this task.")
         return
     session.expire(session.get_one(Adjudication, adjudication_id))

@@ -15,6 +15,7 @@ from app.quality.rules import days as rules
 from app.quality.rules.attention import Known
 from app.quality.rules.money import Entry, Kind
 from app.quality.rules.trend import Point
+from app.quality.rules.words import percent
 from app.quality.schemas.agreement import FigureOut
 from app.quality.schemas.dashboard import LookOut, NowOut, SpanOut, TrendDayOut
 from app.quality.schemas.days import EventOut
@@ -75,7 +76,7 @@ def _figure(figure: Mapping[str, Any]) -> FigureOut:
 def _now_in_words(week: SpanOut, before: SpanOut, change: comparing.Difference | None) -> str:
     if change is None or week.agreement.value is None or before.agreement.value is None:
         return "There is nothing to compare the last 7 days with yet."
-    was = day_story.percent(before.agreement.value)
+    was = percent(before.agreement.value)
     if not change.is_clear:
         return f"no clear change: {was} before"
     return f"clearly {'less' if change.is_fall else 'more'} than before: {was}"
