@@ -8,7 +8,7 @@ from axe_playwright_python.sync_playwright import Axe
 from sqlalchemy import func, select
 
 from app.accounts import service as accounts
-from app.accounts.models import Role
+from app.accounts.models import Role, User, UserKind
 from app.annotation.models import Annotation
 from app.annotation.service.submitting import PAUSED_BECAUSE
 from app.corpus.models import Import, Prompt
@@ -42,6 +42,9 @@ TAB_IN_SIGHT = """() => {
 
 def change_guidelines(session, project, ada):
     """New guidelines with an example, and a sample that is re-asked; a draft of what comes next."""
+    judge_id = session.scalars(select(Annotation.user_id).where(Annotation.counted)).first()
+    judge = session.get_one(User, judge_id)
+    judge.kind, judge.email = UserKind.PERSON, "judge@example.org"  # only who signs in is asked
     example = Example(prompt="Why? " + "y" * 90, responses=["So.", "z" * 200], ranks=[1, 2])
     patch = ProjectPatch(
         guidelines="## New\n\nWords.\n\n## Old\n\n" + "w" * 120,

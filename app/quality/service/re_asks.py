@@ -106,8 +106,8 @@ def _why_nobody(judged: int, version: int) -> str:
         return f"Nothing was judged under version {version}. Choose another one."
     return (
         f"None of the {judged:,} judgements under version {version} can come again: whoever made "
-        "them is paused or has left, or has seen the task twice already. Choose another version, "
-        "or let somebody go on."
+        "them does not sign in here, is paused or has left, or has seen the task twice already. "
+        "Choose another version, or let somebody go on."
     )
 
 
