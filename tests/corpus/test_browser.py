@@ -33,7 +33,7 @@ def page(browser, live_server, project_id):
     page.get_by_label("E-mail").fill("ada@example.org")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
-    page.get_by_role("heading", name="Data", exact=True).wait_for()
+    page.locator("[data-drop-hint]").wait_for()  # the script of the page is at work
     problems = []
     page.on("console", lambda said: said.type == "error" and problems.append(said.text))
     page.on("pageerror", lambda error: problems.append(str(error)))
