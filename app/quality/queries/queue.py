@@ -53,7 +53,7 @@ def candidates(
     *,
     project: Project,
     filters: QueueFilters,
-    limit: int,
+    limit: int | None = None,
     ids: Collection[UUID] | None = None,
 ) -> list[Candidate]:
     """Judged tasks that fit the filters, in any order; of `ids` alone where they are given."""

@@ -89,9 +89,7 @@ def queue(
             return None
     if view is not None and is_cut:
         ids = [UUID(task["task_id"]) for task in view.figures[worst]]
-        found = queries.candidates(
-            session, project=project, filters=filters, limit=LOOKED_AT, ids=ids
-        )
+        found = queries.candidates(session, project=project, filters=filters, ids=ids)
     said = queries.given(session, task_ids=[each.task_id for each in found])
     measure = Measure(project, filters, sure=_sure(view))
     marks: dict[UUID, Mark] = {}
