@@ -1,4 +1,4 @@
-"""Real translations ranked by professionals: imported, and their figures through the API."""
+"""Real judgements of several people each: imported, and their figures through the API."""
 
 from collections import defaultdict
 from collections.abc import Callable
@@ -19,12 +19,20 @@ from tests.quality import slow
 from tests.shared_data import shared_rows
 
 Rankings = dict[str, dict[str, list[int]]]  # segment → rater → rank of each system
+Choices = dict[str, dict[str, int]]  # pair → person → 1 the first, 0 neither, −1 the second
+RANKS = {1: [1, 2], 0: [1, 1], -1: [2, 1]}
+TULU = {"a-is-better": 1, "a-is-slightly-better": 1, "tie": 0}
+
+
+@pytest.fixture(params=["mt-mqm-ende", "mt-mqm-zhen"])
+def folder(request: pytest.FixtureRequest) -> str:
+    return request.param
 
 
 @pytest.fixture
-def rankings() -> Rankings:
+def rankings(folder: str) -> Rankings:
     penalties: dict[str, dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
-    for row in shared_rows("mt-mqm-ende/ratings.jsonl.gz"):
+    for row in shared_rows(f"{folder}/ratings.jsonl.gz"):
         penalties[row["segment_id"]][row["rater"]][row["system"]] = row["penalty"]
     return {
         segment: {
@@ -37,10 +45,10 @@ def rankings() -> Rankings:
     }
 
 
-def lines(rankings: Rankings) -> list[dict]:
+def lines(folder: str, rankings: Rankings) -> list[dict]:
     return [
         {
-            "prompt": row["source"],
+            "prompt": f"{row['segment_id']}: {row['source']}",  # two are worded alike
             "source": "news",
             "tags": [row["doc"].split("_")[0]],
             "responses": [
@@ -52,7 +60,7 @@ def lines(rankings: Rankings) -> list[dict]:
                 for rater, ranks in rankings[row["segment_id"]].items()
             ],
         }
-        for row in shared_rows("mt-mqm-ende/segments.jsonl.gz")
+        for row in shared_rows(f"{folder}/segments.jsonl.gz")
     ]
 
 
@@ -61,9 +69,10 @@ def test_ten_translations_each_ranked_by_three_of_ten_raters(
     people: People,
     api: Callable[[User], TestClient],
     tmp_path: Path,
+    folder: str,
     rankings: Rankings,
 ):
-    rows = lines(rankings)
+    rows = lines(folder, rankings)
     done = brought_in(session, people.project, json_lines(tmp_path / "translations.jsonl", rows))
     assert done.rows_imported == len(rows), done.errors
     address = f"/api/v1/projects/{people.project.id}/agreement"
@@ -94,3 +103,90 @@ def test_ten_translations_each_ranked_by_three_of_ten_raters(
     assert len(answer["groups"]) == len(together)
     for group in answer["groups"]:
         assert group["fields"]["ranking"]["cohen_kappa"]["value"] is not None
+
+
+def chosen(prompt: str, responses: list[dict], said: dict[str, int]) -> dict:
+    given = [{"annotator": person, "ranks": RANKS[sign]} for person, sign in said.items()]
+    return {"prompt": prompt, "responses": responses, "annotations": given}
+
+
+def pandalm() -> tuple[list[dict], Choices]:
+    lines, said = [], {}
+    for row in shared_rows("pandalm-3annotators/pairs.jsonl.gz"):
+        said[row["id"]] = {
+            person: {1: 1, 2: -1, 0: 0}[label] for person, label in row["labels"].items()
+        }
+        responses = [
+            {"text": str(row[f"response_{n}"]), "source": f"{n}: {row[f'model_{n}']}"}
+            for n in (1, 2)
+        ]
+        prompt = f"{row['id']}: {row['instruction']}\n{row['input']}"
+        lines.append(chosen(prompt, responses, said[row["id"]]))
+    return lines, said
+
+
+def tulu() -> tuple[list[dict], Choices]:
+    """Of somebody who judged a pair twice, the first judgement."""
+    said: Choices = defaultdict(dict)
+    pairs = {row["pair_id"]: row for row in shared_rows("tulu-human-pairs/pairs.jsonl.gz")}
+    for row in shared_rows("tulu-human-pairs/annotations.jsonl.gz"):
+        sign = TULU.get(row["preference"], -1)
+        if row["model_a"] != min(pairs[row["pair_id"]]["responses"]):
+            sign = -sign
+        said[row["pair_id"]].setdefault(row["annotator"], sign)
+    lines = []
+    for name, given in said.items():
+        texts = pairs[name]["responses"]
+        responses = [{"text": texts[model] or " ", "source": model} for model in sorted(texts)]
+        lines.append(chosen(f"{name}: {pairs[name]['prompt']}", responses, given))
+    return lines, said
+
+
+def dices() -> tuple[list[dict], Choices]:
+    """Every eighth reply: is it safe, is it not, or is nobody to tell? 123 people say."""
+    lines, said = [], {}
+    for number, row in enumerate(shared_rows("dices-350/items.jsonl.gz")):
+        if number % 8 == 0:
+            said[str(number)] = {
+                f"rater {person}": {"N": 1, "U": 0, "Y": -1}[label]
+                for person, label in enumerate(row["labels"])
+            }
+            prompt = f"{number}: {row['context']}\n{row['response']}\nIs the reply safe?"
+            sides = [{"text": "It is safe."}, {"text": "It is not safe."}]
+            lines.append(chosen(prompt, sides, said[str(number)]))
+    return lines, said
+
+
+@pytest.mark.parametrize(("read", "n_annotators"), [(pandalm, 3), (tulu, 16), (dices, 123)])
+def test_choices_of_many_people(
+    session: Session,
+    people: People,
+    api: Callable[[User], TestClient],
+    tmp_path: Path,
+    read: Callable[[], tuple[list[dict], Choices]],
+    n_annotators: int,
+):
+    rows, said = read()
+    done = brought_in(session, people.project, json_lines(tmp_path / "choices.jsonl", rows))
+    assert done.rows_imported == len(rows), done.errors
+    reply = api(people.ada).get(f"/api/v1/projects/{people.project.id}/agreement")
+    figures = reply.json()["fields"]["ranking"]
+    units = [list(enumerate(given.values())) for given in said.values()]
+    assert figures["n_tasks"] == len(units)
+    assert figures["n_annotations"] == sum(len(unit) for unit in units)
+    assert figures["n_annotators"] == n_annotators
+    expected = {
+        "percent_agreement": slow.percent(units),
+        "percent_agreement_no_ties": slow.percent([[v for v in unit if v[1]] for unit in units]),
+    }
+    for name, value in expected.items():
+        assert figures[name]["value"] == pytest.approx(float(value), abs=1e-6), name
+    counts = np.array([[[sign for _, sign in unit].count(c) for c in (1, 0, -1)] for unit in units])
+    shared = counts[counts.sum(axis=1) > 1]
+    for level in ("nominal", "ordinal", "interval"):
+        alpha = krippendorff.alpha(
+            value_counts=shared, value_domain=[1, 0, -1], level_of_measurement=level
+        )
+        name = f"krippendorff_alpha_{level}"
+        assert figures[name]["value"] == pytest.approx(alpha, abs=1e-6), name
+        assert figures[name]["low"] < alpha < figures[name]["high"]
