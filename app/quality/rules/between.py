@@ -8,7 +8,6 @@ from app.quality.rules import agreement as formulas
 from app.quality.rules.agreement import Level
 from app.quality.rules.bootstrap import distinct_rows, profiles
 from app.quality.rules.intervals import (
-    FEWEST_TASKS,
     Figure,
     Floats,
     Ints,
@@ -55,24 +54,19 @@ def cohen_figures(
     cell = one.counts[mine].argmax(axis=1) * q + other.counts[hers].argmax(axis=1)
     tasks, task = np.unique(one.task[mine], return_inverse=True)
     found = profiles(np.eye(q * q), cell, task, np.zeros((len(tasks), 0)), rng)
-    total = found.total().reshape(-1, q, q)
-    enough = len(tasks) >= FEWEST_TASKS  # else there is no interval, and nothing to draw
-    drawn = found.resampled(rng, resamples).reshape(-1, q, q) if enough else total
+    tables = found.with_resamples(rng, resamples).reshape(-1, q, q)
     weights = (formulas.weights(q, Level.NOMINAL), formulas.weights(q, Level.ORDINAL))
     return {
-        name: _figure(
-            float(formulas.cohen_kappa(total, weight)[0]),
-            formulas.cohen_kappa(drawn, weight),
-            len(tasks),
-        )
+        name: _figure(formulas.cohen_kappa(tables, weight), len(tasks))
         for name, weight in zip(KAPPAS, weights, strict=True)
     }
 
 
-def _figure(value: float, resampled: Floats, n_tasks: int) -> Figure:
-    if np.isnan(value):
+def _figure(values: Floats, n_tasks: int) -> Figure:
+    """The first of `values` is the figure, the others those of its resamples."""
+    if np.isnan(values[0]):
         return undefined(ONE_ANSWER)
-    return bootstrap_figure(value, resampled, n_tasks=n_tasks)
+    return bootstrap_figure(float(values[0]), values[1:], n_tasks=n_tasks)
 
 
 def cross_figures(
@@ -93,17 +87,9 @@ def cross_figures(
     kind, example = distinct_rows(features, rng)
     tasks, task = np.unique(mine.task[rows], return_inverse=True)
     found = profiles(features[example], kind, task, np.zeros((len(tasks), 0)), rng)
-    total, drawn = found.total(), found.resampled(rng, resamples)
+    flat = found.with_resamples(rng, resamples)
     weight = formulas.weights(q, field.level)
     return {
-        "percent_agreement": _figure(
-            float(formulas.cross_agreement(total, categories=q)[0]),
-            formulas.cross_agreement(drawn, categories=q),
-            len(tasks),
-        ),
-        "kappa_x": _figure(
-            float(formulas.cross_kappa(total, weight)[0]),
-            formulas.cross_kappa(drawn, weight),
-            len(tasks),
-        ),
+        "percent_agreement": _figure(formulas.cross_agreement(flat, categories=q), len(tasks)),
+        "kappa_x": _figure(formulas.cross_kappa(flat, weight), len(tasks)),
     }

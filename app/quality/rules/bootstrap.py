@@ -5,11 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from app.quality.rules.intervals import Floats, Ints
+from app.quality.rules.intervals import FEWEST_TASKS, Floats, Ints
 
 RESAMPLES = 1_000
 MOST_PROFILES = 4_096
 _BLOCK = 2_048  # kinds of units summed at once
+_ONE_BY_ONE = 8  # tasks per profile up to which drawing each task is faster than a multinomial
+_MOST_DRAWN = 5_000_000  # numbers held at once
 
 Words = NDArray[np.uint64]
 
@@ -28,16 +30,34 @@ class Profiles:
         """Sums over all tasks, shape (1, features)."""
         return (self.tasks @ self.sums)[None, :]
 
+    def with_resamples(self, rng: np.random.Generator, resamples: int = RESAMPLES) -> Floats:
+        """Sums over all tasks, then over each resample: shape (1 + resamples, features).
+
+        Of fewer than FEWEST_TASKS tasks there is no interval, and nothing is drawn.
+        """
+        if self.tasks.sum() < FEWEST_TASKS:
+            return self.total()
+        return np.concatenate([self.total(), self.resampled(rng, resamples)])
+
     def resampled(self, rng: np.random.Generator, resamples: int = RESAMPLES) -> Floats:
         """Sums over bootstrap resamples of the tasks, shape (resamples, features).
 
         To draw T tasks with replacement is to draw how often each distinct one occurs: one
         multinomial draw instead of a copy of the data.
         """
-        n_tasks = int(self.tasks.sum())
-        drawn = rng.multinomial(n_tasks, self.tasks / n_tasks, size=resamples)
-        resampled: Floats = drawn.astype(np.float64) @ self.sums
+        resampled: Floats = self._drawn(rng, resamples).astype(np.float64) @ self.sums
         return resampled
+
+    def _drawn(self, rng: np.random.Generator, resamples: int) -> Ints:
+        """How often each profile is drawn, shape (resamples, profiles)."""
+        n_tasks, n_profiles = int(self.tasks.sum()), len(self.tasks)
+        if n_tasks > _ONE_BY_ONE * n_profiles or n_tasks * resamples > _MOST_DRAWN:
+            return rng.multinomial(n_tasks, self.tasks / n_tasks, size=resamples)
+        profile = np.repeat(np.arange(n_profiles), self.tasks)
+        drawn = profile[rng.integers(0, n_tasks, size=(resamples, n_tasks))]
+        drawn += np.arange(resamples)[:, None] * n_profiles
+        number = np.bincount(drawn.ravel(), minlength=resamples * n_profiles)
+        return number.reshape(resamples, n_profiles)
 
 
 def distinct_rows(rows: NDArray[np.generic], rng: np.random.Generator) -> tuple[Ints, Ints]:

@@ -11,7 +11,6 @@ from app.quality.rules.agreement import Level
 from app.quality.rules.between import cohen_figures
 from app.quality.rules.bootstrap import RESAMPLES, Profiles, distinct_rows, profiles
 from app.quality.rules.intervals import (
-    FEWEST_TASKS,
     Figure,
     Floats,
     bootstrap_figures,
@@ -161,15 +160,13 @@ def _figures(
 ) -> dict[str, Figure]:
     """Everything but Cohen's kappa, with at least one task judged by two."""
     units = field.units(judgements)
-    of_tasks = _profiles(judgements, units, field, rng)
-    q = units.counts.shape[1]
-    values = _values(of_tasks.total(), categories=q)
+    flat = _profiles(judgements, units, field, rng).with_resamples(rng, resamples)
+    values = _values(flat, categories=units.counts.shape[1])
     if np.isnan(values["percent_agreement"][0]):
         return dict.fromkeys(_with_fitting(values, field.level), undefined(NOTHING_PAIRED))
     defined = {name: float(value[0]) for name, value in values.items() if not np.isnan(value[0])}
-    enough = shared >= FEWEST_TASKS  # else there is no interval, and nothing to draw
-    drawn = _values(of_tasks.resampled(rng, resamples), categories=q) if enough else values
-    figures = {name: undefined(_reason(name, categories=q)) for name in values}
+    drawn = {name: value[1:] for name, value in values.items()}
+    figures = {name: undefined(_reason(name, categories=units.counts.shape[1])) for name in values}
     figures |= bootstrap_figures(defined, drawn, n_tasks=shared)
     number = units.counts.sum(axis=1)
     fewest, most = int(number.min()), int(number.max())
