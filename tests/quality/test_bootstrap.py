@@ -9,7 +9,7 @@ from app.quality.rules.bootstrap import Profiles
 TASKS = np.array([1, 1, 2, 5, 1])
 
 
-@pytest.mark.parametrize("most", [0, bootstrap._MOST_DRAWN])  # noqa: SLF001
+@pytest.mark.parametrize("most", [0, bootstrap._MOST_DRAWN])
 def test_every_task_is_as_likely_either_way(most: int, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(bootstrap, "_MOST_DRAWN", most)
     profiles = Profiles(sums=np.eye(len(TASKS)), tasks=TASKS)
