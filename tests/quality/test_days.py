@@ -219,3 +219,14 @@ def test_only_the_careless_one_is_named_not_those_who_shared_her_tasks():
         wrongly += bool(fallen - {0})
     assert named == 40
     assert wrongly <= 2
+
+
+@pytest.mark.parametrize("person", [0, 3, 99])
+def test_a_day_without_one_person(person: int):
+    judgements = crowd(5)
+    is_mine = rules.day_of(judgements.submitted) == 1
+    sums = sums_of(found := shares(judgements, is_mine.astype(np.int64)), found.key == 1)
+    others = judgements.annotator != person
+    same, units = brute_force(judgements.where(others), is_mine[others])
+    without = rules.without_person(judgements, is_mine, sums, person)
+    assert (without.same, without.units) == (pytest.approx(same), units)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.quality.rules.bootstrap import MOST_PROFILES, RESAMPLES, Profiles
-from app.quality.rules.comparing import NOTHING, Difference, Sums, difference
+from app.quality.rules.comparing import NOTHING, Difference, Sums, difference, total_of
 from app.quality.rules.intervals import Figure, Floats, Ints, bootstrap_figure, undefined
 from app.quality.rules.judgements import Judgements
 
@@ -123,6 +123,25 @@ def sums_of(found: Shares, chosen: NDArray[np.bool_] | Ints | None = None) -> Su
     if chosen is not None:
         columns = [column[chosen] for column in columns]
     return Sums(*(float(column.sum()) for column in columns))
+
+
+def without_person(
+    judgements: Judgements, is_mine: NDArray[np.bool_], sums: Sums, person: int
+) -> Sums:
+    """`sums` of the marked judgements, had one person not judged: only her tasks are other."""
+    has_hers = np.zeros(int(judgements.task.max(initial=-1)) + 1, np.bool_)
+    has_hers[judgements.task[judgements.annotator == person]] = True
+    rows = has_hers[judgements.task]
+    part, mine = judgements.where(rows), is_mine[rows].astype(np.int64)
+    others = part.annotator != person
+    with_her = shares(part, mine)
+    without = shares(part.where(others), mine[others])
+    return total_of(
+        [
+            sums.without(sums_of(with_her, with_her.key == 1)),
+            sums_of(without, without.key == 1),
+        ]
+    )
 
 
 def sums_by_key(found: Shares) -> Mapping[int, Sums]:

@@ -187,9 +187,8 @@ def _people(
 
 def _without(looked: _Looked, code: int) -> float | None:
     """The day's agreement had this person not judged."""
-    others = looked.judgements.annotator != code
-    found = rules.shares(looked.judgements.where(others), looked.is_mine[others].astype(np.int64))
-    return wire.rounded(rules.sums_of(found, found.key == 1).value)
+    rest = rules.without_person(looked.judgements, looked.is_mine, looked.sums, code)
+    return wire.rounded(rest.value)
 
 
 def _has_fallen(change: DifferenceOut | None) -> bool:
