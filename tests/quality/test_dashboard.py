@@ -82,6 +82,35 @@ def test_an_ordinary_day_accuses_nobody(planted: Planted, sign_in: SignIn):
     assert told["events"] == []
 
 
+def test_a_standing_that_gold_changed_is_an_event_of_its_day(
+    session: Session, people: People, sign_in: SignIn
+):
+    day = database_now(session).replace(hour=12) - timedelta(days=3)
+    for number in range(16):
+        question = make_task(session, people.project, prompt=f"Question {number}", prefers=[[0, 1]])
+        is_right = number < 4
+        make_annotation(
+            session,
+            question,
+            people.ana,
+            ranks=[1, 2] if is_right else [2, 1],
+            gold_passed=is_right,
+            submitted_at=day + timedelta(minutes=number, days=0 if is_right else 1),
+        )
+    session.commit()
+    ada = sign_in(people.ada)
+    told = [
+        ada.get(
+            f"/api/v1/projects/{people.project.id}/days/{day.date() + timedelta(days=later)}"
+        ).json()
+        for later in (0, 1)
+    ]
+    assert told[0]["events"] == []
+    assert [event["what"] for event in told[1]["events"]] == [
+        "Ana went from good to failed by gold answers: 4 of 16 so far are as the key has them."
+    ]
+
+
 def test_days_without_work_say_so(people: People, sign_in: SignIn):
     ada = sign_in(people.ada)
     base = f"/projects/{people.project.id}/days"

@@ -13,7 +13,7 @@ from app.annotation.models import Annotation
 from app.corpus.models import Prompt
 from app.db import JsonObject
 from app.projects.models import Guidelines, Membership, Project
-from app.tasks.models import Task
+from app.tasks.models import GoldKey, Task
 
 MOST_EVENTS = 50
 # Of the audit log what may move the figures; `gold.set` of an import would be a thousand.
@@ -111,23 +111,43 @@ def versions_until(session: Session, *, project: Project, end: datetime) -> Sequ
     ).all()
 
 
-def gold_between(
+@dataclass(frozen=True, slots=True)
+class GoldOfDay:
+    """Gold answers in force of one person: before the day, and on it; `last_at`: on the day."""
+
+    seen_before: int
+    passed_before: int
+    seen: int
+    passed: int
+    last_at: datetime
+
+
+def gold_of_day(
     session: Session, *, project: Project, start: datetime, end: datetime
-) -> dict[UUID, tuple[int, int]]:
-    """Person → gold questions answered and passed between two moments."""
+) -> dict[UUID, GoldOfDay]:
+    """Of those who answered gold questions between two moments."""
+    is_before = Annotation.submitted_at < start
+    is_passed = Annotation.gold_passed.is_(True)
+    number = func.count()
     rows = session.execute(
         select(
             Annotation.user_id,
-            func.count(),
-            func.count().filter(Annotation.gold_passed.is_(True)),
+            number.filter(is_before),
+            number.filter(is_before, is_passed),
+            number.filter(~is_before),
+            number.filter(~is_before, is_passed),
+            func.max(Annotation.submitted_at),
         )
+        .join(GoldKey, GoldKey.task_id == Annotation.task_id)
         .where(
             Annotation.project_id == project.id,
-            Annotation.submitted_at >= start,
             Annotation.submitted_at < end,
             Annotation.gold_passed.is_not(None),
             Annotation.is_current.is_(True),
+            Annotation.is_repeat.is_(False),
+            GoldKey.suspended_at.is_(None),
         )
         .group_by(Annotation.user_id)
+        .having(number.filter(~is_before) > 0)
     )
-    return {user_id: (seen, passed) for user_id, seen, passed in rows if user_id}
+    return {row[0]: GoldOfDay(*row[1:]) for row in rows.all() if row[0]}

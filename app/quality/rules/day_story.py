@@ -110,6 +110,14 @@ def version_made(action: str, details: Mapping[str, Any]) -> int | None:
     return was + 1 if isinstance(was, int) else None
 
 
+def standing_in_words(name: str, *, before: str, after: str, seen: int, passed: int) -> str:
+    """That somebody's gold answers say something else of her now than in the morning."""
+    return (
+        f"{name} went from {before} to {after} by gold answers: "
+        f"{passed} of {seen} so far are as the key has them."
+    )
+
+
 def event_in_words(action: str, target: str, details: Mapping[str, Any]) -> str:
     """An entry of the audit log as people say it."""
     if action == "project.update":

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from app.projects.models import Guidelines, Project
 from app.quality.queries import days as queries
 from app.quality.queries import summary as summaries
 from app.quality.queries.crowd import Crowd, crowd_of
+from app.quality.queries.days import GoldOfDay
 from app.quality.queries.review import task_lines
 from app.quality.rules import comparing, day_story
 from app.quality.rules import days as rules
@@ -29,10 +31,10 @@ from app.quality.schemas.days import (
     DayTaskOut,
     DayVersionOut,
     DifferenceOut,
-    EventOut,
 )
 from app.quality.service import wire
 from app.quality.service.daily import sums_from, usual_of
+from app.quality.service.day_events import day_events
 from app.quality.service.summary import View
 
 MOST_PEOPLE = 40  # of the day, the busiest ones
@@ -69,9 +71,9 @@ def day_of(session: Session, *, project: Project, day: date, view: View | None) 
     agreement = rules.figure_of(found.same[mine], found.units[mine], rng)
     rest = _other_days(kept, day)
     change = comparing.difference(looked.sums, rest)
-    people = _people(session, project=project, looked=looked, start=start, end=end)
+    gold = queries.gold_of_day(session, project=project, start=start, end=end)
+    people = _people(session, project=project, looked=looked, gold=gold)
     versions = queries.versions_until(session, project=project, end=end)
-    events = queries.events_between(session, project=project, start=start - LOOK_BACK, end=end)
     previous, following = _neighbours(kept, day)
     return DayOut(
         day=day,
@@ -100,16 +102,7 @@ def day_of(session: Session, *, project: Project, day: date, view: View | None) 
         parts=_parts(session, project=project, looked=looked, found=found, tasks=tasks),
         versions=_versions(looked, versions),
         in_force=versions[0].version if versions else None,
-        events=[_event(event) for event in events],
-    )
-
-
-def _event(event: queries.Event) -> EventOut:
-    return EventOut(
-        at=event.at,
-        by=event.by,
-        what=day_story.event_in_words(event.action, event.target, event.details),
-        version=day_story.version_made(event.action, event.details),
+        events=day_events(session, project=project, since=start - LOOK_BACK, end=end, gold=gold),
     )
 
 
@@ -144,7 +137,7 @@ def _neighbours(kept: JsonObject | None, day: date) -> tuple[date | None, date |
 
 
 def _people(
-    session: Session, *, project: Project, looked: _Looked, start: datetime, end: datetime
+    session: Session, *, project: Project, looked: _Looked, gold: Mapping[UUID, GoldOfDay]
 ) -> list[DayPersonOut]:
     """Whom the day's agreement suffers from most comes first."""
     judgements, is_mine = looked.judgements, looked.is_mine
@@ -152,7 +145,6 @@ def _people(
     busiest = codes[np.argsort(-number, kind="stable")][:MOST_PEOPLE]
     sums = rules.sums_by_key(rules.shares(judgements, 2 * judgements.annotator + is_mine))
     ids = looked.crowd.annotator_ids()
-    gold = queries.gold_between(session, project=project, start=start, end=end)
     names = queries.names_of(session, project=project, user_ids=[ids[code] for code in busiest])
     usual_of_all = {
         int(code): usual_of(looked.kept, ids[code]).without(sums.get(2 * int(code) + 1, NOTHING))
@@ -164,7 +156,7 @@ def _people(
         user_id, hers = ids[code], sums.get(2 * int(code) + 1, NOTHING)
         usual = usual_of_all.get(int(code), NOTHING)
         name, paused_at = names.get(user_id, ("?", None))
-        seen, passed = gold.get(user_id, (0, 0))
+        asked = gold.get(user_id)
         people.append(
             DayPersonOut(
                 user_id=str(user_id),
@@ -176,8 +168,8 @@ def _people(
                 usual=wire.rounded(usual.value),
                 change=wire.change(changes.get(int(code))),
                 without=_without(looked, int(code)) if hers.units else None,
-                gold_seen=seen,
-                gold_passed=passed,
+                gold_seen=asked.seen if asked else 0,
+                gold_passed=asked.passed if asked else 0,
             )
         )
     day = looked.sums.value or 0.0
