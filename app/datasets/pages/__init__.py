@@ -1,0 +1,5 @@
+"""Snapshots as pages."""
+
+from app.datasets.pages import snapshots
+
+routers = [snapshots.router]
