@@ -1,5 +1,5 @@
 """Snapshots as JSON and as files (contract §3)."""
 
-from app.datasets.api import snapshots
+from app.datasets.api import looking, snapshots
 
-routers = [snapshots.router]
+routers = [snapshots.router, looking.router]
