@@ -7,7 +7,6 @@ judgements behind one prompt. Prints; asserts nothing.
 
 import argparse
 import random
-import resource
 import subprocess
 import sys
 import tempfile
@@ -95,11 +94,17 @@ def make(folder: Path, *, pairs: int, share: float, file_format: FileFormat) -> 
         write_manifest(folder / "manifest.json", body=body, about=about, lineage=behind)
 
 
+def peak_memory() -> float:
+    """MB of this process alone: `ru_maxrss` would begin with its parent's."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
 def child(before: Path, after: Path, output: Path) -> None:
     begun, cpu = time.perf_counter(), time.process_time()
     summary = compare(local_folder(before), local_folder(after), output=output)
     wall, own = time.perf_counter() - begun, time.process_time() - cpu
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    memory = peak_memory()
     kinds = summary["configs"]["preference"]
     told = ", ".join(f"{kinds[kind]:,} {kind}" for kind in ("same", "changed", "came", "went"))
     print(f"  compared: {wall:.1f} s wall {own:.1f} s cpu {memory:.0f} MB peak: {told}")
@@ -110,7 +115,7 @@ def child(before: Path, after: Path, output: Path) -> None:
         begun = time.process_time()
         next(lines(folder, file, start=file.rows // 2))
         print(f"  a row from the middle, {name}: {1000 * (time.process_time() - begun):.0f} ms")
-    its = [its for number, (its, _) in enumerate(lineage(folder)) if number == 1000][0]
+    its = next(its for number, (its, _) in enumerate(lineage(folder)) if number == 1000)
     begun = time.process_time()
     found = judgements_of(folder, its), rows_of_prompt(folder, file, its)
     took = 1000 * (time.process_time() - begun)

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Query
 from starlette.responses import StreamingResponse
 
 from app.accounts.auth import CurrentUser
@@ -22,7 +22,6 @@ from app.datasets.schemas.looking import (
     DifferencesOut,
     DifferencesQuery,
     NameBody,
-    PromptId,
     RowOut,
     RowsOut,
     RowsQuery,
@@ -58,7 +57,7 @@ def get_snapshot_row(
     session: SessionDep,
     snapshot: ViewedSnapshot,
     role: SnapshotRole,
-    prompt_id: Annotated[PromptId, Path()],
+    prompt_id: str,
 ) -> TraceOut:
     """The rows of a prompt, and every judgement behind them: as frozen, and what changed since."""
     looking.folder_of(snapshot)

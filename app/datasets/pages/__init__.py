@@ -1,5 +1,5 @@
 """Snapshots as pages."""
 
-from app.datasets.pages import snapshots
+from app.datasets.pages import comparing, looking, snapshots
 
-routers = [snapshots.router]
+routers = [comparing.router, snapshots.router, looking.router]

@@ -41,6 +41,20 @@ def comparisons_with(session: Session, *, snapshot: Snapshot) -> Sequence[Snapsh
     ).all()
 
 
+def frozen_before(session: Session, *, snapshot: Snapshot) -> Snapshot | None:
+    """The frozen one that was asked for last before this one, in its project."""
+    return session.scalar(
+        select(Snapshot)
+        .where(
+            Snapshot.project_id == snapshot.project_id,
+            Snapshot.state == JobState.SUCCEEDED,
+            Snapshot.created_at < snapshot.created_at,
+        )
+        .order_by(Snapshot.created_at.desc())
+        .limit(1)
+    )
+
+
 def frozen_snapshots(session: Session, *, project: Project, limit: int = 200) -> Sequence[Snapshot]:
     """Those that have files, newest first."""
     return session.scalars(

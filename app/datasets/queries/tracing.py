@@ -102,10 +102,10 @@ def gold_until(
     session: Session, *, project: Project, people: Collection[UUID], moment: datetime
 ) -> dict[UUID, tuple[int, int]]:
     """(gold questions answered right, answered) by person, as it was then."""
-    rows = session.execute(
+    rows: Any = session.execute(
         select(
             Annotation.user_id,
-            func.count().filter(Annotation.gold_passed),
+            func.count().filter(Annotation.gold_passed.is_(True)),
             func.count(),
         )
         .where(

@@ -50,10 +50,12 @@ class Setting:
 
 
 def in_words(key: str, value: Any) -> str:
-    if value is None or value == [] or value == ():
+    if value is None or value in ([], ()):
         return _NOTHING.get(key, "–")
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
     if key == "exclude_annotators":
         return f"{len(value)} {'person' if len(value) == 1 else 'people'}"
     if isinstance(value, list | tuple):

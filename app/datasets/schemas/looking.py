@@ -20,7 +20,6 @@ Share = Annotated[
 ]
 Number = Annotated[Annotated[int, Field(ge=0, le=2**31)] | None, BeforeValidator(_blank_is_none)]
 Words = Annotated[str, Field(max_length=500)]
-PromptId = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class RowFilters(BaseModel):

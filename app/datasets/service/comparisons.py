@@ -188,7 +188,7 @@ def fail_comparison(session: Session, *, lease: ComparisonLease, error: str) -> 
 
 
 def give_back_comparison(session: Session, *, lease: ComparisonLease) -> None:
-    """This worker ends, another goes on."""
+    """Put an unfinished one back into the queue: another worker goes on."""
     _must_hold(session, lease, _held(lease).values(state=JobState.QUEUED, seen_at=None))
     defer(session, JobName.COMPARISON, comparison_id=str(lease.id))
 

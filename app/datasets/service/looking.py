@@ -1,12 +1,15 @@
 """Reading rows and differences page by page, for pages and programs alike."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
+
+from sqlalchemy.orm import Session
 
 from app.datasets.formats.browsing import Filters, RowsPage, matching, rows_page
 from app.datasets.formats.differences import file_of, stored_differences
 from app.datasets.formats.folder import DataFile, Folder, stored_folder
 from app.datasets.models import Snapshot, SnapshotComparison
+from app.datasets.queries.uses import Use, uses_of
 from app.datasets.rules.differences import Kind
 from app.datasets.rules.rows import ConfigName, Row
 from app.datasets.schemas.looking import DifferencesQuery, RowFilters, RowsQuery
@@ -54,6 +57,11 @@ def differences_of(comparison: SnapshotComparison, asked: DifferencesQuery) -> t
         filters=Filters(words=asked.q, what=asked.what, why=asked.why),
     )
     return page, number
+
+
+def uses(session: Session, snapshot: Snapshot) -> Sequence[Use]:
+    """The runs that train on it, newest first."""
+    return uses_of(session, snapshot=snapshot)
 
 
 def number_of(comparison: SnapshotComparison, config: ConfigName, kind: Kind) -> int:

@@ -1,5 +1,6 @@
 """From the rows of a prompt back to the judgements behind them: as they were frozen, and since."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from app.projects.models import Project
 from app.quality.models import Adjudication
 from app.tasks.models import Task
 
+_IS_ID = re.compile("[0-9a-f]{64}")
 SINCE = {
     "erased": "erased since",
     "revised": "revised since",
@@ -105,6 +107,8 @@ class Trace:
 def trace(session: Session, *, project: Project, snapshot: Snapshot, prompt_id: str) -> Trace:
     """`NotFound` where the snapshot has no row of the prompt."""
     assert snapshot.path is not None
+    if not _IS_ID.fullmatch(prompt_id):
+        raise NotFound("A prompt is traced by its id in the rows: 64 hexadecimal digits.")
     folder = stored_folder(snapshot.path)
     entries = judgements_of(folder, prompt_id)
     rows = _rows(folder, prompt_id)
