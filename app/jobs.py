@@ -23,6 +23,7 @@ class Lane(StrEnum):
 class JobName(StrEnum):
     IMPORT = "import"
     SNAPSHOT = "snapshot"
+    COMPARISON = "comparison"
     OVERLAP = "overlap"
     STATISTICS = "statistics"
     TRAIN = "train"
@@ -32,6 +33,7 @@ class JobName(StrEnum):
 LANES = {
     JobName.IMPORT: Lane.DATA,
     JobName.SNAPSHOT: Lane.DATA,
+    JobName.COMPARISON: Lane.DATA,
     JobName.OVERLAP: Lane.DATA,
     JobName.STATISTICS: Lane.DATA,
     JobName.TRAIN: Lane.TRAIN,

@@ -45,7 +45,7 @@ PAGES: list[APIRouter] = [
     corpus_pages.router,
     *quality_pages.routers,
     work_pages.router,
-    datasets_pages.router,
+    *datasets_pages.routers,
     *runs_pages.routers,
 ]
 API: list[APIRouter] = [
@@ -55,7 +55,7 @@ API: list[APIRouter] = [
     corpus_api.router,
     *quality_api.routers,
     work_api.router,
-    datasets_api.router,
+    *datasets_api.routers,
     runs_api.router,
 ]
 

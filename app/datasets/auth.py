@@ -46,3 +46,25 @@ def admin_page_snapshot(session: SessionDep, project: AdminProject, snapshot_id:
 
 PageSnapshot = Annotated[Snapshot, Depends(page_snapshot)]
 AdminPageSnapshot = Annotated[Snapshot, Depends(admin_page_snapshot)]
+
+
+def admin_snapshot(session: SessionDep, user: CurrentUser, snapshot_id: UUID) -> Snapshot:
+    snapshot, project = found(queries.snapshot_for(session, snapshot_id=snapshot_id))
+    _, role = found(project_for(session, user=user, project_id=project.id))
+    require(role, Role.ADMIN)
+    return snapshot
+
+
+def other_snapshot(session: SessionDep, user: CurrentUser, other_id: UUID) -> Snapshot:
+    """The second one of a comparison: whoever may see both may compare them."""
+    return viewed_snapshot(session, user, other_id)
+
+
+def role_in_project_of(session: SessionDep, user: CurrentUser, snapshot: ViewedSnapshot) -> Role:
+    _, role = found(project_for(session, user=user, project_id=snapshot.project_id))
+    return role
+
+
+AdminSnapshot = Annotated[Snapshot, Depends(admin_snapshot)]
+OtherSnapshot = Annotated[Snapshot, Depends(other_snapshot)]
+SnapshotRole = Annotated[Role, Depends(role_in_project_of)]

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import CheckConstraint, ForeignKey, func
+from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base, JobState, JsonObject, text_enum
@@ -36,5 +36,35 @@ class Snapshot(Base):
     path: Mapped[str | None]  # folder inside the artifact store
     error: Mapped[str | None]
     created_by: Mapped[UUID | None] = mapped_column(ForeignKey("user.id", ondelete="SET NULL"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    finished_at: Mapped[datetime | None]
+
+
+class SnapshotComparison(Base):
+    """What two frozen snapshots differ in: computed once, for neither of them ever changes."""
+
+    __tablename__ = "snapshot_comparison"
+    __table_args__ = (
+        UniqueConstraint("before_id", "after_id"),
+        CheckConstraint(
+            "(finished_at IS NOT NULL) = (state IN ('succeeded', 'failed', 'cancelled'))",
+            name="finished_when_final",
+        ),
+        CheckConstraint("state <> 'succeeded' OR path IS NOT NULL", name="succeeded_has_files"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    before_id: Mapped[UUID] = mapped_column(ForeignKey("snapshot.id", ondelete="CASCADE"))
+    after_id: Mapped[UUID] = mapped_column(
+        ForeignKey("snapshot.id", ondelete="CASCADE"), index=True
+    )
+    state: Mapped[JobState] = mapped_column(text_enum(JobState), default=JobState.QUEUED)
+    attempt: Mapped[int] = mapped_column(default=0)
+    seen_at: Mapped[datetime | None]
+    done: Mapped[int] = mapped_column(default=0)  # rows, of both together
+    total: Mapped[int] = mapped_column(default=0)
+    summary: Mapped[JsonObject] = mapped_column(default=dict)
+    path: Mapped[str | None]  # folder inside the artifact store
+    error: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     finished_at: Mapped[datetime | None]

@@ -3,6 +3,22 @@
 The queue imports this package to know all jobs, so every file that defines one is named here.
 """
 
-from app.worker import generation, imports, overlap, snapshots, statistics, training
+from app.worker import (
+    comparisons,
+    generation,
+    imports,
+    overlap,
+    snapshots,
+    statistics,
+    training,
+)
 
-__all__ = ["generation", "imports", "overlap", "snapshots", "statistics", "training"]
+__all__ = [
+    "comparisons",
+    "generation",
+    "imports",
+    "overlap",
+    "snapshots",
+    "statistics",
+    "training",
+]

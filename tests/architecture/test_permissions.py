@@ -139,6 +139,7 @@ def ids(session, people):
         "checkpoint_id": str(checkpoint.id),
         "generation_id": str(generation.id),
         "prompt_id": str(task.prompt_id),
+        "other_id": str(rows["snapshot_id"].id),
         "user_id": str(people.vic.id),
         "email": people.vic.email,
         "path": "README.md",

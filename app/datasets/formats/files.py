@@ -41,19 +41,23 @@ class _Sink(Protocol):
 
 
 class _JsonLines:
-    """gzip with nothing in its header that could differ: no name, no time."""
+    """gzip with nothing in its header that could differ: no name, no time.
+
+    Each chunk of lines is a member of its own, as the format allows: any of them can be read
+    without those before it.
+    """
 
     def __init__(self, path: Path) -> None:
         self.file = path.open("wb")
-        self.gzip = gzip.GzipFile(
-            filename="", mode="wb", compresslevel=GZIP_LEVEL, fileobj=self.file, mtime=0
-        )
 
     def write(self, lines: bytes, rows: Sequence[Row]) -> None:  # noqa: ARG002
-        self.gzip.write(lines)
+        if lines:
+            with gzip.GzipFile(
+                filename="", mode="wb", compresslevel=GZIP_LEVEL, fileobj=self.file, mtime=0
+            ) as member:
+                member.write(lines)
 
     def close(self) -> None:
-        self.gzip.close()
         self.file.close()
 
 

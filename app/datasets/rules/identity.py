@@ -65,3 +65,8 @@ def split_of(messages: Sequence[Message], *, test_share: float, seed: int) -> Sp
 def drawn_first(ids: Sequence[str], *, seed: int) -> str:
     """A sort key that draws at random by content: the same row has the same place everywhere."""
     return sha256(str(seed), *ids)
+
+
+def pseudonym(project_id: Any, user_id: Any) -> str:
+    """What a person is called in a manifest: the same inside a project, and nothing outside it."""
+    return f"annotator-{hashlib.sha256(f'{project_id} {user_id}'.encode()).hexdigest()[:12]}"

@@ -23,6 +23,7 @@ from app.datasets.formats.manifest import (
     write_manifest,
 )
 from app.datasets.rules.counts import REASONS
+from app.datasets.rules.identity import pseudonym
 from app.datasets.rules.judged import Judgement
 from app.datasets.rules.rows import RefusedRow
 from app.datasets.schemas import Method, Recipe
@@ -163,8 +164,7 @@ class _Names:
             self.sources.add(source)
             return source
         if judgement.user_id not in self.people:
-            secret = sha256(f"{self.project.id} {judgement.user_id}".encode()).hexdigest()
-            self.people[judgement.user_id] = f"annotator-{secret[:12]}"
+            self.people[judgement.user_id] = pseudonym(self.project.id, judgement.user_id)
         return self.people[judgement.user_id]
 
 

@@ -46,9 +46,7 @@ def request(
     `Invalid` where the recipe names people or guidelines that the project does not have.
     """
     plan(session, project=project, recipe=recipe)
-    name = " ".join((name or "").split())
-    if len(name) > _NAME_LENGTH or "\0" in name:
-        raise Invalid(f"A snapshot's name has at most {_NAME_LENGTH} ordinary characters.")
+    name = clean_name(name)
     snapshot = Snapshot(
         project_id=project.id,
         name=name or _next_name(session, project=project),
@@ -60,6 +58,14 @@ def request(
     if queued:
         defer(session, JobName.SNAPSHOT, snapshot_id=str(snapshot.id))
     return snapshot
+
+
+def clean_name(name: str | None) -> str:
+    """A name as it is kept; `Invalid` where the database or a page could not hold it."""
+    name = " ".join((name or "").split())
+    if len(name) > _NAME_LENGTH or "\0" in name:
+        raise Invalid(f"A snapshot's name has at most {_NAME_LENGTH} ordinary characters.")
+    return name
 
 
 def _next_name(session: Session, *, project: Project) -> str:

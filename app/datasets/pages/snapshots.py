@@ -12,9 +12,12 @@ from app.accounts.models import Role
 from app.datasets import queries, service
 from app.datasets.auth import AdminPageSnapshot, PageSnapshot
 from app.datasets.formats.problems import field_problems
+from app.datasets.formats.prompt_ids import prompt_id_of
 from app.datasets.formats.reading import first_rows
 from app.datasets.formats.summary import Summary, summary
 from app.datasets.models import Snapshot
+from app.datasets.pages.about import about
+from app.datasets.pages.looking import best_first
 from app.datasets.rules.rows import ConfigName
 from app.datasets.schemas import Recipe, RecipeForm
 from app.db import JsonObject, SessionDep
@@ -84,6 +87,7 @@ def create_snapshot_page(
 @router.get("/projects/{project_id}/snapshots/{snapshot_id}", name="snapshot")
 def snapshot_page(
     request: Request,
+    session: SessionDep,
     project: ViewerProject,
     role: ProjectRole,
     snapshot: PageSnapshot,
@@ -103,7 +107,9 @@ def snapshot_page(
         settings=_settings(snapshot),
         shown=shown,
         rows=_rows(snapshot, shown) if shown else [],
+        held_rows=sum(held[shown].values()) if shown else 0,
         may_freeze=role is Role.ADMIN,
+        **about(request, session, project=project, snapshot=snapshot),
     )
 
 
@@ -180,17 +186,10 @@ def _in_words(value: Any) -> str:
     return str(value)
 
 
-def _rows(snapshot: Snapshot, config: str) -> list[JsonObject]:
+def _rows(snapshot: Snapshot, config: str) -> list[tuple[str, JsonObject]]:
+    """The first rows with the ids of their prompts."""
     for file in snapshot.files:
         if str(file["path"]).startswith(f"{config}/"):
             rows = first_rows(f"{snapshot.path}/{file['path']}", limit=ROWS_SHOWN)
-            return [_best_first(row) for row in rows]
+            return [(prompt_id_of(ConfigName(config), row), best_first(row)) for row in rows]
     return []
-
-
-def _best_first(row: JsonObject) -> JsonObject:
-    """A ranking as people read it; in the file its responses are in the order of their ids."""
-    if "ranks" not in row:
-        return row
-    order = sorted(range(len(row["ranks"])), key=row["ranks"].__getitem__)
-    return row | {key: [row[key][place] for place in order] for key in ("responses", "ranks")}

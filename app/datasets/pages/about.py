@@ -1,0 +1,73 @@
+"""What the page of a snapshot says besides counts and rows: pictures, uses, how to load it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import Request
+from sqlalchemy.orm import Session
+
+from app.datasets.formats.names import file_name
+from app.datasets.formats.pictures import pictures
+from app.datasets.models import Snapshot
+from app.datasets.pages.looking import row_helpers
+from app.datasets.queries.comparisons import frozen_before
+from app.datasets.service import looking
+from app.errors import AppError
+from app.projects.models import Project
+
+_MOST_BARS = 6
+
+
+def about(
+    request: Request, session: Session, *, project: Project, snapshot: Snapshot
+) -> Mapping[str, Any]:
+    """For the template; of one that is not frozen there is nothing to say."""
+    helpers = row_helpers(project.criteria)
+    if snapshot.path is None:
+        return helpers
+    seen = _pictures(snapshot)
+    address = request.app.url_path_for("snapshot_archive", snapshot_id=snapshot.id)
+    return {
+        **helpers,
+        "pictures": seen,
+        "agreement": _agreement_bars(seen["agreement"]) if seen else [],
+        "per_prompt": _bars(seen["per_prompt"]) if seen else [],
+        "uses": looking.uses(session, snapshot),
+        "earlier": frozen_before(session, snapshot=snapshot),
+        "identity": _identity(snapshot),
+        "archive": str(request.base_url).rstrip("/") + str(address),
+        "folder_name": file_name(snapshot.name),
+    }
+
+
+def _pictures(snapshot: Snapshot) -> Mapping[str, Any] | None:
+    """None as well where the files cannot be read: the page still shows all else."""
+    try:
+        return pictures(snapshot.path) if snapshot.path else None
+    except AppError:
+        return None
+
+
+def _identity(snapshot: Snapshot) -> str | None:
+    try:
+        found = looking.folder_of(snapshot).head.get("identity")
+    except AppError:
+        return None
+    return str(found) if found else None
+
+
+def _agreement_bars(numbers: list[int]) -> list[tuple[str, int]]:
+    """(from–to, comparisons); less than half agree only where rankings are circular."""
+    step = 100 // len(numbers)
+    return [
+        (f"{step * place}–{step * place + step} % agree", number)
+        for place, number in enumerate(numbers)
+        if number or step * place >= 50
+    ]
+
+
+def _bars(numbers: list[tuple[int, int]]) -> list[tuple[str, int]]:
+    """(comparisons of a prompt, prompts); many kinds become a few."""
+    named = [(f"{size} of a prompt", prompts) for size, prompts in numbers[:_MOST_BARS]]
+    rest = sum(prompts for _, prompts in numbers[_MOST_BARS:])
+    return [*named, ("more of a prompt", rest)] if rest else named

@@ -1,0 +1,87 @@
+"""Reading rows and differences page by page, for pages and programs alike."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.datasets.formats.browsing import Filters, RowsPage, matching, rows_page
+from app.datasets.formats.differences import file_of, stored_differences
+from app.datasets.formats.folder import DataFile, Folder, stored_folder
+from app.datasets.models import Snapshot, SnapshotComparison
+from app.datasets.queries.uses import Use, uses_of
+from app.datasets.rules.differences import Kind
+from app.datasets.rules.rows import ConfigName, Row
+from app.datasets.schemas.looking import DifferencesQuery, RowFilters, RowsQuery
+from app.db import JobState
+from app.errors import Conflict, found
+
+
+def folder_of(snapshot: Snapshot) -> Folder:
+    """`Conflict` where there are no files (yet)."""
+    if snapshot.path is None:
+        if snapshot.state is JobState.FAILED:
+            raise Conflict(f"This snapshot failed and has no files. {snapshot.error}")
+        raise Conflict(f"This snapshot is {snapshot.state}; its rows come when it has succeeded.")
+    return stored_folder(snapshot.path)
+
+
+def filters_of(asked: RowFilters) -> Filters:
+    return Filters(
+        words=asked.q,
+        agreement_below=asked.agreement_below,
+        margin_from=asked.margin_from,
+        judgements_from=asked.judgements_from,
+        judgements_below=asked.judgements_below,
+    )
+
+
+def rows_of(snapshot: Snapshot, asked: RowsQuery) -> tuple[RowsPage, int]:
+    """(a page of rows, all rows of the file); `NotFound` where there is no such file."""
+    folder = folder_of(snapshot)
+    file: DataFile = found(folder.file(asked.config, asked.split))
+    page = rows_page(folder, file, start=asked.cursor, limit=asked.limit, filters=filters_of(asked))
+    return page, file.rows
+
+
+def differences_of(comparison: SnapshotComparison, asked: DifferencesQuery) -> tuple[RowsPage, int]:
+    """(a page of differences, how many there are of the kind)."""
+    number = number_of(comparison, asked.config, asked.kind)
+    if not number or comparison.path is None:
+        return RowsPage([], None, is_whole=True), 0
+    page = rows_page(
+        stored_differences(comparison.path),
+        file_of(asked.config, asked.kind, rows=number),
+        start=asked.cursor,
+        limit=asked.limit,
+        filters=Filters(words=asked.q, what=asked.what, why=asked.why),
+    )
+    return page, number
+
+
+def uses(session: Session, snapshot: Snapshot) -> Sequence[Use]:
+    """The runs that train on it, newest first."""
+    return uses_of(session, snapshot=snapshot)
+
+
+def number_of(comparison: SnapshotComparison, config: ConfigName, kind: Kind) -> int:
+    tally: dict[str, Any] = comparison.summary.get("configs", {}).get(config.value, {})
+    return int(tally.get(kind.value, 0))
+
+
+def all_differences(comparison: SnapshotComparison) -> Iterator[Row]:
+    """Every difference, config by config; nothing of the database is needed meanwhile."""
+    assert comparison.path is not None
+    folder = stored_differences(comparison.path)
+    files = [
+        file_of(config, kind, rows=number)
+        for config in ConfigName
+        for kind in Kind
+        if (number := number_of(comparison, config, kind))
+    ]
+
+    def read() -> Iterator[Row]:
+        for file in files:
+            yield from matching(folder, file, filters=Filters())
+
+    return read()
