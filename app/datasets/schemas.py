@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from app.datasets.rules.comparisons import Pairs
-from app.datasets.rules.rows import ConfigName
+from app.datasets.rules.rows import ConfigName, Dedup, WeightBy
 from app.db import JobState
 
 
@@ -39,6 +39,7 @@ def _utc(moment: datetime) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
+Words = Annotated[tuple[Annotated[str, Field(max_length=200)], ...], Field(max_length=200)]
 Moment = Annotated[datetime, AfterValidator(_utc)]
 
 
@@ -67,6 +68,19 @@ class Recipe(BaseModel):
     )
     since: Moment | None = Field(None, description="Only judgements from this moment on.")
     until: Moment | None = Field(None, description="Only judgements before this moment.")
+    people_only: bool = Field(
+        False, description="Leave out judgements that came with the data and have no person."
+    )
+    adjudicated_only: bool = Field(False, description="Only tasks that a reviewer settled.")
+    sources: Words = Field((), description="Only prompts from these sources.")
+    tags: Words = Field((), description="Only prompts with one of these tags.")
+    languages: Words = Field((), description="Only prompts in these languages, such as `en`.")
+    exclude_flags: Words = Field(
+        (), description="Leave out responses that somebody flagged with one of these, as `unsafe`."
+    )
+    min_response_length: int = Field(
+        0, ge=0, le=1_000_000, description="Leave out responses with fewer characters."
+    )
     pairs: Pairs = Field(Pairs.ALL, description="Which pairs of a ranking become comparisons.")
     ties: Ties = Field(Ties.DROP, description="Kept ties live in `ranking`, never in `preference`.")
     margin: Margin = Field(
@@ -75,11 +89,19 @@ class Recipe(BaseModel):
     max_pairs_per_prompt: int | None = Field(
         None, ge=1, description="Most comparisons from one prompt, drawn by `seed`."
     )
+    weight_by: WeightBy = Field(
+        WeightBy.TASK,
+        description="Weights sum to one per task; or per prompt, so that no prompt dominates.",
+    )
+    dedup: Dedup = Field(
+        Dedup.EXACT,
+        description="`normalised`: texts that differ in case or white space alone are the same.",
+    )
     test_share: float = Field(
         0.1, ge=0, le=0.9, description="Share of prompts whose rows go to the test split."
     )
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Of the split and of what is drawn.")
-    format: FileFormat = FileFormat.JSONL
+    format: FileFormat = Field(FileFormat.JSONL, description="Of the data files: JSONL or Parquet.")
     configs: tuple[ConfigName, ...] | None = Field(
         None, description="Only these configs; without it every one that has rows."
     )
