@@ -1,5 +1,6 @@
 """The job that freezes a snapshot, and the same without a worker."""
 
+import os
 import shutil
 import threading
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from app import artifacts
 from app.datasets import service as datasets
 from app.datasets.models import Snapshot
 from app.datasets.queries import see_one_moment
+from app.datasets.queries.recipes import prompts_of
 from app.datasets.schemas import Recipe
 from app.datasets.service import Lease
 from app.db import transaction
@@ -42,9 +44,17 @@ def freeze_snapshot(snapshot_id: UUID, *, stopping: threading.Event) -> None:
         lease = datasets.start(session, snapshot_id=snapshot_id)
     if lease is None:
         return
-    pulse = Pulse(lambda session: datasets.hold(session, lease=lease), stopping=stopping)
+    with transaction() as session:
+        total = prompts_of(session, snapshot_id=snapshot_id)
+    done = 0
+    pulse = Pulse(
+        lambda session: datasets.hold(session, lease=lease, done=min(done, total), total=total),
+        stopping=stopping,
+    )
 
     def beat() -> None:
+        nonlocal done
+        done += 1
         if pulse.stop is Stop.LOST:
             raise LeaseLost(lease)
         if pulse.stop is not None:
@@ -109,6 +119,21 @@ def _fail(lease: Lease, error: str) -> None:
         datasets.fail(session, lease=lease, error=error)
 
 
+def _make_room(output: Path) -> None:
+    """An empty folder to copy to, before anything is frozen that could not be copied."""
+    try:
+        if output.exists() and (not output.is_dir() or any(output.iterdir())):
+            raise Conflict(f"{output} is not empty. Name a new folder: nothing is overwritten.")
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Invalid(
+            f"{output} cannot be made: {error.strerror or error}. Name a folder that you may write"
+            " to. Nothing was frozen."
+        ) from error
+    if not os.access(output, os.W_OK | os.X_OK):
+        raise Invalid(f"You may not write to {output}. Name another folder. Nothing was frozen.")
+
+
 def freeze_now(
     *,
     project_id: UUID,
@@ -123,8 +148,8 @@ def freeze_now(
     empty, its files are copied there as well. Raises `Conflict` where `output` is not empty, and
     `Invalid` with the sentence of a snapshot that failed. `beat` is called once per prompt.
     """
-    if output is not None and output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise Conflict(f"{output} is not empty. Name a new folder: nothing is overwritten.")
+    if output is not None:
+        _make_room(output)
     with transaction() as session:
         project = found(session.get(Project, project_id))
         asked = datasets.request(session, project=project, recipe=recipe, name=name, queued=False)

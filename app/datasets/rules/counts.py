@@ -66,6 +66,7 @@ class Counts:
     judgements_of_sources: int = 0
     judgements_excluded: Counter[str] = field(default_factory=Counter)
     comparisons_excluded: Counter[str] = field(default_factory=Counter)
+    comparisons_without_strength: int = 0
     comparisons_by_prompt: Counter[int] = field(default_factory=Counter)  # so many: prompts
     rows: Counter[tuple[ConfigName, Split]] = field(default_factory=Counter)
     refused: Counter[tuple[ConfigName, str]] = field(default_factory=Counter)
@@ -75,6 +76,7 @@ class Counts:
             self.rows[config, split] += len(rows)
             if config is ConfigName.PREFERENCE:
                 self.comparisons_by_prompt[len(rows)] += 1
+                self.comparisons_without_strength += sum(row["strength"] is None for row in rows)
         for refusal in made.refused:
             self.refused[refusal.config, refusal.reason.value] += 1
         self.comparisons_excluded.update(made.dropped)
@@ -103,6 +105,7 @@ class Counts:
             "comparisons": {
                 "included": self.number(ConfigName.PREFERENCE),
                 "excluded": _sorted(self.comparisons_excluded),
+                "without_strength": self.comparisons_without_strength,
                 "per_prompt": spread(self.comparisons_by_prompt),
             },
             "rows": {

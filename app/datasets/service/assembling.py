@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from sqlalchemy.orm import Session
 
 from app.datasets import queries
+from app.datasets.queries import recipes
 from app.datasets.rules.agreement import AgreementTally
 from app.datasets.rules.choosing import Choice, only
 from app.datasets.rules.comparisons import (
@@ -88,7 +89,7 @@ def plan(session: Session, *, project: Project, recipe: Recipe) -> Plan:
             sources=frozenset(recipe.sources),
             languages=frozenset(language.lower() for language in recipe.languages),
             min_characters=recipe.min_response_length,
-            flagged=queries.flagged_responses(session, project=project, flags=recipe.exclude_flags),
+            flagged=recipes.flagged_responses(session, project=project, flags=recipe.exclude_flags),
         ),
         criteria=tuple(sorted(str(criterion["key"]) for criterion in project.criteria)),
         strength_levels=project.strength_levels,

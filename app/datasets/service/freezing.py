@@ -18,6 +18,7 @@ from app.datasets.formats.files import WrittenFile, data_files
 from app.datasets.formats.manifest import (
     FORMAT_VERSION,
     JudgementOrigin,
+    contents,
     identity,
     lineage_file,
     write_manifest,
@@ -42,6 +43,7 @@ class Frozen:
     quality: JsonObject
     rows: Mapping[str, int]
     identity: str
+    contents: str
 
 
 def freeze(
@@ -105,6 +107,7 @@ def freeze(
         quality=quality,
         rows={file.path: file.rows for file in written},
         identity=str(body["identity"]),
+        contents=contents(written),
     )
 
 

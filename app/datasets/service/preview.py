@@ -7,6 +7,7 @@ from time import monotonic
 from sqlalchemy.orm import Session
 
 from app.datasets import queries
+from app.datasets.queries import recipes
 from app.datasets.rules.judged import JudgedPrompt
 from app.datasets.rules.rows import Row
 from app.datasets.schemas import Recipe
@@ -55,7 +56,7 @@ def count_all(
     *,
     project: Project,
     recipe: Recipe,
-    beat: Callable[[int], None] = lambda done: None,
+    beat: Callable[[int], None] = lambda _: None,
 ) -> Preview:
     """Every prompt, however long it takes; `beat` hears how many are done."""
     return _assembled(session, project, recipe, limit=None, seconds=None, beat=beat)
@@ -68,7 +69,7 @@ def _assembled(
     *,
     limit: int | None,
     seconds: float | None,
-    beat: Callable[[int], None] = lambda done: None,
+    beat: Callable[[int], None] = lambda _: None,
 ) -> Preview:
     deadline = None if seconds is None else monotonic() + seconds
     made = with_posteriors(
@@ -97,5 +98,5 @@ def _assembled(
         looked_at=looked_at,
         prompts=queries.number_of_prompts(session, project=project),
         examples=assembly.examples,
-        open_tasks=queries.number_of_open_tasks(session, project=project),
+        open_tasks=recipes.number_of_open_tasks(session, project=project),
     )

@@ -200,44 +200,6 @@ def _in_order(ranks: Sequence[int] | None, order: Sequence[int]) -> Ranks | None
     return tuple(ranks[position] for position in order)
 
 
-def flagged_responses(
-    session: Session, *, project: Project, flags: Sequence[str]
-) -> frozenset[str]:
-    """Ids, as in a dataset, of the responses that somebody flagged with one of these."""
-    if not flags:
-        return frozenset()
-    marks = func.jsonb_each(Annotation.flags).table_valued("key", "value", joins_implicitly=True)
-    found = (
-        select(Response.content_hash)
-        .select_from(Annotation)
-        .join(marks, text("true"))
-        .join(
-            TaskResponse,
-            (TaskResponse.task_id == Annotation.task_id)
-            & (cast(TaskResponse.position, Text) == marks.c.key),
-        )
-        .join(Response, Response.id == TaskResponse.response_id)
-        .where(
-            Annotation.project_id == project.id,
-            Annotation.is_current,
-            Annotation.flags != text("'{}'::jsonb"),
-            cast(marks.c.value, JSONB).has_any(cast(list(flags), ARRAY(Text()))),
-        )
-        .distinct()
-    )
-    return frozenset(content_hash.hex() for content_hash in session.scalars(found))
-
-
-def number_of_open_tasks(session: Session, *, project: Project) -> int:
-    """Ordinary tasks that still wait for judgements."""
-    statement = select(func.count()).where(
-        Task.project_id == project.id,
-        Task.kind == TaskKind.ORDINARY,
-        Task.leased + Task.counted < Task.wanted,
-    )
-    return session.scalar(statement) or 0
-
-
 def number_of_prompts(session: Session, *, project: Project) -> int:
     statement = select(func.count()).where(Prompt.project_id == project.id)
     return session.scalar(statement) or 0
