@@ -131,8 +131,10 @@ def _most_left_out(counts: Mapping[str, Any], figures: _Figures) -> str:
         return "nothing left out"
     most = max(reasons, key=lambda reason: (reasons[reason], reason))
     words = REASONS[most]
-    if most == "task_left_out" and of_tasks:
-        words = f"on tasks {REASONS[max(of_tasks, key=lambda each: (of_tasks[each], each))]}"
+    if most == "task_left_out":
+        judged = {reason: n for reason, n in of_tasks.items() if reason != "no_judgements"}
+        if judged:
+            words = f"on tasks {REASONS[max(judged, key=lambda each: (judged[each], each))]}"
     number = figures.of(sum(reasons.values()), noun)
     return f"{number} left out{', most' if len(reasons) > 1 else ''} {words}"
 

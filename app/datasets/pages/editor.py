@@ -170,7 +170,8 @@ def _editor(
 
 def _begun(session: Session, project: Project, form: RecipeForm) -> RecipeForm:
     if chosen := preset(form.preset):
-        return RecipeForm.of(Recipe.model_validate(chosen.recipe))
+        begun = RecipeForm.of(Recipe.model_validate(chosen.recipe))
+        return begun.model_copy(update={"preset": chosen.key})
     if form.like:
         snapshot, owner = found(queries.snapshot_for(session, snapshot_id=_as_uuid(form.like)))
         found(owner if owner.id == project.id else None)
