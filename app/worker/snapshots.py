@@ -3,7 +3,8 @@
 import os
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -119,9 +120,10 @@ def _fail(lease: Lease, error: str) -> None:
         datasets.fail(session, lease=lease, error=error)
 
 
-def _make_room(output: Path) -> None:
-    """An empty folder to copy to, before anything is frozen that could not be copied."""
+def _make_room(output: Path) -> bool:
+    """An empty folder to copy to, before anything is frozen; whether it was made."""
     try:
+        is_new = not output.exists()
         if output.exists() and (not output.is_dir() or any(output.iterdir())):
             raise Conflict(f"{output} is not empty. Name a new folder: nothing is overwritten.")
         output.mkdir(parents=True, exist_ok=True)
@@ -132,6 +134,20 @@ def _make_room(output: Path) -> None:
         ) from error
     if not os.access(output, os.W_OK | os.X_OK):
         raise Invalid(f"You may not write to {output}. Name another folder. Nothing was frozen.")
+    return is_new
+
+
+@contextmanager
+def _room(output: Path | None) -> Iterator[None]:
+    """The folder to copy to, if one is asked for; gone again where nothing came of it."""
+    is_new = output is not None and _make_room(output)
+    try:
+        yield
+    except BaseException:
+        if output is not None and is_new:
+            with suppress(OSError):
+                output.rmdir()
+        raise
 
 
 def freeze_now(
@@ -148,8 +164,16 @@ def freeze_now(
     empty, its files are copied there as well. Raises `Conflict` where `output` is not empty, and
     `Invalid` with the sentence of a snapshot that failed. `beat` is called once per prompt.
     """
-    if output is not None:
-        _make_room(output)
+    with _room(output):
+        made = _frozen_now(project_id, recipe, name, beat)
+        if output is not None:
+            assert made.path is not None
+            with artifacts.local_folder(made.path) as folder:
+                shutil.copytree(folder, output, dirs_exist_ok=True)
+    return made
+
+
+def _frozen_now(project_id: UUID, recipe: Recipe, name: str | None, beat: Beat) -> Snapshot:
     with transaction() as session:
         project = found(session.get(Project, project_id))
         asked = datasets.request(session, project=project, recipe=recipe, name=name, queued=False)
@@ -168,7 +192,4 @@ def freeze_now(
         session.expunge(made)
     if made.path is None:
         raise Invalid(made.error or "The snapshot could not be frozen.")
-    if output is not None:
-        with artifacts.local_folder(made.path) as folder:
-            shutil.copytree(folder, output, dirs_exist_ok=True)
     return made
