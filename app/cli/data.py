@@ -12,10 +12,14 @@ import typer
 from app.cli.terminal import connected, fail, progress
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from uuid import UUID
+
     from sqlalchemy.orm import Session
 
     from app.accounts.models import User
     from app.corpus.models import Import
+    from app.datasets.schemas import Recipe
     from app.projects.models import Project
 
 MOST_LINES = 20  # refused lines that are shown
@@ -130,28 +134,79 @@ def snapshot(
         Path | None, typer.Option(metavar="DIR", help="A new folder to copy the files to.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="Of the snapshot.")] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Only print what the recipe would give and leave out."),
+    ] = False,
 ) -> None:
     """Freeze the project's judgements into a dataset."""
     table = read_table(recipe) if recipe else {}
-    from app.datasets.schemas import Recipe
+    from app.datasets.queries import number_of_prompts
     from app.db import transaction
     from app.worker.snapshots import freeze_now
 
-    checked = Recipe.model_validate(table)
-    with connected(), progress("Freezing") as report:
+    checked = checked_recipe(table, recipe)
+    with connected(), progress("Counting" if dry_run else "Freezing") as report:
         with transaction() as session:
-            project_id = project_of(session, project).id
+            found = project_of(session, project)
+            project_id, total = found.id, number_of_prompts(session, project=found)
         done = 0
 
         def beat() -> None:
             nonlocal done
             done += 1
-            report(done)
+            report(min(done, total), total=total)
 
+        if dry_run:
+            print_counts(project_id, checked, beat)
+            return
         made = freeze_now(
             project_id=project_id, recipe=checked, name=name, output=output, beat=beat
         )
     print(f"{made.id}\t{made.name}" + (f"\t{output}" if output else ""))
+
+
+def checked_recipe(table: dict[str, Any], file: Path | None) -> "Recipe":
+    """The settings of a recipe; a wrong one is named, with what it may be."""
+    from pydantic import ValidationError
+
+    from app.datasets.formats.problems import field_problems
+    from app.datasets.schemas import Recipe
+
+    try:
+        return Recipe.model_validate(table)
+    except ValidationError as error:
+        problems = field_problems(error)
+        fail(
+            f"{file}: " + "; ".join(f"{name}: {what}" if name else what for name, what in problems)
+        )
+
+
+def print_counts(project_id: "UUID", recipe: "Recipe", beat: "Callable[[], None]") -> None:
+    """What the recipe would give: a line on standard output for each thing that is counted."""
+    from app.datasets import service
+    from app.datasets.formats.summary import summary
+    from app.datasets.queries import see_one_moment
+    from app.datasets.rules.warnings import warnings
+    from app.db import transaction
+    from app.errors import found
+    from app.projects.models import Project
+
+    with transaction() as session:
+        see_one_moment(session)
+        project = found(session.get(Project, project_id))
+        seen = service.count_all(session, project=project, recipe=recipe, beat=lambda _: beat())
+    said = summary(seen.counts, seen.quality)
+    print(said.headline)
+    print(said.agreement)
+    for config in said.configs:
+        print(f"{config.name}\t{config.train:,} train\t{config.test:,} test")
+    for line in said.left_out:
+        print(f"left out: {line}")
+    for warning in warnings(
+        seen.counts, seen.quality, recipe=recipe.as_json(), open_tasks=seen.open_tasks
+    ):
+        sys.stderr.write(f"warning: {warning}\n")
 
 
 def project_of(session: "Session", name: str) -> "Project":

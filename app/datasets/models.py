@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint, func
+from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base, JobState, JsonObject, text_enum
@@ -34,6 +34,11 @@ class Snapshot(Base):
     quality: Mapped[JsonObject] = mapped_column(default=dict)
     files: Mapped[list[JsonObject]] = mapped_column(default=list)  # [{path, bytes, sha256, rows}]
     path: Mapped[str | None]  # folder inside the artifact store
+    # SHA-256 over the rows in any file format: of the recipe as well, and of the rows alone.
+    identity: Mapped[str | None]
+    contents: Mapped[str | None]
+    prompts_done: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    prompts_total: Mapped[int | None]  # known once it has begun
     error: Mapped[str | None]
     created_by: Mapped[UUID | None] = mapped_column(ForeignKey("user.id", ondelete="SET NULL"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -1,8 +1,10 @@
 """The job that freezes a snapshot, and the same without a worker."""
 
+import os
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -13,6 +15,7 @@ from app import artifacts
 from app.datasets import service as datasets
 from app.datasets.models import Snapshot
 from app.datasets.queries import see_one_moment
+from app.datasets.queries.recipes import prompts_of
 from app.datasets.schemas import Recipe
 from app.datasets.service import Lease
 from app.db import transaction
@@ -42,9 +45,17 @@ def freeze_snapshot(snapshot_id: UUID, *, stopping: threading.Event) -> None:
         lease = datasets.start(session, snapshot_id=snapshot_id)
     if lease is None:
         return
-    pulse = Pulse(lambda session: datasets.hold(session, lease=lease), stopping=stopping)
+    with transaction() as session:
+        total = prompts_of(session, snapshot_id=snapshot_id)
+    done = 0
+    pulse = Pulse(
+        lambda session: datasets.hold(session, lease=lease, done=min(done, total), total=total),
+        stopping=stopping,
+    )
 
     def beat() -> None:
+        nonlocal done
+        done += 1
         if pulse.stop is Stop.LOST:
             raise LeaseLost(lease)
         if pulse.stop is not None:
@@ -109,6 +120,36 @@ def _fail(lease: Lease, error: str) -> None:
         datasets.fail(session, lease=lease, error=error)
 
 
+def _make_room(output: Path) -> bool:
+    """An empty folder to copy to, before anything is frozen; whether it was made."""
+    try:
+        is_new = not output.exists()
+        if output.exists() and (not output.is_dir() or any(output.iterdir())):
+            raise Conflict(f"{output} is not empty. Name a new folder: nothing is overwritten.")
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Invalid(
+            f"{output} cannot be made: {error.strerror or error}. Name a folder that you may write"
+            " to. Nothing was frozen."
+        ) from error
+    if not os.access(output, os.W_OK | os.X_OK):
+        raise Invalid(f"You may not write to {output}. Name another folder. Nothing was frozen.")
+    return is_new
+
+
+@contextmanager
+def _room(output: Path | None) -> Iterator[None]:
+    """The folder to copy to, if one is asked for; gone again where nothing came of it."""
+    is_new = output is not None and _make_room(output)
+    try:
+        yield
+    except BaseException:
+        if output is not None and is_new:
+            with suppress(OSError):
+                output.rmdir()
+        raise
+
+
 def freeze_now(
     *,
     project_id: UUID,
@@ -123,8 +164,16 @@ def freeze_now(
     empty, its files are copied there as well. Raises `Conflict` where `output` is not empty, and
     `Invalid` with the sentence of a snapshot that failed. `beat` is called once per prompt.
     """
-    if output is not None and output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise Conflict(f"{output} is not empty. Name a new folder: nothing is overwritten.")
+    with _room(output):
+        made = _frozen_now(project_id, recipe, name, beat)
+        if output is not None:
+            assert made.path is not None
+            with artifacts.local_folder(made.path) as folder:
+                shutil.copytree(folder, output, dirs_exist_ok=True)
+    return made
+
+
+def _frozen_now(project_id: UUID, recipe: Recipe, name: str | None, beat: Beat) -> Snapshot:
     with transaction() as session:
         project = found(session.get(Project, project_id))
         asked = datasets.request(session, project=project, recipe=recipe, name=name, queued=False)
@@ -143,7 +192,4 @@ def freeze_now(
         session.expunge(made)
     if made.path is None:
         raise Invalid(made.error or "The snapshot could not be frozen.")
-    if output is not None:
-        with artifacts.local_folder(made.path) as folder:
-            shutil.copytree(folder, output, dirs_exist_ok=True)
     return made

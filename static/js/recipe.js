@@ -1,60 +1,78 @@
 // The recipe editor: counts what the recipe gives, a moment after each change.
 
-import { api } from "./api.js";
-
 const form = document.querySelector("[data-recipe]");
-const result = form.querySelector("[data-result]");
-const part = (name) => result.querySelector(`[data-${name}]`);
-const wait = 350; // ms after the last change
+const status = form.querySelector("[data-status]");
+const bar = form.querySelector("[data-bar]"); // what it gives, on a small screen
+const wait = 200; // ms after the last change
 let timer = 0;
 let asked = 0;
+let running = null;
 
-part("without-script").hidden = true;
+form.querySelector("[data-without-script]").hidden = true;
 
-function element(tag, text, className = "") {
-  const made = document.createElement(tag);
-  made.textContent = text;
-  made.className = className;
-  return made;
+const result = () => document.getElementById("recipe-result");
+
+// The counts as a part of a page: parsed by the browser, so that no text becomes HTML here.
+function counts({ glance }) {
+  const fields = new FormData(form);
+  fields.delete("form_token");
+  if (glance) fields.set("glance", "yes");
+  running?.abort();
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    running = request;
+    request.open("GET", `${form.dataset.counts}?${new URLSearchParams(fields)}`);
+    request.responseType = "document";
+    request.onload = () => {
+      const part = request.status === 200 ? request.response?.getElementById("recipe-result") : null;
+      if (part) resolve(part);
+      else reject(new Error(request.status === 401 || request.status === 403 ? "Sign in again to count." : "The server could not count this. Try again."));
+    };
+    request.onerror = () => reject(new Error("The server did not answer. Check your connection."));
+    request.send();
+  });
 }
 
-function row({ name, about, train, test }) {
-  const line = document.createElement("tr");
-  const first = document.createElement("td");
-  first.append(element("code", name), document.createElement("br"), element("span", about, "small muted"));
-  line.append(first, element("td", train.toLocaleString("en"), "num"), element("td", test.toLocaleString("en"), "num"));
-  return line;
+function show(part) {
+  const open = [...result().querySelectorAll("details[open]")].map((details) => details.id);
+  document.adoptNode(part);
+  for (const details of part.querySelectorAll("details")) details.open = open.includes(details.id);
+  result().replaceWith(part);
+  bar.textContent = part.querySelector("[data-headline]")?.textContent ?? "The recipe has a mistake";
+  showMistakes(part);
 }
 
-function show(seen) {
-  const errors = seen.errors ?? [];
-  part("errors").hidden = !errors.length;
-  part("errors").replaceChildren(
-    ...errors.map(({ field, message }) => element("p", field ? `${field}: ${message}` : message)),
-  );
-  part("summary").hidden = errors.length > 0;
-  part("sample").hidden = !seen.sample;
-  if (errors.length) return;
-  part("headline").textContent = seen.headline;
-  part("agreement").textContent = seen.agreement;
-  part("configs").replaceChildren(...seen.configs.map(row));
-  const lines = seen.left_out.length ? seen.left_out : ["Nothing."];
-  part("left-out").replaceChildren(...lines.map((line) => element("li", line)));
-  part("sample").textContent = seen.sample ?? "";
+// Each mistake stands at its field as well.
+function showMistakes(part) {
+  const wrong = new Map([...part.querySelectorAll("[data-field]")].map(({ dataset }) => [dataset.field, dataset.message]));
+  for (const place of form.querySelectorAll("[data-problem]")) {
+    const name = place.dataset.problem;
+    place.hidden = !wrong.has(name);
+    place.textContent = wrong.get(name) ?? "";
+    const input = document.getElementById(name);
+    if (!input) continue;
+    if (wrong.has(name)) input.setAttribute("aria-invalid", "true");
+    else input.removeAttribute("aria-invalid");
+  }
 }
 
 async function count() {
   const mine = ++asked;
-  const fields = new FormData(form);
-  fields.delete("form_token");
-  part("status").textContent = "Counting…";
+  result().setAttribute("aria-busy", "true");
+  status.textContent = "Counting…";
   try {
-    const { data } = await api("GET", `${form.dataset.preview}?${new URLSearchParams(fields)}`);
-    if (mine === asked) show(data);
+    for (const glance of [true, false]) {
+      const part = await counts({ glance });
+      if (mine !== asked) return;
+      show(part);
+      if (!("estimated" in part.dataset)) break;
+      if (glance) status.textContent = "An estimate; counting on…";
+    }
+    status.textContent = "";
   } catch (problem) {
-    if (mine === asked) show({ errors: [{ message: problem.message }] });
-  } finally {
-    if (mine === asked) part("status").textContent = "";
+    if (mine !== asked) return;
+    status.textContent = problem.message;
+    result().removeAttribute("aria-busy");
   }
 }
 
@@ -65,4 +83,8 @@ function countSoon(event) {
 }
 
 form.addEventListener("input", countSoon);
-part("summary").hidden = !part("errors").hidden;
+// To save the recipe leaves the page where it is: the form can still be sent.
+form.addEventListener("submit", ({ submitter }) => {
+  if (submitter?.hasAttribute("formaction")) setTimeout(() => delete form.dataset.sent);
+});
+if ("estimated" in result().dataset) count();

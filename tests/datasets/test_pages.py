@@ -30,14 +30,18 @@ def test_the_list_begins_with_what_to_do(session, project, ada, vic, sign_in):
 def test_ada_sees_what_a_recipe_gives_before_she_freezes_it(project, ada, sign_in):
     browser = sign_in(ada)
     page = browser.get(f"/projects/{project.id}/snapshots/new").text
-    assert "1 comparison from 1 judgement of 1 task" in page
+    assert "1 comparison, agreement not defined, nothing left out" in page
+    assert "From 1 judgement of 1 task." in page
     strict = {"min_annotations": "3", "preview": "yes"}
     page = browser.get(f"/projects/{project.id}/snapshots/new", params=strict).text
     assert "0 comparisons" in page
     assert "1 task with fewer judgements than the recipe asks for" in page
     assert 'name="min_annotations" type="number" inputmode="decimal" value="3"' in page
     seen = browser.get(f"/projects/{project.id}/snapshots/preview", params=strict).json()
-    assert seen["headline"] == "0 comparisons from 0 judgements of 0 tasks"
+    assert seen["headline"] == (
+        "0 comparisons, agreement not defined, 1 judgement left out on tasks with fewer judgements"
+        " than the recipe asks for"
+    )
 
 
 @pytest.mark.usefixtures("judged")
@@ -102,7 +106,7 @@ def test_a_snapshot_without_comparisons_says_what_it_cannot_do(session, project,
     make_prompt(session, project, "Hi")
     snapshot = freeze(session, project)
     page = sign_in(ada).get(f"/projects/{project.id}/snapshots/{snapshot.id}").text
-    assert "This snapshot holds no comparison" in page
+    assert "There is no comparison: neither a reward model" in page
 
 
 def test_a_failed_snapshot_is_tried_again_from_its_page(session, project, ada, vic, sign_in):
@@ -127,7 +131,7 @@ def test_a_snapshot_of_another_project_is_not_there(session, people, project, ad
     assert browser.get(f"/projects/{other.id}/snapshots/{foreign.id}").status_code == 200
 
 
-@pytest.mark.parametrize("address", ["snapshots", "snapshots/new", "snapshots/preview"])
+@pytest.mark.parametrize("address", ["snapshots", "snapshots/new", "snapshots/preview", "snapshots/counts"])
 def test_who_sees_which_page(project, people, sign_in, address):
     status = {
         user.name: sign_in(user).get(f"/projects/{project.id}/{address}").status_code

@@ -93,7 +93,7 @@ def test_bad_input_ends_with_a_sentence(touchstone, arguments, sentence):
         ("recipe.json", "{", "is not valid JSON"),
         ("recipe.toml", "a = ", "is not valid TOML"),
         ("recipe.json", "[1]", "must hold one object"),
-        ("recipe.json", '{"min_votes": 2}', "min_votes: Extra inputs are not permitted"),
+        ("recipe.json", '{"min_votes": 2}', "recipe.json: min_votes: there is no such setting"),
     ],
 )
 def test_a_recipe_that_cannot_be_read_is_explained(touchstone, tmp_path, name, content, sentence):
@@ -211,6 +211,16 @@ def test_from_a_file_to_a_dataset_folder(touchstone, tmp_path):
     refused = touchstone("import", "Kitchen", broken)
     assert refused.code == 1
     assert f"{broken}:13: " in refused.errors
+
+    nowhere = touchstone("snapshot", "Kitchen", "--output", file / "dataset")
+    assert nowhere.code == 2
+    assert "cannot be made" in nowhere.errors
+    assert "Nothing was frozen." in nowhere.errors
+    counted = touchstone("snapshot", "Kitchen", "--dry-run")
+    assert counted.code == 0, counted.errors
+    assert counted.output.startswith("12 comparisons, ")
+    with psycopg.connect(settings.database_url.replace("+psycopg", "")) as connection:
+        assert connection.execute("SELECT count(*) FROM snapshot").fetchone() == (0,)
 
     output = tmp_path / "dataset"
     frozen = touchstone("snapshot", "Kitchen", "--output", output)

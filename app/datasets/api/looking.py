@@ -14,6 +14,7 @@ from app.datasets.formats.names import file_name
 from app.datasets.formats.prompt_ids import prompt_id_of
 from app.datasets.formats.tables import csv_pieces, jsonl_pieces
 from app.datasets.models import Snapshot, SnapshotComparison
+from app.datasets.queries import recipes
 from app.datasets.rules.settings import changed_settings
 from app.datasets.schemas import SnapshotOut
 from app.datasets.schemas.looking import (
@@ -148,7 +149,8 @@ def rename_snapshot(
 ) -> SnapshotOut:
     """Give it another name; what was frozen stays as it is."""
     removal.rename(session, snapshot=snapshot, name=body.name, by=user)
-    return snapshot_out(snapshot)
+    twins = recipes.twins_of(session, snapshots=[snapshot])
+    return snapshot_out(snapshot, twins.get(snapshot.id))
 
 
 @router.delete("/snapshots/{snapshot_id}", status_code=204)

@@ -13,10 +13,14 @@ from app.datasets import queries, service
 from app.datasets.auth import ViewedSnapshot
 from app.datasets.formats.names import file_name, media_type
 from app.datasets.models import Snapshot
+from app.datasets.queries import recipes
+from app.datasets.rules.warnings import warnings
 from app.datasets.schemas import (
     FileOut,
     PreviewBody,
     PreviewOut,
+    ProgressOut,
+    SameRowsOut,
     SnapshotBody,
     SnapshotOut,
     SnapshotPage,
@@ -36,7 +40,7 @@ def create_snapshot(
     snapshot = service.request(
         session, project=project, recipe=body.recipe, name=body.name, by=user
     )
-    return snapshot_out(snapshot)
+    return snapshot_out(snapshot, None)
 
 
 @router.get("/projects/{project_id}/snapshots")
@@ -53,7 +57,8 @@ def list_snapshots(
         if owner.id != project.id:
             raise NotFound
     rows = queries.snapshots_of(session, project=project, after=after, limit=limit + 1)
-    items = [snapshot_out(row) for row in rows[:limit]]
+    twins = recipes.twins_of(session, snapshots=rows[:limit])
+    items = [snapshot_out(row, twins.get(row.id)) for row in rows[:limit]]
     return SnapshotPage(items=items, next_cursor=items[-1].id if len(rows) > limit else None)
 
 
@@ -62,13 +67,22 @@ def preview_snapshot(session: SessionDep, project: AdminProject, body: PreviewBo
     """Count what a recipe would take and leave out, without freezing anything."""
     seen = service.preview(session, project=project, recipe=body.recipe)
     return PreviewOut(
-        counts=seen.counts, quality=seen.quality, looked_at=seen.looked_at, prompts=seen.prompts
+        counts=seen.counts,
+        quality=seen.quality,
+        looked_at=seen.looked_at,
+        prompts=seen.prompts,
+        open_tasks=seen.open_tasks,
+        warnings=warnings(
+            seen.counts, seen.quality, recipe=body.recipe.as_json(), open_tasks=seen.open_tasks
+        ),
+        examples=list(seen.examples),
     )
 
 
 @router.get("/snapshots/{snapshot_id}")
-def get_snapshot(snapshot: ViewedSnapshot) -> SnapshotOut:
-    return snapshot_out(snapshot)
+def get_snapshot(session: SessionDep, snapshot: ViewedSnapshot) -> SnapshotOut:
+    twins = recipes.twins_of(session, snapshots=[snapshot])
+    return snapshot_out(snapshot, twins.get(snapshot.id))
 
 
 @router.get(
@@ -118,7 +132,7 @@ def _folder(snapshot: Snapshot) -> str:
     return snapshot.path
 
 
-def snapshot_out(snapshot: Snapshot) -> SnapshotOut:
+def snapshot_out(snapshot: Snapshot, twin: Snapshot | None) -> SnapshotOut:
     return SnapshotOut(
         id=str(snapshot.id),
         project_id=str(snapshot.project_id),
@@ -129,6 +143,9 @@ def snapshot_out(snapshot: Snapshot) -> SnapshotOut:
         counts=snapshot.counts,
         quality=snapshot.quality,
         files=[FileOut.model_validate(file) for file in snapshot.files],
+        identity=snapshot.identity,
+        same_rows_as=SameRowsOut(id=str(twin.id), name=twin.name) if twin else None,
+        progress=ProgressOut(done=snapshot.prompts_done, total=snapshot.prompts_total),
         error=snapshot.error,
         created_at=snapshot.created_at,
         finished_at=snapshot.finished_at,

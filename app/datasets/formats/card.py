@@ -7,7 +7,7 @@ from typing import Any
 from app.datasets.formats.columns import features
 from app.datasets.formats.files import WrittenFile
 from app.datasets.rules.counts import REASONS
-from app.datasets.rules.rows import ConfigName
+from app.datasets.rules.rows import ConfigName, Dedup, WeightBy
 from app.datasets.schemas import Margin, Method, Recipe, Ties
 
 DESCRIPTIONS = {
@@ -23,14 +23,21 @@ _INTRODUCTION = """\
 Judgements of model responses, frozen by Touchstone. `manifest.json` holds the recipe, all counts,
 the SHA-256 of every file and the judgements behind each prompt."""
 _SPLIT = """\
-The split hashes the first user turn (NFKC, case folded, white space collapsed): a conversation and
-its continuations are always on one side. Rows are sorted by their ids, which are SHA-256 hashes of
-the content."""
+The split hashes the letters and digits of the first user turn (NFKC, case folded): a conversation,
+its continuations and whatever differs from it in white space, case, punctuation or system prompt
+are always on one side. Where a small dataset has all of its comparisons on one side by chance, the
+conversation nearest to the border changes over. Rows are sorted by their ids, which are SHA-256
+hashes of the content."""
 _EVEN_VOTE = "An even vote is\nunresolved and never a preference."
 _COLUMNS = """\
 `p` is (wins + half the ties) / votes of the chosen response, `agreement` the share of the
-judgements that say what the consensus says, `weight` one over the comparisons taken from the task.
-Labels that came with the data decide only where no person judged."""
+judgements that say what the consensus says. Labels that came with the data decide only where no
+person judged."""
+_WEIGHTS = {
+    WeightBy.TASK: "`weight` is one over the comparisons taken from the task.",
+    WeightBy.PROMPT: "`weight` is one over the comparisons taken from the prompt.",
+}
+_SAME_TEXTS = "Texts that differ in case or white space alone count as the same."
 _METHODS = {
     Method.MAJORITY: "the majority of the decisive judgements",
     Method.DAWID_SKENE: "the likeliest answer given how reliable each annotator is"
@@ -40,7 +47,7 @@ _METHODS = {
 _FIGURES = {
     "percent_agreement": "pairs of judgements that say the same (with ties)",
     "percent_agreement_no_ties": "the same, decisive judgements only",
-    "krippendorff_alpha": "Krippendorff's alpha of implied pairs (nominal)",
+    "krippendorff_alpha": "Krippendorff's alpha of implied pairs (nominal, in the order of ids)",
 }
 
 
@@ -146,11 +153,50 @@ def _making(recipe: Recipe) -> list[str]:
         f"Pairs taken from a ranking: {recipe.pairs.value}. {ties} {margin}",
         "",
         _COLUMNS,
+        _WEIGHTS[recipe.weight_by]
+        + (f" {_SAME_TEXTS}" if recipe.dedup is Dedup.NORMALISED else ""),
+        *_filters(recipe),
     ]
+
+
+def _listed(words: Sequence[str]) -> str:
+    """Words of people as code: nothing in them becomes Markdown."""
+    return ", ".join(f"`{' '.join(word.split()).replace('`', chr(39))}`" for word in words)
+
+
+def _filters(recipe: Recipe) -> list[str]:
+    """What the recipe asks of prompts and responses, where it asks for anything."""
+    lines = [
+        f"Only prompts with one of these {name}: {_listed(words)}."
+        for name, words in (
+            ("sources", recipe.sources),
+            ("tags", recipe.tags),
+            ("languages", recipe.languages),
+        )
+        if words
+    ]
+    if recipe.people_only:
+        lines.append("Labels that came with the data were left out.")
+    if recipe.adjudicated_only:
+        lines.append("Only tasks that a reviewer settled.")
+    if recipe.exclude_flags:
+        lines.append(
+            f"Responses that somebody flagged as {_listed(recipe.exclude_flags)} were left out."
+        )
+    if recipe.min_response_length:
+        lines.append(
+            f"Responses of fewer than {recipe.min_response_length:,} characters were left out."
+        )
+    return lines
 
 
 def _left_out(counts: Mapping[str, Any]) -> list[str]:
     lines = ["## What was left out", ""]
+    for kind in ("prompts", "responses"):
+        lines += [
+            f"- {number:,} {kind} {REASONS[reason]}"
+            for reason, number in counts.get(f"{kind}_excluded", {}).items()
+        ]
     for kind in ("judgements", "tasks", "comparisons"):
         lines += [
             f"- {number:,} {kind} {REASONS[reason]}"

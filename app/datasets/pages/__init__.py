@@ -1,5 +1,6 @@
 """Snapshots as pages."""
 
-from app.datasets.pages import comparing, looking, snapshots
+from app.datasets.pages import comparing, editor, looking, snapshots
 
-routers = [comparing.router, snapshots.router, looking.router]
+# The page of one snapshot comes behind those whose names are no ids: `new`, `counts`, `compare`.
+routers = [editor.router, comparing.router, snapshots.router, looking.router]

@@ -1,30 +1,25 @@
-"""Snapshots as pages: the list, the recipe editor with live counts, and what was frozen."""
+"""Snapshots as pages: the list, and what was frozen."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Form, Query, Request
-from pydantic import ValidationError
-from sqlalchemy.orm import Session
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from fastapi import APIRouter, Request
+from starlette.responses import HTMLResponse, RedirectResponse
 
-from app.accounts.auth import CurrentUser
 from app.accounts.models import Role
 from app.datasets import queries, service
 from app.datasets.auth import AdminPageSnapshot, PageSnapshot
-from app.datasets.formats.problems import field_problems
 from app.datasets.formats.prompt_ids import prompt_id_of
 from app.datasets.formats.reading import first_rows
-from app.datasets.formats.summary import Summary, summary
+from app.datasets.formats.summary import summary
 from app.datasets.models import Snapshot
 from app.datasets.pages.about import about
 from app.datasets.pages.looking import best_first
+from app.datasets.queries import recipes
 from app.datasets.rules.rows import ConfigName
-from app.datasets.schemas import Recipe, RecipeForm
+from app.datasets.rules.warnings import warnings
+from app.datasets.schemas import Recipe
 from app.db import JsonObject, SessionDep
-from app.errors import AppError
 from app.projects.auth import AdminProject, ProjectRole, ViewerProject
-from app.projects.models import Project
-from app.projects.queries import excluded_members
 from app.web import redirect, render
 
 router = APIRouter(include_in_schema=False)
@@ -47,43 +42,6 @@ def snapshots(
     )
 
 
-@router.get("/projects/{project_id}/snapshots/new", name="new_snapshot")
-def new_snapshot(
-    request: Request,
-    session: SessionDep,
-    project: AdminProject,
-    form: Annotated[RecipeForm, Query()],
-) -> HTMLResponse:
-    """The recipe editor; the button for counts leads here as well, without JavaScript."""
-    seen = _preview(session, project, form)
-    return _editor(request, session, project, form, seen=seen)
-
-
-@router.get("/projects/{project_id}/snapshots/preview", name="preview_recipe")
-def preview_recipe(
-    session: SessionDep, project: AdminProject, form: Annotated[RecipeForm, Query()]
-) -> JSONResponse:
-    """What the recipe in the editor would give, in words: read by the page while it is edited."""
-    return JSONResponse(_preview(session, project, form))
-
-
-@router.post("/projects/{project_id}/snapshots", name="create_snapshot_page", response_model=None)
-def create_snapshot_page(
-    request: Request,
-    session: SessionDep,
-    user: CurrentUser,
-    project: AdminProject,
-    form: Annotated[RecipeForm, Form()],
-) -> Response:
-    try:
-        snapshot = service.request(
-            session, project=project, recipe=form.recipe(), name=form.name, by=user
-        )
-    except (ValidationError, AppError) as error:
-        return _editor(request, session, project, form, seen=_mistakes(error), status=422)
-    return redirect(request, "snapshot", project_id=project.id, snapshot_id=snapshot.id)
-
-
 @router.get("/projects/{project_id}/snapshots/{snapshot_id}", name="snapshot")
 def snapshot_page(
     request: Request,
@@ -104,6 +62,8 @@ def snapshot_page(
         section="snapshots",
         snapshot=snapshot,
         summary=summary(snapshot.counts, snapshot.quality) if snapshot.counts else None,
+        twin=recipes.twins_of(session, snapshots=[snapshot]).get(snapshot.id),
+        warnings=_warnings(snapshot),
         settings=_settings(snapshot),
         shown=shown,
         rows=_rows(snapshot, shown) if shown else [],
@@ -121,52 +81,6 @@ def retry_snapshot(
     return redirect(request, "snapshot", project_id=project.id, snapshot_id=snapshot.id)
 
 
-def _editor(
-    request: Request,
-    session: Session,
-    project: Project,
-    form: RecipeForm,
-    *,
-    seen: JsonObject,
-    status: int = 200,
-) -> HTMLResponse:
-    return render(
-        request,
-        "datasets/new_snapshot.html",
-        status=status,
-        project=project,
-        section="snapshots",
-        form=form,
-        seen=seen,
-        people=queries.annotators_of(session, project=project),
-        kept_out=excluded_members(session, project=project),
-        versions=queries.guidelines_versions(session, project=project),
-    )
-
-
-def _preview(session: Session, project: Project, form: RecipeForm) -> JsonObject:
-    """A summary with `errors`, and `sample`: how much of the project it rests on, unless all."""
-    try:
-        seen = service.preview(session, project=project, recipe=form.recipe())
-    except (ValidationError, AppError) as error:
-        return _mistakes(error)
-    sample = (
-        f"From {seen.looked_at:,} of {seen.prompts:,} prompts, as good as drawn at random."
-        if seen.is_sample
-        else None
-    )
-    return {**summary(seen.counts, seen.quality).as_json(), "sample": sample, "errors": []}
-
-
-def _mistakes(error: ValidationError | AppError) -> JsonObject:
-    problems = [("", error.detail)] if isinstance(error, AppError) else field_problems(error)
-    return {
-        **Summary(headline="", agreement="", configs=[], left_out=[]).as_json(),
-        "sample": None,
-        "errors": [{"field": field, "message": message} for field, message in problems],
-    }
-
-
 def _settings(snapshot: Snapshot) -> list[tuple[str, str, bool]]:
     """(setting, value, whether it differs from the default) of the recipe."""
     return [
@@ -174,6 +88,12 @@ def _settings(snapshot: Snapshot) -> list[tuple[str, str, bool]]:
         for name, default in Recipe().as_json().items()
         if name in snapshot.recipe
     ]
+
+
+def _warnings(snapshot: Snapshot) -> list[str]:
+    if not snapshot.counts:
+        return []
+    return warnings(snapshot.counts, snapshot.quality, recipe=Recipe().as_json() | snapshot.recipe)
 
 
 def _in_words(value: Any) -> str:

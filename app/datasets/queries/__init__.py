@@ -57,7 +57,15 @@ def judged_prompts(
     hash's).
     """
     prompts = (
-        select(Prompt.id, Prompt.content_hash, Prompt.system, Prompt.messages)
+        select(
+            Prompt.id,
+            Prompt.content_hash,
+            Prompt.system,
+            Prompt.messages,
+            Prompt.source,
+            Prompt.tags,
+            Prompt.language,
+        )
         .where(Prompt.project_id == project.id)
         .order_by(Prompt.content_hash)
         .limit(limit)
@@ -88,6 +96,9 @@ def _with_tasks(session: Session, prompts: Sequence[Row[Any]]) -> Iterator[Judge
             messages=messages,
             tasks=[judged[row.id] for row in rows if row.id in judged],
             gold_tasks=sum(row.kind is not TaskKind.ORDINARY for row in rows),
+            source=prompt.source,
+            tags=prompt.tags,
+            language=prompt.language,
         )
 
 

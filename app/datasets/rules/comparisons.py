@@ -171,11 +171,13 @@ def _share(votes: Votes, preferred: int) -> float:
     return agreeing / votes.number
 
 
-def comparisons(settled: Settled, votes: Sequence[Vote], *, pairs: Pairs) -> list[Comparison]:
+def comparisons(
+    settled: Settled, votes: Sequence[Vote], *, pairs: Pairs, levels: int = 0
+) -> list[Comparison]:
     """The decisive pairs that `pairs` takes from a consensus, in the order of response numbers.
 
     A pair is taken where its own votes and the order of all agree: what a cycle or Copeland's
-    order contradicts is nobody's preference.
+    order contradicts is nobody's preference. `levels`: of the scale of strength, 0 for none.
     """
     taken = []
     for chosen, rejected in _ordered_pairs(settled.ranks, pairs):
@@ -188,7 +190,7 @@ def comparisons(settled: Settled, votes: Sequence[Vote], *, pairs: Pairs) -> lis
                     rejected=rejected,
                     p=verdict.p_first if first else verdict.p_second,
                     agreement=verdict.agreement,
-                    strength=mean_strength(votes, chosen=chosen, rejected=rejected),
+                    strength=mean_strength(votes, chosen=chosen, rejected=rejected, levels=levels),
                     votes=len(votes),
                 )
             )
@@ -217,8 +219,13 @@ def rank_groups(ranks: Ranks) -> list[list[int]]:
     return [[number for number, rank in enumerate(ranks) if rank == level] for level in levels]
 
 
-def mean_strength(votes: Sequence[Vote], *, chosen: int, rejected: int) -> float | None:
-    """Mean signed strength: towards chosen is positive, a tie is 0; None where nobody gave one."""
+def mean_strength(
+    votes: Sequence[Vote], *, chosen: int, rejected: int, levels: int = 0
+) -> float | None:
+    """Mean signed strength: towards chosen is positive, a tie is 0; None where nobody gave one.
+
+    On a scale of `levels`, more than its strongest (an imported judgement may say so) is that.
+    """
     signed = []
     given = False
     for vote in votes:
@@ -227,7 +234,8 @@ def mean_strength(votes: Sequence[Vote], *, chosen: int, rejected: int) -> float
             signed.append(0)
         elif vote.strength is not None:
             given = True
-            signed.append(direction * vote.strength)
+            strength = min(vote.strength, levels) if levels else vote.strength
+            signed.append(direction * strength)
     return sum(signed) / len(signed) if given else None
 
 

@@ -21,13 +21,24 @@ REASONS = {
     "surplus": "that came late, when the task had all it wanted",
     "requeued": "whose tasks an admin gave to others to judge again",
     "person_judged": "that came with the data, where people judged as well",
+    "source": "that came with the data: the recipe takes those of people alone",
     "task_left_out": "on tasks that were left out",
     # of tasks
+    "other_prompt": "of prompts that the recipe leaves out",
+    "too_few_responses": "with fewer than two responses that the recipe takes",
+    "not_adjudicated": "that no reviewer settled",
     "no_judgements": "without any judgement that counts",
     "too_few_judgements": "with fewer judgements than the recipe asks for",
     "low_agreement": "with less agreement than the recipe asks for",
     "unresolved": "that are unresolved: as many judgements one way as the other",
     "tie": "that are ties: nobody prefers a response",
+    # of prompts
+    "other_source": "from other sources than the recipe asks for",
+    "other_tag": "without any of the recipe's tags",
+    "other_language": "in other languages than the recipe asks for",
+    # of responses
+    "flagged": "that somebody flagged",
+    "short": "shorter than the recipe asks for",
     # of comparisons
     "identical_texts": "between two responses with the same text",
     "duplicate": "that repeat another comparison of the same texts",
@@ -43,6 +54,8 @@ class Counts:
     """The counters of one snapshot, filled while it is built."""
 
     prompts: int = 0
+    prompts_excluded: Counter[str] = field(default_factory=Counter)
+    responses_excluded: Counter[str] = field(default_factory=Counter)
     gold_tasks: int = 0
     tasks_read: int = 0
     tasks_included: int = 0
@@ -53,12 +66,17 @@ class Counts:
     judgements_of_sources: int = 0
     judgements_excluded: Counter[str] = field(default_factory=Counter)
     comparisons_excluded: Counter[str] = field(default_factory=Counter)
+    comparisons_without_strength: int = 0
+    comparisons_by_prompt: Counter[int] = field(default_factory=Counter)  # so many: prompts
     rows: Counter[tuple[ConfigName, Split]] = field(default_factory=Counter)
     refused: Counter[tuple[ConfigName, str]] = field(default_factory=Counter)
 
     def add_rows(self, made: PromptRows, split: Split) -> None:
         for config, rows in made.rows.items():
             self.rows[config, split] += len(rows)
+            if config is ConfigName.PREFERENCE:
+                self.comparisons_by_prompt[len(rows)] += 1
+                self.comparisons_without_strength += sum(row["strength"] is None for row in rows)
         for refusal in made.refused:
             self.refused[refusal.config, refusal.reason.value] += 1
         self.comparisons_excluded.update(made.dropped)
@@ -69,6 +87,8 @@ class Counts:
     def as_json(self) -> dict[str, Any]:
         return {
             "prompts": self.prompts,
+            "prompts_excluded": _sorted(self.prompts_excluded),
+            "responses_excluded": _sorted(self.responses_excluded),
             "tasks": {
                 "read": self.tasks_read,
                 "included": self.tasks_included,
@@ -85,6 +105,8 @@ class Counts:
             "comparisons": {
                 "included": self.number(ConfigName.PREFERENCE),
                 "excluded": _sorted(self.comparisons_excluded),
+                "without_strength": self.comparisons_without_strength,
+                "per_prompt": spread(self.comparisons_by_prompt),
             },
             "rows": {
                 config.value: {split.value: self.rows[config, split] for split in Split}
@@ -99,6 +121,29 @@ class Counts:
                 if any(of is config for of, _ in self.refused)
             },
         }
+
+
+_STEPS = (1, 2, 3, 4, 6, 11, 21, 51, 101)  # where a bar of the distribution begins
+
+
+def spread(by_prompt: Mapping[int, int]) -> list[dict[str, Any]]:
+    """How many prompts give how many comparisons: `{from, to, prompts, comparisons}`, few first.
+
+    The last one has no end. Bars without a prompt are left out.
+    """
+    bars = []
+    for low, high in zip(_STEPS, (*_STEPS[1:], None), strict=True):
+        inside = {n: k for n, k in by_prompt.items() if n >= low and (high is None or n < high)}
+        if inside:
+            bars.append(
+                {
+                    "from": low,
+                    "to": None if high is None else high - 1,
+                    "prompts": sum(inside.values()),
+                    "comparisons": sum(n * k for n, k in inside.items()),
+                }
+            )
+    return bars
 
 
 def _sorted(numbers: Mapping[str, int]) -> dict[str, int]:

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -44,6 +45,28 @@ def normalised(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", folded).split())
 
 
+# Unicode's Default_Ignorable_Code_Point, and the format marks that nobody sees either.
+_UNSEEN = re.compile(
+    "[\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
+    "\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+_NO_LETTER = re.compile(r"[\W_]+")
+
+
+def essence(text: str) -> str:
+    """What is left where prompts that ask the same thing should not be told apart.
+
+    `normalised`, and of that letters and digits alone: neither white space nor punctuation nor
+    characters that nobody sees. A text without any letter keeps its signs.
+    """
+    if text.isascii():
+        letters = _NO_LETTER.sub("", text.lower())
+        return letters or "".join(text.split())
+    plain = normalised(_UNSEEN.sub("", text))
+    return _NO_LETTER.sub("", plain) or "".join(plain.split())
+
+
 def first_user_turn(messages: Sequence[Message]) -> str:
     """The text a conversation starts from; without a user's turn, its first message."""
     for message in messages:
@@ -52,14 +75,34 @@ def first_user_turn(messages: Sequence[Message]) -> str:
     return messages[0]["content"] if messages else ""
 
 
-def split_of(messages: Sequence[Message], *, test_share: float, seed: int) -> Split:
-    """The side of a prompt, decided by its normalised first user turn alone.
+def draw_of(messages: Sequence[Message], *, seed: int) -> int:
+    """Where a conversation stands between 0 and 2**64, decided by its first user turn alone.
 
-    So a conversation and its continuation, and prompts that differ in case or white space, always
-    stand on one side, whatever else is in the dataset.
+    So a conversation and its continuation, under whatever system prompt, and prompts that differ
+    in case, white space or punctuation, always stand at one place, whatever else there is.
     """
-    digest = sha256(str(seed), normalised(first_user_turn(messages)))
-    return Split.TEST if int(digest[:16], 16) < test_share * 2**64 else Split.TRAIN
+    return int(sha256(str(seed), essence(first_user_turn(messages)))[:16], 16)
+
+
+def side_of(draw: int, *, test_share: float) -> Split:
+    return Split.TEST if draw < test_share * 2**64 else Split.TRAIN
+
+
+def split_of(messages: Sequence[Message], *, test_share: float, seed: int) -> Split:
+    """The side of a prompt by its draw."""
+    return side_of(draw_of(messages, seed=seed), test_share=test_share)
+
+
+def moved_over(draws: Collection[int], *, test_share: float) -> int | None:
+    """The draw that changes sides, so that neither is empty: the one nearest to the border.
+
+    None where both sides have some, where there is but one, and without a test split.
+    """
+    distinct = set(draws)
+    sides = {side_of(draw, test_share=test_share) for draw in distinct}
+    if test_share <= 0 or len(distinct) < 2 or len(sides) > 1:
+        return None
+    return max(distinct) if Split.TEST in sides else min(distinct)
 
 
 def drawn_first(ids: Sequence[str], *, seed: int) -> str:

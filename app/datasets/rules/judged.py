@@ -49,6 +49,9 @@ class JudgedPrompt:
     messages: Messages
     tasks: Sequence[JudgedTask]
     gold_tasks: int = 0
+    source: str | None = None
+    tags: Sequence[str] = ()
+    language: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +64,14 @@ class Admission:
     guidelines_version: int | None = None
     since: datetime | None = None
     until: datetime | None = None
+    people_only: bool = False
 
     def refuses(self, judgement: Judgement) -> str | None:
         """Why a judgement is left out (a key of `counts.REASONS`), or None when it is taken."""
         if judgement.is_repeat:
             return "repeat"
+        if self.people_only and judgement.user_id is None:
+            return "source"
         if judgement.user_id is not None and not judgement.counted:
             return "requeued" if judgement.is_requeued else "surplus"
         if judgement.user_id in self.kept_out:

@@ -1,6 +1,6 @@
 """The rows of every config, from all settled tasks of one prompt."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from operator import itemgetter
@@ -13,11 +13,25 @@ from app.datasets.rules.comparisons import (
     rank_groups,
     strict_rankings,
 )
-from app.datasets.rules.identity import drawn_first
+from app.datasets.rules.identity import drawn_first, normalised
 from app.datasets.rules.transcripts import Refusal, refusal, transcript
 
 Row = dict[str, Any]
 Messages = list[dict[str, str]]
+
+
+class Dedup(StrEnum):
+    """Which texts are the same."""
+
+    EXACT = "exact"
+    NORMALISED = "normalised"  # but for case and white space
+
+
+class WeightBy(StrEnum):
+    """Whose rows have weights that sum to one."""
+
+    TASK = "task"
+    PROMPT = "prompt"
 
 
 class ConfigName(StrEnum):
@@ -97,6 +111,8 @@ def prompt_rows(
     max_pairs: int | None,
     seed: int,
     wanted: Collection[ConfigName] = tuple(ConfigName),
+    dedup: Dedup = Dedup.EXACT,
+    weight_by: WeightBy = WeightBy.TASK,
 ) -> PromptRows:
     """All rows of a prompt. `messages` begins with the system prompt where there is one.
 
@@ -107,7 +123,8 @@ def prompt_rows(
     refused: list[RefusedRow] = []
     if len(tasks) > 1:
         tasks = sorted(tasks, key=lambda task: [response.id for response in task.responses])
-    pairs = _distinct(_pairs(tasks), dropped)
+    key = _same if dedup is Dedup.EXACT else normalised
+    pairs = _distinct(_pairs(tasks), dropped, key)
     if max_pairs is not None and len(pairs) > max_pairs:
         dropped["max_pairs_per_prompt"] = len(pairs) - max_pairs
         pairs = sorted(pairs, key=lambda pair: drawn_first(pair.ids, seed=seed))[:max_pairs]
@@ -116,24 +133,29 @@ def prompt_rows(
     for config in wanted:
         match config:
             case ConfigName.PREFERENCE:
-                made = _preferences(prompt_id, messages, pairs, strength_levels)
+                made = _preferences(prompt_id, messages, pairs, strength_levels, weight_by)
             case ConfigName.HH_RLHF:
                 made, refused = _transcripts(prompt_id, messages, pairs)
             case ConfigName.RANKING:
-                made = _rankings(prompt_id, messages, tasks, keep_ties=keep_ties)
+                made = _rankings(
+                    prompt_id, messages, tasks, keep_ties=keep_ties, weight_by=weight_by
+                )
             case ConfigName.UNPAIRED:
-                made = _unpaired(messages, pairs)
+                made = _unpaired(messages, pairs, key)
             case ConfigName.RATINGS:
                 made = _ratings(messages, tasks)
             case ConfigName.SFT:
-                made = [
-                    {"messages": [*messages, *_reply(text)]} for text in sorted(_best_texts(tasks))
-                ]
+                best = sorted(_by_key(_best_texts(tasks), key).values())
+                made = [{"messages": [*messages, *_reply(text)]} for text in best]
             case ConfigName.PROMPTS:
                 made = [{"prompt": messages}]
         if made:
             rows[config] = made
     return PromptRows(rows=rows, refused=refused, dropped=dropped)
+
+
+def _same(text: str) -> str:
+    return text
 
 
 def _reply(text: str) -> Messages:
@@ -151,14 +173,19 @@ def _pairs(tasks: Sequence[TaskRows]) -> Iterator[_Pair]:
             )
 
 
-def _distinct(pairs: Iterable[_Pair], dropped: dict[str, int]) -> list[_Pair]:
-    """Each pair of texts once: the one with most votes; where as many say the opposite, none."""
+def _distinct(
+    pairs: Iterable[_Pair], dropped: dict[str, int], key: Callable[[str], str]
+) -> list[_Pair]:
+    """Each pair of texts once: the one with most votes; where as many say the opposite, none.
+
+    Texts with one `key` are the same.
+    """
     same: dict[frozenset[str], list[_Pair]] = {}
     for pair in pairs:
-        if pair.chosen.text == pair.rejected.text:
+        texts = frozenset((key(pair.chosen.text), key(pair.rejected.text)))
+        if len(texts) == 1:
             dropped["identical_texts"] = dropped.get("identical_texts", 0) + 1
         else:
-            texts = frozenset((pair.chosen.text, pair.rejected.text))
             same.setdefault(texts, []).append(pair)
     kept = []
     for rivals in same.values():
@@ -167,7 +194,7 @@ def _distinct(pairs: Iterable[_Pair], dropped: dict[str, int]) -> list[_Pair]:
             continue
         most = max(rival.comparison.votes for rival in rivals)
         best = [rival for rival in rivals if rival.comparison.votes == most]
-        if len({rival.chosen.text for rival in best}) == 1:
+        if len({key(rival.chosen.text) for rival in best}) == 1:
             kept.append(min(best, key=lambda rival: (-rival.comparison.p, rival.ids)))
             surplus = len(rivals) - 1
             reason = "duplicate"
@@ -180,11 +207,17 @@ def _distinct(pairs: Iterable[_Pair], dropped: dict[str, int]) -> list[_Pair]:
 
 
 def _preferences(
-    prompt_id: str, messages: Messages, pairs: Sequence[_Pair], strength_levels: int | None
+    prompt_id: str,
+    messages: Messages,
+    pairs: Sequence[_Pair],
+    strength_levels: int | None,
+    weight_by: WeightBy,
 ) -> list[Row]:
     taken: dict[int, int] = {}
     for pair in pairs:
         taken[pair.task] = taken.get(pair.task, 0) + 1
+    if weight_by is WeightBy.PROMPT:
+        taken = dict.fromkeys(taken, len(pairs))
     return [
         {
             "prompt": messages,
@@ -230,19 +263,34 @@ def _transcripts(
 
 
 def _rankings(
-    prompt_id: str, messages: Messages, tasks: Sequence[TaskRows], *, keep_ties: bool
+    prompt_id: str,
+    messages: Messages,
+    tasks: Sequence[TaskRows],
+    *,
+    keep_ties: bool,
+    weight_by: WeightBy,
 ) -> list[Row]:
+    if weight_by is WeightBy.PROMPT:
+        given = [task for task in tasks if any(_rankings_of(task, keep_ties=keep_ties))]
+        sharing = max(1, len(given))
+    else:
+        sharing = 1
     rows = [
         {"prompt": messages, **ranking, "prompt_id": prompt_id, "response_ids": ids}
         for task in tasks
-        for ids, ranking in _rankings_of(task, keep_ties=keep_ties)
+        for ids, ranking in _rankings_of(task, keep_ties=keep_ties, sharing=sharing)
     ]
     rows.sort(key=itemgetter("response_ids"))
     return rows
 
 
-def _rankings_of(task: TaskRows, *, keep_ties: bool) -> Iterator[tuple[list[str], Row]]:
-    """(response ids, row). Without ties a ranking becomes as many strict ones as it needs."""
+def _rankings_of(
+    task: TaskRows, *, keep_ties: bool, sharing: int = 1
+) -> Iterator[tuple[list[str], Row]]:
+    """(response ids, row). Without ties a ranking becomes as many strict ones as it needs.
+
+    sharing: tasks that a weight of one is for.
+    """
     if task.settled is None:
         return
     ranks: Ranks = task.settled.ranks
@@ -259,21 +307,34 @@ def _rankings_of(task: TaskRows, *, keep_ties: bool) -> Iterator[tuple[list[str]
             {
                 "responses": [_reply(task.responses[number].text) for number in numbers],
                 "ranks": list(own),
-                "weight": 1 / len(chosen_sets),
+                "weight": 1 / (len(chosen_sets) * sharing),
                 "agreement": task.settled.agreement,
                 "n_annotators": task.n_annotators,
             },
         )
 
 
-def _unpaired(messages: Messages, pairs: Sequence[_Pair]) -> list[Row]:
+def _unpaired(messages: Messages, pairs: Sequence[_Pair], key: Callable[[str], str]) -> list[Row]:
     """Each response once, where all its comparisons agree on whether it is the better one."""
-    better = {pair.chosen.text for pair in pairs}
-    worse = {pair.rejected.text for pair in pairs}
+    better = _by_key((pair.chosen.text for pair in pairs), key)
+    worse = _by_key((pair.rejected.text for pair in pairs), key)
+    once = [(text, True) for same, text in better.items() if same not in worse]
+    once += [(text, False) for same, text in worse.items() if same not in better]
     return [
-        {"prompt": messages, "completion": _reply(text), "label": text in better}
-        for text in sorted(better ^ worse)
+        {"prompt": messages, "completion": _reply(text), "label": is_better}
+        for text, is_better in sorted(once)
     ]
+
+
+def _by_key(texts: Iterable[str], key: Callable[[str], str]) -> dict[str, str]:
+    """One text of those that are the same, always the same one."""
+    if key is _same:
+        return {text: text for text in texts}
+    found: dict[str, str] = {}
+    for text in texts:
+        same = key(text)
+        found[same] = min(text, found.get(same, text))
+    return found
 
 
 def _ratings(messages: Messages, tasks: Sequence[TaskRows]) -> list[Row]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from app.datasets.rules.comparisons import Pairs
-from app.datasets.rules.rows import ConfigName
+from app.datasets.rules.rows import ConfigName, Dedup, WeightBy
 from app.db import JobState
 
 
@@ -39,6 +39,7 @@ def _utc(moment: datetime) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
+Words = Annotated[tuple[Annotated[str, Field(max_length=200)], ...], Field(max_length=200)]
 Moment = Annotated[datetime, AfterValidator(_utc)]
 
 
@@ -67,6 +68,19 @@ class Recipe(BaseModel):
     )
     since: Moment | None = Field(None, description="Only judgements from this moment on.")
     until: Moment | None = Field(None, description="Only judgements before this moment.")
+    people_only: bool = Field(
+        False, description="Leave out judgements that came with the data and have no person."
+    )
+    adjudicated_only: bool = Field(False, description="Only tasks that a reviewer settled.")
+    sources: Words = Field((), description="Only prompts from these sources.")
+    tags: Words = Field((), description="Only prompts with one of these tags.")
+    languages: Words = Field((), description="Only prompts in these languages, such as `en`.")
+    exclude_flags: Words = Field(
+        (), description="Leave out responses that somebody flagged with one of these, as `unsafe`."
+    )
+    min_response_length: int = Field(
+        0, ge=0, le=1_000_000, description="Leave out responses with fewer characters."
+    )
     pairs: Pairs = Field(Pairs.ALL, description="Which pairs of a ranking become comparisons.")
     ties: Ties = Field(Ties.DROP, description="Kept ties live in `ranking`, never in `preference`.")
     margin: Margin = Field(
@@ -75,11 +89,19 @@ class Recipe(BaseModel):
     max_pairs_per_prompt: int | None = Field(
         None, ge=1, description="Most comparisons from one prompt, drawn by `seed`."
     )
+    weight_by: WeightBy = Field(
+        WeightBy.TASK,
+        description="Weights sum to one per task; or per prompt, so that no prompt dominates.",
+    )
+    dedup: Dedup = Field(
+        Dedup.EXACT,
+        description="`normalised`: texts that differ in case or white space alone are the same.",
+    )
     test_share: float = Field(
         0.1, ge=0, le=0.9, description="Share of prompts whose rows go to the test split."
     )
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Of the split and of what is drawn.")
-    format: FileFormat = FileFormat.JSONL
+    format: FileFormat = Field(FileFormat.JSONL, description="Of the data files: JSONL or Parquet.")
     configs: tuple[ConfigName, ...] | None = Field(
         None, description="Only these configs; without it every one that has rows."
     )
@@ -124,8 +146,24 @@ class FileOut(BaseModel):
     rows: int | None
 
 
+class ProgressOut(BaseModel):
+    """Prompts read of all; total is null until a worker has begun."""
+
+    done: int
+    total: int | None
+
+
+class SameRowsOut(BaseModel):
+    id: str
+    name: str
+
+
 class SnapshotOut(BaseModel):
-    """A snapshot; counts, quality and files are empty until it has succeeded."""
+    """A snapshot; counts, quality and files are empty until it has succeeded.
+
+    identity: SHA-256 of its rows and recipe; same_rows_as: the oldest snapshot before it that
+    holds exactly the same rows.
+    """
 
     id: str
     project_id: str
@@ -136,6 +174,9 @@ class SnapshotOut(BaseModel):
     counts: dict[str, Any]
     quality: dict[str, Any]
     files: list[FileOut]
+    identity: str | None
+    same_rows_as: SameRowsOut | None
+    progress: ProgressOut
     error: str | None
     created_at: datetime
     finished_at: datetime | None
@@ -153,6 +194,9 @@ class PreviewOut(BaseModel):
     quality: dict[str, Any]
     looked_at: int
     prompts: int
+    open_tasks: int
+    warnings: list[str]
+    examples: list[dict[str, Any]]
 
 
 class RecipeForm(BaseModel):
@@ -163,21 +207,60 @@ class RecipeForm(BaseModel):
     min_agreement: str = "0"
     consensus: str = Method.MAJORITY
     keep_failed_gold: bool = False
+    people_only: bool = False
+    adjudicated_only: bool = False
     exclude_annotators: list[str] = []
     guidelines_version: str = ""
     since: str = ""
     until: str = ""
+    sources: list[str] = []
+    tags: list[str] = []
+    languages: list[str] = []
+    exclude_flags: list[str] = []
+    min_response_length: str = "0"
     pairs: str = Pairs.ALL
     ties: str = Ties.DROP
     margin: str = Margin.NONE
     max_pairs_per_prompt: str = ""
+    weight_by: str = WeightBy.TASK
+    dedup: str = Dedup.EXACT
     test_share: str = "0.1"
     seed: str = "0"
     format: str = FileFormat.JSONL
+    configs: list[str] = []  # none: every one that has rows
+    # Not of the recipe:
     preview: str = ""  # the button that asks for counts, without JavaScript
+    preset: str = ""  # begin with one of these
+    like: str = ""  # begin with the recipe of a snapshot, by its id
+    glance: str = ""  # count as much as fits into a moment
 
     def recipe(self) -> Recipe:
         """The recipe; a `ValidationError` names the fields that are wrong."""
-        fields = self.model_dump(exclude={"name", "keep_failed_gold", "preview"})
-        given = {key: value for key, value in fields.items() if value != ""}
+        fields = self.model_dump(exclude={"name", "keep_failed_gold", *_BESIDES})
+        given = {key: value for key, value in fields.items() if value not in ("", [])}
         return Recipe.model_validate({**given, "exclude_failed_gold": not self.keep_failed_gold})
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> Self:
+        """The form that gives this recipe."""
+        values = {
+            name: _typed(value) for name, value in recipe.as_json().items() if value is not None
+        }
+        values["keep_failed_gold"] = not recipe.exclude_failed_gold
+        for name in ("since", "until"):
+            moment = getattr(recipe, name)
+            values[name] = "" if moment is None else _as_typed(moment)
+        return cls.model_validate({k: v for k, v in values.items() if k in cls.model_fields})
+
+
+_BESIDES = {"preview", "preset", "like", "glance"}
+
+
+def _typed(value: Any) -> Any:
+    """As a browser sends it: a number is text."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def _as_typed(moment: datetime) -> str:
+    """A day where it begins at midnight UTC, as the editor asks for days, else the moment."""
+    return moment.replace(tzinfo=None).isoformat().removesuffix("T00:00:00")

@@ -12,13 +12,16 @@ from app.datasets.service.lifecycle import (
     start,
     succeed,
 )
-from app.datasets.service.preview import Preview, preview
+from app.datasets.service.preview import GLANCE, PATIENCE, Preview, count_all, preview
 
 __all__ = [
+    "GLANCE",
+    "PATIENCE",
     "Frozen",
     "Lease",
     "Preview",
     "attempt_folder",
+    "count_all",
     "fail",
     "freeze",
     "give_back",

@@ -1,16 +1,14 @@
 """From judged prompts to rows: what a recipe takes, settles and counts."""
 
-from array import array
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from itertools import combinations
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
-import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from app.datasets import queries
+from app.datasets.queries import recipes
 from app.datasets.rules.agreement import AgreementTally
+from app.datasets.rules.choosing import Choice, only
 from app.datasets.rules.comparisons import (
     Outcome,
     Pair,
@@ -21,7 +19,7 @@ from app.datasets.rules.comparisons import (
     comparisons,
 )
 from app.datasets.rules.counts import Counts
-from app.datasets.rules.identity import Split, split_of
+from app.datasets.rules.identity import Split, draw_of, moved_over, side_of
 from app.datasets.rules.judged import (
     Admission,
     Admitted,
@@ -31,36 +29,17 @@ from app.datasets.rules.judged import (
     admit,
 )
 from app.datasets.rules.ratings import mean_ratings
-from app.datasets.rules.rows import ConfigName, PromptRows, TaskRows, prompt_rows
+from app.datasets.rules.rows import ConfigName, PromptRows, Row, TaskRows, prompt_rows
 from app.datasets.schemas import Margin, Method, Recipe, Ties
+from app.datasets.service.posteriors import Posteriors, fitted_posteriors
 from app.errors import Invalid
 from app.projects.models import Project
-from app.quality.rules.dawid_skene import TIE, dawid_skene
 
-_CLOSE = 1e-12  # so near to the maximum that the digits kept do not hang on the last step
-_DIGITS = 6  # of a posterior: sums of floats differ in the last places by the order of people
+FEW = 500  # prompts, up to which both sides of the split are seen to
+EXAMPLES = 3
+_NOTHING_AT_ALL = {"too_few_responses", "not_adjudicated"}  # neither ratings nor rewrites
 
-
-@dataclass(frozen=True, slots=True)
-class Posteriors:
-    """P(first, tie, second) of every implied pair that people judged, kept small.
-
-    first_row: by task, where its pairs begin in `classes` (pairs, 3).
-    """
-
-    first_row: Mapping[bytes, int] = field(default_factory=dict)
-    classes: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 3)))
-
-    def of(self, task: JudgedTask) -> dict[Pair, tuple[float, float, float]] | None:
-        row = self.first_row.get(task.id.bytes)
-        if row is None:
-            return None
-        pairs = list(combinations(range(len(task.responses)), 2))
-        classes = self.classes[row : row + len(pairs)].tolist()
-        return {
-            pair: (first, tie, second)
-            for pair, (first, tie, second) in zip(pairs, classes, strict=True)
-        }
+Classes = dict[Pair, tuple[float, float, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +48,7 @@ class Plan:
 
     recipe: Recipe
     admission: Admission
+    choice: Choice
     criteria: tuple[str, ...]
     strength_levels: int
     posteriors: Posteriors = field(default_factory=Posteriors)
@@ -76,8 +56,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """The rows of one prompt, and the judgements behind them."""
+    """The rows of one prompt, and the judgements behind them. draw: of its conversation."""
 
+    prompt_id: str
+    draw: int
     split: Split
     made: PromptRows
     judgements: list[Judgement]
@@ -100,6 +82,14 @@ def plan(session: Session, *, project: Project, recipe: Recipe) -> Plan:
             guidelines_version=recipe.guidelines_version,
             since=recipe.since,
             until=recipe.until,
+            people_only=recipe.people_only,
+        ),
+        choice=Choice(
+            tags=frozenset(recipe.tags),
+            sources=frozenset(recipe.sources),
+            languages=frozenset(language.lower() for language in recipe.languages),
+            min_characters=recipe.min_response_length,
+            flagged=recipes.flagged_responses(session, project=project, flags=recipe.exclude_flags),
         ),
         criteria=tuple(sorted(str(criterion["key"]) for criterion in project.criteria)),
         strength_levels=project.strength_levels,
@@ -119,6 +109,16 @@ def _excluded(session: Session, *, project: Project, recipe: Recipe) -> frozense
     return frozenset(str(user_id) for found in people.values() for user_id in found)
 
 
+def with_posteriors(
+    session: Session, *, project: Project, plan: Plan, limit: int | None = None
+) -> Plan:
+    """The plan with what Dawid–Skene says, where the recipe asks for it: one more reading."""
+    if plan.recipe.consensus is not Method.DAWID_SKENE:
+        return plan
+    fitted = fitted_posteriors(session, project=project, admission=plan.admission, limit=limit)
+    return replace(plan, posteriors=fitted)
+
+
 class Assembly:
     """Turns one prompt after another into rows, and counts what happened to everything."""
 
@@ -127,12 +127,56 @@ class Assembly:
         self.wanted = [config for config in ConfigName if plan.recipe.wants(config)]
         self.counts = Counts()
         self.tally = AgreementTally()
+        self.examples: list[Row] = []
 
-    def add(self, prompt: JudgedPrompt) -> Assembled | None:
-        """The rows of a prompt; None for one that only serves gold or qualification questions."""
-        recipe = self.plan.recipe
+    def all(self, prompts: Iterable[JudgedPrompt]) -> Iterator[Assembled]:
+        """The rows of prompt after prompt, each on its side of the split.
+
+        The draw may leave one side of a small dataset empty. Then the conversation nearest to the
+        border changes over: of those that give comparisons, else rankings, else anything.
+        """
+        waiting: list[Assembled] | None = []
+        for prompt in prompts:
+            assembled = self._add(prompt)
+            if assembled is None:
+                continue
+            if waiting is None:
+                yield self._counted(assembled)
+                continue
+            waiting.append(assembled)
+            if len(waiting) > FEW:
+                yield from map(self._counted, waiting)
+                waiting = None
+        moved = self._moved(waiting or ())
+        for assembled in waiting or ():
+            if assembled.draw == moved:
+                other = Split.TRAIN if assembled.split is Split.TEST else Split.TEST
+                assembled = replace(assembled, split=other)  # noqa: PLW2901
+            yield self._counted(assembled)
+
+    def _moved(self, waiting: Iterable[Assembled]) -> int | None:
+        for configs in ({ConfigName.PREFERENCE}, {ConfigName.RANKING}, set(ConfigName)):
+            draws = {each.draw for each in waiting if configs & each.made.rows.keys()}
+            if len(draws) > 1:
+                return moved_over(draws, test_share=self.plan.recipe.test_share)
+        return None
+
+    def _counted(self, assembled: Assembled) -> Assembled:
+        made = assembled.made
+        self.counts.prompts += 1
+        self.counts.add_rows(made, assembled.split)
+        if len(self.examples) < EXAMPLES:
+            self.examples += made.rows.get(ConfigName.PREFERENCE, ())[:1]
+        return assembled
+
+    def _add(self, prompt: JudgedPrompt) -> Assembled | None:
+        """None for a prompt that is left out or only serves gold or qualification questions."""
+        recipe, choice = self.plan.recipe, self.plan.choice
         self.counts.gold_tasks += prompt.gold_tasks
         if prompt.gold_tasks and not prompt.tasks:
+            return None
+        if choice.is_of_prompts and (reason := choice.refuses(prompt)) is not None:
+            self._leave_out(prompt, reason)
             return None
         tasks, behind = [], []
         for task in prompt.tasks:
@@ -148,30 +192,44 @@ class Assembly:
             max_pairs=recipe.max_pairs_per_prompt,
             seed=recipe.seed,
             wanted=self.wanted,
+            dedup=recipe.dedup,
+            weight_by=recipe.weight_by,
         )
-        split = split_of(prompt.messages, test_share=recipe.test_share, seed=recipe.seed)
-        self.counts.prompts += 1
-        self.counts.add_rows(made, split)
-        return Assembled(split, made, behind)
+        draw = draw_of(prompt.messages, seed=recipe.seed)
+        split = side_of(draw, test_share=recipe.test_share)
+        return Assembled(prompt.id, draw, split, made, behind)
+
+    def _leave_out(self, prompt: JudgedPrompt, reason: str) -> None:
+        counts = self.counts
+        counts.prompts_excluded[reason] += 1
+        counts.tasks_read += len(prompt.tasks)
+        counts.tasks_excluded["other_prompt"] += len(prompt.tasks)
+        judgements = sum(len(task.judgements) for task in prompt.tasks)
+        counts.judgements_read += judgements
+        counts.judgements_excluded["task_left_out"] += judgements
 
     def _task(self, task: JudgedTask) -> tuple[TaskRows, list[Judgement]]:
         """What a task gives, and the judgements behind it; counts both and why not."""
         counts, recipe = self.counts, self.plan.recipe
+        classes = self.plan.posteriors.of(task)
+        if self.plan.choice.is_of_responses:
+            task, classes = self._chosen(task, classes)
         admitted = admit(task, self.plan.admission)
         counts.tasks_read += 1
         counts.judgements_read += len(task.judgements)
         counts.judgements_excluded.update(admitted.reasons)
-        if admitted.by_people:
+        if admitted.by_people and len(task.responses) >= 2:
             people = (judgement.user_id or "" for judgement in admitted.judgements)
             self.tally.add(admitted.votes, people)
         adjudicated = task.adjudicated if recipe.consensus is Method.ADJUDICATED_FIRST else None
-        settled, reason = self._settle(task, admitted)
+        settled, reason = self._settle(task, admitted, classes)
         if reason is None:
             counts.tasks_included += 1
             counts.tasks_cyclic += settled is not None and settled.is_cyclic
         else:
             counts.tasks_excluded[reason] += 1
         enough = len(admitted.judgements) >= recipe.min_annotations or adjudicated is not None
+        enough = enough and reason not in _NOTHING_AT_ALL
         rows = self._rows(task, admitted if enough else Admitted((), ()), settled)
         if settled is None and not rows.rewrites and not any(rows.raters):
             if admitted.judgements:
@@ -181,9 +239,26 @@ class Assembly:
         counts.judgements_of_sources += 0 if admitted.by_people else len(admitted.judgements)
         return rows, list(admitted.judgements)
 
-    def _settle(self, task: JudgedTask, admitted: Admitted) -> tuple[Settled | None, str | None]:
+    def _chosen(
+        self, task: JudgedTask, classes: Classes | None
+    ) -> tuple[JudgedTask, Classes | None]:
+        """The task with the responses that the recipe takes; the others are counted."""
+        left_out = self.plan.choice.leaves_out(task)
+        if not left_out:
+            return task, classes
+        self.counts.responses_excluded.update(left_out.values())
+        kept = [number for number in range(len(task.responses)) if number not in left_out]
+        return only(task, kept), self.plan.posteriors.of(task, kept=kept)
+
+    def _settle(
+        self, task: JudgedTask, admitted: Admitted, classes: Classes | None
+    ) -> tuple[Settled | None, str | None]:
         """The consensus to export, or None and why there is none."""
         recipe, votes = self.plan.recipe, admitted.votes
+        if len(task.responses) < 2:
+            return None, "too_few_responses"
+        if recipe.adjudicated_only and task.adjudicated is None:
+            return None, "not_adjudicated"
         if recipe.consensus is Method.ADJUDICATED_FIRST and task.adjudicated is not None:
             settled = by_adjudication(task.adjudicated, votes)
             return self._unless_tied(settled)
@@ -191,8 +266,7 @@ class Assembly:
             return None, "no_judgements"
         if len(votes) < recipe.min_annotations:
             return None, "too_few_judgements"
-        posterior = self.plan.posteriors.of(task)
-        settled = by_posterior(posterior, votes) if posterior else by_majority(votes)
+        settled = by_majority(votes) if classes is None else by_posterior(classes, votes)
         if settled.outcome is Outcome.UNRESOLVED:
             return None, "unresolved"
         if settled.agreement < recipe.min_agreement:
@@ -217,43 +291,10 @@ class Assembly:
             settled=settled,
             comparisons=()
             if settled is None
-            else comparisons(settled, votes, pairs=self.plan.recipe.pairs),
+            else comparisons(
+                settled, votes, pairs=self.plan.recipe.pairs, levels=self.plan.strength_levels
+            ),
             ratings=ratings,
             raters=raters,
             rewrites=sorted({each.rewrite for each in admitted.judgements if each.rewrite}),
         )
-
-
-def dawid_skene_posteriors(
-    prompts: Iterable[JudgedPrompt], admission: Admission, *, beat: Callable[[], None]
-) -> Posteriors:
-    """What Dawid and Skene's model says of every implied pair that people judged."""
-    first_row: dict[bytes, int] = {}
-    codes: dict[str, int] = {}
-    item, annotator, vote = array("q"), array("q"), array("q")
-    n_items = 0
-    for prompt in prompts:
-        beat()
-        for task in prompt.tasks:
-            admitted = admit(task, admission)
-            if not admitted.by_people:
-                continue
-            first_row[task.id.bytes] = n_items
-            for i, j in combinations(range(len(task.responses)), 2):
-                for judgement in admitted.judgements:
-                    ranks = judgement.vote.ranks
-                    item.append(n_items)
-                    annotator.append(codes.setdefault(judgement.user_id or "", len(codes)))
-                    vote.append(TIE + (ranks[i] > ranks[j]) - (ranks[i] < ranks[j]))
-                n_items += 1
-    if not n_items:
-        return Posteriors()
-    fitted = dawid_skene(
-        np.array(item),
-        np.array(annotator),
-        np.array(vote),
-        n_items=n_items,
-        n_annotators=len(codes),
-        close=_CLOSE,
-    )
-    return Posteriors(first_row, fitted.posterior.round(_DIGITS))

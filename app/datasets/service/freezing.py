@@ -18,16 +18,17 @@ from app.datasets.formats.files import WrittenFile, data_files
 from app.datasets.formats.manifest import (
     FORMAT_VERSION,
     JudgementOrigin,
+    contents,
     identity,
     lineage_file,
     write_manifest,
 )
 from app.datasets.rules.counts import REASONS
 from app.datasets.rules.identity import pseudonym
-from app.datasets.rules.judged import Judgement
+from app.datasets.rules.judged import JudgedPrompt, Judgement
 from app.datasets.rules.rows import RefusedRow
-from app.datasets.schemas import Method, Recipe
-from app.datasets.service.assembling import Assembly, Plan, dawid_skene_posteriors, plan
+from app.datasets.schemas import Recipe
+from app.datasets.service.assembling import Assembly, plan, with_posteriors
 from app.db import JsonObject, database_now
 from app.errors import Invalid
 from app.projects.models import Project
@@ -43,6 +44,7 @@ class Frozen:
     quality: JsonObject
     rows: Mapping[str, int]
     identity: str
+    contents: str
 
 
 def freeze(
@@ -58,8 +60,9 @@ def freeze(
     `session` should be one that sees a single moment (`queries.see_one_moment`). `beat` is called
     again and again and may raise to stop. `Invalid` where the recipe takes nothing at all.
     """
+    beat()
     made = with_posteriors(
-        session, project=project, plan=plan(session, project=project, recipe=recipe), beat=beat
+        session, project=project, plan=plan(session, project=project, recipe=recipe)
     )
     assembly = Assembly(made)
     refused: list[RefusedRow] = []
@@ -70,17 +73,16 @@ def freeze(
         lineage_file(folder / ".lineage") as lineage,
         data_files(folder, file_format=recipe.format, criteria=made.criteria) as files,
     ):
-        for prompt in queries.judged_prompts(session, project=project):
-            beat()
-            assembled = assembly.add(prompt)
-            if assembled is None:
-                continue
+        prompts = _beating(queries.judged_prompts(session, project=project), beat)
+        for assembled in assembly.all(prompts):
             for config, rows in assembled.made.rows.items():
                 for row in rows:
                     files.add(config, assembled.split, row)
             refused += assembled.made.refused[: MOST_REFUSED - len(refused)]
             if assembled.judgements:
-                lineage.add(prompt.id, [names.origin(each) for each in assembled.judgements])
+                lineage.add(
+                    assembled.prompt_id, [names.origin(each) for each in assembled.judgements]
+                )
         written = files.close()
         counts, quality = assembly.counts.as_json(), assembly.tally.figures()
         if not written:
@@ -106,6 +108,7 @@ def freeze(
         quality=quality,
         rows={file.path: file.rows for file in written},
         identity=str(body["identity"]),
+        contents=contents(written),
     )
 
 
@@ -120,25 +123,10 @@ def _few_collections() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
-def with_posteriors(
-    session: Session,
-    *,
-    project: Project,
-    plan: Plan,
-    limit: int | None = None,
-    beat: Callable[[], None] = lambda: None,
-) -> Plan:
-    """The plan with what Dawid–Skene says, where the recipe asks for it: one more reading."""
-    if plan.recipe.consensus is not Method.DAWID_SKENE:
-        return plan
-    prompts = queries.judged_prompts(session, project=project, limit=limit)
-    return Plan(
-        recipe=plan.recipe,
-        admission=plan.admission,
-        criteria=plan.criteria,
-        strength_levels=plan.strength_levels,
-        posteriors=dawid_skene_posteriors(prompts, plan.admission, beat=beat),
-    )
+def _beating(prompts: Iterator[JudgedPrompt], beat: Callable[[], None]) -> Iterator[JudgedPrompt]:
+    for prompt in prompts:
+        beat()
+        yield prompt
 
 
 class _Names:

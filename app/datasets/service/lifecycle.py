@@ -83,16 +83,24 @@ def start(session: Session, *, snapshot_id: UUID) -> Lease | None:
         update(Snapshot)
         .where(Snapshot.id == snapshot_id, Snapshot.state.in_((JobState.QUEUED, JobState.RUNNING)))
         .values(
-            state=JobState.RUNNING, attempt=Snapshot.attempt + 1, seen_at=func.now(), error=None
+            state=JobState.RUNNING,
+            attempt=Snapshot.attempt + 1,
+            seen_at=func.now(),
+            error=None,
+            prompts_done=0,
         )
         .returning(Snapshot.attempt)
     )
     return None if attempt is None else Lease(snapshot_id, attempt)
 
 
-def hold(session: Session, *, lease: Lease) -> bool:
-    """Say that the attempt lives. Always False: nobody cancels a snapshot."""
-    _must_hold(session, lease, _held(lease).values(seen_at=func.now()))
+def hold(session: Session, *, lease: Lease, done: int = 0, total: int | None = None) -> bool:
+    """Say that the attempt lives, and how many prompts of all it has read.
+
+    Always False: nobody cancels a snapshot.
+    """
+    far = {"prompts_done": done, "prompts_total": total}
+    _must_hold(session, lease, _held(lease).values(seen_at=func.now(), **far))
     return False
 
 
@@ -112,6 +120,8 @@ def succeed(
         files=listed,
         counts=frozen.counts,
         quality=frozen.quality,
+        identity=frozen.identity,
+        contents=frozen.contents,
     )
 
 

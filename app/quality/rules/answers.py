@@ -140,6 +140,22 @@ def answers(
     )
 
 
+def posteriors(
+    judgements: Judgements,
+    *,
+    n_annotators: int,
+    adjudicated: Mapping[int, Sequence[int]],
+    known: Sequence[KnownVote],
+    ties: bool,
+) -> tuple[Pairs, Floats]:
+    """All pairs and P(first, tie, second) of each, as `answers` has them."""
+    judgements = judgements.once()
+    pairs = implied_pairs(judgements)
+    two_sided = np.bincount(judgements.annotator, minlength=n_annotators) >= FEW
+    truth = known_classes(pairs, adjudicated)
+    return pairs, _fitted(pairs, truth, known, two_sided, ties=ties)[1]
+
+
 def _fitted(
     pairs: Pairs,
     truth: Ints,

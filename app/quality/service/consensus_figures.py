@@ -39,7 +39,7 @@ def consensus_figures(session: Session, *, project: Project, crowd: Crowd) -> Js
             if code >= 0
         },
         known=list(
-            _known_votes(
+            known_votes(
                 queries.answers_to_gold(session, project=project),
                 {user_id: code for code, user_id in enumerate(ids)},
             )
@@ -50,7 +50,7 @@ def consensus_figures(session: Session, *, project: Project, crowd: Crowd) -> Js
     return _as_json(figures, crowd, confidence_of(project))
 
 
-def _known_votes(given: list[GoldAnswer], codes: Mapping[UUID, int]) -> Iterator[KnownVote]:
+def known_votes(given: list[GoldAnswer], codes: Mapping[UUID, int]) -> Iterator[KnownVote]:
     """Every pair that a key speaks of; a tie that it lets pass is neither right nor wrong."""
     for answer in given:
         code = codes.get(answer.user_id)
