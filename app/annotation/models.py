@@ -38,8 +38,9 @@ class Requeue(Base):
 
 
 class Removal(Base):
-    """Judgements of one person that were deleted for good, or (`only_texts`) what she wrote in
-    them. A dataset that was frozen before may hold them still.
+    """Judgements of one person that were deleted for good, or (`only_texts`) her words in them.
+
+    A dataset that was frozen before may hold them still.
     """
 
     __tablename__ = "removal"

@@ -115,6 +115,11 @@ def _folder(snapshot: Snapshot) -> str:
         if snapshot.state is JobState.FAILED:
             raise Conflict(f"This snapshot failed and has no files. {snapshot.error}")
         raise Conflict(f"This snapshot is {snapshot.state}; its files come when it has succeeded.")
+    if snapshot.files_removed_at is not None:
+        raise NotFound(
+            "The files of this snapshot were removed, since they held judgements that have been "
+            "erased. Take its corrected edition, or freeze one on its page."
+        )
     return snapshot.path
 
 
@@ -130,6 +135,9 @@ def snapshot_out(snapshot: Snapshot) -> SnapshotOut:
         quality=snapshot.quality,
         files=[FileOut.model_validate(file) for file in snapshot.files],
         error=snapshot.error,
+        replaces_id=None if snapshot.replaces_id is None else str(snapshot.replaces_id),
+        erased_at=snapshot.erased_at,
+        files_removed_at=snapshot.files_removed_at,
         created_at=snapshot.created_at,
         finished_at=snapshot.finished_at,
     )

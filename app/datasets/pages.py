@@ -84,6 +84,7 @@ def create_snapshot_page(
 @router.get("/projects/{project_id}/snapshots/{snapshot_id}", name="snapshot")
 def snapshot_page(
     request: Request,
+    session: SessionDep,
     project: ViewerProject,
     role: ProjectRole,
     snapshot: PageSnapshot,
@@ -104,6 +105,8 @@ def snapshot_page(
         shown=shown,
         rows=_rows(snapshot, shown) if shown else [],
         may_freeze=role is Role.ADMIN,
+        replaced=session.get(Snapshot, snapshot.replaces_id) if snapshot.replaces_id else None,
+        replacement=queries.replacement_of(session, snapshot=snapshot),
     )
 
 
@@ -181,6 +184,8 @@ def _in_words(value: Any) -> str:
 
 
 def _rows(snapshot: Snapshot, config: str) -> list[JsonObject]:
+    if snapshot.files_removed_at is not None:
+        return []
     for file in snapshot.files:
         if str(file["path"]).startswith(f"{config}/"):
             rows = first_rows(f"{snapshot.path}/{file['path']}", limit=ROWS_SHOWN)

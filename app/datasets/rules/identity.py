@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
+from uuid import UUID
 
 from pydantic_core import PydanticSerializationError, to_json
 
@@ -36,6 +37,12 @@ def sha256(*parts: str) -> str:
         digest.update(f"{len(encoded)}:".encode())
         digest.update(encoded)
     return digest.hexdigest()
+
+
+def pseudonym(project_id: UUID, user_id: UUID | str) -> str:
+    """What a manifest calls a person: the same in all of a project's, and nothing outside it."""
+    secret = hashlib.sha256(f"{project_id} {user_id}".encode()).hexdigest()
+    return f"annotator-{secret[:12]}"
 
 
 def normalised(text: str) -> str:
