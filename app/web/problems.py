@@ -9,6 +9,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.orm.exc import ObjectDeletedError
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
@@ -165,6 +166,15 @@ def database_error(request: Request, error: DBAPIError) -> Response:
     return unexpected(request, error)
 
 
+def gone(request: Request, _error: ObjectDeletedError) -> Response:
+    return problem(
+        request,
+        status=404,
+        title="Not found",
+        detail="What this is about was removed a moment ago.",
+    )
+
+
 def unexpected(request: Request, error: Exception) -> Response:
     log.error("unexpected error", route=_route(request), exc_info=error)
     return problem(
@@ -181,6 +191,7 @@ def install(app: FastAPI) -> None:
         RequestValidationError: invalid_request,
         HTTPException: http_error,
         DBAPIError: database_error,
+        ObjectDeletedError: gone,
         Exception: unexpected,
     }
     for kind, handler in handlers.items():

@@ -1,7 +1,7 @@
 """Writes of people and keys."""
 
 from app.accounts.service.audit_log import audit, event_hash
-from app.accounts.service.erasing import erase_identity, require_erasable
+from app.accounts.service.erasing import erase_identity, lock_erasures, require_erasable
 from app.accounts.service.joining import (
     create_user,
     disable,
@@ -36,6 +36,7 @@ __all__ = [
     "hash_password",
     "imported_users",
     "invite",
+    "lock_erasures",
     "open_link",
     "open_session",
     "require_erasable",

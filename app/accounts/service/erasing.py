@@ -22,9 +22,14 @@ from app.accounts.models import (
 )
 from app.errors import Conflict
 
-NUMBER_LOCK = 7_204_020  # two erasures must not give the same number
+ERASING_LOCK = 7_204_020
 GONE = "(erased)"
 ABOUT_HER = ("text", "reason", "languages", "expertise")  # what a log says of her in words
+
+
+def lock_erasures(session: Session) -> None:
+    """One person at a time: no two get the same number, and two admins do not erase each other."""
+    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ERASING_LOCK})
 
 
 def require_erasable(session: Session, *, user: User, by: User | None) -> None:
@@ -51,10 +56,11 @@ def erase_identity(
     """Forget name, address, password and settings, end sessions and keys; answers her new name.
 
     `names` are further ones that the audit log may know her by. With `texts` also what she wrote
-    there goes.
+    there goes. The caller holds `lock_erasures`.
     """
     known = {each for each in (user.email, user.name, *names) if each}
-    called = f"Person {_next_number(session)}"
+    erased = select(func.count()).select_from(User).where(User.kind == UserKind.ERASED)
+    called = f"Person {session.scalars(erased).one() + 1}"
     session.execute(delete(LoginSession).where(LoginSession.user_id == user.id))
     session.execute(delete(ApiToken).where(ApiToken.user_id == user.id))
     if user.email:
@@ -68,12 +74,6 @@ def erase_identity(
     user.disabled_at = user.disabled_at or now
     session.flush()  # what follows looks for her by what she is now
     return called
-
-
-def _next_number(session: Session) -> int:
-    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": NUMBER_LOCK})
-    erased = select(func.count()).select_from(User).where(User.kind == UserKind.ERASED)
-    return session.scalars(erased).one() + 1
 
 
 def _redact(

@@ -47,11 +47,13 @@ def erase(
     `again` is the id of an erasure that a restored backup does not know of.
     """
     if scope.identity:
+        accounts.lock_erasures(session)
+    session.refresh(user, with_for_update={"key_share": True})  # one erasure of her at a time
+    if scope.identity:
         accounts.require_erasable(session, user=user, by=by)
     project = None if scope.project_id is None else session.get(Project, scope.project_id)
     if scope.project_id is not None and project is None:
         raise NotFound
-    session.refresh(user, with_for_update={"key_share": True})  # one erasure of her at a time
     where = _projects(session, user=user, project=project)
     annotation.lock_work(session, user=user, projects=where)
     if scope.judgements or scope.texts:
