@@ -127,6 +127,8 @@ class EraseForm(BaseModel):
     def scope(self, *, project_id: UUID | None) -> Scope:
         if not (self.identity or self.judgements or self.texts):
             raise Invalid("Choose what is to be erased. Nothing was changed.")
+        if self.identity and project_id is not None:
+            raise Invalid("Who this is can only be erased everywhere, by an admin of all.")
         return Scope(
             identity=self.identity,
             judgements=self.judgements,

@@ -74,6 +74,7 @@ def _when_committed(session: Session, entry: Mapping[str, Any]) -> None:
 
 def _append(entry: Mapping[str, Any]) -> None:
     try:
+        path().parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path(), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
