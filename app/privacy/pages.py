@@ -182,7 +182,7 @@ def _page(
         traced=service.trace(session, user=person, project=project),
         reach=service.reach(session, user=person, project=project),
         erasures=queries.erasures_of(session, user=person, project=project),
-        form=form or EraseForm(judgements=project is not None, identity=project is None),
+        form=form or EraseForm(),
         problem=problem,
         **navigation,
     )

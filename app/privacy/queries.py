@@ -1,6 +1,6 @@
 """Where a person's work went, and what was erased of her."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -30,6 +30,7 @@ class Traced:
     generations: Sequence[Generation] = ()
     responses: dict[UUID, int] = field(default_factory=dict)  # by checkpoint
     direct: frozenset[UUID] = frozenset()
+    editions: dict[UUID, Snapshot] = field(default_factory=dict)  # corrected, by what they replace
 
     @property
     def models(self) -> int:
@@ -69,6 +70,7 @@ def traces(session: Session, *, user: User, project: Project | None = None) -> T
         generations=generations,
         responses={checkpoint_id: number for checkpoint_id, number in written if checkpoint_id},
         direct=frozenset(run.id for run in runs if run.snapshot_id in held),
+        editions=_editions(session, held),
     )
 
 
@@ -112,6 +114,16 @@ def _snapshots(
     return [
         (snapshot, number) for snapshot, number, name in rows if called[snapshot.project_id] == name
     ]
+
+
+def _editions(session: Session, snapshot_ids: Collection[UUID]) -> dict[UUID, Snapshot]:
+    """The newest corrected edition of each that has one."""
+    rows = session.scalars(
+        select(Snapshot)
+        .where(Snapshot.replaces_id.in_(snapshot_ids), Snapshot.state != JobState.FAILED)
+        .order_by(Snapshot.created_at)
+    )
+    return {row.replaces_id: row for row in rows if row.replaces_id is not None}
 
 
 def _downstream(
