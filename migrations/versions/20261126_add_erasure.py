@@ -34,6 +34,13 @@ def to(table: str, column: str, target: str, ondelete: str) -> sa.ForeignKeyCons
 def upgrade() -> None:
     kinds(*KINDS, "erased")
     op.add_column("audit_event", sa.Column("redacted_at", TIME))
+    op.add_column("membership", sa.Column("erased_name", sa.LargeBinary()))
+    op.create_index(
+        "ix_membership_erased_name",
+        "membership",
+        ["project_id", "erased_name"],
+        postgresql_where=sa.text("erased_name IS NOT NULL"),
+    )
     op.create_table(
         "removal",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -107,6 +114,8 @@ def downgrade() -> None:
     op.drop_column("snapshot", "erased_at")
     op.drop_column("snapshot", "replaces_id")
     op.drop_table("removal")
+    op.drop_index("ix_membership_erased_name", "membership")
+    op.drop_column("membership", "erased_name")
     op.drop_column("audit_event", "redacted_at")
     # What is nearest to it: somebody without an address who only carries judgements.
     op.execute("UPDATE \"user\" SET kind = 'imported' WHERE kind = 'erased'")

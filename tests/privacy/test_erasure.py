@@ -24,7 +24,7 @@ from app.tasks.models import Appeal, Assignment, AssignmentState, Task
 from app.work.queries.checks import invariants
 from tests.datasets.frozen import contents_of, freeze
 from tests.factories import make_annotation, make_member, make_project, make_task, make_user
-from tests.privacy.world import EMAIL, NAME, everything, make_world, where_said
+from tests.privacy.world import EMAIL, NAME, bring_in, everything, make_world, where_said
 
 
 def erase(session, user, by, **what):
@@ -319,6 +319,19 @@ def test_somebody_who_came_with_data_can_be_erased(session, world, ada):
     olive = session.scalars(select(User).where(User.name == "Olive")).one()
     erase(session, olive, ada, identity=True, judgements=True)
     assert where_said(session, "Olive") == []
+    assert broken(session, world.project) == []
+
+
+@pytest.mark.parametrize(
+    "what", [{"identity": True}, {"identity": True, "texts": True}, {"judgements": True},
+             {"identity": True, "judgements": True}]
+)  # fmt: skip
+def test_the_same_file_again_adds_nothing_and_brings_nobody_back(session, world, people, ada, what):
+    olive = session.scalars(select(User).where(User.name == "Olive")).one()
+    erase(session, olive, ada, **what)
+    before = rows_of(session, but={"import", "task_lane"})
+    bring_in(session, world.project, people)
+    assert rows_of(session, but={"import", "task_lane"}) == before
     assert broken(session, world.project) == []
 
 

@@ -50,7 +50,7 @@ def make_world(session, people, *, maria=None, name="Kitchen", **settings):
     project.criteria = [{"key": "help", "label": "Helpful", "min": 1, "max": 5}]
     for user, role in ((people.ana, Role.ANNOTATOR), (people.rui, Role.REVIEWER)):
         make_member(session, project, user, role)
-    tasks, gold = _import(session, project, people, maria=maria)
+    tasks, gold = _import(session, project, people)
     for number, task in enumerate(tasks):
         _judge(session, task, people.ana, number, better=number % 3 != 0)
         if number % 2:
@@ -62,7 +62,7 @@ def make_world(session, people, *, maria=None, name="Kitchen", **settings):
     return World(project, tasks, gold)
 
 
-def _import(session, project, people, *, maria):
+def bring_in(session, project, people):
     """The tasks, and one gold; a judgement of somebody imported comes with the first task."""
     rows = [
         ImportedTask(
@@ -82,6 +82,10 @@ def _import(session, project, people, *, maria):
     write_batch(
         session, rows, project=project, by=people.ada, import_id=_import_row(session, project)
     )
+
+
+def _import(session, project, people):
+    bring_in(session, project, people)
     found = session.scalars(
         select(Task)
         .join(Prompt, Prompt.id == Task.prompt_id)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Select, case, delete, func, null, or_, select, update
+from sqlalchemy import Select, case, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.accounts.models import User
@@ -202,7 +202,7 @@ def remove_texts(
         update(Annotation)
         .where(Annotation.user_id == user.id, Annotation.project_id == project.id)
         .where(func.coalesce(Annotation.rationale, Annotation.rewrite).is_not(None))
-        .values(rationale=None, rewrite=None, body_hash=null()),
+        .values(rationale=None, rewrite=None),
         execution_options=AS_ROWS,
     )
     tasks.forget_texts(session, user=user, project_ids=[project.id])

@@ -5,6 +5,7 @@ from sqlalchemy.orm import Session
 
 from app.accounts.models import User
 from app.projects.models import GuidelinesDraft, MemberMessage, Membership
+from app.projects.rules import fingerprint
 
 GONE = "(This text has been erased.)"
 
@@ -19,13 +20,12 @@ def imported_names(session: Session, *, user: User) -> list[str]:
 
 def forget_member(session: Session, *, user: User) -> None:
     """What her memberships say of her goes, and what was written to her; her figures stay."""
-    session.execute(
-        update(Membership)
-        .where(Membership.user_id == user.id)
-        .values(
-            imported_name=None, expertise=[], languages=[], pause_reason=None, exclude_reason=None
-        )
-    )
+    for membership in session.scalars(select(Membership).where(Membership.user_id == user.id)):
+        if membership.imported_name is not None:
+            membership.erased_name = fingerprint(membership.project_id, membership.imported_name)
+            membership.imported_name = None
+        membership.expertise, membership.languages = [], []
+        membership.pause_reason = membership.exclude_reason = None
     session.execute(delete(MemberMessage).where(MemberMessage.user_id == user.id))
     session.execute(delete(GuidelinesDraft).where(GuidelinesDraft.user_id == user.id))
 
