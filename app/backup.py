@@ -27,13 +27,17 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.orm import Session
 
-from app import artifacts
+from app import artifacts, models  # noqa: F401 # erasures need every domain's tables
 from app.config import Settings
+from app.db import JsonObject
 from app.errors import Conflict, Invalid, NotFound
 from app.postgres import configured
 from app.postgres.machine import binaries
+from app.privacy import service as privacy
+from app.privacy.formats import ledger
 from app.schema import is_at_head, is_known, migrate
 from app.supervisor import only_one
 
@@ -107,14 +111,35 @@ def read(settings: Settings, file: Path, *, replace: bool, report: Report) -> st
                             "TOUCHSTONE_HOME."
                         )
                 files = checked_files(tar)  # to the end: what breaks off is found here
+                erased = known_erasures(engine)
                 unpack(settings, files["artifacts"], tar, report=report)
                 restore_database(dump, conninfo(url))
                 unpack(settings, files["secrets"], tar, report=report)
                 migrate(engine)
+                again = erase_again(engine, erased)
             finally:
                 engine.dispose()
     count = sum(map(len, files.values()))
-    return f"Restored the backup of {summary['made_at']}: database and {count} files."
+    return f"Restored the backup of {summary['made_at']}: database and {count} files.{again}"
+
+
+def known_erasures(engine: Engine) -> list[JsonObject]:
+    """What has been erased here: by the list beside the database, and by the database itself."""
+    entries = ledger.entries()
+    with engine.connect() as connection:
+        if connection.execute(text("SELECT to_regclass('erasure')")).scalar_one() is None:
+            return entries
+    with Session(engine) as session:
+        here = privacy.known(session)
+    return entries + [entry for entry in here if entry not in entries]
+
+
+def erase_again(engine: Engine, erased: list[JsonObject]) -> str:
+    """Erase what the backup has brought back; answers a sentence, or nothing."""
+    with Session(engine) as session:
+        done = privacy.repeat(session, erased)
+        session.commit()
+    return done.in_words()
 
 
 def restore_database(dump: Path, to: str) -> None:

@@ -142,6 +142,7 @@ def connect(url: str, *, pool_size: int | None = None) -> Engine:
         url.replace("postgresql://", "postgresql+psycopg://", 1),
         pool_size=pool_size or settings.pool_size,
         max_overflow=4,
+        hide_parameters=True,  # in errors, which go to the log: they may be names and addresses
         connect_args={"options": "-c timezone=UTC", "application_name": "touchstone"},
     )
     event.listen(engine, "checkout", refuse_dead)

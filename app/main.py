@@ -23,6 +23,8 @@ from app.corpus import pages as corpus_pages
 from app.datasets import api as datasets_api
 from app.datasets import pages as datasets_pages
 from app.db import SessionDep, connect
+from app.privacy import api as privacy_api
+from app.privacy import pages as privacy_pages
 from app.projects import api as projects_api
 from app.projects import pages as projects_pages
 from app.quality import api as quality_api
@@ -47,6 +49,7 @@ PAGES: list[APIRouter] = [
     work_pages.router,
     *datasets_pages.routers,
     *runs_pages.routers,
+    privacy_pages.router,
 ]
 API: list[APIRouter] = [
     *annotation_api.routers,
@@ -57,6 +60,7 @@ API: list[APIRouter] = [
     work_api.router,
     *datasets_api.routers,
     runs_api.router,
+    privacy_api.router,
 ]
 
 # Says in the OpenAPI document how programs sign in; `accounts.auth` does the checking.

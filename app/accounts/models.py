@@ -31,11 +31,15 @@ class Role(StrEnum):
 
 
 class UserKind(StrEnum):
-    """A person signs in; the others only carry judgements."""
+    """A person signs in; the others only carry judgements.
+
+    Of an erased one nothing is known any more: she has a number instead of a name.
+    """
 
     PERSON = "person"
     IMPORTED = "imported"
     SIMULATED = "simulated"
+    ERASED = "erased"
 
 
 class User(Base):
@@ -126,7 +130,11 @@ class RateLimit(Base):
 
 
 class AuditEvent(Base):
-    """Who did what to which row, when. Append-only; each row's hash covers the one before."""
+    """Who did what to which row, when. Append-only; each row's hash covers the one before.
+
+    The erasure of a person takes her name out of what the rows say. Such a row keeps its hash, so
+    that the chain holds, and says since when it is not what was hashed.
+    """
 
     __tablename__ = "audit_event"
 
@@ -139,3 +147,4 @@ class AuditEvent(Base):
     details: Mapped[JsonObject] = mapped_column(default=dict)
     previous_hash: Mapped[bytes] = mapped_column(LargeBinary)
     hash: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    redacted_at: Mapped[datetime | None]

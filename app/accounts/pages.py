@@ -275,6 +275,7 @@ def users_page(
         request,
         "accounts/users.html",
         people=queries.people(session),
+        erased=queries.erased_people(session),
         invitations=queries.open_invitations(session, now=now),
         roles=list(Role),
         link=link,

@@ -33,10 +33,27 @@ def has_admin(session: Session) -> bool:
     return session.scalar(admins.limit(1)) is not None
 
 
+def is_last_admin(session: Session, *, user: User) -> bool:
+    """Whether nobody but her could run this installation."""
+    others = select(User.id).where(
+        User.role == Role.ADMIN,
+        User.kind == UserKind.PERSON,
+        User.disabled_at.is_(None),
+        User.id != user.id,
+    )
+    return session.scalar(others.limit(1)) is None
+
+
 def people(session: Session) -> Sequence[User]:
     return session.scalars(
         select(User).where(User.kind == UserKind.PERSON).order_by(func.lower(User.name))
     ).all()
+
+
+def erased_people(session: Session) -> Sequence[User]:
+    """Those of whom nobody knows any more who they are, by number."""
+    erased = select(User).where(User.kind == UserKind.ERASED)
+    return session.scalars(erased.order_by(func.length(User.name), User.name)).all()
 
 
 # Asked with every request, so made once; the answer tells the time as well, the tests' if they set

@@ -11,7 +11,7 @@ from app.accounts.auth import CurrentUser
 from app.accounts.models import Role, User
 from app.annotation import queries
 from app.db import SessionDep
-from app.errors import found
+from app.errors import NotFound, found
 from app.projects.auth import project_access, require
 from app.projects.models import Membership, Project
 from app.tasks.models import Assignment, Task
@@ -30,9 +30,13 @@ class Own:
 def _own(
     request: Request, session: Session, user: User, assignment_id: UUID, *, locks: bool
 ) -> Own:
-    own = Own(
-        *found(queries.assignment_of(session, user=user, assignment_id=assignment_id, locks=locks))
-    )
+    row = queries.assignment_of(session, user=user, assignment_id=assignment_id, locks=locks)
+    if row is None and queries.had_judgements_removed(session, user=user):
+        raise NotFound(
+            "Your judgements in a project have been removed, and the tasks that you held with "
+            "them. What you just sent belongs to them and is not kept."
+        )
+    own = Own(*found(row))
     role = Role.ADMIN if user.is_admin else own.membership.role
     require(role, Role.ANNOTATOR, Role.REVIEWER, Role.ADMIN)
     request.state.project, request.state.role = own.project, role

@@ -37,6 +37,24 @@ class Requeue(Base):
     restored: Mapped[int | None]  # judgements that count again
 
 
+class Removal(Base):
+    """Judgements of one person that were deleted for good, or (`only_texts`) her words in them.
+
+    A dataset that was frozen before may hold them still.
+    """
+
+    __tablename__ = "removal"
+    __table_args__ = (Index("ix_removal_person", "project_id", "user_id"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    project_id: Mapped[UUID] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"))
+    only_texts: Mapped[bool] = mapped_column(default=False)
+    judgements: Mapped[int]
+    by: Mapped[UUID | None] = mapped_column(ForeignKey("user.id", ondelete="SET NULL"))
+    at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
 class Annotation(Base):
     """A weak order over the canonical responses, by a person (assignment) or a source.
 

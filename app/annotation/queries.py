@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.accounts.models import User
 from app.annotation import rules
-from app.annotation.models import Annotation
+from app.annotation.models import Annotation, Removal
 from app.annotation.schemas import (
     AnswerLine,
     AssignmentOut,
@@ -61,6 +61,12 @@ def assignment_of(
         _OWN_LOCKED if locks else _OWN, {"id": assignment_id, "person": user.id}
     ).one_or_none()
     return None if row is None else (row[0], row[1], row[2])
+
+
+def had_judgements_removed(session: Session, *, user: User) -> bool:
+    """Whether judgements of hers were deleted somewhere, with the tasks that she held there."""
+    gone = select(Removal.id).where(Removal.user_id == user.id, Removal.only_texts.is_(False))
+    return session.scalar(gone.limit(1)) is not None
 
 
 def current_annotation(session: Session, *, assignment: Assignment) -> Annotation | None:

@@ -3,14 +3,18 @@
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint, func, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base, JobState, JsonObject, text_enum
 
 
 class Snapshot(Base):
-    """A recipe and the files it froze. Immutable once it has succeeded."""
+    """A recipe and the files it froze. Immutable once it has succeeded.
+
+    `erased_at`: judgements in it have been removed since. An admin may then remove its files; what
+    it was (recipe, counts, hashes) stays on record.
+    """
 
     __tablename__ = "snapshot"
     __table_args__ = (
@@ -19,6 +23,11 @@ class Snapshot(Base):
             name="finished_when_final",
         ),
         CheckConstraint("state <> 'succeeded' OR path IS NOT NULL", name="succeeded_has_files"),
+        Index(
+            "ix_snapshot_replaces_id",
+            "replaces_id",
+            postgresql_where=text("replaces_id IS NOT NULL"),
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
@@ -43,6 +52,17 @@ class Snapshot(Base):
     created_by: Mapped[UUID | None] = mapped_column(ForeignKey("user.id", ondelete="SET NULL"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     finished_at: Mapped[datetime | None]
+    # The snapshot that this one is a corrected edition of.
+    replaces_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("snapshot.id", ondelete="SET NULL", use_alter=True)
+    )
+    erased_at: Mapped[datetime | None]
+    files_removed_at: Mapped[datetime | None]
+
+    @property
+    def folder(self) -> str | None:
+        """Where its files are; None before it is frozen, and once they were removed."""
+        return None if self.files_removed_at else self.path
 
 
 class SnapshotComparison(Base):
@@ -73,3 +93,19 @@ class SnapshotComparison(Base):
     error: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     finished_at: Mapped[datetime | None]
+
+
+class SnapshotAnnotator(Base):
+    """How many judgements of whom a snapshot holds, by the pseudonym in its manifest.
+
+    Sources stand here as well. A row without a name says that the manifest was looked through.
+    """
+
+    __tablename__ = "snapshot_annotator"
+    __table_args__ = (Index("ix_snapshot_annotator_annotator", "annotator"),)
+
+    snapshot_id: Mapped[UUID] = mapped_column(
+        ForeignKey("snapshot.id", ondelete="CASCADE"), primary_key=True
+    )
+    annotator: Mapped[str] = mapped_column(primary_key=True)
+    judgements: Mapped[int]

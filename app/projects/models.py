@@ -9,6 +9,7 @@ from sqlalchemy import (
     Float,
     ForeignKey,
     Index,
+    LargeBinary,
     Numeric,
     SmallInteger,
     Text,
@@ -145,6 +146,12 @@ class Membership(Base):
     __tablename__ = "membership"
     __table_args__ = (
         Index("uq_membership_imported_name", "project_id", "imported_name", unique=True),
+        Index(
+            "ix_membership_erased_name",
+            "project_id",
+            "erased_name",
+            postgresql_where=text("erased_name IS NOT NULL"),
+        ),
         CheckConstraint("gold_passed BETWEEN 0 AND gold_seen", name="gold_passed"),
         CheckConstraint("daily_limit >= 1 AND total_limit >= 1", name="limits"),
     )
@@ -157,6 +164,8 @@ class Membership(Base):
     )
     role: Mapped[Role] = mapped_column(text_enum(Role))
     imported_name: Mapped[str | None]  # the name an imported annotator has in the files
+    # Its fingerprint once the name is erased: the same file again must not bring her in anew.
+    erased_name: Mapped[bytes | None] = mapped_column(LargeBinary)
     guidelines_read: Mapped[int] = mapped_column(default=0)  # the version she acknowledged
     paused_at: Mapped[datetime | None]
     pause_reason: Mapped[str | None]

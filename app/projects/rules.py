@@ -1,10 +1,12 @@
 """What a change of settings means, and what new guidelines start from."""
 
+import hashlib
 import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import Any
+from uuid import UUID
 
 # The form of a judgement: what annotators are asked and may answer.
 SCALE = ("criteria", "strength_levels", "allow_ties")
@@ -278,3 +280,9 @@ def example_changes(
         elif example != were[key]:
             found.append(("changed", example, were[key]))
     return found + [("old", each, None) for key, each in were.items() if key not in are]
+
+
+def fingerprint(project_id: UUID, name: str) -> bytes:
+    """What is kept of a name in imported data once it is erased: enough to know it again."""
+    encoded = name.encode("utf-8", "surrogatepass")
+    return hashlib.sha256(project_id.bytes + encoded).digest()

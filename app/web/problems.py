@@ -9,6 +9,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.orm.exc import ObjectDeletedError
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
@@ -124,9 +125,21 @@ def http_error(request: Request, error: HTTPException) -> Response:
     )
 
 
+def _said(error: DBAPIError) -> str:
+    """What the database said, without the row: its values may be somebody's name or address."""
+    diagnosis = getattr(error.orig, "diag", None)
+    said = getattr(diagnosis, "message_primary", None) or str(error.orig).partition("\n")[0]
+    return str(said)
+
+
+def _route(request: Request) -> str:
+    """As in `RequestLog`: a path may hold an address or a key."""
+    return getattr(request.scope.get("route"), "path", "unknown")
+
+
 def database_error(request: Request, error: DBAPIError) -> Response:
     if isinstance(error, IntegrityError):
-        log.warning("conflict", error=str(error.orig), path=request.url.path)
+        log.warning("conflict", error=_said(error), route=_route(request))
         return problem(
             request,
             status=409,
@@ -141,7 +154,7 @@ def database_error(request: Request, error: DBAPIError) -> Response:
             detail="Something here cannot be stored: a NUL character, half of a surrogate pair, "
             "or a number that is too large.",
         )
-    log.error("database", error=str(error.orig), path=request.url.path)
+    log.error("database", error=_said(error), route=_route(request))
     if isinstance(error, OperationalError) or error.connection_invalidated:
         return problem(
             request,
@@ -153,8 +166,17 @@ def database_error(request: Request, error: DBAPIError) -> Response:
     return unexpected(request, error)
 
 
+def gone(request: Request, _error: ObjectDeletedError) -> Response:
+    return problem(
+        request,
+        status=404,
+        title="Not found",
+        detail="What this is about was removed a moment ago.",
+    )
+
+
 def unexpected(request: Request, error: Exception) -> Response:
-    log.error("unexpected error", path=request.url.path, exc_info=error)
+    log.error("unexpected error", route=_route(request), exc_info=error)
     return problem(
         request,
         status=500,
@@ -169,6 +191,7 @@ def install(app: FastAPI) -> None:
         RequestValidationError: invalid_request,
         HTTPException: http_error,
         DBAPIError: database_error,
+        ObjectDeletedError: gone,
         Exception: unexpected,
     }
     for kind, handler in handlers.items():

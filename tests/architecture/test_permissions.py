@@ -32,6 +32,7 @@ ROLES = {
 }
 BODIES = {
     "PUT /api/v1/projects/{project_id}/appeals/{appeal_id}": lambda _: {"outcome": "stands"},
+    "POST /api/v1/users/{user_id}/erasure": lambda _: {"texts": True},
     "POST /api/v1/runs": lambda ids: {
         "kind": "reward",
         "snapshot_id": ids["snapshot_id"],

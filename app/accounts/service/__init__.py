@@ -1,6 +1,7 @@
 """Writes of people and keys."""
 
 from app.accounts.service.audit_log import audit, event_hash
+from app.accounts.service.erasing import erase_identity, lock_erasures, require_erasable
 from app.accounts.service.joining import (
     create_user,
     disable,
@@ -30,12 +31,15 @@ __all__ = [
     "create_user",
     "disable",
     "enable",
+    "erase_identity",
     "event_hash",
     "hash_password",
     "imported_users",
     "invite",
+    "lock_erasures",
     "open_link",
     "open_session",
+    "require_erasable",
     "revoke_token",
     "set_preference",
     "setup_link",

@@ -174,5 +174,7 @@ def disable(session: Session, *, user: User, by: User | None, now: datetime) -> 
 
 
 def enable(session: Session, *, user: User, by: User) -> None:
+    if user.kind is UserKind.ERASED:
+        raise Conflict(f"{user.name} has been erased and cannot come back.")
     user.disabled_at = None
     audit(session, user=by, action="enable", target=str(user.id))

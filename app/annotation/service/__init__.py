@@ -3,6 +3,14 @@
 from app.annotation.service.gold import set_gold, unset_gold
 from app.annotation.service.importing import record_imported
 from app.annotation.service.overlap import apply_overlap
+from app.annotation.service.removing import (
+    Removable,
+    lock_work,
+    projects_of_work,
+    removable,
+    remove_judgements,
+    remove_texts,
+)
 from app.annotation.service.requeue import (
     Reach,
     Restored,
@@ -16,12 +24,18 @@ from app.annotation.service.withdrawing import restore_gold, withdraw_gold
 
 __all__ = [
     "Reach",
+    "Removable",
     "Restored",
     "Submission",
     "Which",
     "apply_overlap",
+    "lock_work",
+    "projects_of_work",
     "reach",
     "record_imported",
+    "removable",
+    "remove_judgements",
+    "remove_texts",
     "requeue",
     "restore_gold",
     "save_draft",

@@ -13,7 +13,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from app.annotation import rules
-from app.annotation.models import Annotation
+from app.annotation.models import Annotation, Removal
 from app.annotation.schemas import ImportedJudgement, Recorded
 from app.annotation.service.gold import passes, restand
 from app.db import JsonObject, among, bulk_insert
@@ -45,7 +45,8 @@ def record_imported(
     """Record judgements of open tasks, in the order given; the same one again is known.
 
     A named person's first judgement of an ordinary task counts, and raises the wanted number
-    where need be; a second, different one is a repeat. A source has one judgement per task.
+    where need be; a second, different one is a repeat. A source has one judgement per task. Of
+    somebody whose judgements were removed here nothing comes back.
     """
     tasks.lock_opening(session, project=project)
     of_source = [rules.is_source(each.annotator) for each in judgements]
@@ -86,6 +87,13 @@ def _sorted_out(
     members = imported_members(
         session, project=project, names={each.annotator for each in judgements}
     )
+    removed = set(
+        session.scalars(
+            select(Removal.user_id).where(
+                Removal.project_id == project.id, Removal.only_texts.is_(False)
+            )
+        )
+    )
     kinds, keys, taken = _tasks(session, task_ids={each.task_id for each in judgements})
     given = [(each.task_id, members[each.annotator]) for each in judgements]
     known = _known(session, pairs=given)
@@ -93,7 +101,7 @@ def _sorted_out(
     for judgement, pair in zip(judgements, given, strict=True):
         row = _annotation(project, judgement, now=now)
         before = known.setdefault(pair, set())
-        batch.new.append(row["body_hash"] not in before)
+        batch.new.append(row["body_hash"] not in before and pair[1] not in removed)
         if not batch.new[-1]:
             continue
         task_id, user_id = pair

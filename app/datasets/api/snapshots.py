@@ -25,8 +25,9 @@ from app.datasets.schemas import (
     SnapshotOut,
     SnapshotPage,
 )
-from app.db import JobState, SessionDep
-from app.errors import Conflict, NotFound, found
+from app.datasets.service.looking import path_of
+from app.db import SessionDep
+from app.errors import NotFound, found
 from app.projects.auth import AdminProject, ViewerProject
 
 router = APIRouter(tags=["snapshots"])
@@ -92,7 +93,7 @@ def get_snapshot(session: SessionDep, snapshot: ViewedSnapshot) -> SnapshotOut:
 )
 def snapshot_file(snapshot: ViewedSnapshot, path: str) -> StreamingResponse:
     """One file, byte by byte as its SHA-256 says."""
-    folder = _folder(snapshot)
+    folder = path_of(snapshot)
     file = found(next((file for file in snapshot.files if file["path"] == path), None))
     name = file_name(snapshot.name, *PurePosixPath(path).parts)
     return StreamingResponse(
@@ -113,7 +114,7 @@ def snapshot_file(snapshot: ViewedSnapshot, path: str) -> StreamingResponse:
 )
 def snapshot_archive(snapshot: ViewedSnapshot) -> StreamingResponse:
     """All files as one zip, always the same bytes."""
-    folder = _folder(snapshot)
+    folder = path_of(snapshot)
     files = [str(file["path"]) for file in snapshot.files]
     return StreamingResponse(
         artifacts.zipped(folder, files),
@@ -122,14 +123,6 @@ def snapshot_archive(snapshot: ViewedSnapshot) -> StreamingResponse:
             "Content-Disposition": f'attachment; filename="{file_name(snapshot.name)}.zip"',
         },
     )
-
-
-def _folder(snapshot: Snapshot) -> str:
-    if snapshot.path is None:
-        if snapshot.state is JobState.FAILED:
-            raise Conflict(f"This snapshot failed and has no files. {snapshot.error}")
-        raise Conflict(f"This snapshot is {snapshot.state}; its files come when it has succeeded.")
-    return snapshot.path
 
 
 def snapshot_out(snapshot: Snapshot, twin: Snapshot | None) -> SnapshotOut:
@@ -147,6 +140,9 @@ def snapshot_out(snapshot: Snapshot, twin: Snapshot | None) -> SnapshotOut:
         same_rows_as=SameRowsOut(id=str(twin.id), name=twin.name) if twin else None,
         progress=ProgressOut(done=snapshot.prompts_done, total=snapshot.prompts_total),
         error=snapshot.error,
+        replaces_id=None if snapshot.replaces_id is None else str(snapshot.replaces_id),
+        erased_at=snapshot.erased_at,
+        files_removed_at=snapshot.files_removed_at,
         created_at=snapshot.created_at,
         finished_at=snapshot.finished_at,
     )

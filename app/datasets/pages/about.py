@@ -23,7 +23,7 @@ def about(
 ) -> Mapping[str, Any]:
     """For the template; of one that is not frozen there is nothing to say."""
     helpers = row_helpers(project.criteria)
-    if snapshot.path is None:
+    if snapshot.folder is None:
         return helpers
     seen = _pictures(snapshot)
     address = request.app.url_path_for("snapshot_archive", snapshot_id=snapshot.id)
@@ -43,7 +43,7 @@ def about(
 def _pictures(snapshot: Snapshot) -> Mapping[str, Any] | None:
     """None as well where the files cannot be read: the page still shows all else."""
     try:
-        return pictures(snapshot.path) if snapshot.path else None
+        return pictures(snapshot.folder) if snapshot.folder else None
     except AppError:
         return None
 

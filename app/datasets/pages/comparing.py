@@ -86,6 +86,8 @@ def _seen(session: Session, user: User, snapshot_id: UUID | str | None) -> Snaps
 
 def _problem(before: Snapshot | None, after: Snapshot | None) -> str | None:
     for snapshot in (before, after):
+        if snapshot is not None and snapshot.files_removed_at is not None:
+            return f"The files of “{snapshot.name}” were removed: there is nothing to compare."
         if snapshot is not None and snapshot.path is None:
             why = f" {snapshot.error}" if snapshot.error else ""
             state = "failed" if snapshot.state is JobState.FAILED else f"is {snapshot.state}"

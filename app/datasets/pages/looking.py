@@ -54,7 +54,7 @@ def snapshot_rows(
     asked: Annotated[RowsPageQuery, Query()],
 ) -> Response:
     """The rows of one file; one that is not frozen has its page to say so."""
-    if snapshot.path is None:
+    if snapshot.folder is None:
         return redirect(request, "snapshot", project_id=project.id, snapshot_id=snapshot.id)
     folder = looking.folder_of(snapshot)
     held = _held(folder)
@@ -140,7 +140,7 @@ def snapshot_row(
     prompt_id: str,
 ) -> Response:
     """Everything behind the rows of one prompt."""
-    if snapshot.path is None:
+    if snapshot.folder is None:
         return redirect(request, "snapshot", project_id=project.id, snapshot_id=snapshot.id)
     found = trace(session, project=project, snapshot=snapshot, prompt_id=prompt_id)
     return render(

@@ -69,6 +69,8 @@ def snapshot_page(
         rows=_rows(snapshot, shown) if shown else [],
         held_rows=sum(held[shown].values()) if shown else 0,
         may_freeze=role is Role.ADMIN,
+        replaced=session.get(Snapshot, snapshot.replaces_id) if snapshot.replaces_id else None,
+        replacement=queries.replacement_of(session, snapshot=snapshot),
         **about(request, session, project=project, snapshot=snapshot),
     )
 
@@ -108,8 +110,10 @@ def _in_words(value: Any) -> str:
 
 def _rows(snapshot: Snapshot, config: str) -> list[tuple[str, JsonObject]]:
     """The first rows with the ids of their prompts."""
+    if snapshot.folder is None:
+        return []
     for file in snapshot.files:
         if str(file["path"]).startswith(f"{config}/"):
-            rows = first_rows(f"{snapshot.path}/{file['path']}", limit=ROWS_SHOWN)
+            rows = first_rows(f"{snapshot.folder}/{file['path']}", limit=ROWS_SHOWN)
             return [(prompt_id_of(ConfigName(config), row), best_first(row)) for row in rows]
     return []

@@ -22,12 +22,13 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, distinct_on
 from sqlalchemy.orm import Session
 
 from app.accounts.models import User
-from app.annotation.models import Annotation
+from app.annotation.models import Annotation, Removal
 from app.corpus.models import Prompt, Response
 from app.datasets.models import Snapshot
 from app.datasets.rules.comparisons import Ranks, Vote
 from app.datasets.rules.judged import JudgedPrompt, JudgedTask, Judgement, Ratings
 from app.datasets.rules.rows import Candidate
+from app.db import JobState
 from app.projects.models import Guidelines, Membership, Project, Standing
 from app.quality.models import Adjudication
 from app.tasks.models import Task, TaskKind, TaskResponse
@@ -278,6 +279,23 @@ def annotators_of(session: Session, *, project: Project) -> Sequence[Any]:
         .where(Membership.project_id == project.id, User.id.in_(judged))
         .order_by(User.name, User.id)
     ).all()
+
+
+def removals_in(session: Session, *, project: Project) -> Sequence[Removal]:
+    """What was removed of people's judgements, the last first."""
+    return session.scalars(
+        select(Removal).where(Removal.project_id == project.id).order_by(Removal.at.desc())
+    ).all()
+
+
+def replacement_of(session: Session, *, snapshot: Snapshot) -> Snapshot | None:
+    """The newest corrected edition of a snapshot that did not fail."""
+    return session.scalars(
+        select(Snapshot)
+        .where(Snapshot.replaces_id == snapshot.id, Snapshot.state != JobState.FAILED)
+        .order_by(Snapshot.created_at.desc())
+        .limit(1)
+    ).one_or_none()
 
 
 def snapshot_for(session: Session, *, snapshot_id: UUID) -> tuple[Snapshot, Project] | None:

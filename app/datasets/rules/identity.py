@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
+from uuid import UUID
 
 from pydantic_core import PydanticSerializationError, to_json
 
@@ -37,6 +38,12 @@ def sha256(*parts: str) -> str:
         digest.update(f"{len(encoded)}:".encode())
         digest.update(encoded)
     return digest.hexdigest()
+
+
+def pseudonym(project_id: UUID, user_id: UUID | str) -> str:
+    """What a manifest calls a person: the same in all of a project's, and nothing outside it."""
+    secret = hashlib.sha256(f"{project_id} {user_id}".encode()).hexdigest()
+    return f"annotator-{secret[:12]}"
 
 
 def normalised(text: str) -> str:
@@ -108,8 +115,3 @@ def moved_over(draws: Collection[int], *, test_share: float) -> int | None:
 def drawn_first(ids: Sequence[str], *, seed: int) -> str:
     """A sort key that draws at random by content: the same row has the same place everywhere."""
     return sha256(str(seed), *ids)
-
-
-def pseudonym(project_id: Any, user_id: Any) -> str:
-    """What a person is called in a manifest: the same inside a project, and nothing outside it."""
-    return f"annotator-{hashlib.sha256(f'{project_id} {user_id}'.encode()).hexdigest()[:12]}"

@@ -178,6 +178,11 @@ class SnapshotOut(BaseModel):
     same_rows_as: SameRowsOut | None
     progress: ProgressOut
     error: str | None
+    replaces_id: str | None = Field(description="The snapshot of which this is a correction.")
+    erased_at: datetime | None = Field(
+        description="Since when it holds judgements that have been erased."
+    )
+    files_removed_at: datetime | None = Field(description="Since when it has no files any more.")
     created_at: datetime
     finished_at: datetime | None
 

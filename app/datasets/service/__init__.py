@@ -1,9 +1,16 @@
 """Writes of datasets: the life of a snapshot, its freezing, and what a recipe would give."""
 
+from app.datasets.service.erasing import (
+    mark_erased,
+    name_by_id,
+    remember_annotators,
+    remove_files,
+)
 from app.datasets.service.freezing import Frozen, freeze
 from app.datasets.service.lifecycle import (
     Lease,
     attempt_folder,
+    correct,
     fail,
     give_back,
     hold,
@@ -21,12 +28,17 @@ __all__ = [
     "Lease",
     "Preview",
     "attempt_folder",
+    "correct",
     "count_all",
     "fail",
     "freeze",
     "give_back",
     "hold",
+    "mark_erased",
+    "name_by_id",
     "preview",
+    "remember_annotators",
+    "remove_files",
     "request",
     "retry",
     "start",

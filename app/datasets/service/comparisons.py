@@ -16,8 +16,9 @@ from app.datasets.models import Snapshot, SnapshotComparison
 from app.datasets.queries.comparisons import comparison_between
 from app.datasets.queries.facts import facts_of
 from app.datasets.service.comparing import compare
+from app.datasets.service.looking import path_of
 from app.db import JobState, JsonObject
-from app.errors import Conflict, LeaseLost
+from app.errors import LeaseLost
 from app.jobs import JobName, defer
 from app.projects.models import Project
 
@@ -38,14 +39,10 @@ class ComparisonLease:
 def comparison_of(session: Session, *, before: Snapshot, after: Snapshot) -> SnapshotComparison:
     """The comparison of two snapshots: as it is kept, made at once where they are small, or queued.
 
-    `Conflict` where one of them has no files.
+    Raises like `path_of` where one of them has no files.
     """
     for snapshot in (before, after):
-        if snapshot.path is None:
-            raise Conflict(
-                f"“{snapshot.name}” is {snapshot.state} and has no files. Snapshots can be compared"
-                " once they are frozen."
-            )
+        path_of(snapshot)
     kept = comparison_between(session, before=before, after=after)
     if kept is None:
         kept = _ask(session, before=before, after=after)

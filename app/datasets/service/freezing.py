@@ -1,13 +1,15 @@
 """Freezing: everything a recipe takes from a project, as the files of a dataset folder."""
 
 import gc
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy.orm import Session
 
@@ -38,13 +40,19 @@ MOST_REFUSED = 1_000  # rows listed one by one in the manifest; all are counted
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
-    """What a folder holds. rows: by path of a data file."""
+    """What a folder holds. rows: by path of a data file.
+
+    judgements: how many of whom, by the name in the manifest. removals: those that had taken place
+    when the project was read.
+    """
 
     counts: JsonObject
     quality: JsonObject
     rows: Mapping[str, int]
     identity: str
     contents: str
+    judgements: Mapping[str, int] = field(default_factory=dict)
+    removals: frozenset[UUID] = frozenset()
 
 
 def freeze(
@@ -67,6 +75,7 @@ def freeze(
     assembly = Assembly(made)
     refused: list[RefusedRow] = []
     names = _Names(project)
+    removals = frozenset(removal.id for removal in queries.removals_in(session, project=project))
     folder.mkdir(parents=True, exist_ok=True)
     with (
         _few_collections(),
@@ -109,6 +118,8 @@ def freeze(
         rows={file.path: file.rows for file in written},
         identity=str(body["identity"]),
         contents=contents(written),
+        judgements=names.judgements,
+        removals=removals,
     )
 
 
@@ -137,12 +148,15 @@ class _Names:
         self.people: dict[str, str] = {}
         self.sources: set[str] = set()
         self.versions: set[int] = set()
+        self.judgements: Counter[str] = Counter()
 
     def origin(self, judgement: Judgement) -> JudgementOrigin:
         self.versions.add(judgement.guidelines_version)
+        annotator = self._annotator(judgement)
+        self.judgements[annotator] += 1
         return JudgementOrigin(
             annotation_id=judgement.id,
-            annotator=self._annotator(judgement),
+            annotator=annotator,
             guidelines_version=judgement.guidelines_version,
         )
 

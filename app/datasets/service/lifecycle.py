@@ -14,6 +14,7 @@ from app.artifacts import StoredFile
 from app.datasets.models import Snapshot
 from app.datasets.schemas import Recipe
 from app.datasets.service.assembling import plan
+from app.datasets.service.erasing import mark_if_erased, remember_annotators
 from app.datasets.service.freezing import Frozen
 from app.db import JobState
 from app.errors import Conflict, Invalid, LeaseLost
@@ -22,6 +23,7 @@ from app.projects.models import Project
 
 SILENT = timedelta(minutes=2)  # a build that has not beaten for so long has nobody
 _NAME_LENGTH = 200
+CORRECTED = ", corrected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +42,12 @@ def request(
     name: str | None = None,
     by: User | None = None,
     queued: bool = True,
+    replaces: Snapshot | None = None,
 ) -> Snapshot:
     """A new snapshot and, unless the caller builds it at once, the job that does.
 
     `Invalid` where the recipe names people or guidelines that the project does not have.
+    `replaces` is the one of which this is a corrected edition.
     """
     plan(session, project=project, recipe=recipe)
     name = clean_name(name)
@@ -52,6 +56,7 @@ def request(
         name=name or _next_name(session, project=project),
         recipe=recipe.as_json(),
         created_by=by.id if by else None,
+        replaces_id=replaces.id if replaces else None,
     )
     session.add(snapshot)
     session.flush()  # the job needs the id
@@ -123,6 +128,8 @@ def succeed(
         identity=frozen.identity,
         contents=frozen.contents,
     )
+    remember_annotators(session, snapshot_id=lease.id, judgements=frozen.judgements)
+    mark_if_erased(session, snapshot_id=lease.id, known=frozen.removals)
 
 
 def fail(session: Session, *, lease: Lease, error: str) -> None:
@@ -134,6 +141,27 @@ def give_back(session: Session, *, lease: Lease) -> None:
     """Put an unfinished snapshot back into the queue: this worker ends, another goes on."""
     _must_hold(session, lease, _held(lease).values(state=JobState.QUEUED, seen_at=None))
     defer(session, JobName.SNAPSHOT, snapshot_id=str(lease.id))
+
+
+def correct(session: Session, *, snapshot: Snapshot, without: User | None, by: User) -> Snapshot:
+    """A corrected edition of a snapshot: its recipe over the judgements there are now.
+
+    `without` names somebody whose judgements are there still and are to stay out.
+    """
+    if snapshot.state is not JobState.SUCCEEDED:
+        raise Conflict(f"This snapshot is {snapshot.state}; only a finished one can be corrected.")
+    recipe = Recipe.model_validate(snapshot.recipe)
+    if without is not None and str(without.id) not in recipe.exclude_annotators:
+        people = (*recipe.exclude_annotators, str(without.id))
+        recipe = recipe.model_copy(update={"exclude_annotators": people})
+    return request(
+        session,
+        project=session.get_one(Project, snapshot.project_id),
+        recipe=recipe,
+        name=f"{snapshot.name[: _NAME_LENGTH - len(CORRECTED)].removesuffix(CORRECTED)}{CORRECTED}",
+        by=by,
+        replaces=snapshot,
+    )
 
 
 def retry(session: Session, *, snapshot: Snapshot) -> None:

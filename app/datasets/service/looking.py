@@ -14,16 +14,28 @@ from app.datasets.rules.differences import Kind
 from app.datasets.rules.rows import ConfigName, Row
 from app.datasets.schemas.looking import DifferencesQuery, RowFilters, RowsQuery
 from app.db import JobState
-from app.errors import Conflict, found
+from app.errors import Conflict, NotFound, found
+
+
+def path_of(snapshot: Snapshot) -> str:
+    """Where its files are; `Conflict` where there are none yet, `NotFound` once they are gone."""
+    if snapshot.files_removed_at is not None:
+        raise NotFound(
+            f"The files of “{snapshot.name}” were removed, since they held judgements that have "
+            "been erased. Take its corrected edition, or freeze one on its page."
+        )
+    if snapshot.path is None:
+        if snapshot.state is JobState.FAILED:
+            raise Conflict(f"“{snapshot.name}” failed and has no files. {snapshot.error}")
+        raise Conflict(
+            f"“{snapshot.name}” is {snapshot.state}; its files come when it has succeeded."
+        )
+    return snapshot.path
 
 
 def folder_of(snapshot: Snapshot) -> Folder:
-    """`Conflict` where there are no files (yet)."""
-    if snapshot.path is None:
-        if snapshot.state is JobState.FAILED:
-            raise Conflict(f"This snapshot failed and has no files. {snapshot.error}")
-        raise Conflict(f"This snapshot is {snapshot.state}; its rows come when it has succeeded.")
-    return stored_folder(snapshot.path)
+    """Its files, to be read from; raises like `path_of`."""
+    return stored_folder(path_of(snapshot))
 
 
 def filters_of(asked: RowFilters) -> Filters:

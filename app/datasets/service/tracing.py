@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app.annotation.models import Annotation
 from app.corpus.models import Response
 from app.datasets.formats.blocks import parsed, rows_of_prompt
-from app.datasets.formats.folder import Entry, Folder, judgements_of, stored_folder
+from app.datasets.formats.folder import Entry, Folder, judgements_of
 from app.datasets.formats.prompt_ids import prompt_of
 from app.datasets.models import Snapshot
 from app.datasets.queries import tracing as queries
@@ -23,6 +23,7 @@ from app.datasets.rules.judged import Admission, Judgement
 from app.datasets.rules.rows import ConfigName, Row
 from app.datasets.schemas import Recipe
 from app.datasets.service.assembling import plan
+from app.datasets.service.looking import folder_of
 from app.errors import AppError, NotFound
 from app.projects.models import Project
 from app.quality.models import Adjudication
@@ -106,10 +107,9 @@ class Trace:
 
 def trace(session: Session, *, project: Project, snapshot: Snapshot, prompt_id: str) -> Trace:
     """`NotFound` where the snapshot has no row of the prompt."""
-    assert snapshot.path is not None
     if not _IS_ID.fullmatch(prompt_id):
         raise NotFound("A prompt is traced by its id in the rows: 64 hexadecimal digits.")
-    folder = stored_folder(snapshot.path)
+    folder = folder_of(snapshot)
     entries = judgements_of(folder, prompt_id)
     rows = _rows(folder, prompt_id)
     if not rows and not entries:
@@ -241,7 +241,7 @@ class _Work:
             traced[row.task_id].left_out.append(
                 TracedJudgement(
                     id=its,
-                    annotator=row.source or pseudonym(self.project.id, row.user_id),
+                    annotator=row.source or pseudonym(self.project.id, row.user_id or ""),
                     name=name,
                     user_id=row.user_id,
                     is_source=row.source is not None,

@@ -9,6 +9,7 @@ from app.projects.service.care import (
     tell,
     withdraw_message,
 )
+from app.projects.service.erasing import forget_member, forget_messages_from, imported_names
 from app.projects.service.guidelines import add_example, drop_draft, save_draft
 from app.projects.service.members import (
     acknowledge_guidelines,
@@ -45,7 +46,10 @@ __all__ = [
     "ensure_membership",
     "exclude_member",
     "follow_overlap",
+    "forget_member",
+    "forget_messages_from",
     "imported_members",
+    "imported_names",
     "include_member",
     "lock",
     "mark_read",

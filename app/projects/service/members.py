@@ -15,6 +15,7 @@ from app.db import among, bulk_insert
 from app.errors import Conflict, Invalid, NotFound, found
 from app.projects import queries
 from app.projects.models import Membership, Project
+from app.projects.rules import fingerprint
 from app.projects.service.care import note
 from app.projects.service.settings import lock
 
@@ -156,6 +157,7 @@ def imported_members(
         Membership.project_id == project.id, among(Membership.imported_name, names)
     )
     members = {str(name): user_id for name, user_id in session.execute(known)}
+    members |= _erased_members(session, project=project, names=set(names) - members.keys())
     new = imported_users(session, names=set(names) - members.keys())
     if new:
         about = {"project_id": project.id, "role": Role.ANNOTATOR}
@@ -164,6 +166,21 @@ def imported_members(
         ]
         session.execute(bulk_insert(Membership, rows))
     return members | new
+
+
+def _erased_members(
+    session: Session, *, project: Project, names: Collection[str]
+) -> dict[str, UUID]:
+    """Those of the names that were erased here: the same people as before, under a number."""
+    by_fingerprint = {fingerprint(project.id, name): name for name in names}
+    rows = session.execute(
+        select(Membership.erased_name, Membership.user_id).where(
+            Membership.project_id == project.id,
+            Membership.erased_name.is_not(None),
+            among(Membership.erased_name, by_fingerprint.keys()),
+        )
+    )
+    return {by_fingerprint[erased]: user_id for erased, user_id in rows if erased is not None}
 
 
 def _refuse_without_admin(session: Session, *, project: Project, leaving: User) -> None:

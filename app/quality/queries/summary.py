@@ -8,7 +8,7 @@ from sqlalchemy import Text, cast, func, select
 from sqlalchemy.orm import Session
 
 from app.accounts.models import User
-from app.annotation.models import Annotation, Requeue
+from app.annotation.models import Annotation, Removal, Requeue
 from app.corpus.models import Prompt
 from app.db import database_now
 from app.projects.models import Membership, Project
@@ -36,9 +36,9 @@ def n_annotations(session: Session, *, project: Project) -> int:
 def fingerprint(session: Session, *, project: Project, part: Part) -> tuple[int, str]:
     """(annotations, a digest of what figures depend on).
 
-    Judgements, which of them were re-queued, which tasks are ordinary, the scale; for groups, how
-    people describe themselves; for answers, what is known of tasks and how sure the project wants
-    to be.
+    Judgements, which of them were re-queued or removed, which tasks are ordinary, the scale; for
+    groups, how people describe themselves; for answers, what is known of tasks and how sure the
+    project wants to be.
     """
     annotations = n_annotations(session, project=project)
     others = session.execute(
@@ -49,6 +49,9 @@ def fingerprint(session: Session, *, project: Project, part: Part) -> tuple[int,
     requeued = session.execute(
         select(func.count(), func.count(Requeue.undone_at)).where(Requeue.project_id == project.id)
     ).one()
+    removed = session.scalars(  # the number alone may be the old one by now
+        select(func.count()).select_from(Removal).where(Removal.project_id == project.id)
+    ).one()
     scale = (project.strength_levels, project.allow_ties, project.criteria)
     groups = _described(groups_of(session, project=project)) if part is Part.GROUP else None
     known = (
@@ -58,7 +61,7 @@ def fingerprint(session: Session, *, project: Project, part: Part) -> tuple[int,
     )
     # The overview tells today from before: with a new day, there are new figures.
     day = database_now(session).date() if part is Part.OVERVIEW else None
-    depends = (annotations, tuple(others), tuple(requeued), scale, groups, day, known)
+    depends = (annotations, removed, tuple(others), tuple(requeued), scale, groups, day, known)
     digest = sha256(repr(depends).encode()).hexdigest()
     return annotations, f"{FORMAT}:{digest}"
 

@@ -130,6 +130,7 @@ def run_page(
         reward=reward,
         checkpoint=queries.final_checkpoint(session, run=run),
         awaited=queries.awaited(session, run=run),
+        marked=queries.erased_snapshots(session, run=run),
         left=queries.time_left(session, run=run),
         events=[event for event in events if event.kind != "log"],
         log=next((event.message for event in reversed(events) if event.kind == "log"), ""),

@@ -1,6 +1,12 @@
 """Reads of runs, their curves and texts, of checkpoints, and of where these came from."""
 
-from app.runs.queries.lineage import Step, ancestry, lineage, snapshot_origins
+from app.runs.queries.lineage import (
+    Step,
+    ancestry,
+    erased_snapshots,
+    lineage,
+    snapshot_origins,
+)
 from app.runs.queries.runs import (
     awaited,
     blocker,
@@ -33,6 +39,7 @@ __all__ = [
     "blocker",
     "checkpoint_in",
     "checkpoints_of",
+    "erased_snapshots",
     "events_of",
     "final_checkpoint",
     "final_checkpoints",

@@ -2,15 +2,17 @@
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import artifacts
-from app.datasets.models import Snapshot
+from app.datasets.models import Snapshot, SnapshotAnnotator
 from app.db import JsonObject
 from app.errors import NotFound
 from app.runs.models import Checkpoint, Run
@@ -48,6 +50,26 @@ def ancestry(session: Session, *, checkpoint: Checkpoint) -> Step:
     )
 
 
+def erased_snapshots(session: Session, *, run: Run) -> list[Snapshot]:
+    """Those that hold judgements erased since, of all that a run learns from."""
+    snapshots = {run.snapshot_id: session.get_one(Snapshot, run.snapshot_id)}
+    above = [run.parent_checkpoint_id, run.reward_checkpoint_id]
+    for checkpoint_id in filter(None, above):
+        checkpoint = session.get_one(Checkpoint, checkpoint_id)
+        for step in _steps(ancestry(session, checkpoint=checkpoint)):
+            if step.snapshot is not None:
+                snapshots[step.snapshot.id] = step.snapshot
+    return [snapshot for snapshot in snapshots.values() if snapshot.erased_at is not None]
+
+
+def _steps(step: Step | None) -> Iterator[Step]:
+    """A step and everything that led to it."""
+    if step is not None:
+        yield step
+        yield from _steps(step.parent)
+        yield from _steps(step.reward)
+
+
 def lineage(session: Session, *, checkpoint: Checkpoint) -> JsonObject:
     """The tree as JSON, and over all of it the snapshots, judgements, people and guidelines."""
     root = ancestry(session, checkpoint=checkpoint)
@@ -56,8 +78,8 @@ def lineage(session: Session, *, checkpoint: Checkpoint) -> JsonObject:
     annotators: Counter[str] = Counter()
     versions: Counter[int] = Counter()
     annotations: dict[str, None] = {}
-    for found in snapshots.values():
-        origins = snapshot_origins(found["path"]) if found["path"] else Origins.none()
+    for snapshot_id, found in snapshots.items():
+        origins = _origins(session, snapshot_id, found)
         annotations |= dict.fromkeys(origins.annotations)
         found["annotations"] = len(origins.annotations)
         found["annotators"] = dict(origins.annotators)
@@ -82,6 +104,8 @@ def _as_json(step: Step, snapshots: dict[UUID, JsonObject]) -> JsonObject:
             "name": snapshot.name,
             "recipe": snapshot.recipe,
             "counts": snapshot.counts,
+            "erased_at": snapshot.erased_at and snapshot.erased_at.isoformat(),
+            "files_removed_at": snapshot.files_removed_at and snapshot.files_removed_at.isoformat(),
             "path": snapshot.path,
         }
     return {
@@ -119,6 +143,18 @@ class Origins:
     @classmethod
     def none(cls) -> "Origins":
         return cls((), (), ())
+
+
+def _origins(session: Session, snapshot_id: UUID, found: JsonObject) -> Origins:
+    """By the manifest; where its files were removed, at least who is in it."""
+    if found["files_removed_at"] is None:
+        return snapshot_origins(found["path"]) if found["path"] else Origins.none()
+    kept = session.execute(
+        select(SnapshotAnnotator.annotator, SnapshotAnnotator.judgements)
+        .where(SnapshotAnnotator.snapshot_id == snapshot_id, SnapshotAnnotator.judgements > 0)
+        .order_by(SnapshotAnnotator.annotator)
+    )
+    return Origins((), tuple((name, number) for name, number in kept), ())
 
 
 @lru_cache(maxsize=32)

@@ -143,7 +143,11 @@ def training_rows(snapshot: Snapshot) -> dict[str, int]:
 def usable_snapshots(session: Session, *, project: Project) -> Sequence[Snapshot]:
     return session.scalars(
         select(Snapshot)
-        .where(Snapshot.project_id == project.id, Snapshot.state == JobState.SUCCEEDED)
+        .where(
+            Snapshot.project_id == project.id,
+            Snapshot.state == JobState.SUCCEEDED,
+            Snapshot.files_removed_at.is_(None),
+        )
         .order_by(Snapshot.created_at.desc())
     ).all()
 

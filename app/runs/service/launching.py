@@ -252,6 +252,11 @@ def _steps(snapshot: Snapshot, *, kind: RunKind, config: RunConfig) -> int:
         raise Invalid(
             f"The snapshot “{snapshot.name}” is {snapshot.state}; a run needs one that is finished."
         )
+    if snapshot.files_removed_at is not None:
+        raise Invalid(
+            f"The files of “{snapshot.name}” were removed, since they held judgements that have "
+            "been erased. Train on its corrected edition."
+        )
     rows = queries.training_rows(snapshot)
     name = rules.dataset_config(kind, config, available=rows)
     return rules.estimated_steps(config, rows=rows[name])

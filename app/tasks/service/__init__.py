@@ -4,6 +4,7 @@ from app.tasks.service.admitting import allow_attempt, ask_again, let_in
 from app.tasks.service.appealing import appeal_pause, appeal_question, settle
 from app.tasks.service.asking import ask_for_more, ask_no_more
 from app.tasks.service.claiming import claim, free_expired, lock_member
+from app.tasks.service.erasing import forget_texts, give_all_back
 from app.tasks.service.finishing import complete, release, renew, skip
 from app.tasks.service.gold import (
     set_gold,
@@ -30,7 +31,9 @@ __all__ = [
     "claim",
     "complete",
     "correct_score",
+    "forget_texts",
     "free_expired",
+    "give_all_back",
     "let_in",
     "lock_member",
     "lock_opening",

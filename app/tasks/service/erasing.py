@@ -1,0 +1,44 @@
+"""Ending what an erased person held, and what she wrote beside her judgements."""
+
+from collections.abc import Collection
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import null, select, update
+from sqlalchemy.orm import Session
+
+from app.accounts.models import User
+from app.tasks import queries
+from app.tasks.models import Appeal, Assignment
+from app.tasks.service.finishing import give_back
+
+GONE = "(This text has been erased.)"
+
+
+def give_all_back(session: Session, *, user: User, now: datetime) -> None:
+    """Others get what she holds; her drafts go."""
+    held = session.scalars(
+        select(Assignment.id).where(Assignment.user_id == user.id, queries.IS_OPEN)
+    ).all()
+    for assignment_id in sorted(held):
+        give_back(session, assignment_id=assignment_id, now=now)
+    session.execute(
+        update(Assignment)
+        .where(Assignment.user_id == user.id, Assignment.draft.is_not(None))
+        .values(draft=null())
+    )
+
+
+def forget_texts(session: Session, *, user: User, project_ids: Collection[UUID]) -> None:
+    """Her notes to skipped tasks, her drafts and her appeals; that she made them stays."""
+    session.execute(
+        update(Assignment)
+        .where(Assignment.user_id == user.id, Assignment.project_id.in_(project_ids))
+        .where(Assignment.skip_note.is_not(None) | Assignment.draft.is_not(None))
+        .values(skip_note=None, draft=null())
+    )
+    session.execute(
+        update(Appeal)
+        .where(Appeal.user_id == user.id, Appeal.project_id.in_(project_ids))
+        .values(body=GONE)
+    )
