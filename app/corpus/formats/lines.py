@@ -33,6 +33,14 @@ SKIP_FACTOR = 16  # an overlong line is skipped up to so many times the longest 
 CSV_AS_JSON = {"responses", "annotations", "gold", "sampling", "meta"}
 CSV_NUMBERS = {"margin", "score_chosen", "score_rejected"}
 CSV_MESSAGES = {"prompt", "messages", "chosen", "rejected"}
+# Columns that hold objects or lists in the formats of other projects, and texts in some.
+CSV_STRUCTURED = {
+    "completions", "models", "question", "quotes_0", "quotes_1", "tokens_0", "tokens_1",
+    "conversation", "conversation_a", "conversation_b", "replies", "labels", "emojis", "detoxify",
+    "response_0_harm_category", "response_1_harm_category", "data", "fields", "metadata",
+    "suggestions", "predictions", "ranks", "response_ids", "items",
+}  # fmt: skip
+CSV_ANSWERS = (".responses", ".users", ".status", ".suggestion", "-suggestion", "-metadata")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +60,7 @@ class Line:
     row: dict[str, Any] | None = None
     problem: str | None = None
     size: int = 0  # bytes or characters
+    where: str | None = None  # in a container whose lines are no rows: which element it is
 
 
 def unpacked(stream: IO[bytes]) -> IO[bytes]:
@@ -169,10 +178,7 @@ def parsed(line: bytes | str) -> dict[str, Any]:
     except ValueError as error:  # a number of more than 4,300 digits
         raise BadLine("This has a number that is too long to read; write it as a text.") from error
     if not isinstance(value, dict):
-        raise BadLine(
-            f"Each line must be one JSON object {{…}}, and this one is {kind(value)}. A list is "
-            "turned into lines by “jq -c '.[]'”."
-        )
+        raise BadLine(f"Each row must be one JSON object {{…}}, and this one is {kind(value)}.")
     check_json(value)
     return value
 
@@ -264,6 +270,8 @@ def _csv_line(number: int, header: list[str], cells: list[str]) -> Line:
 def _cell(name: str, cell: str) -> Any:
     """A cell by its column: structured columns hold JSON, a conversation may."""
     is_json = name in CSV_AS_JSON or (name in CSV_MESSAGES and cell.startswith("[{"))
+    if name in CSV_STRUCTURED or name.endswith(CSV_ANSWERS):
+        is_json = cell.startswith(("[", "{"))
     if name in {"tags", "expertise"}:
         if not cell.startswith("["):
             return [tag.strip() for tag in cell.split(",")]

@@ -10,6 +10,7 @@ from app.projects import rules as project_rules
 MAX_DEPTH = 64
 MAX_RESPONSES = 10
 ROLES = ("system", "user", "assistant")
+TRUE = {"true", "yes", "1", "1.0"}
 SPEAKER = {"user": "Human", "assistant": "Assistant"}
 
 
@@ -72,6 +73,47 @@ def identifier_of(row: Mapping[str, Any], key: str) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return text_of(row, key)
+
+
+def number_of(row: Mapping[str, Any], key: str) -> float | None:
+    """An optional number, also one written as a text, as tables have it."""
+    value = row.get(key)
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+        return value
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        said = repr(value[:40]) if isinstance(value, str) else kind(value)
+        raise BadLine(f"“{key}” must be a number, not {said}.")
+    return number
+
+
+def is_true(value: Any) -> bool:
+    """Whether a flag is set, in the ways that files write one."""
+    return value in (True, 1) or (isinstance(value, str) and value.strip().lower() in TRUE)
+
+
+def needed_text(row: Mapping[str, Any], key: str) -> str:
+    value = row.get(key)
+    if value is None:
+        raise BadLine(f"“{key}” is missing.")
+    if not isinstance(value, str):
+        raise BadLine(f"“{key}” must be a text, not {kind(value)}.")
+    return value
+
+
+def model_source(name: Any) -> str | None:
+    """The source of a response by a named model, as `touchstone generate` writes it."""
+    if not isinstance(name, str) or not name.strip():
+        return None
+    return f"model:{' '.join(name.split())}"
+
+
+def ranks_by_score(scores: Sequence[float]) -> list[int]:
+    """1 for the highest score, equal for equal ones, with gaps after them."""
+    return [1 + sum(other > score for other in scores) for score in scores]
 
 
 def tags_of(row: Mapping[str, Any]) -> list[str]:
