@@ -4,7 +4,6 @@ Two shapes are published: whole conversations with `winner` and `judge` (Chatbot
 and turns as lists inside texts with a column per outcome (the arena's competition of 2024).
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ from app.corpus.formats.preferences import split_turns
 from app.corpus.formats.rows import BadLine, ImportedAnnotation, ImportedTask, Message
 from app.corpus.formats.values import (
     check_responses,
+    embedded,
     further_keys,
     identifier_of,
     is_true,
@@ -86,11 +86,9 @@ def _conversation(row: Mapping[str, Any], *, side: str) -> list[Message]:
 def _turns(row: Mapping[str, Any], key: str) -> list[str]:
     """A text alone, a list of texts, or such a list written as JSON inside a text."""
     value = row.get(key)
-    if isinstance(value, str) and value.lstrip().startswith("["):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            value = [value]  # a text that only begins like a list
+    if isinstance(value, str):
+        inner = embedded(value)
+        value = inner if isinstance(inner, list) else value
     turns = [value] if isinstance(value, str) else value
     if not isinstance(turns, list) or not turns:
         raise BadLine(f"“{key}” must be a text or a list of texts, not {kind(value)}.")

@@ -11,6 +11,7 @@ from typing import Any
 from app.corpus.formats.fields import Fields, fields_of, judgement_of
 from app.corpus.formats.rows import BadLine, ImportedAnnotation, ImportedTask
 from app.corpus.formats.values import (
+    embedded,
     further_keys,
     identifier_of,
     kind,
@@ -114,7 +115,9 @@ def _add(answers: Answers, question: str, given: Any) -> None:
 
 
 def _as_rows(given: Any) -> list[Any]:
-    """Objects, also where a table has written them as an object of lists."""
+    """Objects, also where a table has written them as an object of lists, or as JSON in a cell."""
+    if isinstance(given, str):
+        given = embedded(given)
     if isinstance(given, dict):
         columns = {key: value for key, value in given.items() if isinstance(value, list)}
         size = max(map(len, columns.values()), default=0)

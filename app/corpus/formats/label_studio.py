@@ -14,6 +14,7 @@ from app.corpus.formats.values import (
     further_keys,
     identifier_of,
     is_true,
+    number_of,
     tags_of,
     text_of,
 )
@@ -29,7 +30,7 @@ VALUES = ("selected", "choices", "ranker", "rating", "number", "text")
 def is_label_studio(row: Row) -> bool:
     if isinstance(row.get("data"), dict):
         return not {"annotations", "predictions", "completions"}.isdisjoint(row)
-    return {"annotation_id", "annotator"} <= row.keys()
+    return {"annotation_id", "annotator", "lead_time"} <= row.keys()
 
 
 def parse_label_studio(row: Row) -> ImportedTask:
@@ -72,7 +73,7 @@ def _parse_min(row: Row) -> ImportedTask:
     ranks, rationale, rest = judgement_of(answers, fields, where="the row")
     if ranks is None:
         raise BadLine(NO_ORDER.format(where="The row"))
-    lead_time = row.get("lead_time")
+    lead_time = number_of(row, "lead_time")
     annotation = ImportedAnnotation(
         annotator=_person({"completed_by": row.get("annotator")}),
         ranks=ranks,
@@ -108,9 +109,8 @@ def _person(item: Row) -> str:
     if isinstance(who, dict):
         named = " ".join(str(who[key]) for key in ("first_name", "last_name") if who.get(key))
         who = who.get("email") or who.get("username") or named or who.get("id")
-    if isinstance(who, str) and who.strip():
-        return " ".join(who.split())[:200]
-    return f"user {who}" if isinstance(who, int) else "unknown annotator"
+    name = " ".join(str(who).split())[:200] if isinstance(who, str | int) else ""
+    return f"user {name}" if name.isdecimal() else name or "unknown annotator"
 
 
 def _annotation(item: Row, fields: Fields, *, name: str, where: str) -> ImportedAnnotation:

@@ -31,7 +31,10 @@ BOM = b"\xef\xbb\xbf"
 PIECE = 1 << 20
 SKIP_FACTOR = 16  # an overlong line is skipped up to so many times the longest allowed one
 CSV_AS_JSON = {"responses", "annotations", "gold", "sampling", "meta"}
-CSV_NUMBERS = {"margin", "score_chosen", "score_rejected"}
+CSV_NUMBERS = {
+    "margin", "score_chosen", "score_rejected", "chosen_score", "rejected_score",
+    "chosen-rating", "rejected-rating", "chosen_rating", "rejected_rating",
+}  # fmt: skip
 CSV_MESSAGES = {"prompt", "messages", "chosen", "rejected"}
 # Columns that hold objects or lists in the formats of other projects, and texts in some.
 CSV_STRUCTURED = {

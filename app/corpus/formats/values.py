@@ -1,5 +1,6 @@
 """The parts that lines of all formats are made of: texts, messages, responses."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -44,6 +45,18 @@ def _check_text(text: str, *, where: str) -> None:
                 f"{where} contains half of a surrogate pair (\\ud800–\\udfff), which is no "
                 "character; write the text as UTF-8."
             ) from None
+
+
+def embedded(text: str) -> Any:
+    """What JSON inside a text says, checked like the rest of the row; a text that is none stays."""
+    if not text.lstrip().startswith(("[", "{")):
+        return text
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    check_json(value)
+    return value
 
 
 def kind(value: Any) -> str:
