@@ -162,9 +162,12 @@ def test_a_named_format_reads_rows_that_would_be_detected_as_another():
 
 def test_metadata_does_not_make_another_format_of_a_row():
     extra = {
-        **{"fields": {"a": 1}, "data": {"b": 2}, "annotation_id": 1, "annotator": 2},
-        **{"question": "?", "answer_0": "x", "answer_1": "y", "_server_id": "z"},
-        **{key: WEBGPT[key] for key in ("score_0", "score_1")},
+        "fields": {"a": 1},
+        "data": {"b": 2},
+        "annotation_id": 1,
+        "annotator": 2,
+        "_server_id": "z",
+        **{key: WEBGPT[key] for key in ("question", "answer_0", "answer_1", "score_0")},
         **{key: SHP[key] for key in ("history", "human_ref_A", "human_ref_B")},
         **{key: PKU[key] for key in ("response_0", "response_1", "better_response_id")},
         **{key: ULTRAFEEDBACK[key] for key in ("instruction", "completions")},

@@ -169,7 +169,9 @@ def test_real_trees_and_real_rankings_are_the_same_tasks():
         groups[name] = {
             frozenset(
                 (response.text, rank)
-                for response, rank in zip(task.responses, judged(task)["dataset:oasst"], strict=True)
+                for response, rank in zip(
+                    task.responses, judged(task)["dataset:oasst"], strict=True
+                )
             )
             for task in (row.task for row in rows)
         }

@@ -129,7 +129,9 @@ def test_pku_prefers_the_better_answer_and_keeps_which_one_is_safer():
         {"safe": False, "safer": False},
         {"safe": True, "safer": True},
     ]
-    assert "“better_response_id” must be 0 or 1" in only_problem(PKU, PKU | {"better_response_id": 2})
+    assert "“better_response_id” must be 0 or 1" in only_problem(
+        PKU, PKU | {"better_response_id": 2}
+    )
 
 
 def test_the_arena_names_the_judge_and_the_models():

@@ -26,7 +26,9 @@ def argilla(values, answers, **more):
     return {
         "id": "r",
         "fields": values,
-        "responses": {name: [{"value": value, "user_id": "u-1"}] for name, value in answers.items()},
+        "responses": {
+            name: [{"value": value, "user_id": "u-1"}] for name, value in answers.items()
+        },
         **more,
     }
 

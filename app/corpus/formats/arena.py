@@ -19,6 +19,7 @@ from app.corpus.formats.values import (
     messages_of,
     model_source,
     opened,
+    person_named,
     reply,
     tags_of,
     text_of,
@@ -114,5 +115,4 @@ def _judgement(row: Mapping[str, Any]) -> list[ImportedAnnotation]:
         judge = model_source(judge[0]) if judge else None
     if judge is not None and not isinstance(judge, str):
         raise BadLine(f"“judge” must be a name, not {kind(judge)}.")
-    name = " ".join(judge.split())[:200] if judge else ""
-    return [ImportedAnnotation(annotator=name or SOURCE, ranks=RANKS[winner])]
+    return [ImportedAnnotation(annotator=person_named(judge) or SOURCE, ranks=RANKS[winner])]

@@ -11,10 +11,13 @@ from typing import Any
 from app.corpus.formats.fields import Fields, fields_of, judgement_of
 from app.corpus.formats.rows import BadLine, ImportedAnnotation, ImportedTask
 from app.corpus.formats.values import (
+    MAX_NAME,
     embedded,
     further_keys,
     identifier_of,
     kind,
+    model_source,
+    person_named,
     tags_of,
     text_of,
 )
@@ -109,9 +112,8 @@ def _add(answers: Answers, question: str, given: Any) -> None:
         if not isinstance(answer, dict):
             raise BadLine(f"The answers to “{question}” must be objects {{value, user_id}}.")
         if answer.get("status") in SUBMITTED and answer.get("value") is not None:
-            person = answer.get("user_id")
-            name = str(person) if person is not None else f"annotator {number}"
-            answers.setdefault(name[:200], {})[question] = _plain_value(answer["value"])
+            name = person_named(answer.get("user_id")) or f"annotator {number}"
+            answers.setdefault(name, {})[question] = _plain_value(answer["value"])
 
 
 def _as_rows(given: Any) -> list[Any]:
@@ -153,7 +155,7 @@ def _nested_suggestions(row: Row) -> Answers:
 
 
 def _agent(name: Any) -> str:
-    return f"model:{' '.join(name.split())}"[:200] if isinstance(name, str) and name else SUGGESTED
+    return (model_source(name) or SUGGESTED)[:MAX_NAME]
 
 
 def _flat(row: Row) -> tuple[dict[str, Any], Answers, Answers, dict[str, Any]]:
@@ -181,16 +183,9 @@ def _flat(row: Row) -> tuple[dict[str, Any], Answers, Answers, dict[str, Any]]:
 
 def _zipped(row: Row, question: str, values: list[Any]) -> list[dict[str, Any]]:
     """Answers, users and states stand in three lists of one length."""
-    users = row.get(f"{question}.responses.users") or []
-    states = row.get(f"{question}.responses.status") or []
-    return [
-        {
-            "value": value,
-            "user_id": users[place] if place < len(users) else None,
-            "status": states[place] if place < len(states) else None,
-        }
-        for place, value in enumerate(values)
-    ]
+    users, states = (row.get(f"{question}.responses.{each}") for each in ("users", "status"))
+    columns = {"value": values, "user_id": users, "status": states}
+    return _as_rows({key: value for key, value in columns.items() if isinstance(value, list)})
 
 
 def _old_agent(row: Row, question: str) -> Any:

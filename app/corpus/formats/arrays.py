@@ -11,6 +11,7 @@ from app.corpus.formats.lines import (
     BOM,
     DAMAGED,
     PIECE,
+    SKIP_FACTOR,
     Limits,
     Line,
     parsed,
@@ -18,8 +19,11 @@ from app.corpus.formats.lines import (
 )
 from app.corpus.formats.rows import BadFile, BadLine
 
-# A whole text, a bracket, or a text whose end is not read yet.
+# A whole text, a bracket, or a text whose end is not read yet; and what goes on inside a text.
 TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]]|"', re.DOTALL)
+INSIDE = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL)
+QUOTE = ord('"')
+MOST_LEVELS = 100_000  # open brackets: what is deeper is no data, and reading it takes long
 BETWEEN = re.compile(rb"[\s,]*")
 WORD_END = re.compile(rb"[\s,\]}]")
 
@@ -35,6 +39,8 @@ class Window:
     begin: int = 0  # where the element in hand begins: all before may go
     line: int = 1  # of `begin`
     number: int = 0  # of the element in hand
+    began: int = 1  # the line at which it begins
+    dropped: int = 0  # bytes of it that were not kept, because it is too long
     total: int = 0
     is_over: bool = False
 
@@ -73,8 +79,8 @@ class Window:
         """Past a bracket between elements."""
         self._move(self.begin + 1)
 
-    def close_element(self) -> bytes:
-        """The whole element that begins here."""
+    def close_element(self) -> bytes | None:
+        """The whole element that begins here; None for one that is too long."""
         self.number += 1
         if self.number > self.limits.rows:
             raise BadFile(
@@ -82,52 +88,67 @@ class Window:
                 "TOUCHSTONE_MAX_IMPORT_ROWS.",
                 line=self.line,
             )
+        self.began, self.dropped = self.line, 0
         is_bare = self.content[self.begin] not in b'{["'
         end = self._end_of_word() if is_bare else self._end_of_value()
         element = self.content[self.begin : end]
+        is_too_long = self.dropped + len(element) > self.limits.line_bytes
         self._move(end)
-        return element
+        return None if is_too_long else element
 
     def _end_of_word(self) -> int:
         while (match := WORD_END.search(self.content, self.begin + 1)) is None:
             if self.is_over:
                 return len(self.content)
+            self.at = len(self.content)
             self._read_on()
         return match.start()
 
     def _end_of_value(self) -> int:
         """Where the brackets opened since the beginning are closed again."""
-        depth = 0
+        depth, is_inside = 0, False
         while True:
-            for token in TOKEN.finditer(self.content, self.at):
-                first = self.content[token.start()]
-                if first == 0x22 and token.end() - token.start() == 1:
-                    self.at = token.start()
-                    break  # its end is not read yet
-                if first in b"{[":
-                    depth += 1
-                elif first in b"}]":
-                    depth -= 1
-                if depth <= 0:
-                    return token.end()
+            if is_inside:
+                match = INSIDE.match(self.content, self.at)
+                self.at = match.end() if match else self.at
+                is_inside = self.content[self.at : self.at + 1] != b'"'
+                self.at += not is_inside
+                if not is_inside and depth == 0:
+                    return self.at
+            for token in () if is_inside else TOKEN.finditer(self.content, self.at):
                 self.at = token.end()
-            else:
+                first = self.content[token.start()]
+                if first == QUOTE and self.at - token.start() == 1:
+                    is_inside = True
+                    break
+                depth += (first in b"{[") - (first in b"}]")
+                if depth <= 0:
+                    return self.at
+                if depth > MOST_LEVELS:
+                    raise BadFile(
+                        f"Element {self.number:,} is nested more than {MOST_LEVELS:,} levels deep.",
+                        line=self.began,
+                    )
+            if not is_inside:
                 self.at = len(self.content)
-            if self.is_over:
-                raise BadFile(
-                    f"The file is cut off inside element {self.number:,}, which begins at line "
-                    f"{self.line}. Is the file complete?",
-                    line=self.line,
-                )
             self._read_on()
 
     def _read_on(self) -> None:
-        if len(self.content) - self.begin > self.limits.line_bytes:
+        """Read more of the element in hand; of one that is too long nothing is kept."""
+        if self.is_over:
             raise BadFile(
-                f"Element {self.number:,}, which begins at line {self.line}, is longer than "
-                f"{self.limits.line_bytes // 10**6:,} MB, so reading stopped there. Shorten it, "
-                "or raise TOUCHSTONE_MAX_LINE_MB.",
-                line=self.line,
+                f"The file is cut off inside element {self.number:,}, which begins at line "
+                f"{self.began}. Is the file complete?",
+                line=self.began,
+            )
+        if self.dropped + len(self.content) - self.begin > self.limits.line_bytes:
+            self.dropped += self.at - self.begin
+            self._move(self.at)
+        if self.dropped > SKIP_FACTOR * self.limits.line_bytes:
+            raise BadFile(
+                f"Element {self.number:,}, which begins at line {self.began}, did not end within "
+                f"{self.dropped // 10**6:,} MB, so reading stopped there.",
+                line=self.began,
             )
         self.more()
 
@@ -156,9 +177,8 @@ def json_elements(stream: IO[bytes], limits: Limits) -> Iterator[Line]:
                 )
             return
         element = window.close_element()
-        where = f"Element {window.number:,}"
-        line = window.line - element.count(b"\n")
-        if len(element) > limits.line_bytes:
+        where, line = f"Element {window.number:,}", window.began
+        if element is None:
             yield Line(line, problem=_too_long(limits), where=where)
             continue
         try:

@@ -11,16 +11,20 @@ from app.corpus.formats.fields import Fields, fields_of, judgement_of
 from app.corpus.formats.rows import BadLine, ImportedAnnotation, ImportedTask
 from app.corpus.formats.touchstone import moment_of
 from app.corpus.formats.values import (
+    MAX_NAME,
     further_keys,
     identifier_of,
     is_true,
+    model_source,
     number_of,
+    person_named,
     tags_of,
     text_of,
 )
 
 Row = Mapping[str, Any]
 
+PREDICTED = "model:label-studio"  # who predicted, where the export does not say
 TASK_KEYS = frozenset({"id", "data", "annotations", "predictions", "drafts", "completions"})
 ABOUT_ANNOTATION = frozenset({"id", "completed_by", "result", "was_cancelled", "created_at"})
 ABOUT_MIN = frozenset({"id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time"})
@@ -46,8 +50,7 @@ def parse_label_studio(row: Row) -> ImportedTask:
         if not is_true(item.get("was_cancelled"))
     ]
     for item in _objects(row.get("predictions") or [], key="predictions"):
-        version = text_of(item, "model_version") or "label-studio"
-        name = f"model:{' '.join(version.split())}"[:200]
+        name = (model_source(item.get("model_version")) or PREDICTED)[:MAX_NAME]
         if item.get("result"):
             annotations.append(_annotation(item, fields, name=name, where="a prediction"))
     return ImportedTask(
@@ -109,8 +112,8 @@ def _person(item: Row) -> str:
     if isinstance(who, dict):
         named = " ".join(str(who[key]) for key in ("first_name", "last_name") if who.get(key))
         who = who.get("email") or who.get("username") or named or who.get("id")
-    name = " ".join(str(who).split())[:200] if isinstance(who, str | int) else ""
-    return f"user {name}" if name.isdecimal() else name or "unknown annotator"
+    name = person_named(who)
+    return f"user {name}" if name and name.isdecimal() else name or "unknown annotator"
 
 
 def _annotation(item: Row, fields: Fields, *, name: str, where: str) -> ImportedAnnotation:

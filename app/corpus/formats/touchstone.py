@@ -12,6 +12,7 @@ from app.corpus.formats.rows import (
     ImportedTask,
 )
 from app.corpus.formats.values import (
+    MAX_NAME,
     check_responses,
     expertise_of,
     further_keys,
@@ -25,7 +26,6 @@ from app.corpus.formats.values import (
 )
 from app.corpus.rules import weak_order
 
-MAX_NAME = 200
 MAX_STRENGTH = 4
 MAX_ANNOTATIONS = 1000
 MAX_RATINGS = 10

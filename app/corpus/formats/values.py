@@ -10,6 +10,7 @@ from app.projects import rules as project_rules
 
 MAX_DEPTH = 64
 MAX_RESPONSES = 10
+MAX_NAME = 200
 ROLES = ("system", "user", "assistant")
 TRUE = {"true", "yes", "1", "1.0"}
 SPEAKER = {"user": "Human", "assistant": "Assistant"}
@@ -122,6 +123,12 @@ def model_source(name: Any) -> str | None:
     if not isinstance(name, str) or not name.strip():
         return None
     return f"model:{' '.join(name.split())}"
+
+
+def person_named(value: Any) -> str | None:
+    """The name of somebody who judged, from an id or an address; None where there is none."""
+    is_id = isinstance(value, str | int) and not isinstance(value, bool)
+    return " ".join(str(value).split())[:MAX_NAME].strip() or None if is_id else None
 
 
 def ranks_by_score(scores: Sequence[float]) -> list[int]:
