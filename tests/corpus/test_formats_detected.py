@@ -151,6 +151,11 @@ def test_a_conversation_that_ends_with_an_answer_is_told_that_it_is_one():
     assert "remove the last message" in said
 
 
+def test_a_transcript_among_texts_is_refused_though_its_keys_are_the_same():
+    text = {"chosen": "The sky is blue.", "rejected": "The sky is green."}
+    assert "of the format hh-rlhf, and the file began as trl" in only_problem(text, text, HH)
+
+
 def test_an_answer_among_prompts_is_refused_and_no_metadata():
     assert "of no known format" in only_problem({"prompt": "a"}, {"prompt": "b", "completion": "c"})
 

@@ -54,6 +54,7 @@ SHAPES: dict[str, Callable[[Row], bool]] = {
     "ultrafeedback": is_ultrafeedback,
     "arena": is_arena,
 }
+MOST_SHAPES = 1000  # whose keys are remembered
 MOST_UNKNOWN = 20  # rows that are looked at until one shows what the file is
 NOT_A_PROMPT = (
     "This line has responses, and the first line was a prompt alone. Put them in files of their "
@@ -111,13 +112,14 @@ def read_file(stream: IO[bytes], *, format: str, limits: Limits) -> Iterator[Rea
 
 def _read_as(name: str, lines: Iterable[Line], *, limits: Limits, is_asked: bool) -> Iterator[Read]:
     trees = Trees(limits) if name == "oasst" else None
+    shapes: set[tuple[str, ...]] = set()
     count = 0
     for line in lines:
         count += 1
         if line.row is None:
             yield _problem(line, None, line.problem)
         elif trees is None:
-            yield _read_row(name, line, line.row, is_asked=is_asked)
+            yield _read_row(name, line, line.row, shapes=None if is_asked else shapes)
         else:
             yield from (_outcome(name, *outcome) for outcome in trees.read(line))
     if trees is not None:
@@ -126,14 +128,22 @@ def _read_as(name: str, lines: Iterable[Line], *, limits: Limits, is_asked: bool
         raise BadFile("The file has no rows.")
 
 
-def _read_row(name: str, line: Line, row: Row, *, is_asked: bool) -> Read:
-    """What the row says. Where the format was detected, a row of another one is refused."""
+def _read_row(name: str, line: Line, row: Row, *, shapes: set[tuple[str, ...]] | None) -> Read:
+    """What the row says. Where the format was detected, a row of another one is refused.
+
+    `shapes` are the keys of rows that were of this format: detecting costs as much as reading.
+    """
     try:
         task = PARSERS[name](row)
     except BadLine as error:
         return _problem(line, name, str(error))
-    other = name if is_asked else detected(row)
+    keys = tuple(row)
+    if shapes is None or keys in shapes:
+        return _outcome(name, line, task)
+    other = detected(row)
     if other == name:
+        if len(shapes) < MOST_SHAPES and (name != "trl" or "prompt" in row):
+            shapes.add(keys)  # else its texts decide whether it is hh-rlhf
         return _outcome(name, line, task)
     if name == "prompts" and "responses" in row:
         return _problem(line, name, NOT_A_PROMPT)
