@@ -115,6 +115,15 @@ def test_webgpt_keeps_quotes_and_tokens_with_their_answers():
     assert "“question” needs a text" in only_problem(WEBGPT, WEBGPT | {"question": {"id": "x"}})
 
 
+def test_webgpt_is_published_as_two_records_in_a_line_too():
+    record = {key: WEBGPT[f"{key}_0"] for key in ("quotes", "answer", "tokens", "score")}
+    other = {key: WEBGPT[f"{key}_1"] for key in ("quotes", "answer", "tokens", "score")}
+    line = [{"question": WEBGPT["question"], **each} for each in (record, other)]
+    assert tasks(line, line) == tasks(WEBGPT, WEBGPT)
+    stranger = [line[0], line[1] | {"question": {"full_text": "Else?"}}]
+    assert "and this one is a list" in only_problem(line, stranger)
+
+
 def test_pku_prefers_the_better_answer_and_keeps_which_one_is_safer():
     """One judgement: a second one by the same data would make each undecided."""
     new, old = tasks(PKU, PKU_10K)

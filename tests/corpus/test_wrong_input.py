@@ -26,7 +26,7 @@ def read(content, *, format="auto", limits=LIMITS):  # noqa: A002
 def only_problem(row, *, format="auto"):  # noqa: A002
     """What is said of a line; a good one of the same format stands before it."""
     line = row if isinstance(row, str) else json.dumps(row)
-    (read_row,) = read(line, format=format)
+    *_, read_row = read(line, format=format)
     assert read_row.task is None
     return read_row.problem
 
@@ -96,6 +96,7 @@ def deep(levels):
         ('{"prompt": "x", "responses": ["a", "b"], "n": ' + "9" * 5000 + "}", "too long to read"),
         ('{"prompt": "x", "responses": ["a", "b"], "n": ' + deep(100) + "}", "more than 64 levels"),
         ('{"prompt": "x", "responses": ["a", "b"], "n": ' + deep(100_000) + "}", "far too deep"),
+        ('[{"prompt": "x"}]\n[{"prompt": "y"}]', "and this one is a list"),
         ("just some words", "This is not JSON: each line must be one JSON object"),
         ("prompt;chosen;rejected", "must name its columns in small letters, with commas between"),
     ],
@@ -255,7 +256,7 @@ def test_a_file_of_too_many_lines_is_refused_blank_ones_too():
         (b'[\n  {"prompt": "x"},\n  {"prompt": "y"}\n', "cut off after element 2"),
         (b'[{"prompt": "x"}, {"prompt": ', "cut off inside element 2, which begins at line 1"),
         (b'{\n  "prompt": "x"\n', "cut off inside element 1"),
-        (b'[{"prompt": "x"}]\n[{"prompt": "y"}]\n', "The list ends at line 2, and something"),
+        (b'[{"prompt": "x"}]\n{"prompt": "y"}\n', "The list ends at line 2, and something"),
         (b"[]", "The file has no rows"),
         (b'{"question": "x", "answer": "y"}\n', "the first row has the keys answer, question"),
         (

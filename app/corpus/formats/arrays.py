@@ -153,6 +153,17 @@ class Window:
         self.more()
 
 
+def is_list_per_line(stream: IO[bytes], limits: Limits) -> bool:
+    """Whether each line is a list of its own, so that the file is lines; it is rewound."""
+    try:
+        first, second = stream.readline(limits.line_bytes), stream.readline(2)
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        return False  # whoever reads on will say it
+    finally:
+        stream.seek(0)
+    return first.rstrip().endswith(b"]") and second.startswith(b"[")
+
+
 def _too_long(limits: Limits) -> str:
     return (
         f"This is longer than {limits.line_bytes // 10**6:,} MB. Shorten it, or raise "

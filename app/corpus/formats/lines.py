@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import IO, Any, NoReturn
 
 from app.corpus.formats.rows import BadFile, BadLine
-from app.corpus.formats.values import check_json, kind
+from app.corpus.formats.values import check_json, kind, paired
 
 GZIP_MAGIC = b"\x1f\x8b"
 OTHER_MAGIC = {
@@ -180,6 +180,8 @@ def parsed(line: bytes | str) -> dict[str, Any]:
         raise
     except ValueError as error:  # a number of more than 4,300 digits
         raise BadLine("This has a number that is too long to read; write it as a text.") from error
+    if isinstance(value, list):
+        value = paired(value)
     if not isinstance(value, dict):
         raise BadLine(f"Each row must be one JSON object {{…}}, and this one is {kind(value)}.")
     check_json(value)

@@ -7,7 +7,7 @@ from typing import IO, Any
 
 from app.corpus.formats.arena import is_arena, parse_arena
 from app.corpus.formats.argilla import is_argilla, parse_argilla
-from app.corpus.formats.arrays import json_elements
+from app.corpus.formats.arrays import is_list_per_line, json_elements
 from app.corpus.formats.comparisons import (
     is_pku,
     is_shp,
@@ -224,6 +224,8 @@ def _rows(stream: IO[bytes], limits: Limits, *, is_csv: bool) -> Iterator[Line]:
             "old > new”."
         )
     first_line = start.split(b"\n", maxsplit=1)[0].strip()
+    if start.startswith(b"[") and is_list_per_line(text, limits):
+        return json_lines(text, limits)
     if start.startswith(b"[") or first_line == b"{":
         return json_elements(text, limits)
     has_header = not first_line.startswith(b"{") and _names_columns(first_line)

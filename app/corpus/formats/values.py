@@ -60,6 +60,24 @@ def embedded(text: str) -> Any:
     return value
 
 
+def paired(value: list[Any]) -> Any:
+    """Two records of one question, as WebGPT lists them in a line, as one row with numbered keys.
+
+    Any other list stays one.
+    """
+    if len(value) != 2 or not all(isinstance(each, dict) and "answer" in each for each in value):
+        return value
+    first, second = value
+    if first.get("question") is None or first["question"] != second.get("question"):
+        return value
+    return {"question": first["question"]} | {
+        f"{key}_{place}": inner
+        for place, record in enumerate(value)
+        for key, inner in record.items()
+        if key != "question"
+    }
+
+
 def kind(value: Any) -> str:
     """What a JSON value is, in words."""
     if value is None:
