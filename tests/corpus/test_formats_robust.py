@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.corpus.formats import BadFile, Limits, read_file
+from app.corpus.formats import FORMATS, BadFile, Limits, read_file
+from app.corpus.formats.reading import detected
 from app.corpus.formats.rows import ImportedAnnotation, ImportedTask
 from app.corpus.formats.values import check_json
 from tests.corpus.files import pair
@@ -97,6 +98,15 @@ def test_a_row_with_anything_at_any_place_is_a_task_or_a_sentence(name):
             assert (read.task is None) != (read.problem is None)
             if read.task is not None:
                 assert_storable(read.task)
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_row_with_anything_at_any_place_is_detected_or_not_and_no_error(name):
+    for row in SAMPLES[name]:
+        for path in places(row):
+            for junk in JUNK:
+                found = detected(replaced(row, path, junk))
+                assert found is None or found in FORMATS
 
 
 def test_messages_of_a_tree_with_anything_at_any_place_are_tasks_or_sentences():

@@ -31,6 +31,7 @@ Parser = Callable[[Row], ImportedTask]
 
 PARSERS: dict[str, Parser] = {
     "touchstone": parse_task,
+    "prompts": parse_prompt,
     "hh-rlhf": parse_hh,
     "trl": parse_trl,
     "ultrafeedback": parse_ultrafeedback,
@@ -40,7 +41,6 @@ PARSERS: dict[str, Parser] = {
     "arena": parse_arena,
     "argilla": parse_argilla,
     "label-studio": parse_label_studio,
-    "prompts": parse_prompt,
 }
 FORMATS = (*PARSERS, "oasst")  # the lines of the last are trees, or parts of one
 # Shapes that no other format has, the surest first; whatever else a row holds is metadata.
