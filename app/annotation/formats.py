@@ -173,6 +173,7 @@ def for_admins(
         rationale=annotation.rationale,
         flags={ids[int(place)]: flags for place, flags in annotation.flags.items()},
         rewrite=annotation.rewrite,
+        meta=annotation.meta or {},
         counted=annotation.counted,
         repeat=annotation.is_repeat,
         revision=annotation.revision,

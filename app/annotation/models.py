@@ -119,6 +119,7 @@ class Annotation(Base):
     rationale: Mapped[str | None]
     flags: Mapped[JsonObject] = mapped_column(default=dict)  # position → flags
     rewrite: Mapped[str | None]
+    meta: Mapped[JsonObject | None]  # what else an imported file says of it
     wall_ms: Mapped[int | None]
     visible_ms: Mapped[int | None]
     active_ms: Mapped[int | None]

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, StringConstraints
 
+from app.db import JsonObject
 from app.tasks.models import AssignmentState, SkipReason
 
 
@@ -270,6 +271,7 @@ class AnnotationOut(BaseModel):
     rationale: str | None
     flags: dict[str, list[str]]
     rewrite: str | None
+    meta: dict[str, Any] = {}  # what else the file said of it that it was imported from
     counted: bool
     repeat: bool
     revision: int
@@ -298,6 +300,7 @@ class ImportedJudgement:
     created_at: datetime | None = None
     ratings: dict[str, list[int | None]] = field(default_factory=dict)
     flags: dict[str, list[str]] = field(default_factory=dict)  # by position
+    meta: JsonObject = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,10 +74,20 @@ def list_projects() -> None:
 
 def import_files(
     project: ProjectName,
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Plain or .gz.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...", help="JSON lines or a JSON list, plain or .gz; CSV; Parquet."
+        ),
+    ],
     *,
     format: Annotated[  # noqa: A002 # the option's name
-        str, typer.Option(help="auto finds it out; touchstone, hh-rlhf, trl, prompts, …")
+        str,
+        typer.Option(
+            help="auto finds it out from the content. Otherwise: touchstone, prompts, hh-rlhf, "
+            "trl, ultrafeedback, shp, webgpt, oasst, pku-saferlhf, arena, argilla, label-studio; "
+            "csv and parquet are ways to write any of them."
+        ),
     ] = "auto",
     skip_bad_lines: Annotated[
         bool,

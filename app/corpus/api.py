@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query
 from app.accounts.auth import CurrentUser
 from app.corpus import queries, service
 from app.corpus.auth import VisibleImport
+from app.corpus.formats import FORMATS
 from app.corpus.models import Import
 from app.corpus.schemas import ImportOut, LineError
 from app.db import SessionDep
@@ -14,6 +15,8 @@ from app.projects.auth import AdminProject, ViewerProject
 from app.web.uploads import UPLOAD_CONTENT, StagedUpload
 
 router = APIRouter(tags=["corpus"])
+
+KNOWN = f"`auto` finds it out from the content; otherwise one of {', '.join(FORMATS)}."
 
 
 @router.post(
@@ -26,7 +29,7 @@ def create_import(
     project: AdminProject,
     user: CurrentUser,
     upload: StagedUpload,
-    format: Annotated[str, Query(max_length=40)] = "auto",  # noqa: A002
+    format: Annotated[str, Query(max_length=40, description=KNOWN)] = "auto",  # noqa: A002
     filename: Annotated[str, Query(max_length=500)] = "",
     skip_bad_lines: bool = False,  # noqa: FBT001, FBT002
 ) -> ImportOut:

@@ -19,6 +19,7 @@ _PART = {"type": "object", "required": ["file"], "properties": {"file": _BYTES["
 # What the OpenAPI document says of the body, which FastAPI does not see.
 UPLOAD_CONTENT = {
     "application/x-ndjson": _BYTES,
+    "application/json": _BYTES,
     "application/gzip": _BYTES,
     "text/csv": _BYTES,
     "application/vnd.apache.parquet": _BYTES,

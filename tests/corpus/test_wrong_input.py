@@ -26,7 +26,7 @@ def read(content, *, format="auto", limits=LIMITS):  # noqa: A002
 def only_problem(row, *, format="auto"):  # noqa: A002
     """What is said of a line; a good one of the same format stands before it."""
     line = row if isinstance(row, str) else json.dumps(row)
-    (read_row,) = read(line, format=format)
+    *_, read_row = read(line, format=format)
     assert read_row.task is None
     return read_row.problem
 
@@ -96,13 +96,26 @@ def deep(levels):
         ('{"prompt": "x", "responses": ["a", "b"], "n": ' + "9" * 5000 + "}", "too long to read"),
         ('{"prompt": "x", "responses": ["a", "b"], "n": ' + deep(100) + "}", "more than 64 levels"),
         ('{"prompt": "x", "responses": ["a", "b"], "n": ' + deep(100_000) + "}", "far too deep"),
-        ('["a", "b"]', "must be one JSON object {…}, and this one is a list"),
+        ('[{"prompt": "x"}]\n[{"prompt": "y"}]', "and this one is a list"),
         ("just some words", "This is not JSON: each line must be one JSON object"),
         ("prompt;chosen;rejected", "must name its columns in small letters, with commas between"),
     ],
 )
 def test_a_bad_line_is_told_in_a_sentence(row, says):
     assert says in only_problem(row)
+
+
+def test_elements_of_a_list_that_are_no_objects_are_refused_by_their_numbers():
+    rows = read('[{"prompt": "x"},\n"words", 3.5,\n\n[1, [2]], null, {"prompt": "y"}]')
+    assert [row.line for row in rows] == [1, 2, 2, 4, 4, 4]
+    assert [row.problem for row in rows] == [
+        None,
+        *(
+            f"Element {n}: Each row must be one JSON object {{…}}, and this one is {kind}."
+            for n, kind in [(2, "a text"), (3, "a number"), (4, "a list"), (5, "null")]
+        ),
+        None,
+    ]
 
 
 def test_a_line_that_is_not_utf8_is_told_with_its_place():
@@ -240,8 +253,11 @@ def test_a_file_of_too_many_lines_is_refused_blank_ones_too():
         ('{"prompt": "x"}'.encode("utf-16"), "UTF-16 text; save it as UTF-8"),
         (gzip.compress(b'{"prompt": "x"}\n' * 10_000, mtime=0)[:-200], "damaged or ends too early"),
         (gzip.compress(b'{"prompt": "x"}\n', mtime=0)[:12], "damaged or ends too early"),
-        (b'[\n  {"prompt": "x"},\n  {"prompt": "y"}\n]\n', "spread over several lines"),
-        (b'{\n  "prompt": "x"\n}\n', "spread over several lines"),
+        (b'[\n  {"prompt": "x"},\n  {"prompt": "y"}\n', "cut off after element 2"),
+        (b'[{"prompt": "x"}, {"prompt": ', "cut off inside element 2, which begins at line 1"),
+        (b'{\n  "prompt": "x"\n', "cut off inside element 1"),
+        (b'[{"prompt": "x"}]\n{"prompt": "y"}\n', "The list ends at line 2, and something"),
+        (b"[]", "The file has no rows"),
         (b'{"question": "x", "answer": "y"}\n', "the first row has the keys answer, question"),
         (
             b'{"tree_id": "1", "prompt": {"text": "x"}}\n',

@@ -184,6 +184,7 @@ def _annotation(project: Project, judgement: ImportedJudgement, *, now: datetime
         "ratings": judgement.ratings,
         "rationale": judgement.rationale,
         "flags": judgement.flags,
+        "meta": judgement.meta or None,
         "body_hash": hashlib.sha256(json.dumps(content, sort_keys=True).encode()).digest(),
         "submitted_at": judgement.created_at or now,
     }

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import IO, Any, NoReturn
 
 from app.corpus.formats.rows import BadFile, BadLine
-from app.corpus.formats.values import check_json, kind
+from app.corpus.formats.values import check_json, kind, paired
 
 GZIP_MAGIC = b"\x1f\x8b"
 OTHER_MAGIC = {
@@ -31,8 +31,19 @@ BOM = b"\xef\xbb\xbf"
 PIECE = 1 << 20
 SKIP_FACTOR = 16  # an overlong line is skipped up to so many times the longest allowed one
 CSV_AS_JSON = {"responses", "annotations", "gold", "sampling", "meta"}
-CSV_NUMBERS = {"margin", "score_chosen", "score_rejected"}
+CSV_NUMBERS = {
+    "margin", "score_chosen", "score_rejected", "chosen_score", "rejected_score",
+    "chosen-rating", "rejected-rating", "chosen_rating", "rejected_rating",
+}  # fmt: skip
 CSV_MESSAGES = {"prompt", "messages", "chosen", "rejected"}
+# Columns that hold objects or lists in the formats of other projects, and texts in some.
+CSV_STRUCTURED = {
+    "completions", "models", "question", "quotes_0", "quotes_1", "tokens_0", "tokens_1",
+    "conversation", "conversation_a", "conversation_b", "replies", "labels", "emojis", "detoxify",
+    "response_0_harm_category", "response_1_harm_category", "data", "fields", "metadata",
+    "suggestions", "predictions", "ranks", "response_ids", "items",
+}  # fmt: skip
+CSV_ANSWERS = (".responses", ".users", ".status", ".suggestion", "-suggestion", "-metadata")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +63,7 @@ class Line:
     row: dict[str, Any] | None = None
     problem: str | None = None
     size: int = 0  # bytes or characters
+    where: str | None = None  # in a container whose lines are no rows: which element it is
 
 
 def unpacked(stream: IO[bytes]) -> IO[bytes]:
@@ -168,11 +180,10 @@ def parsed(line: bytes | str) -> dict[str, Any]:
         raise
     except ValueError as error:  # a number of more than 4,300 digits
         raise BadLine("This has a number that is too long to read; write it as a text.") from error
+    if isinstance(value, list):
+        value = paired(value)
     if not isinstance(value, dict):
-        raise BadLine(
-            f"Each line must be one JSON object {{…}}, and this one is {kind(value)}. A list is "
-            "turned into lines by “jq -c '.[]'”."
-        )
+        raise BadLine(f"Each row must be one JSON object {{…}}, and this one is {kind(value)}.")
     check_json(value)
     return value
 
@@ -264,6 +275,8 @@ def _csv_line(number: int, header: list[str], cells: list[str]) -> Line:
 def _cell(name: str, cell: str) -> Any:
     """A cell by its column: structured columns hold JSON, a conversation may."""
     is_json = name in CSV_AS_JSON or (name in CSV_MESSAGES and cell.startswith("[{"))
+    if name in CSV_STRUCTURED or name.endswith(CSV_ANSWERS):
+        is_json = cell.startswith(("[", "{"))
     if name in {"tags", "expertise"}:
         if not cell.startswith("["):
             return [tag.strip() for tag in cell.split(",")]

@@ -22,6 +22,7 @@ from app.corpus.formats.values import (
     identifier_of,
     kind,
     messages_of,
+    model_source,
     opened,
     prompt_of,
     reply,
@@ -33,7 +34,13 @@ TURN = re.compile(r"\r?\n\r?\n(Human|Assistant):")
 FIRST = re.compile(r"\s*(?=(Human|Assistant):)")  # blank lines before the first turn may be gone
 ROLE = {"Human": "user", "Assistant": "assistant"}
 PAIR_KEYS = frozenset({"id", "chosen", "rejected", "source", "tags", "language"})
-TRL_KEYS = PAIR_KEYS | {"prompt", "system", "score_chosen", "score_rejected"}
+PROMPT_NAMES = ("prompt", "question", "instruction")  # as pairs in the wild call it
+SCORES = ("score_{side}", "{side}_score", "{side}-rating", "{side}_rating")
+MODELS = ("{side}-model", "{side}_model")
+ABOUT_SIDES = frozenset(
+    name.format(side=side) for name in (*SCORES, *MODELS) for side in ("chosen", "rejected")
+)
+TRL_KEYS = PAIR_KEYS | ABOUT_SIDES | {"prompt", "system", "messages"}
 
 
 def is_transcript(text: Any) -> bool:
@@ -44,7 +51,7 @@ def is_transcript(text: Any) -> bool:
 def parse_hh(row: Mapping[str, Any]) -> ImportedTask:
     """A line of `hh-rlhf`, split at the longest common prefix that ends a turn."""
     chosen, rejected = (_turns(row.get(key), key=key) for key in ("chosen", "rejected"))
-    prompt, tails = _split(chosen, rejected)
+    prompt, tails = split_turns(chosen, rejected)
     messages, system = opened(prompt, system=None)
     return _pair(
         row,
@@ -72,12 +79,16 @@ def _turns(text: Any, *, key: str) -> list[Message]:
     ]
 
 
-def _split(
-    chosen: list[Message], rejected: list[Message]
+def split_turns(
+    chosen: list[Message],
+    rejected: list[Message],
+    *,
+    names: tuple[str, str] = ("“chosen”", "“rejected”"),
 ) -> tuple[list[Message], tuple[list[Message], list[Message]]]:
     """The turns both have in common, up to the last one of the user; what follows on each side."""
+    both = " and ".join(names)
     if chosen == rejected:
-        raise BadLine("“chosen” and “rejected” are the same, so there is nothing to choose.")
+        raise BadLine(f"{both} are the same, so there is nothing to choose.")
     common = 0
     while common < min(len(chosen), len(rejected)) and chosen[common] == rejected[common]:
         common += 1
@@ -85,19 +96,19 @@ def _split(
         common -= 1
     if not common:
         raise BadLine(
-            "“chosen” and “rejected” do not begin with the same message of the user, so there is "
-            "no common prompt."
+            f"{both} do not begin with the same message of the user, so there is no common prompt."
         )
     tails = chosen[common:], rejected[common:]
     if not all(tails):
-        raise BadLine("“chosen” and “rejected” must both go on after the prompt they share.")
+        raise BadLine(f"{both} must both go on after the prompt they share.")
     return chosen[:common], tails
 
 
 def parse_trl(row: Mapping[str, Any]) -> ImportedTask:
     """A line of TRL's preference format."""
-    chosen, rejected, prompt = row.get("chosen"), row.get("rejected"), row.get("prompt")
-    system = text_of(row, "system")
+    chosen, rejected = row.get("chosen"), row.get("rejected")
+    named = next((name for name in PROMPT_NAMES if row.get(name) is not None), "prompt")
+    prompt, system = row.get(named), text_of(row, "system")
     if isinstance(chosen, list) and isinstance(rejected, list):
         messages, system, tails = _from_messages(chosen, rejected, prompt, system=system)
         texts = [(tail[0]["content"], tail) for tail in tails if tail]
@@ -111,18 +122,22 @@ def parse_trl(row: Mapping[str, Any]) -> ImportedTask:
             "“chosen” and “rejected” must both be texts or both be lists of messages; they are "
             f"{kind(chosen)} and {kind(rejected)}."
         )
-    scored = [
-        _with_score(response, row.get(key), key=key)
-        for response, key in zip(replies, ("score_chosen", "score_rejected"), strict=True)
+    described = [
+        _described(response, row, side=side)
+        for response, side in zip(replies, ("chosen", "rejected"), strict=True)
     ]
     _number(row.get("margin"), key="margin")
+    meta = further_keys(row, TRL_KEYS | {named})
+    whole = row.get("messages")
+    if whole is not None and whole != chosen:  # else it says the same a second time
+        meta["messages"] = whole
     return _pair(
         row,
         messages=messages,
         system=system,
-        responses=scored,
+        responses=described,
         judge="dataset:trl",
-        meta=further_keys(row, TRL_KEYS),
+        meta=meta,
     )
 
 
@@ -131,7 +146,7 @@ def _from_messages(
 ) -> tuple[list[Message], str | None, tuple[list[Message], list[Message]]]:
     sides = messages_of(chosen, where="“chosen”"), messages_of(rejected, where="“rejected”")
     if prompt is None:
-        shared, tails = _split(*sides)
+        shared, tails = split_turns(*sides)
         return (*opened(shared, system=system), tails)
     messages, system = prompt_of(prompt, system=system)
     whole = [*([{"role": "system", "content": system}] if system else []), *messages]
@@ -171,10 +186,19 @@ def _last_blank(text: str) -> int:
     return len(text[: max(text.rfind(blank) for blank in " \n\t") + 1].rstrip())
 
 
-def _with_score(response: ImportedResponse, score: Any, *, key: str) -> ImportedResponse:
-    if _number(score, key=key) is None:
-        return response
-    return ImportedResponse(response.text, meta={**response.meta, "score": score})
+def _described(
+    response: ImportedResponse, row: Mapping[str, Any], *, side: str
+) -> ImportedResponse:
+    """The response with its score and the model it is from, where the row tells them."""
+    meta = dict(response.meta)
+    for name in SCORES:
+        key = name.format(side=side)
+        if _number(row.get(key), key=key) is not None:
+            meta["score"] = row[key]
+            break
+    models = (row.get(name.format(side=side)) for name in MODELS)
+    source = next((model_source(name) for name in models if name), None)
+    return ImportedResponse(response.text, source=source, meta=meta)
 
 
 def _number(value: Any, *, key: str) -> float | None:

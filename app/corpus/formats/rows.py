@@ -32,13 +32,18 @@ class ImportedResponse:
 
 @dataclass(frozen=True, slots=True)
 class ImportedAnnotation:
-    """A judgement in the order of the line's responses, by a person or a `dataset:` or `model:`."""
+    """A judgement in the order of the line's responses, by a person or a `dataset:` or `model:`.
+
+    `ratings` are by criterion, with None for a response that is not rated.
+    """
 
     annotator: str
     ranks: list[int]
     strength: int | None = None
     rationale: str | None = None
     created_at: datetime | None = None
+    ratings: dict[str, list[int | None]] = field(default_factory=dict)
+    meta: JsonObject = field(default_factory=dict)  # what else the file says of it
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from app.corpus.formats.rows import (
     ImportedTask,
 )
 from app.corpus.formats.values import (
+    MAX_NAME,
     check_responses,
     expertise_of,
     further_keys,
@@ -25,39 +26,66 @@ from app.corpus.formats.values import (
 )
 from app.corpus.rules import weak_order
 
-MAX_NAME = 200
 MAX_STRENGTH = 4
 MAX_ANNOTATIONS = 1000
+MAX_RATINGS = 10
+ANNOTATION_KEYS = frozenset(
+    {"annotator", "ranks", "strength", "rationale", "created_at", "ratings"}
+)
 ABOUT = frozenset({"id", "prompt", "system", "source", "tags", "language", "expertise"})
-TASK_KEYS = ABOUT | {"responses", "gold", "annotations"}
+TASK_KEYS = ABOUT | {"responses", "gold", "annotations", "ranks"}
+FROZEN = "dataset:touchstone"  # who ranked the rows of a snapshot, once they leave it
 
 
 def parse_task(row: Mapping[str, Any]) -> ImportedTask:
-    """A line of `touchstone`."""
+    """A line of `touchstone`, or one of the config `ranking` of a snapshot, with its `ranks`."""
     messages, system = prompt_of(row.get("prompt"), system=text_of(row, "system"))
-    listed = row.get("responses")
-    if not isinstance(listed, list):
-        raise BadLine(f"“responses” must be a list of 2 to 10 responses, not {kind(listed)}.")
-    responses = [_response(item, number=number) for number, item in enumerate(listed, 1)]
+    responses = _listed(row.get("responses"))
     check_responses(responses)
+    annotations = _annotations(row.get("annotations"), responses=len(responses))
+    ranks = row.get("ranks")
+    if ranks is not None:
+        ranks = ranks_of(ranks, where="The line", responses=len(responses))
+        annotations.append(ImportedAnnotation(annotator=FROZEN, ranks=ranks))
     return ImportedTask(
         messages=messages,
         system=system,
         responses=responses,
         gold=_gold(row.get("gold"), responses=len(responses)),
-        annotations=_annotations(row.get("annotations"), responses=len(responses)),
+        annotations=annotations,
         meta=further_keys(row, TASK_KEYS),
         **_about(row),
     )
 
 
+def _listed(value: Any) -> list[ImportedResponse]:
+    """The responses of a list, or of an object that names the model of each text."""
+    if isinstance(value, dict):
+        value = [{"text": text, "source": f"model:{model}"} for model, text in value.items()]
+    if not isinstance(value, list):
+        raise BadLine(f"“responses” must be a list of 2 to 10 responses, not {kind(value)}.")
+    return [_response(item, number=number) for number, item in enumerate(value, 1)]
+
+
 def parse_prompt(row: Mapping[str, Any]) -> ImportedTask:
     """A line of `prompts`: to be filled with responses later."""
-    key = "messages" if "prompt" not in row and "messages" in row else "prompt"
-    messages, system = prompt_of(row.get(key), system=text_of(row, "system"))
+    key = "messages" if row.get("prompt") is None and "messages" in row else "prompt"
+    value = row.get(key)
+    if key == "messages" and _is_answered(value):
+        raise BadLine(
+            "“messages” ends with an answer of the assistant, as in data for SFT. One answer is "
+            "nothing to compare: remove the last message to import the prompt alone, or give "
+            "“prompt” and two or more “responses”."
+        )
+    messages, system = prompt_of(value, system=text_of(row, "system"))
     return ImportedTask(
         messages=messages, system=system, meta=further_keys(row, ABOUT | {key}), **_about(row)
     )
+
+
+def _is_answered(messages: Any) -> bool:
+    last = messages[-1] if isinstance(messages, list) and messages else None
+    return isinstance(last, dict) and last.get("role") == "assistant"
 
 
 def _about(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,8 +182,38 @@ def _annotation(item: Any, *, where: str, responses: int) -> ImportedAnnotation:
         ranks=ranks,
         strength=_strength(item.get("strength"), ranks=ranks, where=where),
         rationale=text_of(item, "rationale"),
-        created_at=_moment(item.get("created_at"), where=where),
+        created_at=moment_of(item.get("created_at"), where=where),
+        ratings=ratings_of(item.get("ratings"), where=where, responses=responses),
+        meta=further_keys(item, ANNOTATION_KEYS),
     )
+
+
+def ratings_of(value: Any, *, where: str, responses: int) -> dict[str, list[int | None]]:
+    """By criterion, a whole number per response, or null for one that is not rated."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or len(value) > MAX_RATINGS:
+        raise BadLine(
+            f"{where} has “ratings” that are no object of up to {MAX_RATINGS} criteria; write "
+            '{"clarity": [4, 2]}, with a number per response.'
+        )
+    ratings = {}
+    for criterion, values in value.items():
+        if not isinstance(values, list) or len(values) != responses:
+            raise BadLine(
+                f"{where} needs one rating of “{criterion[:80]}” per response ({responses}), null "
+                "for one that is not rated."
+            )
+        if any(each is not None and not _is_whole(each) for each in values):
+            raise BadLine(f"{where} has ratings {values!r}; use whole numbers, or null.")
+        given = [None if each is None else int(each) for each in values]
+        if any(each is not None for each in given):
+            ratings[criterion] = given
+    return ratings
+
+
+def _is_whole(value: Any) -> bool:
+    return type(value) in {int, float} and value == int(value)
 
 
 def ranks_of(value: Any, *, where: str, responses: int) -> list[int]:
@@ -182,7 +240,7 @@ def _strength(value: Any, *, ranks: list[int], where: str) -> int | None:
     return int(value)
 
 
-def _moment(value: Any, *, where: str) -> datetime | None:
+def moment_of(value: Any, *, where: str) -> datetime | None:
     if value is None:
         return None
     try:

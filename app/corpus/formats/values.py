@@ -1,5 +1,6 @@
 """The parts that lines of all formats are made of: texts, messages, responses."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +10,9 @@ from app.projects import rules as project_rules
 
 MAX_DEPTH = 64
 MAX_RESPONSES = 10
+MAX_NAME = 200
 ROLES = ("system", "user", "assistant")
+TRUE = {"true", "yes", "1", "1.0"}
 SPEAKER = {"user": "Human", "assistant": "Assistant"}
 
 
@@ -45,6 +48,36 @@ def _check_text(text: str, *, where: str) -> None:
             ) from None
 
 
+def embedded(text: str) -> Any:
+    """What JSON inside a text says, checked like the rest of the row; a text that is none stays."""
+    if not text.lstrip().startswith(("[", "{")):
+        return text
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    check_json(value)
+    return value
+
+
+def paired(value: list[Any]) -> Any:
+    """Two records of one question, as WebGPT lists them in a line, as one row with numbered keys.
+
+    Any other list stays one.
+    """
+    if len(value) != 2 or not all(isinstance(each, dict) and "answer" in each for each in value):
+        return value
+    first, second = value
+    if first.get("question") is None or first["question"] != second.get("question"):
+        return value
+    return {"question": first["question"]} | {
+        f"{key}_{place}": inner
+        for place, record in enumerate(value)
+        for key, inner in record.items()
+        if key != "question"
+    }
+
+
 def kind(value: Any) -> str:
     """What a JSON value is, in words."""
     if value is None:
@@ -72,6 +105,53 @@ def identifier_of(row: Mapping[str, Any], key: str) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return text_of(row, key)
+
+
+def number_of(row: Mapping[str, Any], key: str) -> float | None:
+    """An optional number, also one written as a text, as tables have it."""
+    value = row.get(key)
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+        return value
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        said = repr(value[:40]) if isinstance(value, str) else kind(value)
+        raise BadLine(f"“{key}” must be a number, not {said}.")
+    return number
+
+
+def is_true(value: Any) -> bool:
+    """Whether a flag is set, in the ways that files write one."""
+    return value in (True, 1) or (isinstance(value, str) and value.strip().lower() in TRUE)
+
+
+def needed_text(row: Mapping[str, Any], key: str) -> str:
+    value = row.get(key)
+    if value is None:
+        raise BadLine(f"“{key}” is missing.")
+    if not isinstance(value, str):
+        raise BadLine(f"“{key}” must be a text, not {kind(value)}.")
+    return value
+
+
+def model_source(name: Any) -> str | None:
+    """The source of a response by a named model, as `touchstone generate` writes it."""
+    if not isinstance(name, str) or not name.strip():
+        return None
+    return f"model:{' '.join(name.split())}"
+
+
+def person_named(value: Any) -> str | None:
+    """The name of somebody who judged, from an id or an address; None where there is none."""
+    is_id = isinstance(value, str | int) and not isinstance(value, bool)
+    return " ".join(str(value).split())[:MAX_NAME].strip() or None if is_id else None
+
+
+def ranks_by_score(scores: Sequence[float]) -> list[int]:
+    """1 for the highest score, equal for equal ones, with gaps after them."""
+    return [1 + sum(other > score for other in scores) for score in scores]
 
 
 def tags_of(row: Mapping[str, Any]) -> list[str]:

@@ -138,4 +138,9 @@ def _judgement(
         strength=judgement.strength,
         rationale=judgement.rationale,
         created_at=judgement.created_at,
+        ratings={
+            criterion: task.canonical([values[place] for place in order])
+            for criterion, values in judgement.ratings.items()
+        },
+        meta=judgement.meta,
     )
