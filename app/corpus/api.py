@@ -64,6 +64,8 @@ def import_out(row: Import) -> ImportOut:
         filename=row.filename,
         format=row.format,
         state=row.state,
+        bytes=row.bytes,
+        bytes_read=row.bytes_read,
         rows_read=row.rows_read,
         rows_imported=row.rows_imported,
         rows_skipped=row.rows_skipped,

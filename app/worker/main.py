@@ -14,6 +14,7 @@ from procrastinate.worker import Worker
 from app.db import connect
 from app.jobs import Lane, queue
 from app.worker.lease import STALLED, reach, take_over
+from app.worker.memory import collect_rarely
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +37,7 @@ def run(database_url: str, *, stalled: timedelta = STALLED) -> None:
 
 async def _serve(database_url: str, *, stalled: timedelta) -> None:
     queue.perform_import_paths()  # type: ignore[no-untyped-call]
+    collect_rarely()
     conninfo = database_url.replace("postgresql+psycopg://", "postgresql://", 1)
     connector = PsycopgConnector(conninfo=conninfo, min_size=2, max_size=6)
     stopping = threading.Event()  # jobs look at it, from their threads

@@ -164,7 +164,9 @@ def ranks_of(value: Any, *, where: str, responses: int) -> list[int]:
         raise BadLine(
             f"{where} needs “ranks” with one number per response ({responses}), 1 for the best."
         )
-    if any(type(rank) not in {int, float} or rank != int(rank) or rank < 0 for rank in value):
+    if not all(type(rank) is int and rank >= 0 for rank in value) and any(
+        type(rank) not in {int, float} or rank != int(rank) or rank < 0 for rank in value
+    ):
         raise BadLine(f"{where} has ranks {value!r}; use whole numbers, 1 for the best.")
     return weak_order([int(rank) for rank in value])
 

@@ -90,6 +90,7 @@ def start_import(session: Session, *, import_id: UUID, now: datetime) -> Import 
             state=JobState.RUNNING,
             attempt=Import.attempt + 1,
             seen_at=now,
+            bytes_read=0,
             rows_read=0,
             rows_imported=0,
             rows_skipped=0,

@@ -35,6 +35,7 @@ from app.jobs import JobName, queue
 from app.projects import service as projects
 from app.projects.models import Project
 from app.tasks import rules as task_rules
+from app.worker.imports.reading import Metered, read_ahead
 from app.worker.imports.writing import write_batch
 
 log = structlog.get_logger(__name__)
@@ -44,6 +45,12 @@ BATCH_SIZE = 4_000_000  # … or so many bytes of the file, whichever comes firs
 PROGRESS_EVERY = 0.5  # seconds
 IMPORT_LOCK = 7_204_010  # with the project: one import of it at a time, so none waits in a circle
 KEPT_ERROR = 500  # characters of a line's message
+
+Report = Callable[[int, int], None]  # bytes of the file read so far, and rows
+
+
+def silent(_bytes: int, _rows: int) -> None:
+    """Report to nobody."""
 
 
 class _Refused(Exception):
@@ -59,6 +66,7 @@ class Tally:
     """What has become of the rows so far."""
 
     read: int = 0
+    bytes_read: int = 0
     imported: int = 0
     skipped: int = 0
     rejected: int = 0
@@ -73,6 +81,7 @@ class Tally:
     def figures(self) -> dict[str, Any]:
         figures: dict[str, Any] = {
             "rows_read": self.read,
+            "bytes_read": self.bytes_read,
             "rows_imported": self.imported,
             "rows_skipped": self.skipped,
             "rows_rejected": self.rejected,
@@ -128,9 +137,9 @@ def import_file(
     by: UUID | None = None,
     format: str = "auto",  # noqa: A002
     skip_bad_lines: bool = False,
-    report: Callable[[int], None] = lambda _rows: None,
+    report: Report = silent,
 ) -> Import:
-    """Bring a local file in at once, for `touchstone import`; `report` hears the rows read."""
+    """Bring a local file in at once, for `touchstone import`; `report` hears how far it is."""
     with transaction() as session:
         row = corpus.new_import(
             session,
@@ -177,7 +186,7 @@ def _bring_in(
     stream: IO[bytes],
     *,
     is_stopping: Callable[[], bool] = lambda: False,
-    report: Callable[[int], None] = lambda _rows: None,
+    report: Report = silent,
 ) -> None:
     """Import the stream, and end the import's row one way or the other.
 
@@ -213,7 +222,7 @@ def _bring_in(
     except Exception:
         _fail(lease, tally, "This is our mistake, and the worker's log has the details. Try again.")
         raise
-    report(tally.read)
+    report(tally.bytes_read, tally.read)
 
 
 def _fail(lease: Lease, tally: Tally, error: str) -> None:
@@ -236,7 +245,7 @@ def _write_all(
     tally: Tally,
     *,
     is_stopping: Callable[[], bool],
-    report: Callable[[int], None],
+    report: Report,
 ) -> None:
     """Read every row, for the report names them all; write the good ones while that is allowed."""
     session.execute(
@@ -249,26 +258,32 @@ def _write_all(
         line_bytes=settings.max_line_mb * 10**6,
         rows=settings.max_import_rows,
     )
+    meter = Metered(stream)
+    reads = read_file(meter.buffered(), format=lease.format, limits=limits)
+    checked = _checked(reads, strength_levels=project.strength_levels)
     batch: list[ImportedTask] = []
     size = 0
     due = time.monotonic() + PROGRESS_EVERY
-    for read in _checked(read_file(stream, format=lease.format, limits=limits), project=project):
-        tally.read += 1
-        tally.format = tally.format or read.format
-        if read.problem is not None:
-            tally.reject(read.line, read.problem)
-        elif read.task is not None and (lease.skip_bad_lines or not tally.rejected):
-            batch.append(read.task)
-            size += read.size
+    for read in read_ahead(checked, at_least_every=PROGRESS_EVERY or 0.1):
+        if read is not None:
+            tally.read += 1
+            tally.format = tally.format or read.format
+            if read.problem is not None:
+                tally.reject(read.line, read.problem)
+            elif read.task is not None and (lease.skip_bad_lines or not tally.rejected):
+                batch.append(read.task)
+                size += read.size
         if len(batch) == BATCH or size > BATCH_SIZE:
             _write(session, batch, tally, lease=lease, project=project, by=by)
             batch, size = [], 0
         if time.monotonic() > due:
             if is_stopping():
                 raise _Stopped
+            tally.bytes_read = meter.taken
             _show_progress(lease, tally)
-            report(tally.read)
+            report(tally.bytes_read, tally.read)
             due = time.monotonic() + PROGRESS_EVERY
+    tally.bytes_read = meter.taken
     if tally.rejected and not lease.skip_bad_lines:
         raise _Refused
     _write(session, batch, tally, lease=lease, project=project, by=by)
@@ -283,29 +298,29 @@ def _show_progress(lease: Lease, tally: Tally) -> None:
         )
 
 
-def _checked(rows: Iterator[Read], *, project: Project) -> Iterator[Read]:
+def _checked(rows: Iterator[Read], *, strength_levels: int) -> Iterator[Read]:
     """The rows, with those refused that this project cannot hold."""
     for read in rows:
         try:
             if read.task is not None:
-                _check(read.task, project=project)
+                _check(read.task, strength_levels=strength_levels)
         except BadLine as error:
             yield Read(read.line, format=read.format, problem=str(error))
         else:
             yield read
 
 
-def _check(task: ImportedTask, *, project: Project) -> None:
+def _check(task: ImportedTask, *, strength_levels: int) -> None:
     gold = task.gold
     if gold is not None and not task_rules.is_consistent(
         len(task.responses), prefers=[(i, j) for i, j in gold.prefers], equal=gold.equal
     ):
         raise BadLine("“gold” contradicts itself: its pairs form a cycle, so no order is right.")
     for number, judgement in enumerate(task.annotations, 1):
-        if judgement.strength is not None and judgement.strength > project.strength_levels:
+        if judgement.strength is not None and judgement.strength > strength_levels:
             raise BadLine(
                 f"annotation {number} has the strength {judgement.strength}, and this project has "
-                f"{project.strength_levels} levels. Raise them in the settings, or remove it."
+                f"{strength_levels} levels. Raise them in the settings, or remove it."
             )
 
 
