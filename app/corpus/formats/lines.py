@@ -9,7 +9,7 @@ import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO, Any, NoReturn
+from typing import IO, Any, NoReturn, Self
 
 from app.corpus.formats.rows import BadFile, BadLine
 from app.corpus.formats.values import MAX_DEPTH, check_json, kind
@@ -33,6 +33,8 @@ BOM = b"\xef\xbb\xbf"
 # How JSON writes NUL or a surrogate, which no text of UTF-8 holds as it is.
 DOUBTFUL = re.compile(rb"\\u(0000|[dD][89a-fA-F])")
 PIECE = 1 << 20
+MAX_VALUES = 1_000_000  # of one line: each takes many times as much memory as its bytes
+MAX_COLUMNS = 1000
 SKIP_FACTOR = 16  # an overlong line is skipped up to so many times the longest allowed one
 CSV_AS_JSON = {"responses", "annotations", "gold", "sampling", "meta"}
 CSV_NUMBERS = {"margin", "score_chosen", "score_rejected"}
@@ -79,6 +81,8 @@ def peeked(stream: IO[bytes]) -> bytes:
         stream.seek(0)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise BadFile(DAMAGED.format(after="")) from error
+    if head.startswith(GZIP_MAGIC):
+        raise BadFile("This is compressed with gzip twice. Unpack it once and upload it again.")
     return head
 
 
@@ -158,6 +162,7 @@ def json_lines(stream: IO[bytes], limits: Limits) -> Iterator[Line]:
 
 def parsed(line: bytes | str) -> dict[str, Any]:
     """One JSON object that the database can keep."""
+    _check_size(line)
     try:
         value = DECODER.decode(line.decode() if isinstance(line, bytes) else line)
     except UnicodeDecodeError as error:
@@ -224,6 +229,14 @@ def _not_json(line: bytes | str, error: json.JSONDecodeError) -> str:
     return f"This is not JSON: {reason} at character {error.pos + 1}.{more}"
 
 
+def _check_size(line: bytes | str) -> None:
+    """Refuse what takes gigabytes once it is read; commas and brackets stand around the values."""
+    if len(line) > MAX_VALUES:
+        signs = (b",", b"[", b"{") if isinstance(line, bytes) else (",", "[", "{")
+        if sum(line.count(sign) for sign in signs) > MAX_VALUES:  # type: ignore[arg-type]
+            raise BadLine(f"This has more than {MAX_VALUES:,} values; split it.")
+
+
 DECODER = json.JSONDecoder(
     parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_once_each
 )
@@ -232,15 +245,20 @@ DECODER = json.JSONDecoder(
 def csv_lines(stream: IO[bytes], limits: Limits) -> Iterator[Line]:
     """Rows of a CSV file with a header; a row may span lines, and has the number of its last."""
     csv.field_size_limit(limits.line_bytes)
-    reader = csv.reader(_decoded(stream, limits), strict=True)
+    text = _Decoded(stream, limits)
+    reader = csv.reader(text, strict=True)
     last = 0  # line of the last whole row
     try:
         header = [name.strip() for name in next(reader, [])]
+        if len(header) > MAX_COLUMNS:
+            raise BadFile(
+                f"The CSV has {len(header):,} columns; {MAX_COLUMNS:,} are allowed.", line=1
+            )
         if len(set(header)) < len(header):
             raise BadFile("The CSV header names a column twice.", line=1)
         last = reader.line_num
         for cells in reader:
-            last = reader.line_num
+            last, text.size = reader.line_num, 0
             if cells:
                 yield _csv_line(reader.line_num, header, cells)
     except csv.Error as error:
@@ -251,12 +269,30 @@ def csv_lines(stream: IO[bytes], limits: Limits) -> Iterator[Line]:
         ) from error
 
 
-def _decoded(stream: IO[bytes], limits: Limits) -> Iterator[str]:
-    for number, line in raw_lines(stream, limits):
+class _Decoded:
+    """Lines as text for the CSV reader, which would put any number of them into one row."""
+
+    def __init__(self, stream: IO[bytes], limits: Limits) -> None:
+        self.lines = raw_lines(stream, limits)
+        self.limits = limits
+        self.size = 0  # bytes since the last whole row
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> str:
+        number, line = next(self.lines)
         if line is None:
-            raise BadFile(too_long(number, limits), line=number)
+            raise BadFile(too_long(number, self.limits), line=number)
+        self.size += len(line)
+        if self.size > self.limits.line_bytes:
+            raise BadFile(
+                f"The row that ends at line {number} or later is longer than "
+                f"{self.limits.line_bytes // 10**6:,} MB. Is a quotation mark never closed?",
+                line=number,
+            )
         try:
-            yield line.decode() + "\n"
+            return line.decode() + "\n"
         except UnicodeDecodeError as error:
             raise BadFile(
                 f"Line {number} is not UTF-8 (byte {error.start + 1}); save the file as UTF-8.",
@@ -297,9 +333,16 @@ def _cell(name: str, cell: str) -> Any:
             raise BadLine(f"“{name}” must be a number, not {cell[:40]!r}.") from None
     if not is_json:
         return cell
+    _check_size(cell)
     try:
-        return json.loads(cell, parse_constant=_refuse_constant, object_pairs_hook=_once_each)
-    except (json.JSONDecodeError, RecursionError) as error:
+        return DECODER.decode(cell)
+    except BadLine:
+        raise
+    except RecursionError as error:
+        raise BadLine(f"The cell of “{name}” is nested far too deep; flatten it.") from error
+    except json.JSONDecodeError as error:
         raise BadLine(
             f'The cell of “{name}” must hold JSON, such as ["a", "b"]: {error}.'
         ) from error
+    except ValueError as error:  # a number of more than 4,300 digits
+        raise BadLine(f"The cell of “{name}” has a number that is too long to read.") from error

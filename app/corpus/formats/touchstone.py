@@ -27,6 +27,7 @@ from app.corpus.rules import weak_order
 
 MAX_NAME = 200
 MAX_STRENGTH = 4
+YEARS = range(1970, 2200)
 MAX_ANNOTATIONS = 1000
 ABOUT = frozenset({"id", "prompt", "system", "source", "tags", "language", "expertise"})
 TASK_KEYS = ABOUT | {"responses", "gold", "annotations"}
@@ -193,4 +194,6 @@ def _moment(value: Any, *, where: str) -> datetime | None:
         raise BadLine(
             f"{where} has “created_at” {value!r}; write a time like 2026-05-19T13:11:45Z."
         ) from None
+    if moment.year not in YEARS:
+        raise BadLine(f"{where} has “created_at” {value!r}, a year in which nobody judged.")
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -103,7 +103,10 @@ def read_ahead(reads: Iterator[Read], *, at_least_every: float) -> Iterator[Read
     thread.start()
     try:
         while (rows := pipe.take(timeout=at_least_every)) is not None:
-            yield from rows or [None]
+            if rows:
+                yield from rows
+            else:
+                yield None
     finally:
         pipe.close()
         thread.join()
