@@ -6,12 +6,12 @@ from fastapi import APIRouter, Query
 
 from app.accounts.auth import CurrentUser
 from app.corpus import queries, service
-from app.corpus.auth import VisibleImport
+from app.corpus.auth import UploadedImport, VisibleImport
 from app.corpus.models import Import
 from app.corpus.schemas import ImportOut, LineError
 from app.db import SessionDep
 from app.projects.auth import AdminProject, ViewerProject
-from app.web.uploads import UPLOAD_CONTENT, StagedUpload
+from app.web.uploads import UPLOAD_CONTENT
 
 router = APIRouter(tags=["corpus"])
 
@@ -22,10 +22,10 @@ router = APIRouter(tags=["corpus"])
     openapi_extra={"requestBody": {"required": True, "content": UPLOAD_CONTENT}},
 )
 def create_import(
+    upload: UploadedImport,
     session: SessionDep,
     project: AdminProject,
     user: CurrentUser,
-    upload: StagedUpload,
     format: Annotated[str, Query(max_length=40)] = "auto",  # noqa: A002
     filename: Annotated[str, Query(max_length=500)] = "",
     skip_bad_lines: bool = False,  # noqa: FBT001, FBT002

@@ -232,8 +232,8 @@ def _not_json(line: bytes | str, error: json.JSONDecodeError) -> str:
 def _check_size(line: bytes | str) -> None:
     """Refuse what takes gigabytes once it is read; commas and brackets stand around the values."""
     if len(line) > MAX_VALUES:
-        signs = (b",", b"[", b"{") if isinstance(line, bytes) else (",", "[", "{")
-        if sum(line.count(sign) for sign in signs) > MAX_VALUES:  # type: ignore[arg-type]
+        raw = line if isinstance(line, bytes) else line.encode(errors="replace")
+        if sum(map(raw.count, (b",", b"[", b"{"))) > MAX_VALUES:
             raise BadLine(f"This has more than {MAX_VALUES:,} values; split it.")
 
 

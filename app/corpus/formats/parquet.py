@@ -80,7 +80,7 @@ def _values(group: Any) -> int:
 
 def _group_size(group: Any) -> int:
     """Bytes once it is read: a thousand equal numbers stand in the file as one, and not here."""
-    return max(group.total_byte_size, VALUE * _values(group))
+    return max(int(group.total_byte_size), VALUE * _values(group))
 
 
 def _pieces(batch: pa.RecordBatch, most: int) -> Iterator[pa.RecordBatch]:

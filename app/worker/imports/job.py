@@ -14,6 +14,7 @@ from uuid import UUID
 import structlog
 from procrastinate import JobContext
 from sqlalchemy import func, select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app import artifacts
@@ -36,6 +37,7 @@ from app.projects import service as projects
 from app.projects.models import Project
 from app.tasks import rules as task_rules
 from app.worker.imports.reading import Metered, read_ahead
+from app.worker.imports.upkeep import clear_staged, remove_staged
 from app.worker.imports.writing import write_batch
 
 log = structlog.get_logger(__name__)
@@ -45,6 +47,12 @@ BATCH_SIZE = 4_000_000  # … or so many bytes of the file, whichever comes firs
 PROGRESS_EVERY = 0.5  # seconds
 IMPORT_LOCK = 7_204_010  # with the project: one import of it at a time, so none waits in a circle
 KEPT_ERROR = 500  # characters of a line's message
+GIVE_BACK = (0, 1, 2, 4, 8, 15)  # seconds to wait before each try: a server that crashed recovers
+MOST_ATTEMPTS = 10
+GIVEN_UP = (
+    "The worker ended again and again while it read this file, so nothing was imported. Split the "
+    "file, or give the worker more memory."
+)
 
 Report = Callable[[int, int], None]  # bytes of the file read so far, and rows
 
@@ -58,7 +66,7 @@ class _Refused(Exception):
 
 
 class _Stopped(Exception):
-    """The worker ends: the import goes back into the queue."""
+    """The worker ends, or the database went away: the import goes back into the queue."""
 
 
 @dataclass
@@ -112,7 +120,8 @@ def import_upload(context: JobContext, *, import_id: str) -> None:
 def run_import(import_id: UUID, *, is_stopping: Callable[[], bool] = lambda: False) -> None:
     """Bring in a staged upload, unless it has ended already; its row says how it went."""
     lease = _start(import_id)
-    if lease is None:
+    if lease is None:  # it has ended, perhaps before anybody had it
+        clear_staged(import_id)
         return
     try:
         with artifacts.open_file(lease.path) as stream:
@@ -121,13 +130,26 @@ def run_import(import_id: UUID, *, is_stopping: Callable[[], bool] = lambda: Fal
         log.warning("lost the import to another attempt", import_id=str(import_id))
         return
     except _Stopped:
-        with transaction() as session:
-            corpus.give_back_import(session, import_id=import_id, attempt=lease.attempt)
+        _give_back(lease)
         return
     except AppError as error:  # the upload is gone
         _fail(lease, Tally(), error.detail)
-    with suppress(OSError, AppError):
-        artifacts.remove(f"imports/{import_id}")
+    remove_staged(import_id)
+
+
+def _give_back(lease: Lease) -> None:
+    """Into the queue, once the database answers; else the caretaker finds it without a job."""
+    for wait in GIVE_BACK:
+        time.sleep(wait)
+        try:
+            with transaction() as session:
+                corpus.give_back_import(session, import_id=lease.import_id, attempt=lease.attempt)
+        except LeaseLost:
+            return
+        except OperationalError as error:
+            log.warning("no database to give the import back to", error=str(error.orig))
+        else:
+            return
 
 
 def import_file(
@@ -156,7 +178,7 @@ def import_file(
         with file.open("rb") as stream:
             _bring_in(lease, stream, report=report)
     except BaseException:  # Ctrl-C too: nothing may look as if it still ran
-        with suppress(LeaseLost):
+        with suppress(LeaseLost, OperationalError):
             _fail(lease, Tally(), "The import was interrupted, so nothing was imported.")
         raise
     with transaction() as session:
@@ -170,7 +192,7 @@ def _start(import_id: UUID) -> Lease | None:
         row = corpus.start_import(session, import_id=import_id, now=database_now(session))
         if row is None:
             return None
-        return Lease(
+        lease = Lease(
             row.id,
             row.attempt,
             row.project_id,
@@ -179,6 +201,10 @@ def _start(import_id: UUID) -> Lease | None:
             row.skip_bad_lines,
             row.created_by,
         )
+    if lease.attempt > MOST_ATTEMPTS:
+        _fail(lease, Tally(), GIVEN_UP)
+        return None
+    return lease
 
 
 def _bring_in(
@@ -217,6 +243,9 @@ def _bring_in(
         _fail(lease, tally, f"{error} Nothing was imported.")
     except (LeaseLost, _Stopped):
         raise
+    except OperationalError as error:  # before it all stood: nothing has been imported
+        log.warning("lost the database during an import", error=str(error.orig))
+        raise _Stopped from error
     except AppError as error:
         _fail(lease, tally, error.detail)
     except Exception:
@@ -248,9 +277,7 @@ def _write_all(
     report: Report,
 ) -> None:
     """Read every row, for the report names them all; write the good ones while that is allowed."""
-    session.execute(
-        select(func.pg_advisory_xact_lock(IMPORT_LOCK, func.hashtext(str(lease.project_id))))
-    )
+    _wait_for_turn(session, lease, tally, is_stopping=is_stopping)
     project = session.get_one(Project, lease.project_id)
     by = session.get(User, lease.by) if lease.by else None
     limits = Limits(
@@ -288,6 +315,18 @@ def _write_all(
         raise _Refused
     _write(session, batch, tally, lease=lease, project=project, by=by)
     projects.follow_overlap(session, project=project)
+
+
+def _wait_for_turn(
+    session: Session, lease: Lease, tally: Tally, *, is_stopping: Callable[[], bool]
+) -> None:
+    """Until no other import of the project runs; who waits can be cancelled, and shows it lives."""
+    key = func.hashtext(str(lease.project_id))
+    while not session.scalar(select(func.pg_try_advisory_xact_lock(IMPORT_LOCK, key))):
+        if is_stopping():
+            raise _Stopped
+        _show_progress(lease, tally)
+        time.sleep(PROGRESS_EVERY / 2)
 
 
 def _show_progress(lease: Lease, tally: Tally) -> None:
