@@ -22,9 +22,7 @@ ANNOTATION = table(
     column("is_current"),
 )
 USER = table("user", column("id"), column("name"))
-JOB = table(
-    "procrastinate_jobs", column("task_name"), column("args", JSONB()), column("status", Text())
-)
+JOB = table("procrastinate_jobs", column("task_name"), column("args", JSONB()), column("status"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +75,7 @@ def imports_without_job(session: Session, *, silent_for: timedelta) -> Sequence[
     has_job = exists().where(
         JOB.c.task_name == JobName.IMPORT,
         JOB.c.args["import_id"].astext == cast(Import.id, Text),
-        JOB.c.status.in_(["todo", "doing"]),
+        cast(JOB.c.status, Text).in_(["todo", "doing"]),
     )
     return session.scalars(
         select(Import.id).where(

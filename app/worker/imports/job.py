@@ -14,7 +14,7 @@ from uuid import UUID
 import structlog
 from procrastinate import JobContext
 from sqlalchemy import func, select
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
 from app import artifacts
@@ -47,6 +47,7 @@ BATCH_SIZE = 4_000_000  # … or so many bytes of the file, whichever comes firs
 PROGRESS_EVERY = 0.5  # seconds
 IMPORT_LOCK = 7_204_010  # with the project: one import of it at a time, so none waits in a circle
 KEPT_ERROR = 500  # characters of a line's message
+PASSING = {"08", "40", "57"}  # SQLSTATE of connections, of deadlocks, of a server that stops
 GIVE_BACK = (0, 1, 2, 4, 8, 15)  # seconds to wait before each try: a server that crashed recovers
 MOST_ATTEMPTS = 10
 GIVEN_UP = (
@@ -243,15 +244,21 @@ def _bring_in(
         _fail(lease, tally, f"{error} Nothing was imported.")
     except (LeaseLost, _Stopped):
         raise
-    except OperationalError as error:  # before it all stood: nothing has been imported
-        log.warning("lost the database during an import", error=str(error.orig))
-        raise _Stopped from error
     except AppError as error:
         _fail(lease, tally, error.detail)
-    except Exception:
+    except Exception as error:
+        if isinstance(error, DBAPIError) and _may_pass(error):
+            log.warning("the database broke off an import", error=str(error.orig))
+            raise _Stopped from error
         _fail(lease, tally, "This is our mistake, and the worker's log has the details. Try again.")
         raise
     report(tally.bytes_read, tally.read)
+
+
+def _may_pass(error: DBAPIError) -> bool:
+    """Whether another try may go well: the server was lost, or chose one of two that waited."""
+    state = getattr(error.orig, "sqlstate", None) or ""
+    return error.connection_invalidated or state[:2] in PASSING
 
 
 def _fail(lease: Lease, tally: Tally, error: str) -> None:
