@@ -5,15 +5,18 @@ store is relative, with forward slashes, and never leaves the store. What is reg
 database is never written again: each attempt of a job has a folder of its own.
 """
 
+import fcntl
 import hashlib
 import io
 import os
 import shutil
 import tempfile
+import time
 import zipfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
 from urllib.parse import unquote, urlsplit
@@ -23,6 +26,8 @@ from fsspec.implementations.local import LocalFileSystem
 
 from app.config import settings
 from app.errors import Conflict, Invalid, NotFound
+
+FRESH = 60  # seconds in which a new workspace may not be held yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,60 @@ def workspace() -> Iterator[Path]:
         parent = local / ".work"
         parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=parent, prefix="touchstone-") as folder:
-        yield Path(folder)
+        held = os.open(folder, os.O_RDONLY)  # until this process ends, however it does
+        with suppress(OSError):
+            fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        try:
+            yield Path(folder)
+        finally:
+            os.close(held)
+
+
+def remove_abandoned_workspaces() -> int:
+    """Remove the workspaces of processes that were killed; answers how many there were."""
+    local = local_path("")
+    removed = 0
+    for folder in (local / ".work").glob("touchstone-*") if local is not None else ():
+        with suppress(OSError):  # somebody holds it, or it is gone
+            if time.time() - folder.stat().st_mtime > FRESH and _is_abandoned(folder):
+                shutil.rmtree(folder)
+                removed += 1
+    return removed
+
+
+def _is_abandoned(folder: Path) -> bool:
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        os.close(held)
+    return True
+
+
+def folders(path: str) -> list[str]:
+    """Names of the folders directly inside `path`; none where it is missing."""
+    filesystem, root = _store()
+    try:
+        found = filesystem.ls(f"{root}/{_inside(path)}", detail=True)
+    except FileNotFoundError:
+        return []
+    return [
+        PurePosixPath(each["name"].rstrip("/")).name
+        for each in found
+        if each["type"] == "directory"
+    ]
+
+
+def modified_at(path: str) -> datetime | None:
+    """When a stored file was written; None where it is missing."""
+    filesystem, root = _store()
+    try:
+        modified: datetime = filesystem.modified(f"{root}/{_inside(path)}")
+    except FileNotFoundError:
+        return None
+    return modified if modified.tzinfo else modified.replace(tzinfo=UTC)
 
 
 def put_folder(folder: Path, *, to: str) -> list[StoredFile]:

@@ -46,6 +46,11 @@ class TooLarge(AppError):
     title = "Too large"
 
 
+class NoRoom(AppError):
+    status = 507
+    title = "No room"
+
+
 class Invalid(AppError):
     status = 422
     title = "That does not work"

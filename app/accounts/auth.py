@@ -96,11 +96,15 @@ def may_upload(headers: Headers) -> bool:
         return user_of_cookie(session, cookie) is not None
 
 
-# What only decides is `async`, here and in other `auth` modules: it needs no thread of its own.
-async def current_user(user: Visitor) -> User:
+def require_user(user: User | None) -> User:
     if user is None:
         raise Unauthenticated("Sign in, or send an API token as `Authorization: Bearer …`.")
     return user
+
+
+# What only decides is `async`, here and in other `auth` modules: it needs no thread of its own.
+async def current_user(user: Visitor) -> User:
+    return require_user(user)
 
 
 CurrentUser = Annotated[User, Depends(current_user)]

@@ -51,7 +51,8 @@ def shown_ranking(ranks: Sequence[int], display_order: Sequence[int]) -> list[li
 
 def standard_ranks(ranks: Sequence[int]) -> list[int]:
     """Any numbers that order responses, as ranks where a tie takes up its places (1, 2, 2, 4)."""
-    return [1 + sum(other < rank for other in ranks) for rank in ranks]
+    ordered = sorted(ranks)
+    return [1 + ordered.index(rank) for rank in ranks]
 
 
 def require_ranking(ranking: Ranking, *, size: int, allow_ties: bool) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -100,24 +101,35 @@ def import_files(
             fail(f"There is no file {file}.")
     from app.db import JobState, transaction
     from app.worker.imports import import_file
+    from app.worker.memory import collect_rarely
 
+    collect_rarely()
     has_failed = False
     with connected():
         with transaction() as session:
             project_id = project_of(session, project).id
         for file in files:
-            with progress(f"Reading {file.name}") as report:
+            with progress(f"Reading {file.name}", total=100) as report:
                 done = import_file(
                     project_id=project_id,
                     file=file,
                     format=format,
                     skip_bad_lines=skip_bad_lines,
-                    report=report,
+                    report=by_share(file.stat().st_size, report),
                 )
             print_import(file, done)
             has_failed = has_failed or done.state is not JobState.SUCCEEDED
     if has_failed:
         sys.exit(1)
+
+
+def by_share(size: int, report: Callable[..., None]) -> Callable[[int, int], None]:
+    """Tell `report` the bytes of a file that are read as its share of a hundred, and the rows."""
+
+    def told(read: int, rows: int) -> None:
+        report(100 * min(read, size) / max(size, 1), note=f"% ({rows:,} rows)")
+
+    return told
 
 
 def print_import(file: Path, done: "Import") -> None:

@@ -107,7 +107,13 @@ def progress(what: str, total: float | None = None) -> Iterator[Callable[..., No
 @contextmanager
 def _bar(what: str, total: float | None) -> Iterator[Callable[..., None]]:
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
         TextColumn("{task.description}"),
@@ -115,6 +121,7 @@ def _bar(what: str, total: float | None) -> Iterator[Callable[..., None]]:
         TextColumn("{task.completed:,.0f}"),
         TextColumn("{task.fields[note]}"),
         TimeElapsedColumn(),
+        TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
         shown = bar.add_task(what, total=total, note="")

@@ -6,13 +6,13 @@ from fastapi import APIRouter, Query
 
 from app.accounts.auth import CurrentUser
 from app.corpus import queries, service
-from app.corpus.auth import VisibleImport
+from app.corpus.auth import UploadedImport, VisibleImport
 from app.corpus.formats import FORMATS
 from app.corpus.models import Import
 from app.corpus.schemas import ImportOut, LineError
 from app.db import SessionDep
 from app.projects.auth import AdminProject, ViewerProject
-from app.web.uploads import UPLOAD_CONTENT, StagedUpload
+from app.web.uploads import UPLOAD_CONTENT
 
 router = APIRouter(tags=["corpus"])
 
@@ -25,10 +25,10 @@ KNOWN = f"`auto` finds it out from the content; otherwise one of {', '.join(FORM
     openapi_extra={"requestBody": {"required": True, "content": UPLOAD_CONTENT}},
 )
 def create_import(
+    upload: UploadedImport,
     session: SessionDep,
     project: AdminProject,
     user: CurrentUser,
-    upload: StagedUpload,
     format: Annotated[str, Query(max_length=40, description=KNOWN)] = "auto",  # noqa: A002
     filename: Annotated[str, Query(max_length=500)] = "",
     skip_bad_lines: bool = False,  # noqa: FBT001, FBT002
@@ -67,6 +67,8 @@ def import_out(row: Import) -> ImportOut:
         filename=row.filename,
         format=row.format,
         state=row.state,
+        bytes=row.bytes,
+        bytes_read=row.bytes_read,
         rows_read=row.rows_read,
         rows_imported=row.rows_imported,
         rows_skipped=row.rows_skipped,

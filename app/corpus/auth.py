@@ -1,18 +1,22 @@
 """Who may see an import."""
 
+from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends
+from fastapi import Depends, Request
+from starlette.concurrency import run_in_threadpool
 
-from app.accounts.auth import CurrentUser
+from app.accounts.auth import CurrentUser, require_user, visitor
 from app.accounts.models import Role
 from app.corpus import queries
 from app.corpus.models import Import, Prompt
-from app.db import SessionDep
+from app.db import SessionDep, SetTime, transaction
 from app.errors import found
 from app.projects.auth import AdminProject, ViewerProject, require
 from app.projects.queries import project_for
+from app.web.uploads import Upload, staged_upload
 
 
 def visible_import(session: SessionDep, user: CurrentUser, import_id: UUID) -> Import:
@@ -44,6 +48,32 @@ def own_import(session: SessionDep, project: AdminProject, import_id: UUID) -> I
 
 # An import that the caller may stop.
 AdminImport = Annotated[Import, Depends(own_import)]
+
+
+def _require_admin(request: Request, project_id: UUID, set_time: datetime | None) -> None:
+    with transaction() as session:
+        user = require_user(visitor(request, session, set_time))
+        _, role = found(project_for(session, user=user, project_id=project_id))
+        require(role, Role.ADMIN)
+
+
+async def may_import(request: Request, project_id: UUID, set_time: SetTime) -> None:
+    """Nothing of a file is taken in for anybody else.
+
+    In a session of its own that ends before the body comes: a slow one must hold no connection.
+    """
+    await run_in_threadpool(_require_admin, request, project_id, set_time)
+
+
+async def uploaded_import(
+    request: Request, _may: Annotated[None, Depends(may_import)]
+) -> AsyncIterator[Upload]:
+    async for upload in staged_upload(request):
+        yield upload
+
+
+# The file that an admin sends. Declare it before whatever has a session.
+UploadedImport = Annotated[Upload, Depends(uploaded_import)]
 
 
 def visible_prompt(session: SessionDep, project: ViewerProject, prompt_id: UUID) -> Prompt:

@@ -41,6 +41,7 @@ class Import(Base):
     skip_bad_lines: Mapped[bool] = mapped_column(default=False)
     path: Mapped[str]  # of the staged upload in the artifact store
     bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+    bytes_read: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"))
     state: Mapped[JobState] = mapped_column(text_enum(JobState), default=JobState.QUEUED)
     attempt: Mapped[int] = mapped_column(default=0)
     seen_at: Mapped[datetime | None]

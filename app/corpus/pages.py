@@ -8,7 +8,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from app.accounts.auth import CurrentUser
 from app.config import settings
 from app.corpus import queries, service
-from app.corpus.auth import AdminImport, ProjectImport, VisiblePrompt
+from app.corpus.auth import AdminImport, ProjectImport, UploadedImport, VisiblePrompt
 from app.corpus.formats import FORMATS
 from app.db import SessionDep
 from app.errors import AppError
@@ -16,7 +16,6 @@ from app.projects.auth import AdminProject, ViewerProject
 from app.projects.models import Project
 from app.projects.queries import progress_of, stranded_tasks
 from app.web import redirect, render
-from app.web.uploads import StagedUpload
 
 router = APIRouter(include_in_schema=False)
 
@@ -74,10 +73,10 @@ def _searchable(text: str) -> str:
 @router.post("/projects/{project_id}/imports", name="import_file", response_model=None)
 def import_file(
     request: Request,
+    upload: UploadedImport,
     session: SessionDep,
     project: AdminProject,
     user: CurrentUser,
-    upload: StagedUpload,
     format: Annotated[str, Form(max_length=40)] = "auto",  # noqa: A002
     bad_lines: Annotated[str, Form(max_length=10)] = "stop",
 ) -> Response:

@@ -1,14 +1,17 @@
 """Reads of prompts, responses and imports."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import Select, Text, cast, column, func, select, table
+from sqlalchemy import Select, Text, cast, column, exists, func, select, table
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
 from app.corpus.models import Import, Prompt, Response
+from app.db import JobState, among
+from app.jobs import JobName
 from app.projects.models import Project
 
 # Judgements stand right of the corpus: the page of a prompt reads them by the tables' names.
@@ -19,6 +22,7 @@ ANNOTATION = table(
     column("is_current"),
 )
 USER = table("user", column("id"), column("name"))
+JOB = table("procrastinate_jobs", column("task_name"), column("args", JSONB()), column("status"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,34 @@ def import_by_id(session: Session, *, import_id: UUID) -> tuple[Import, Project]
         .where(Import.id == import_id)
     ).one_or_none()
     return None if row is None else (row[0], row[1])
+
+
+def is_over(session: Session, *, import_id: UUID) -> bool:
+    """Whether an import has ended, or is gone with its project."""
+    state = session.scalar(select(Import.state).where(Import.id == import_id))
+    return state is None or JobState(state).is_final
+
+
+def known_imports(session: Session, *, ids: Collection[UUID]) -> set[UUID]:
+    """Those of the ids that are imports."""
+    return set(session.scalars(select(Import.id).where(among(Import.id, ids))))
+
+
+def imports_without_job(session: Session, *, silent_for: timedelta) -> Sequence[UUID]:
+    """Imports that wait or run, as their rows say, for which the queue has no job any more."""
+    has_job = exists().where(
+        JOB.c.task_name == JobName.IMPORT,
+        JOB.c.args["import_id"].astext == cast(Import.id, Text),
+        cast(JOB.c.status, Text).in_(["todo", "doing"]),
+    )
+    return session.scalars(
+        select(Import.id).where(
+            Import.state.in_([JobState.QUEUED, JobState.RUNNING]),
+            func.coalesce(Import.seen_at, Import.created_at) < func.now() - silent_for,
+            Import.path != "",
+            ~has_job,
+        )
+    ).all()
 
 
 def imports_of(session: Session, *, project: Project, limit: int = 20) -> Sequence[Import]:

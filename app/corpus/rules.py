@@ -39,4 +39,5 @@ def canonical_order(responses: Sequence[bytes]) -> list[int]:
 
 def weak_order(ranks: Sequence[int]) -> list[int]:
     """The same order as ranks with gaps: 1 = best, equal = tie (1, 2, 2, 4)."""
-    return [1 + sum(other < rank for other in ranks) for rank in ranks]
+    ordered = sorted(ranks)
+    return [1 + ordered.index(rank) for rank in ranks]

@@ -57,6 +57,8 @@ class ImportOut(BaseModel):
     filename: str
     format: str
     state: JobState
+    bytes: int
+    bytes_read: int
     rows_read: int
     rows_imported: int
     rows_skipped: int

@@ -12,6 +12,7 @@ Verdict = Literal["good", "warned", "failed"]
 Entry = Literal["now", "wait", "over"]
 
 FEWEST_RESPONSES, MOST_RESPONSES = 2, 10  # of a task
+MOST_COUNTED = 32_000  # judgements that count of one task; the counters are small integers
 
 PRIOR = (4.0, 1.5)  # Beta prior of an annotator's accuracy on gold
 WARN_ABOVE, FAIL_ABOVE = 0.80, 0.95  # P(accuracy < threshold)

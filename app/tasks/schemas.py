@@ -1,6 +1,6 @@
 """What other domains hand in to open tasks, and get back."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -32,24 +32,33 @@ class Gold:
 
 @dataclass(frozen=True, slots=True)
 class NewTask:
-    """A prompt with its responses, in any order, none twice."""
+    """A prompt with its responses, in any order, none twice.
+
+    `judges`: names of people whose judgements the caller records in this very transaction.
+    """
 
     prompt_id: UUID
     response_ids: Sequence[UUID]
     priority: int = 0
     external_id: str | None = None
     gold: Gold | None = None
+    judges: Collection[str] = ()
     meta: JsonObject = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedTask:
-    """Where a `NewTask` ended: its row, and the canonical position of each response given."""
+    """Where a `NewTask` ended: its row, and the canonical position of each response given.
+
+    `counted`, of an ordinary task that did not exist before: the judgements that it was opened
+    with, one of each of its `judges`. None: its row must be asked.
+    """
 
     task_id: UUID
     positions: Sequence[int]
     is_new: bool
     is_gold: bool
+    counted: int | None = None
 
     def canonical(self, given: Sequence[T]) -> list[T]:
         """Values per response as given, e.g. ranks, in canonical order."""

@@ -1,17 +1,18 @@
 """A file that somebody sends, staged on disk while the request lasts."""
 
+import errno
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import BinaryIO
 
-from fastapi import Depends, Request
+from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
 from app.artifacts import workspace
 from app.config import settings
-from app.errors import Invalid, TooLarge
+from app.errors import Invalid, NoRoom, TooLarge
 
 PIECE = 1 << 20
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
@@ -38,20 +39,26 @@ class Upload:
 async def staged_upload(request: Request) -> AsyncIterator[Upload]:
     """The raw body, or the part `file` of a multipart form; `TooLarge` past the limit.
 
-    Declare it after the dependency that authorises: nothing is read before the caller may write.
+    Whoever depends on it has asked before whether the caller may write at all, and holds no
+    database session meanwhile: a body may take hours to arrive.
     """
     _check_length(request)
     with workspace() as folder:
         path = folder / "upload"
-        with path.open("wb") as target:
-            if request.headers.get("content-type", "").startswith("multipart/form-data"):
-                filename = await _copy_part(request, target)
-            else:
-                filename = await _copy_body(request, target)
+        try:
+            with path.open("wb") as target:
+                if request.headers.get("content-type", "").startswith("multipart/form-data"):
+                    filename = await _copy_part(request, target)
+                else:
+                    filename = await _copy_body(request, target)
+        except OSError as error:
+            if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+                raise
+            raise NoRoom(
+                "There is no room for this file on the server's disk. Nothing of it was kept; "
+                "free some space, or ask whoever runs the server."
+            ) from error
         yield Upload(path, filename)
-
-
-StagedUpload = Annotated[Upload, Depends(staged_upload)]
 
 
 async def _copy_part(request: Request, target: BinaryIO) -> str:

@@ -17,6 +17,7 @@ from app.db import transaction
 from app.errors import LeaseLost
 from app.jobs import JobName, defer
 from app.runs import service as runs
+from app.worker.imports.upkeep import requeue_lost_imports
 
 log = structlog.get_logger(__name__)
 
@@ -105,6 +106,7 @@ def take_over(*, silent_for: timedelta) -> int:
         taken = runs.requeue_lost(session, silent_for=silent_for)
         taken += runs.requeue_lost_generations(session, silent_for=silent_for)
         taken += _requeue_stalled_jobs(session, silent_for=silent_for)
+        taken += requeue_lost_imports(session, silent_for=silent_for)
     if taken:
         log.info("took over from lost workers", jobs=taken)
     return taken

@@ -13,7 +13,9 @@ from procrastinate.worker import Worker
 
 from app.db import connect
 from app.jobs import Lane, queue
+from app.worker.imports.upkeep import tidy_uploads
 from app.worker.lease import STALLED, reach, take_over
+from app.worker.memory import collect_rarely
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +38,7 @@ def run(database_url: str, *, stalled: timedelta = STALLED) -> None:
 
 async def _serve(database_url: str, *, stalled: timedelta) -> None:
     queue.perform_import_paths()  # type: ignore[no-untyped-call]
+    collect_rarely()
     conninfo = database_url.replace("postgresql+psycopg://", "postgresql://", 1)
     connector = PsycopgConnector(conninfo=conninfo, min_size=2, max_size=6)
     stopping = threading.Event()  # jobs look at it, from their threads
@@ -46,6 +49,7 @@ async def _serve(database_url: str, *, stalled: timedelta) -> None:
 
 async def _work(stopping: threading.Event, *, stalled: timedelta) -> None:
     workers = [_lane(lane, stalled=stalled, stopping=stopping) for lane in AT_ONCE]
+    tidier = asyncio.create_task(_tidy())
     caretaker = asyncio.create_task(_take_over_again_and_again(stalled))
     told = asyncio.create_task(_signalled())
     lanes = [asyncio.create_task(worker.run()) for worker in workers]  # type: ignore[no-untyped-call]
@@ -57,6 +61,7 @@ async def _work(stopping: threading.Event, *, stalled: timedelta) -> None:
         worker.stop()  # type: ignore[no-untyped-call]
     ends = await asyncio.gather(*lanes, return_exceptions=True)
     caretaker.cancel()
+    tidier.cancel()
     told.cancel()
     log.info("worker stopped")
     for end in ends:
@@ -85,6 +90,14 @@ async def _signalled() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, came.set)
     await came.wait()
+
+
+async def _tidy() -> None:
+    """Once, beside the work."""
+    try:
+        await asyncio.to_thread(tidy_uploads)
+    except Exception as error:  # noqa: BLE001 - the next start tries again
+        log.warning("could not look for what uploads had left", error=str(error))
 
 
 async def _take_over_again_and_again(stalled: timedelta) -> None:

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision: str = "0012_snapshot_identity"
-down_revision: str | None = "0009_guideline_versions"
+down_revision: str | None = "0010_import_bytes"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 

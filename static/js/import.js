@@ -1,6 +1,7 @@
 // Uploads with progress and by dropping a file; a running import shows how far it is.
 
 import { api } from "./api.js";
+import { shareOf } from "./share.js";
 
 const form = document.querySelector("[data-import]");
 if (form) {
@@ -32,6 +33,7 @@ if (form) {
 const state = document.querySelector("[data-import-state]");
 if (state) {
   const sentence = state.querySelector("[data-import-sentence]");
+  const show = shareOf(state);
   const follow = async () => {
     try {
       const { data } = await api("GET", state.dataset.importState);
@@ -40,6 +42,7 @@ if (state) {
         return;
       }
       sentence.textContent = data.state === "queued" ? "Waiting for a worker." : "Reading the file.";
+      show(data.state === "running" ? data.bytes_read : 0, data.bytes);
       for (const figure of document.querySelectorAll("[data-figure]")) {
         figure.textContent = data[figure.dataset.figure].toLocaleString("en");
       }

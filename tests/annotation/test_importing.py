@@ -123,7 +123,7 @@ def test_another_judgement_by_the_same_person_is_a_repeat(session, project, reco
 def test_more_judgements_of_a_task_than_can_be_counted_are_refused(
     session, project, record, monkeypatch
 ):
-    monkeypatch.setattr("app.annotation.service.importing.MOST", 3)
+    monkeypatch.setattr("app.annotation.service.importing.MOST_COUNTED", 3)
     task = make_task(session, project)
     record(*(ImportedJudgement(task.id, f"w{number}", [1, 2]) for number in range(3)))
     with pytest.raises(Invalid, match="more than 3 judgements that count"):

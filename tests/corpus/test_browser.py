@@ -6,8 +6,11 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from sqlalchemy import select
 
+from app.accounts.models import User
+from app.corpus import service
 from app.corpus.models import Import, Prompt
-from app.db import transaction
+from app.db import JobState, transaction
+from app.projects.models import Project
 from app.worker.imports import import_file, run_import
 from tests.corpus.files import json_lines, pair
 from tests.factories import PASSWORD
@@ -67,6 +70,43 @@ def test_ada_imports_a_file_and_the_report_comes_by_itself(page, tmp_path):
     page.get_by_role("link", name="3 + 3?").click()
     page.get_by_role("heading", name="Response 1").wait_for()
     assert page.get_by_text("Nobody has judged these responses yet.").is_visible()
+
+
+def test_a_running_import_shows_its_share_and_the_time_left(page, live_server, project_id):
+    with transaction() as session:
+        ada = session.scalars(select(User).where(User.name == "Ada")).one()
+        row = service.new_import(
+            session,
+            project=session.get_one(Project, project_id),
+            by=ada,
+            filename="long.jsonl.gz",
+            format="touchstone",
+            skip_bad_lines=False,
+            size=1000,
+        )
+        row.state, row.attempt = JobState.RUNNING, 1
+        import_id = row.id
+
+    def read(count):
+        with transaction() as session:
+            service.note_progress(
+                session, import_id=import_id, attempt=1, bytes_read=count, rows_read=count
+            )
+
+    read(100)
+    page.clock.install()
+    page.goto(f"{live_server}/projects/{project_id}/imports/{import_id}")
+    page.clock.run_for(600)
+    page.get_by_text("10 % read", exact=True).wait_for()
+    for count, says in ((150, "15 % read, about 1 minute left"), (200, "20 % read, ")):
+        read(count)
+        page.clock.run_for(5_000)
+        page.get_by_text(says).wait_for()
+    assert page.get_by_role("progressbar", name="Import").evaluate("bar => bar.value") == 0.2
+    read(1000)
+    page.clock.run_for(1_100)
+    page.get_by_text("100 % read to its end, the last rows are being written").wait_for()
+    assert not overflows(page)
 
 
 def test_a_file_can_be_dropped_and_bad_lines_are_listed(page, tmp_path):

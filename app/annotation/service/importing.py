@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
@@ -16,16 +17,18 @@ from app.annotation import rules
 from app.annotation.models import Annotation, Removal
 from app.annotation.schemas import ImportedJudgement, Recorded
 from app.annotation.service.gold import passes, restand
-from app.db import JsonObject, among, bulk_insert
+from app.db import JsonObject, among, bulk_insert, new_ids
 from app.errors import Invalid
 from app.projects.models import Project
 from app.projects.service import imported_members
 from app.tasks import queries as task_queries
 from app.tasks import service as tasks
 from app.tasks.models import Assignment, AssignmentState, Task, TaskKind
+from app.tasks.rules import MOST_COUNTED
 from app.tasks.schemas import Gold
 
-MOST = 32_000  # judgements that count of one task; the counters are small integers
+# How the hash of a judgement writes its content: never change it, or what is known comes in anew.
+CONTENT = json.JSONEncoder(sort_keys=True)
 
 
 @dataclass(slots=True)
@@ -40,13 +43,20 @@ class Batch:
 
 
 def record_imported(
-    session: Session, *, project: Project, judgements: Sequence[ImportedJudgement], now: datetime
+    session: Session,
+    *,
+    project: Project,
+    judgements: Sequence[ImportedJudgement],
+    now: datetime,
+    opened: Mapping[UUID, int] = MappingProxyType({}),
 ) -> Recorded:
     """Record judgements of open tasks, in the order given; the same one again is known.
 
     A named person's first judgement of an ordinary task counts, and raises the wanted number
     where need be; a second, different one is a repeat. A source has one judgement per task. Of
     somebody whose judgements were removed here nothing comes back.
+    `opened`: ordinary tasks that are new in this transaction, with the number of judgements they
+    were opened with (`OpenedTask.counted`). Nothing else is known of those.
     """
     tasks.lock_opening(session, project=project)
     of_source = [rules.is_source(each.annotator) for each in judgements]
@@ -55,8 +65,8 @@ def record_imported(
     by_sources = iter(_record_sources(session, project=project, judgements=sources, now=now))
     batch = Batch()
     if people:
-        batch = _sorted_out(session, project=project, judgements=people, now=now)
-        _write(session, project=project, batch=batch)
+        batch = _sorted_out(session, project=project, judgements=people, now=now, opened=opened)
+        _write(session, project=project, batch=batch, opened=opened)
     by_people = iter(batch.new)
     is_new = [next(by_sources if is_one else by_people) for is_one in of_source]
     return Recorded(is_new=is_new, repeats=sum(row["is_repeat"] for row in batch.annotations))
@@ -69,8 +79,8 @@ def _record_sources(
     if not judgements:
         return []
     rows = [
-        _annotation(project, judgement, now=now) | {"source": judgement.annotator}
-        for judgement in judgements
+        _annotation(project, judgement, row_id=row_id, now=now) | {"source": judgement.annotator}
+        for row_id, judgement in zip(new_ids(len(judgements)), judgements, strict=True)
     ]
     recorded = set(
         session.scalars(
@@ -81,7 +91,12 @@ def _record_sources(
 
 
 def _sorted_out(
-    session: Session, *, project: Project, judgements: Sequence[ImportedJudgement], now: datetime
+    session: Session,
+    *,
+    project: Project,
+    judgements: Sequence[ImportedJudgement],
+    now: datetime,
+    opened: Mapping[UUID, int],
 ) -> Batch:
     """Which judgements are new, which repeat another of the same person, which are known."""
     members = imported_members(
@@ -94,29 +109,32 @@ def _sorted_out(
             )
         )
     )
-    kinds, keys, taken = _tasks(session, task_ids={each.task_id for each in judgements})
-    given = [(each.task_id, members[each.annotator]) for each in judgements]
-    known = _known(session, pairs=given)
+    older = {each.task_id for each in judgements} - opened.keys()
+    kinds, keys, taken = _tasks(session, task_ids=older)
+    known = _known(session, task_ids=older)
+    ids = iter(new_ids(2 * len(judgements)))
     batch = Batch()
-    for judgement, pair in zip(judgements, given, strict=True):
-        row = _annotation(project, judgement, now=now)
+    for judgement in judgements:
+        pair = judgement.task_id, members[judgement.annotator]
+        row = _annotation(project, judgement, row_id=next(ids), now=now)
         before = known.setdefault(pair, set())
         batch.new.append(row["body_hash"] not in before and pair[1] not in removed)
         if not batch.new[-1]:
             continue
         task_id, user_id = pair
         row["user_id"] = user_id
-        row["assignment_id"] = uuid4()
+        row["assignment_id"] = next(ids)
         row["is_repeat"] = bool(before)
-        row["counted"] = not before and kinds[task_id] is TaskKind.ORDINARY
+        row["counted"] = not before and (task_id in opened or kinds[task_id] is TaskKind.ORDINARY)
         if task_id in keys:
             row["gold_passed"] = passes(keys[task_id], row["ranks"])
             batch.golden.add(user_id)
         batch.counted[task_id] += row["counted"]
-        if taken[task_id] + batch.counted[task_id] > MOST:
+        if taken.get(task_id, 0) + batch.counted[task_id] > MOST_COUNTED:
             raise Invalid(
-                f"A task would have more than {MOST:,} judgements that count. Do all these lines "
-                "have the same prompt and responses by mistake? Otherwise keep fewer of them."
+                f"A task would have more than {MOST_COUNTED:,} judgements that count. Do all "
+                "these lines have the same prompt and responses by mistake? Otherwise keep fewer "
+                "of them."
             )
         batch.annotations.append(row)
         batch.assignments.append(_assignment(row))
@@ -128,6 +146,8 @@ def _tasks(
     session: Session, *, task_ids: set[UUID]
 ) -> tuple[Mapping[UUID, TaskKind], Mapping[UUID, Gold], Mapping[UUID, int]]:
     """Kind, gold key in force and places taken of each task; held, so that they stay."""
+    if not task_ids:
+        return {}, {}, {}
     rows = session.execute(
         select(Task.id, Task.kind, (Task.leased + Task.counted).label("taken"))
         .where(among(Task.id, task_ids))
@@ -140,15 +160,14 @@ def _tasks(
     return kinds, keys, {row.id: row.taken for row in rows}
 
 
-def _known(
-    session: Session, *, pairs: Sequence[tuple[UUID, UUID]]
-) -> dict[tuple[UUID, UUID], set[bytes | None]]:
-    """What these people have judged of these tasks, as hashes."""
+def _known(session: Session, *, task_ids: set[UUID]) -> dict[tuple[UUID, UUID], set[bytes | None]]:
+    """What people have judged of these tasks, as hashes."""
     known: dict[tuple[UUID, UUID], set[bytes | None]] = {}
+    if not task_ids:
+        return known
     rows = session.execute(
         select(Annotation.task_id, Annotation.user_id, Annotation.body_hash).where(
-            among(Annotation.task_id, {task_id for task_id, _ in pairs}),
-            Annotation.user_id.is_not(None),
+            among(Annotation.task_id, task_ids), Annotation.user_id.is_not(None)
         )
     )
     for task_id, user_id, digest in rows:
@@ -157,7 +176,9 @@ def _known(
     return known
 
 
-def _annotation(project: Project, judgement: ImportedJudgement, *, now: datetime) -> JsonObject:
+def _annotation(
+    project: Project, judgement: ImportedJudgement, *, row_id: UUID, now: datetime
+) -> JsonObject:
     """A row as of nobody in particular; the hash is what makes it the same one again."""
     ranks = rules.standard_ranks(judgement.ranks)
     content: list[Any] = [
@@ -169,7 +190,7 @@ def _annotation(project: Project, judgement: ImportedJudgement, *, now: datetime
         judgement.flags,
     ]
     return {
-        "id": uuid4(),
+        "id": row_id,
         "project_id": project.id,
         "task_id": judgement.task_id,
         "assignment_id": None,
@@ -185,7 +206,7 @@ def _annotation(project: Project, judgement: ImportedJudgement, *, now: datetime
         "rationale": judgement.rationale,
         "flags": judgement.flags,
         "meta": judgement.meta or None,
-        "body_hash": hashlib.sha256(json.dumps(content, sort_keys=True).encode()).digest(),
+        "body_hash": hashlib.sha256(CONTENT.encode(content).encode()).digest(),
         "submitted_at": judgement.created_at or now,
     }
 
@@ -204,12 +225,12 @@ def _assignment(row: JsonObject) -> JsonObject:
     }
 
 
-def _write(session: Session, *, project: Project, batch: Batch) -> None:
+def _write(session: Session, *, project: Project, batch: Batch, opened: Mapping[UUID, int]) -> None:
     if not batch.annotations:
         return
     by_number: dict[int, list[UUID]] = {}
     for task_id, number in batch.counted.items():
-        by_number.setdefault(number, []).append(task_id)
+        by_number.setdefault(number - opened.get(task_id, 0), []).append(task_id)
     for number, task_ids in by_number.items():
         if number:
             counted = Task.leased + Task.counted + number

@@ -4,13 +4,15 @@ import csv
 import gzip
 import io
 import json
+import math
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO, Any, NoReturn
+from typing import IO, Any, NoReturn, Self
 
 from app.corpus.formats.rows import BadFile, BadLine
-from app.corpus.formats.values import check_json, kind, paired
+from app.corpus.formats.values import MAX_DEPTH, check_json, kind, paired
 
 GZIP_MAGIC = b"\x1f\x8b"
 OTHER_MAGIC = {
@@ -28,7 +30,11 @@ DAMAGED = (
     "The gzip file is damaged or ends too early{after}. Compress the original again and upload it."
 )
 BOM = b"\xef\xbb\xbf"
+# How JSON writes NUL or a surrogate, which no text of UTF-8 holds as it is.
+DOUBTFUL = re.compile(rb"\\u(0000|[dD][89a-fA-F])")
 PIECE = 1 << 20
+MAX_VALUES = 1_000_000  # of one line: each takes many times as much memory as its bytes
+MAX_COLUMNS = 1000
 SKIP_FACTOR = 16  # an overlong line is skipped up to so many times the longest allowed one
 CSV_AS_JSON = {"responses", "annotations", "gold", "sampling", "meta"}
 CSV_NUMBERS = {
@@ -87,6 +93,8 @@ def peeked(stream: IO[bytes]) -> bytes:
         stream.seek(0)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise BadFile(DAMAGED.format(after="")) from error
+    if head.startswith(GZIP_MAGIC):
+        raise BadFile("This is compressed with gzip twice. Unpack it once and upload it again.")
     return head
 
 
@@ -166,8 +174,9 @@ def json_lines(stream: IO[bytes], limits: Limits) -> Iterator[Line]:
 
 def parsed(line: bytes | str) -> dict[str, Any]:
     """One JSON object that the database can keep."""
+    _check_size(line)
     try:
-        value = json.loads(line, parse_constant=_refuse_constant, object_pairs_hook=_once_each)
+        value = DECODER.decode(line.decode() if isinstance(line, bytes) else line)
     except UnicodeDecodeError as error:
         raise BadLine(
             f"This is not UTF-8 (byte {error.start + 1} of the line); save the file as UTF-8."
@@ -184,8 +193,21 @@ def parsed(line: bytes | str) -> dict[str, Any]:
         value = paired(value)
     if not isinstance(value, dict):
         raise BadLine(f"Each row must be one JSON object {{…}}, and this one is {kind(value)}.")
-    check_json(value)
+    if not isinstance(line, bytes) or _is_doubtful(line):
+        check_json(value)
     return value
+
+
+def _is_doubtful(line: bytes) -> bool:
+    """Whether a line may hold what `check_json` looks for; most cannot, which is soon seen."""
+    return line.count(b"[") + line.count(b"{") > MAX_DEPTH or DOUBTFUL.search(line) is not None
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise BadLine("the line has a number that is infinite or not a number; remove it.")
+    return number
 
 
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -218,18 +240,36 @@ def _not_json(line: bytes | str, error: json.JSONDecodeError) -> str:
     return f"This is not JSON: {reason} at character {error.pos + 1}.{more}"
 
 
+def _check_size(line: bytes | str) -> None:
+    """Refuse what takes gigabytes once it is read; commas and brackets stand around the values."""
+    if len(line) > MAX_VALUES:
+        raw = line if isinstance(line, bytes) else line.encode(errors="replace")
+        if sum(map(raw.count, (b",", b"[", b"{"))) > MAX_VALUES:
+            raise BadLine(f"This has more than {MAX_VALUES:,} values; split it.")
+
+
+DECODER = json.JSONDecoder(
+    parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_once_each
+)
+
+
 def csv_lines(stream: IO[bytes], limits: Limits) -> Iterator[Line]:
     """Rows of a CSV file with a header; a row may span lines, and has the number of its last."""
     csv.field_size_limit(limits.line_bytes)
-    reader = csv.reader(_decoded(stream, limits), strict=True)
+    text = _Decoded(stream, limits)
+    reader = csv.reader(text, strict=True)
     last = 0  # line of the last whole row
     try:
         header = [name.strip() for name in next(reader, [])]
+        if len(header) > MAX_COLUMNS:
+            raise BadFile(
+                f"The CSV has {len(header):,} columns; {MAX_COLUMNS:,} are allowed.", line=1
+            )
         if len(set(header)) < len(header):
             raise BadFile("The CSV header names a column twice.", line=1)
         last = reader.line_num
         for cells in reader:
-            last = reader.line_num
+            last, text.size = reader.line_num, 0
             if cells:
                 yield _csv_line(reader.line_num, header, cells)
     except csv.Error as error:
@@ -240,12 +280,30 @@ def csv_lines(stream: IO[bytes], limits: Limits) -> Iterator[Line]:
         ) from error
 
 
-def _decoded(stream: IO[bytes], limits: Limits) -> Iterator[str]:
-    for number, line in raw_lines(stream, limits):
+class _Decoded:
+    """Lines as text for the CSV reader, which would put any number of them into one row."""
+
+    def __init__(self, stream: IO[bytes], limits: Limits) -> None:
+        self.lines = raw_lines(stream, limits)
+        self.limits = limits
+        self.size = 0  # bytes since the last whole row
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> str:
+        number, line = next(self.lines)
         if line is None:
-            raise BadFile(too_long(number, limits), line=number)
+            raise BadFile(too_long(number, self.limits), line=number)
+        self.size += len(line)
+        if self.size > self.limits.line_bytes:
+            raise BadFile(
+                f"The row that ends at line {number} or later is longer than "
+                f"{self.limits.line_bytes // 10**6:,} MB. Is a quotation mark never closed?",
+                line=number,
+            )
         try:
-            yield line.decode() + "\n"
+            return line.decode() + "\n"
         except UnicodeDecodeError as error:
             raise BadFile(
                 f"Line {number} is not UTF-8 (byte {error.start + 1}); save the file as UTF-8.",
@@ -288,9 +346,16 @@ def _cell(name: str, cell: str) -> Any:
             raise BadLine(f"“{name}” must be a number, not {cell[:40]!r}.") from None
     if not is_json:
         return cell
+    _check_size(cell)
     try:
-        return json.loads(cell, parse_constant=_refuse_constant, object_pairs_hook=_once_each)
-    except (json.JSONDecodeError, RecursionError) as error:
+        return DECODER.decode(cell)
+    except BadLine:
+        raise
+    except RecursionError as error:
+        raise BadLine(f"The cell of “{name}” is nested far too deep; flatten it.") from error
+    except json.JSONDecodeError as error:
         raise BadLine(
             f'The cell of “{name}” must hold JSON, such as ["a", "b"]: {error}.'
         ) from error
+    except ValueError as error:  # a number of more than 4,300 digits
+        raise BadLine(f"The cell of “{name}” has a number that is too long to read.") from error

@@ -18,6 +18,9 @@ MAGIC = b"PAR1"
 MAX_FOOTER = 16 << 20
 MAX_COLUMNS = 200
 MAX_ROW_GROUP = 1 << 30  # bytes unpacked: one group is read at a time
+VALUE = 16  # bytes that a number of a list takes, however few it takes in the file
+MAX_VALUES = 100  # per row, over the whole file
+MAX_FIXED = 64  # bytes of values of a fixed length, which no dictionary keeps small
 BATCH = 500  # rows …
 BATCH_BYTES = 32 << 20  # … or so many bytes, whichever is fewer
 
@@ -56,19 +59,28 @@ def parquet_lines(stream: IO[bytes], limits: Limits) -> Iterator[Line]:
 
 
 def _texts(metadata: Any) -> list[str]:
-    """The columns of texts, which are read as a dictionary and places in it.
+    """The columns of texts and bytes, which are read as a dictionary and places in it.
 
     A text that stands in the file once and is meant a thousand times stays one in memory.
     """
     columns = [metadata.schema.column(n) for n in range(metadata.num_columns)]
-    return [each.path for each in columns if each.logical_type.type in {"STRING", "JSON"}]
+    return [each.path for each in columns if each.physical_type == "BYTE_ARRAY"]
 
 
 def _rows_at_once(metadata: Any) -> int:
     """Fewer than usual where rows are long."""
     groups = [metadata.row_group(n) for n in range(metadata.num_row_groups)]
-    longest = max((each.total_byte_size // max(each.num_rows, 1) for each in groups), default=0)
+    longest = max((_group_size(each) // max(each.num_rows, 1) for each in groups), default=0)
     return max(1, min(BATCH, BATCH_BYTES // max(longest, 1)))
+
+
+def _values(group: Any) -> int:
+    return sum(group.column(n).num_values for n in range(group.num_columns))
+
+
+def _group_size(group: Any) -> int:
+    """Bytes once it is read: a thousand equal numbers stand in the file as one, and not here."""
+    return max(int(group.total_byte_size), VALUE * _values(group))
 
 
 def _pieces(batch: pa.RecordBatch, most: int) -> Iterator[pa.RecordBatch]:
@@ -118,10 +130,19 @@ def _check_size(metadata: Any, limits: Limits) -> None:
             f"The file has more than {limits.rows:,} rows. Split it, or raise "
             "TOUCHSTONE_MAX_IMPORT_ROWS."
         )
-    groups = [metadata.row_group(n).total_byte_size for n in range(metadata.num_row_groups)]
-    if sum(groups) > limits.file_bytes:
+    for number in range(metadata.num_columns):
+        column = metadata.schema.column(number)
+        if column.physical_type == "FIXED_LEN_BYTE_ARRAY" and column.length > MAX_FIXED:
+            raise BadFile(f"The column “{column.path[:80]}” holds bytes, not text or numbers.")
+    groups = [metadata.row_group(n) for n in range(metadata.num_row_groups)]
+    if sum(each.total_byte_size for each in groups) > limits.file_bytes:
         raise BadFile(unpacks_to_too_much(limits))
-    if groups and max(groups) > MAX_ROW_GROUP:
+    if sum(map(_values, groups)) > MAX_VALUES * limits.rows:
+        raise BadFile(
+            f"The Parquet file holds more than {MAX_VALUES * limits.rows:,} values. Split it, or "
+            "leave out columns that are no text."
+        )
+    if groups and max(map(_group_size, groups)) > MAX_ROW_GROUP:
         raise BadFile("A row group unpacks to more than 1 GB. Write the file in smaller groups.")
 
 

@@ -27,6 +27,7 @@ from app.corpus.formats.values import (
 from app.corpus.rules import weak_order
 
 MAX_STRENGTH = 4
+YEARS = range(1970, 2200)
 MAX_ANNOTATIONS = 1000
 MAX_RATINGS = 10
 ANNOTATION_KEYS = frozenset(
@@ -222,7 +223,9 @@ def ranks_of(value: Any, *, where: str, responses: int) -> list[int]:
         raise BadLine(
             f"{where} needs “ranks” with one number per response ({responses}), 1 for the best."
         )
-    if any(type(rank) not in {int, float} or rank != int(rank) or rank < 0 for rank in value):
+    if not all(type(rank) is int and rank >= 0 for rank in value) and any(
+        type(rank) not in {int, float} or rank != int(rank) or rank < 0 for rank in value
+    ):
         raise BadLine(f"{where} has ranks {value!r}; use whole numbers, 1 for the best.")
     return weak_order([int(rank) for rank in value])
 
@@ -249,4 +252,6 @@ def moment_of(value: Any, *, where: str) -> datetime | None:
         raise BadLine(
             f"{where} has “created_at” {value!r}; write a time like 2026-05-19T13:11:45Z."
         ) from None
+    if moment.year not in YEARS:
+        raise BadLine(f"{where} has “created_at” {value!r}, a year in which nobody judged.")
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -4,6 +4,7 @@ from app.corpus.service.contents import add_prompts, add_responses
 from app.corpus.service.imports import (
     MAX_ERRORS,
     cancel_import,
+    end_interrupted,
     finish_import,
     give_back_import,
     new_import,
@@ -17,6 +18,7 @@ __all__ = [
     "add_prompts",
     "add_responses",
     "cancel_import",
+    "end_interrupted",
     "finish_import",
     "give_back_import",
     "new_import",

@@ -1,7 +1,7 @@
 """Prompts and responses, stored in bulk and each only once."""
 
 from collections.abc import Sequence
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from app.corpus import rules
 from app.corpus.models import Prompt, Response
 from app.corpus.schemas import NewPrompt, NewResponse, Stored
-from app.db import among, bulk_insert
+from app.db import among, bulk_insert, new_ids
 from app.projects.models import Project
 
 
@@ -31,7 +31,7 @@ def add_prompts(
             Prompt,
             [
                 {
-                    "id": uuid4(),
+                    "id": row_id,
                     "project_id": project.id,
                     "content_hash": key,
                     "messages": list(first[key].messages),
@@ -44,20 +44,20 @@ def add_prompts(
                     "meta": first[key].meta,
                     "import_id": import_id,
                 }
-                for key in keys
+                for row_id, key in zip(new_ids(len(keys)), keys, strict=True)
             ],
         )
         .on_conflict_do_nothing(index_elements=[Prompt.project_id, Prompt.content_hash])
         .returning(Prompt.content_hash, Prompt.id)
     )
     new = {row.content_hash: row.id for row in fresh}
-    known = session.execute(
-        select(Prompt.content_hash, Prompt.id).where(
-            Prompt.project_id == project.id,
-            among(Prompt.content_hash, [key for key in keys if key not in new]),
+    known: dict[bytes, UUID] = {}
+    if missing := [key for key in keys if key not in new]:
+        found = select(Prompt.content_hash, Prompt.id).where(
+            Prompt.project_id == project.id, among(Prompt.content_hash, missing)
         )
-    )
-    return _placed(hashes, new=new, known={row.content_hash: row.id for row in known})
+        known = {row.content_hash: row.id for row in session.execute(found)}
+    return _placed(hashes, new=new, known=known)
 
 
 def add_responses(session: Session, *, responses: Sequence[NewResponse]) -> list[Stored]:
@@ -75,7 +75,7 @@ def add_responses(session: Session, *, responses: Sequence[NewResponse]) -> list
             Response,
             [
                 {
-                    "id": uuid4(),
+                    "id": row_id,
                     "prompt_id": first[key].prompt_id,
                     "content_hash": key,
                     "text": first[key].text,
@@ -84,21 +84,21 @@ def add_responses(session: Session, *, responses: Sequence[NewResponse]) -> list
                     "sampling": first[key].sampling,
                     "meta": first[key].meta,
                 }
-                for key in keys
+                for row_id, key in zip(new_ids(len(keys)), keys, strict=True)
             ],
         )
         .on_conflict_do_nothing(index_elements=[Response.prompt_id, Response.content_hash])
         .returning(Response.content_hash, Response.id)
     )
     new = {row.content_hash: row.id for row in fresh}
-    missing = [key for key in keys if key not in new]
-    known = session.execute(
-        select(Response.content_hash, Response.id).where(
+    known: dict[bytes, UUID] = {}
+    if missing := [key for key in keys if key not in new]:
+        found = select(Response.content_hash, Response.id).where(
             among(Response.prompt_id, [first[key].prompt_id for key in missing]),
             among(Response.content_hash, missing),
         )
-    )
-    return _placed(hashes, new=new, known={row.content_hash: row.id for row in known})
+        known = {row.content_hash: row.id for row in session.execute(found)}
+    return _placed(hashes, new=new, known=known)
 
 
 def _placed(

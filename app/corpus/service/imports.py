@@ -1,7 +1,7 @@
 """The life of an import: requested, started, watched, ended."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -90,6 +90,7 @@ def start_import(session: Session, *, import_id: UUID, now: datetime) -> Import 
             state=JobState.RUNNING,
             attempt=Import.attempt + 1,
             seen_at=now,
+            bytes_read=0,
             rows_read=0,
             rows_imported=0,
             rows_skipped=0,
@@ -145,6 +146,26 @@ def give_back_import(session: Session, *, import_id: UUID, attempt: int) -> None
     """Put an import back into the queue: its worker ends before it does."""
     _guarded(session, import_id=import_id, attempt=attempt, state=JobState.QUEUED)
     defer(session, JobName.IMPORT, import_id=str(import_id))
+
+
+def end_interrupted(session: Session, *, silent_for: timedelta) -> Sequence[UUID]:
+    """End imports from the command line whose program is gone: nothing will ever go on."""
+    return session.scalars(
+        update(Import)
+        .where(
+            Import.state == JobState.RUNNING,
+            Import.path == "",
+            Import.seen_at < func.now() - silent_for,
+        )
+        .values(
+            state=JobState.FAILED,
+            error="The import was interrupted, so nothing was imported. Start it again.",
+            rows_imported=0,
+            rows_skipped=0,
+            finished_at=func.clock_timestamp(),
+        )
+        .returning(Import.id)
+    ).all()
 
 
 def cancel_import(session: Session, *, row: Import, by: User) -> None:

@@ -2,18 +2,18 @@
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sqlalchemy import exists, func, select, update
 from sqlalchemy.orm import Session
 
 from app.accounts.models import User
-from app.db import among, bulk_insert
+from app.db import among, bulk_insert, new_ids
 from app.errors import Invalid
 from app.projects.models import Project
 from app.tasks import queries
 from app.tasks.models import Assignment, Task, TaskKind, TaskResponse
-from app.tasks.rules import FEWEST_RESPONSES, MOST_RESPONSES
+from app.tasks.rules import FEWEST_RESPONSES, MOST_COUNTED, MOST_RESPONSES
 from app.tasks.schemas import Gold, NewTask, OpenedTask
 from app.tasks.service.gold import put_keys, require_consistent
 from app.tasks.service.lanes import lanes_of
@@ -58,7 +58,8 @@ def open_tasks(
 
     Lines with the same responses are one task, in the order of the first. A gold key makes a new
     task gold or a question of the qualification, or an old one that nobody has had; what people
-    judged already stays as it is.
+    judged already stays as it is. An ordinary one that is new is opened with the judgements of its
+    `judges` counted, and wants as many at least: its row is written once.
     """
     for task in tasks:
         require_rankable(task)
@@ -66,15 +67,19 @@ def open_tasks(
     lines = [(identity(task.response_ids), task) for task in tasks]
     first: dict[bytes, NewTask] = {}
     golden: dict[bytes, NewTask] = {}  # the first line of each that brings a key
+    judges: dict[bytes, set[str]] = {}
     for key, task in lines:
         first.setdefault(key, task)
         if task.gold is not None:
             golden.setdefault(key, task)
-    new = _insert(session, project=project, tasks=first, golden=golden)
+        judges.setdefault(key, set()).update(task.judges)
+    counted = {key: min(len(judges[key]), MOST_COUNTED) for key in first if key not in golden}
+    new = _insert(session, project=project, tasks=first, golden=golden, counted=counted)
     old = _find(session, project=project, keys=first.keys() - new.keys())
     ids = new | {key: task.id for key, task in old.items()}
-    orders = queries.responses_of(session, task_ids=[task.id for task in old.values()])
-    orders |= {new[key]: list(first[key].response_ids) for key in new}
+    orders = {new[key]: list(first[key].response_ids) for key in new}
+    if old:
+        orders |= queries.responses_of(session, task_ids=[task.id for task in old.values()])
     turned = _turn_untouched(
         session, kinds={ids[key]: _kind(task) for key, task in golden.items() if key in old}
     )
@@ -95,6 +100,7 @@ def open_tasks(
             positions=[orders[ids[key]].index(each) for each in task.response_ids],
             is_new=key in new and first[key] is task,
             is_gold=ids[key] in gold,
+            counted=counted.get(key) if key in new else None,
         )
         for key, task in lines
     ]
@@ -106,6 +112,7 @@ def _insert(
     project: Project,
     tasks: Mapping[bytes, NewTask],
     golden: Mapping[bytes, NewTask],
+    counted: Mapping[bytes, int],
 ) -> dict[bytes, UUID]:
     """Insert those that are not there yet, with their responses; answers their ids."""
     if not tasks:
@@ -113,18 +120,19 @@ def _insert(
     lanes = lanes_of(session, project=project, prompt_ids={t.prompt_id for t in tasks.values()})
     rows = [
         {
-            "id": uuid4(),
+            "id": row_id,
             "project_id": project.id,
             "prompt_id": task.prompt_id,
             "lane": lanes.get(task.prompt_id, ""),
             "identity": key,
             "kind": _kind(golden.get(key)),
-            "wanted": None if key in golden else project.overlap_min,
+            "wanted": max(project.overlap_min, counted[key]) if key in counted else None,
+            "counted": counted.get(key, 0),
             "priority": task.priority,
             "external_id": task.external_id,
             "meta": task.meta,
         }
-        for key, task in tasks.items()
+        for row_id, (key, task) in zip(new_ids(len(tasks)), tasks.items(), strict=True)
     ]
     inserted = session.execute(
         bulk_insert(Task, rows).on_conflict_do_nothing().returning(Task.identity, Task.id)

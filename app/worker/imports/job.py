@@ -14,6 +14,7 @@ from uuid import UUID
 import structlog
 from procrastinate import JobContext
 from sqlalchemy import func, select
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
 from app import artifacts
@@ -35,6 +36,8 @@ from app.jobs import JobName, queue
 from app.projects import service as projects
 from app.projects.models import Project
 from app.tasks import rules as task_rules
+from app.worker.imports.reading import Metered, read_ahead
+from app.worker.imports.upkeep import clear_staged, remove_staged
 from app.worker.imports.writing import write_batch
 
 log = structlog.get_logger(__name__)
@@ -44,6 +47,19 @@ BATCH_SIZE = 4_000_000  # … or so many bytes of the file, whichever comes firs
 PROGRESS_EVERY = 0.5  # seconds
 IMPORT_LOCK = 7_204_010  # with the project: one import of it at a time, so none waits in a circle
 KEPT_ERROR = 500  # characters of a line's message
+PASSING = {"08", "40", "57"}  # SQLSTATE of connections, of deadlocks, of a server that stops
+GIVE_BACK = (0, 1, 2, 4, 8, 15)  # seconds to wait before each try: a server that crashed recovers
+MOST_ATTEMPTS = 10
+GIVEN_UP = (
+    "The worker ended again and again while it read this file, so nothing was imported. Split the "
+    "file, or give the worker more memory."
+)
+
+Report = Callable[[int, int], None]  # bytes of the file read so far, and rows
+
+
+def silent(_bytes: int, _rows: int) -> None:
+    """Report to nobody."""
 
 
 class _Refused(Exception):
@@ -51,7 +67,7 @@ class _Refused(Exception):
 
 
 class _Stopped(Exception):
-    """The worker ends: the import goes back into the queue."""
+    """The worker ends, or the database went away: the import goes back into the queue."""
 
 
 @dataclass
@@ -59,6 +75,7 @@ class Tally:
     """What has become of the rows so far."""
 
     read: int = 0
+    bytes_read: int = 0
     imported: int = 0
     skipped: int = 0
     rejected: int = 0
@@ -73,6 +90,7 @@ class Tally:
     def figures(self) -> dict[str, Any]:
         figures: dict[str, Any] = {
             "rows_read": self.read,
+            "bytes_read": self.bytes_read,
             "rows_imported": self.imported,
             "rows_skipped": self.skipped,
             "rows_rejected": self.rejected,
@@ -93,6 +111,18 @@ class Lease:
     by: UUID | None
 
 
+@dataclass(frozen=True)
+class Terms:
+    """What a project can hold, told to the thread that reads: rows of the session are not its."""
+
+    strength_levels: int
+    criteria: Mapping[str, JsonObject]
+
+    @classmethod
+    def of(cls, project: Project) -> "Terms":
+        return cls(project.strength_levels, {each["key"]: each for each in project.criteria})
+
+
 @queue.task(name=JobName.IMPORT, pass_context=True)
 def import_upload(context: JobContext, *, import_id: str) -> None:
     """Bring a staged upload in; a worker that is told to stop puts it back into the queue."""
@@ -103,7 +133,8 @@ def import_upload(context: JobContext, *, import_id: str) -> None:
 def run_import(import_id: UUID, *, is_stopping: Callable[[], bool] = lambda: False) -> None:
     """Bring in a staged upload, unless it has ended already; its row says how it went."""
     lease = _start(import_id)
-    if lease is None:
+    if lease is None:  # it has ended, perhaps before anybody had it
+        clear_staged(import_id)
         return
     try:
         with artifacts.open_file(lease.path) as stream:
@@ -112,13 +143,26 @@ def run_import(import_id: UUID, *, is_stopping: Callable[[], bool] = lambda: Fal
         log.warning("lost the import to another attempt", import_id=str(import_id))
         return
     except _Stopped:
-        with transaction() as session:
-            corpus.give_back_import(session, import_id=import_id, attempt=lease.attempt)
+        _give_back(lease)
         return
     except AppError as error:  # the upload is gone
         _fail(lease, Tally(), error.detail)
-    with suppress(OSError, AppError):
-        artifacts.remove(f"imports/{import_id}")
+    remove_staged(import_id)
+
+
+def _give_back(lease: Lease) -> None:
+    """Into the queue, once the database answers; else the caretaker finds it without a job."""
+    for wait in GIVE_BACK:
+        time.sleep(wait)
+        try:
+            with transaction() as session:
+                corpus.give_back_import(session, import_id=lease.import_id, attempt=lease.attempt)
+        except LeaseLost:
+            return
+        except OperationalError as error:
+            log.warning("no database to give the import back to", error=str(error.orig))
+        else:
+            return
 
 
 def import_file(
@@ -128,9 +172,9 @@ def import_file(
     by: UUID | None = None,
     format: str = "auto",  # noqa: A002
     skip_bad_lines: bool = False,
-    report: Callable[[int], None] = lambda _rows: None,
+    report: Report = silent,
 ) -> Import:
-    """Bring a local file in at once, for `touchstone import`; `report` hears the rows read."""
+    """Bring a local file in at once, for `touchstone import`; `report` hears how far it is."""
     with transaction() as session:
         row = corpus.new_import(
             session,
@@ -147,7 +191,7 @@ def import_file(
         with file.open("rb") as stream:
             _bring_in(lease, stream, report=report)
     except BaseException:  # Ctrl-C too: nothing may look as if it still ran
-        with suppress(LeaseLost):
+        with suppress(LeaseLost, OperationalError):
             _fail(lease, Tally(), "The import was interrupted, so nothing was imported.")
         raise
     with transaction() as session:
@@ -161,7 +205,7 @@ def _start(import_id: UUID) -> Lease | None:
         row = corpus.start_import(session, import_id=import_id, now=database_now(session))
         if row is None:
             return None
-        return Lease(
+        lease = Lease(
             row.id,
             row.attempt,
             row.project_id,
@@ -170,6 +214,10 @@ def _start(import_id: UUID) -> Lease | None:
             row.skip_bad_lines,
             row.created_by,
         )
+    if lease.attempt > MOST_ATTEMPTS:
+        _fail(lease, Tally(), GIVEN_UP)
+        return None
+    return lease
 
 
 def _bring_in(
@@ -177,7 +225,7 @@ def _bring_in(
     stream: IO[bytes],
     *,
     is_stopping: Callable[[], bool] = lambda: False,
-    report: Callable[[int], None] = lambda _rows: None,
+    report: Report = silent,
 ) -> None:
     """Import the stream, and end the import's row one way or the other.
 
@@ -210,10 +258,19 @@ def _bring_in(
         raise
     except AppError as error:
         _fail(lease, tally, error.detail)
-    except Exception:
+    except Exception as error:
+        if isinstance(error, DBAPIError) and _may_pass(error):
+            log.warning("the database broke off an import", error=str(error.orig))
+            raise _Stopped from error
         _fail(lease, tally, "This is our mistake, and the worker's log has the details. Try again.")
         raise
-    report(tally.read)
+    report(tally.bytes_read, tally.read)
+
+
+def _may_pass(error: DBAPIError) -> bool:
+    """Whether another try may go well: the server was lost, or chose one of two that waited."""
+    state = getattr(error.orig, "sqlstate", None) or ""
+    return error.connection_invalidated or state[:2] in PASSING
 
 
 def _fail(lease: Lease, tally: Tally, error: str) -> None:
@@ -236,12 +293,10 @@ def _write_all(
     tally: Tally,
     *,
     is_stopping: Callable[[], bool],
-    report: Callable[[int], None],
+    report: Report,
 ) -> None:
     """Read every row, for the report names them all; write the good ones while that is allowed."""
-    session.execute(
-        select(func.pg_advisory_xact_lock(IMPORT_LOCK, func.hashtext(str(lease.project_id))))
-    )
+    _wait_for_turn(session, lease, tally, is_stopping=is_stopping)
     project = session.get_one(Project, lease.project_id)
     by = session.get(User, lease.by) if lease.by else None
     limits = Limits(
@@ -249,30 +304,48 @@ def _write_all(
         line_bytes=settings.max_line_mb * 10**6,
         rows=settings.max_import_rows,
     )
+    meter = Metered(stream)
+    reads = read_file(meter.buffered(), format=lease.format, limits=limits)
+    checked = _checked(reads, terms=Terms.of(project))
     batch: list[ImportedTask] = []
     size = 0
     due = time.monotonic() + PROGRESS_EVERY
-    for read in _checked(read_file(stream, format=lease.format, limits=limits), project=project):
-        tally.read += 1
-        tally.format = tally.format or read.format
-        if read.problem is not None:
-            tally.reject(read.line, read.problem)
-        elif read.task is not None and (lease.skip_bad_lines or not tally.rejected):
-            batch.append(read.task)
-            size += read.size
+    for read in read_ahead(checked, at_least_every=PROGRESS_EVERY or 0.1):
+        if read is not None:
+            tally.read += 1
+            tally.format = tally.format or read.format
+            if read.problem is not None:
+                tally.reject(read.line, read.problem)
+            elif read.task is not None and (lease.skip_bad_lines or not tally.rejected):
+                batch.append(read.task)
+                size += read.size
         if len(batch) == BATCH or size > BATCH_SIZE:
             _write(session, batch, tally, lease=lease, project=project, by=by)
             batch, size = [], 0
         if time.monotonic() > due:
             if is_stopping():
                 raise _Stopped
+            tally.bytes_read = meter.taken
             _show_progress(lease, tally)
-            report(tally.read)
+            report(tally.bytes_read, tally.read)
             due = time.monotonic() + PROGRESS_EVERY
+    tally.bytes_read = meter.taken
     if tally.rejected and not lease.skip_bad_lines:
         raise _Refused
     _write(session, batch, tally, lease=lease, project=project, by=by)
     projects.follow_overlap(session, project=project)
+
+
+def _wait_for_turn(
+    session: Session, lease: Lease, tally: Tally, *, is_stopping: Callable[[], bool]
+) -> None:
+    """Until no other import of the project runs; who waits can be cancelled, and shows it lives."""
+    key = func.hashtext(str(lease.project_id))
+    while not session.scalar(select(func.pg_try_advisory_xact_lock(IMPORT_LOCK, key))):
+        if is_stopping():
+            raise _Stopped
+        _show_progress(lease, tally)
+        time.sleep(PROGRESS_EVERY / 2)
 
 
 def _show_progress(lease: Lease, tally: Tally) -> None:
@@ -283,37 +356,37 @@ def _show_progress(lease: Lease, tally: Tally) -> None:
         )
 
 
-def _checked(rows: Iterator[Read], *, project: Project) -> Iterator[Read]:
+def _checked(rows: Iterator[Read], *, terms: Terms) -> Iterator[Read]:
     """The rows, with those refused that this project cannot hold."""
     for read in rows:
         try:
             if read.task is not None:
-                _check(read.task, project=project)
+                _check(read.task, terms=terms)
         except BadLine as error:
             yield Read(read.line, format=read.format, problem=str(error))
         else:
             yield read
 
 
-def _check(task: ImportedTask, *, project: Project) -> None:
+def _check(task: ImportedTask, *, terms: Terms) -> None:
     gold = task.gold
     if gold is not None and not task_rules.is_consistent(
         len(task.responses), prefers=[(i, j) for i, j in gold.prefers], equal=gold.equal
     ):
         raise BadLine("“gold” contradicts itself: its pairs form a cycle, so no order is right.")
     for number, judgement in enumerate(task.annotations, 1):
-        if judgement.strength is not None and judgement.strength > project.strength_levels:
+        if judgement.strength is not None and judgement.strength > terms.strength_levels:
             raise BadLine(
                 f"annotation {number} has the strength {judgement.strength}, and this project has "
-                f"{project.strength_levels} levels. Raise them in the settings, or remove it."
+                f"{terms.strength_levels} levels. Raise them in the settings, or remove it."
             )
-        _check_ratings(judgement.ratings, number=number, project=project)
+        _check_ratings(judgement.ratings, number=number, terms=terms)
 
 
 def _check_ratings(
-    ratings: Mapping[str, Sequence[int | None]], *, number: int, project: Project
+    ratings: Mapping[str, Sequence[int | None]], *, number: int, terms: Terms
 ) -> None:
-    criteria = {each["key"]: each for each in project.criteria}
+    criteria = terms.criteria
     for key, values in ratings.items():
         if key not in criteria:
             has = f"has {', '.join(criteria)}" if criteria else "has none"

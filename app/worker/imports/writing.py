@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from app.accounts.models import User
+from app.annotation import rules as annotation_rules
 from app.annotation import service as annotation
 from app.annotation.schemas import ImportedJudgement
 from app.corpus import service as corpus
@@ -67,6 +68,7 @@ def _write_tasks(
                 response_ids=[responses[place].id for place in order],
                 external_id=task.external_id,
                 gold=_gold(task.gold, order=order),
+                judges=_judges(task),
                 meta=task.meta,
             )
         )
@@ -83,10 +85,16 @@ def _write_tasks(
             project=project,
             judgements=[judgement for _, judgement in judged],
             now=database_now(session),
+            opened={task.task_id: task.counted for task in opened if task.counted is not None},
         )
         pairs = zip(judged, recorded.is_new, strict=True)
         added |= {number for (number, _), is_new in pairs if is_new}
     return len(added)
+
+
+def _judges(task: ImportedTask) -> set[str]:
+    names = {judgement.annotator for judgement in task.annotations}
+    return {name for name in names if not annotation_rules.is_source(name)}
 
 
 def _prompt(task: ImportedTask) -> NewPrompt:
