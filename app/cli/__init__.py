@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli import data, people, training, upkeep
+from app.cli import comparing, data, people, training, upkeep
 from app.cli.terminal import end_in_order, fail, sentence_of
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app = typer.Typer(
 upkeep.add_to(app)
 people.add_to(app)
 data.add_to(app)
+comparing.add_to(app)
 training.add_to(app)
 
 
