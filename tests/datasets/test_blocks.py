@@ -173,6 +173,6 @@ def test_patience_ends_and_the_page_says_where_to_go_on(frozen):
 
 
 def test_canonical_lines_are_read_back_as_they_were(rows, tmp_path):
-    folder, file = written(tmp_path, rows)
+    _, file = written(tmp_path, rows)
     content = gzip.decompress(Path(tmp_path / file.path).read_bytes())
     assert content == b"".join(canonical_json(row) + b"\n" for row in rows)

@@ -46,7 +46,7 @@ def after(session, project, judged, before, ana, rui):
         revise(session, annotation, ranks=[1, 1])
     for annotation in session.query(type(judged[0][2])).filter_by(task_id=judged[2][0].id):
         session.delete(annotation)
-    task, prompt_id = true_task(session, project, "New question", ["x", "y"], wanted=2)
+    task, _ = true_task(session, project, "New question", ["x", "y"], wanted=2)
     session.commit()
     # The clock of a test stands still: the new judgement is from after the first snapshot.
     later = before.finished_at.replace(year=before.finished_at.year + 1)
