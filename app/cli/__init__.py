@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli import data, people, privacy, training, upkeep
+from app.cli import comparing, data, people, privacy, training, upkeep
 from app.cli.terminal import end_in_order, fail, sentence_of
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ upkeep.add_to(app)
 people.add_to(app)
 privacy.add_to(people.user)
 data.add_to(app)
+comparing.add_to(app)
 training.add_to(app)
 
 

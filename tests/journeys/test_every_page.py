@@ -13,6 +13,7 @@ from app.annotation.models import Annotation
 from app.annotation.service.submitting import PAUSED_BECAUSE
 from app.corpus.models import Import, Prompt
 from app.datasets.models import Snapshot
+from app.datasets.schemas import Recipe
 from app.db import JobState, database_now, transaction
 from app.demo import seed
 from app.projects import service as projects
@@ -24,6 +25,7 @@ from app.quality.service import re_asks
 from app.runs.models import Generation, Metric, RunEvent, RunKind, Sample
 from app.tasks.models import Appeal, GoldKey, Task
 from app.web.protection import SESSION_COOKIE
+from app.worker.snapshots import freeze_now
 from tests.factories import make_user
 from tests.runs.factories import make_checkpoint, make_run
 
@@ -31,6 +33,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.concurrency]
 
 WCAG = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
 CONFIGS = ("preference", "hh-rlhf", "ranking", "sft")
+OTHER = Recipe(min_annotations=2, pairs="best_worst", seed=1, test_share=0.3)
 DESK, PHONE = 1280, 320
 WAYS = {"desk, light": (DESK, "light"), "phone, dark": (PHONE, "dark")}
 
@@ -63,10 +66,13 @@ def pages(live_server):
     """The addresses of all pages, and the cookie of an admin who may see them."""
     seed.fill()
     with transaction() as session:
+        project_id = session.scalars(select(Project.id)).one()
+    other = freeze_now(project_id=project_id, recipe=OTHER, name="A stricter one " + "n" * 90)
+    with transaction() as session:
         ada = make_user(session, "Ada", role=Role.ADMIN)
         cookie = accounts.open_session(session, user=ada, now=database_now(session))
         project = session.scalars(select(Project)).one()
-        snapshot = session.scalars(select(Snapshot)).one()
+        snapshot = session.scalars(select(Snapshot).where(Snapshot.id != other.id)).one()
         ended = {"attempt": 1, "step": 40, "finished_at": database_now(session), "path": "none"}
         run = make_run(session, snapshot, RunKind.REWARD, state=JobState.SUCCEEDED, **ended)
         error = "Not a number: " + "x" * 90
@@ -91,6 +97,15 @@ def pages(live_server):
         member_id = session.scalars(select(Membership.user_id).limit(1)).one()
         day = session.scalars(select(func.max(Annotation.submitted_at))).one().date()
         task_id = session.scalars(select(Task.id).where(Task.counted > 1).limit(1)).one()
+        hash_of_task = (
+            session.scalars(
+                select(Prompt.content_hash)
+                .join(Task, Task.prompt_id == Prompt.id)
+                .where(Task.id == task_id)
+            )
+            .one()
+            .hex()
+        )
         judge_id = session.scalars(select(Annotation.user_id).where(Annotation.counted)).first()
         person_id = session.scalars(
             select(Membership.user_id).where(Membership.gold_seen > 0).limit(1)
@@ -112,6 +127,10 @@ def pages(live_server):
             f"/imports/{import_id}",
             f"/prompts/{prompt_id}",
             *(f"/snapshots/{snapshot.id}?config={name}" for name in CONFIGS),
+            *(f"/snapshots/{snapshot.id}/rows?config={name}&mark=true" for name in CONFIGS),
+            f"/snapshots/{snapshot.id}/rows/{hash_of_task}", f"/snapshots/{other.id}/delete",
+            "/snapshots/compare", f"/snapshots/compare?a={snapshot.id}&b={other.id}",
+            f"/snapshots/compare?a={snapshot.id}&b={other.id}&config=preference&kind=went",
             f"/runs/{run.id}",
             f"/runs/{failed.id}",
             f"/checkpoints/{checkpoint.id}",

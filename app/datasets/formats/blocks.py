@@ -227,8 +227,9 @@ def _parquet_near(folder: Folder, file: DataFile, prompt_id: str) -> Iterator[by
         low, high = 0, content.num_row_groups
         while high - low > 1:
             middle = (low + high) // 2
-            batch = next(content.iter_batches(batch_size=1, row_groups=[middle]))
-            if prompt_id_of(file.config, batch.to_pylist()[0]) < prompt_id:
+            batch = next(content.iter_batches(batch_size=1, row_groups=[middle]), None)
+            first = batch.to_pylist() if batch else []  # the last group may be empty
+            if first and prompt_id_of(file.config, first[0]) < prompt_id:
                 low = middle
             else:
                 high = middle

@@ -78,5 +78,10 @@ def stored_differences(path: str) -> Folder:
     return Folder(path, lambda name: open_file(f"{path}/{name}"), {}, 0)
 
 
+def local_differences(path: Path) -> Folder:
+    """The same for a folder on this machine."""
+    return Folder(str(path), lambda name: (path / name).open("rb"), {}, 0)
+
+
 def file_of(config: ConfigName, kind: Kind, *, rows: int) -> DataFile:
     return DataFile(config, Split.TRAIN, path_of(config, kind), rows, 0)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.corpus.rules import prompt_hash
-from app.datasets.rules.identity import Message
+from app.datasets.rules.identity import Message, canonical_json, sha256
 from app.datasets.rules.rows import ConfigName
 from app.datasets.rules.transcripts import MARKERS
 
@@ -41,10 +41,13 @@ def prompt_of(config: ConfigName, row: Mapping[str, Any]) -> Sequence[Message]:
 
 def id_of_messages(messages: Sequence[Message]) -> str:
     has_system = bool(messages) and messages[0]["role"] == "system"
-    return prompt_hash(
-        system=messages[0]["content"] if has_system else None,
-        messages=messages[1:] if has_system else messages,
-    ).hex()
+    try:
+        return prompt_hash(
+            system=messages[0]["content"] if has_system else None,
+            messages=messages[1:] if has_system else messages,
+        ).hex()
+    except UnicodeEncodeError:  # a lone surrogate: no import takes it, a folder may hold it
+        return sha256(canonical_json(messages).decode())
 
 
 def turns(transcript: str) -> list[dict[str, str]]:

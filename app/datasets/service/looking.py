@@ -1,7 +1,7 @@
 """Reading rows and differences page by page, for pages and programs alike."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from itertools import chain
 
 from sqlalchemy.orm import Session
 
@@ -13,7 +13,7 @@ from app.datasets.queries.uses import Use, uses_of
 from app.datasets.rules.differences import Kind
 from app.datasets.rules.rows import ConfigName, Row
 from app.datasets.schemas.looking import DifferencesQuery, RowFilters, RowsQuery
-from app.db import JobState
+from app.db import JobState, JsonObject
 from app.errors import Conflict, NotFound, found
 
 
@@ -77,23 +77,24 @@ def uses(session: Session, snapshot: Snapshot) -> Sequence[Use]:
 
 
 def number_of(comparison: SnapshotComparison, config: ConfigName, kind: Kind) -> int:
-    tally: dict[str, Any] = comparison.summary.get("configs", {}).get(config.value, {})
-    return int(tally.get(kind.value, 0))
+    return _number(comparison.summary, config, kind)
+
+
+def _number(summary: JsonObject, config: ConfigName, kind: Kind) -> int:
+    return int(summary.get("configs", {}).get(config.value, {}).get(kind.value, 0))
 
 
 def all_differences(comparison: SnapshotComparison) -> Iterator[Row]:
     """Every difference, config by config; nothing of the database is needed meanwhile."""
     assert comparison.path is not None
-    folder = stored_differences(comparison.path)
+    return every_difference(stored_differences(comparison.path), comparison.summary)
+
+
+def every_difference(folder: Folder, summary: JsonObject) -> Iterator[Row]:
     files = [
         file_of(config, kind, rows=number)
         for config in ConfigName
         for kind in Kind
-        if (number := number_of(comparison, config, kind))
+        if (number := _number(summary, config, kind))
     ]
-
-    def read() -> Iterator[Row]:
-        for file in files:
-            yield from matching(folder, file, filters=Filters())
-
-    return read()
+    return chain.from_iterable(matching(folder, file, filters=Filters()) for file in files)

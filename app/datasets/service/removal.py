@@ -64,9 +64,19 @@ def remove(session: Session, *, snapshot: Snapshot, by: User) -> None:
 
 
 def _remove_after_commit(session: Session, folders: Sequence[str]) -> None:
-    @event.listens_for(session, "after_commit", once=True)
-    def remove_files(_session: Session) -> None:
-        for folder in folders:
+    """Once the deletion is committed, and never where it was rolled back."""
+    waiting = list(folders)
+
+    @event.listens_for(session, "after_rollback")
+    def forget(_session: Session) -> None:
+        waiting.clear()
+
+    @event.listens_for(session, "after_commit")
+    def remove_files(session: Session) -> None:
+        if session.in_nested_transaction():  # a savepoint: nothing is final yet
+            return
+        while waiting:
+            folder = waiting.pop()
             try:
                 artifacts.remove(folder)
             except OSError:  # the row is gone, and nothing leads to them
