@@ -77,7 +77,8 @@ def test_a_manifest_or_a_request_is_a_recipe_as_well():
 
 
 def test_every_preset_is_a_recipe():
-    assert [Recipe.model_validate(preset.recipe) for preset in PRESETS][0] == Recipe()
+    presets = [Recipe.model_validate(preset.recipe) for preset in PRESETS]
+    assert presets[0] == Recipe()
     assert len({preset.key for preset in PRESETS}) == len(PRESETS)
 
 
