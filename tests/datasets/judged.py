@@ -12,6 +12,7 @@ from app.datasets.rules.rows import Candidate
 from app.datasets.schemas import Recipe
 from app.datasets.service.assembling import Assembly, Plan
 
+ANY = Choice()
 _numbers = count(1)
 
 
@@ -49,7 +50,7 @@ def judged_prompt(messages, *tasks, **fields):
     )
 
 
-def assembled(prompts, *, choice=Choice(), **recipe):
+def assembled(prompts, *, choice=ANY, **recipe):
     """(what each prompt gives, the assembly with its counts)."""
     assembly = Assembly(
         Plan(

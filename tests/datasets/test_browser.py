@@ -80,11 +80,41 @@ def test_counts_follow_the_recipe_while_ada_edits_it(page, address):
     page.get_by_label("Agreement, at least").fill("7")
     page.locator("[data-errors]").wait_for(state="visible")
     assert "min_agreement" in page.locator("[data-errors]").inner_text()
+    at_the_field = page.locator("#min_agreement-problem")
+    assert at_the_field.inner_text() == "it must be at most 1"
+    assert page.get_by_label("Agreement, at least").get_attribute("aria-invalid") == "true"
     page.get_by_label("Agreement, at least").fill("0.1")
     page.locator("[data-errors]").wait_for(state="hidden")
+    at_the_field.wait_for(state="hidden")
+    page.get_by_label("Judgements per task, at least").fill("1")
+    page.get_by_text("The line in the file").first.wait_for()
+    page.get_by_text("The line in the file").first.click()
+    with page.expect_response(lambda reply: "/snapshots/counts?" in reply.url):
+        page.get_by_label("Share for testing").fill("0")
+    page.get_by_text("Raise the share for testing").wait_for()
+    assert page.locator("#line-1").get_attribute("open") is not None
     for width in (1280, 390):
         page.set_viewport_size({"width": width, "height": 800})
         assert not overflows(page)
+    assert page.locator("[data-bar]").inner_text() == headline.inner_text()
+
+
+def test_ada_saves_a_recipe_and_begins_with_it_again(page, address, tmp_path):
+    page.goto(f"{address[0]}/snapshots/new?preset=ranking")
+    page.get_by_label("Seed").fill("7")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="TOML").click()
+    file = tmp_path / "recipe.toml"
+    download.value.save_as(file)
+    assert "seed = 7" in file.read_text()
+    page.get_by_text("A recipe from a file").click()
+    page.get_by_label("TOML or JSON").set_input_files(file)
+    page.get_by_role("button", name="Use this recipe").click()
+    page.wait_for_url("**/snapshots/recipe")
+    assert page.get_by_label("Seed").input_value() == "7"
+    assert page.get_by_label("Keep.").is_checked()
+    page.get_by_role("button", name="Freeze the snapshot").click()  # saving has not used it up
+    page.get_by_role("heading", name="Waiting for a worker").wait_for()
 
 
 def test_ada_freezes_a_snapshot_and_its_page_shows_it_when_it_is_there(page, address):

@@ -252,6 +252,33 @@ def test_margins_are_signed_strength_over_the_levels_of_the_project(session, pro
     assert (row["strength"], row["margin"]) == (1.5, 0.5)
 
 
+def test_more_strength_than_the_scale_has_is_its_most(session, project, ana, rui):
+    project.strength_levels = 2
+    task = make_task(session, project, wanted=3)
+    make_annotation(session, task, ana, ranks=[1, 2], strength=7)
+    make_annotation(session, task, rui, ranks=[1, 2], strength=1)
+    (row,) = rows_of(freeze(session, project, margin="strength", **ALL_TRAIN), "preference")
+    assert (row["strength"], row["margin"]) == (1.5, 0.75)
+
+
+def test_flagged_responses_go_and_the_counts_say_so(session, project, ana, rui):
+    prompt = make_prompt(session, project, "Hi", source="shp", tags=["maths"], language="en")
+    task = make_task(session, project, prompt=prompt, responses=["x", "y", "z"], wanted=2)
+    make_annotation(session, task, ana, ranks=[1, 2, 3], flags={"1": ["unsafe", "pii"]})
+    make_annotation(session, task, rui, ranks=[1, 2, 3], flags={"2": ["untrue"]})
+    other = make_task(session, project, prompt="Other")
+    make_annotation(session, other, ana, ranks=[1, 2])
+    recipe = {"exclude_flags": ["pii", "broken"], "tags": ["maths"], "languages": ["EN"]}
+    snapshot = freeze(session, project, **recipe, **ALL_TRAIN)
+    (row,) = rows_of(snapshot, "preference")
+    assert (row["chosen"][0]["content"], row["rejected"][0]["content"]) == ("x", "z")
+    assert snapshot.counts["responses_excluded"] == {"flagged": 1}
+    assert snapshot.counts["prompts_excluded"] == {"other_tag": 1}
+    readme = b"".join(artifacts.chunks(f"{snapshot.path}/README.md")).decode()
+    assert "flagged as `pii`, `broken` were left out" in readme
+    assert "Only prompts with one of these tags: `maths`." in readme
+
+
 @pytest.mark.parametrize("stored", [{"0": 4, "1": 2}, [4, 2]])
 def test_ratings_are_frozen_by_response(session, project, ana, stored):
     project.criteria = [{"key": "help", "label": "Helpful", "min": 1, "max": 5}]
@@ -344,6 +371,8 @@ def content_project(session, by, name, *, seed):
                 task,
                 people[number],
                 ranks=[ranks[position] for position in order],
+                display_order=[order.index(place) for place in range(len(texts))],
+                flags={str(order.index(0)): ["unsafe"]} if said.random() < 0.1 else {},
                 strength=said.randint(1, 3),
                 ratings=ratings,
                 rewrite=f"Rewritten {text}" if said.random() < 0.2 else None,
@@ -358,6 +387,7 @@ def content_project(session, by, name, *, seed):
         {},
         {"ties": "keep", "margin": "strength", "pairs": "adjacent", "test_share": 0.4},
         {"consensus": "dawid_skene", "max_pairs_per_prompt": 1, "seed": 3},
+        {"weight_by": "prompt", "dedup": "normalised", "exclude_flags": ["unsafe"]},
         {"format": "parquet"},
     ],
 )

@@ -15,13 +15,14 @@ from app.config import settings
 from app.datasets import service
 from app.datasets.models import Snapshot
 from app.datasets.queries import see_one_moment
+from app.datasets.queries.recipes import twins_of
 from app.datasets.schemas import Recipe
 from app.db import JobState, transaction
 from app.errors import LeaseLost
 from app.projects.models import Project
 from app.tasks.models import Task
-from app.worker.snapshots import build, freeze_snapshot
-from tests.datasets.frozen import rows_of
+from app.worker.snapshots import build, freeze_now, freeze_snapshot
+from tests.datasets.frozen import contents_of, rows_of
 from tests.factories import make_annotation, make_member, make_project, make_task, make_user
 
 pytestmark = pytest.mark.concurrency
@@ -156,3 +157,103 @@ def test_a_full_disk_ends_in_a_sentence(project_id, monkeypatch, tmp_path):
     assert failed.state is JobState.FAILED
     assert "could not be written" in failed.error
     assert "artifact store" in failed.error
+
+
+def everything_of(snapshot):
+    """Every stored file with its bytes and when it was written."""
+    folder = artifacts.local_path(snapshot.path)
+    return {
+        path.relative_to(folder): (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_a_snapshot_under_fire_is_that_of_its_moment_and_says_what_it_equals(project_id):
+    """Judgements come in over connections of their own all the while."""
+    still = freeze_now(project_id=project_id, recipe=Recipe())
+    before = everything_of(still)
+    ended = threading.Event()
+    fired = threading.Event()
+
+    def judge_on_and_on():
+        with transaction() as session:
+            ids = [task.id for task in session.query(Task).where(Task.project_id == project_id)]
+            person = make_user(session, "Rui")
+            session.expunge(person)
+        for task_id in ids:
+            with transaction() as session:
+                make_annotation(session, session.get_one(Task, task_id), person, ranks=[2, 1])
+            fired.set()
+            if ended.is_set():
+                return
+
+    firing = threading.Thread(target=judge_on_and_on)
+
+    def beat():
+        if not firing.ident:
+            firing.start()
+        assert fired.wait(30)
+
+    under_fire = freeze_now(project_id=project_id, recipe=Recipe(format="parquet"), beat=beat)
+    ended.set()
+    firing.join()
+    with transaction() as session:
+        twins = twins_of(session, snapshots=[still, under_fire])
+        assert {each: twin.id for each, twin in twins.items()} == {under_fire.id: still.id}
+    later = freeze_now(project_id=project_id, recipe=Recipe(min_annotations=1))
+    again = freeze_now(project_id=project_id, recipe=Recipe())
+    assert later.identity == again.identity != still.identity
+    assert later.contents != still.contents == under_fire.contents
+    assert everything_of(still) == before
+
+
+def test_another_process_with_other_habits_freezes_the_same_bytes(
+    project_id, concurrency_engine, tmp_path
+):
+    """Another order of hashes, another zone of time, another locale: the same files."""
+    recipe = Recipe(ties="keep", weight_by="prompt", consensus="dawid_skene", test_share=0.3)
+    here = freeze_now(project_id=project_id, recipe=recipe)
+    url = concurrency_engine.url.render_as_string(hide_password=False)
+    script = f"""
+import uuid
+from app import models
+from app.db import connect
+from app.datasets.schemas import Recipe
+from app.worker.snapshots import freeze_now
+connect({url!r}, pool_size=2)
+recipe = Recipe.model_validate_json({recipe.model_dump_json()!r})
+print(freeze_now(project_id=uuid.UUID({str(project_id)!r}), recipe=recipe).id)
+"""
+    own = {
+        "TOUCHSTONE_HOME": str(settings.home_path),
+        "TOUCHSTONE_ARTIFACTS": settings.artifacts_url,
+        "PYTHONHASHSEED": "7",
+        "TZ": "Asia/Kathmandu",
+        "LC_ALL": "C",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | own,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    there = as_it_is(done.stdout.strip())
+    assert there.identity == here.identity
+    assert contents_of(there) == contents_of(here)
+    for file in here.files:
+        if file["path"] != "manifest.json":  # its lineage tells when it was made
+            assert file in there.files
+
+
+def test_a_freezing_snapshot_says_how_far_it_is(project_id):
+    snapshot_id = asked_for(project_id, queued=False)
+    with transaction() as session:
+        lease = service.start(session, snapshot_id=snapshot_id)
+        service.hold(session, lease=lease, done=7, total=20)
+    running = as_it_is(snapshot_id)
+    assert (running.prompts_done, running.prompts_total) == (7, 20)
+    with transaction() as session:
+        service.start(session, snapshot_id=snapshot_id)
+    assert as_it_is(snapshot_id).prompts_done == 0

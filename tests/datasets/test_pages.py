@@ -131,7 +131,9 @@ def test_a_snapshot_of_another_project_is_not_there(session, people, project, ad
     assert browser.get(f"/projects/{other.id}/snapshots/{foreign.id}").status_code == 200
 
 
-@pytest.mark.parametrize("address", ["snapshots", "snapshots/new", "snapshots/preview", "snapshots/counts"])
+@pytest.mark.parametrize(
+    "address", ["snapshots", "snapshots/new", "snapshots/preview", "snapshots/counts"]
+)
 def test_who_sees_which_page(project, people, sign_in, address):
     status = {
         user.name: sign_in(user).get(f"/projects/{project.id}/{address}").status_code

@@ -7,7 +7,21 @@ from hypothesis import strategies as st
 from app.datasets.rules.identity import Split, essence, moved_over, split_of
 from tests.datasets.judged import assembled, judged_prompt, judged_task
 
-WORDS = ["How", "do", "I", "boil", "eggs", "Straße", "ﬁsh", "naïve", "喝茶", "स्ते", "🥚", "!?", "x+1"]
+WORDS = [
+    "How",
+    "do",
+    "I",
+    "boil",
+    "eggs",
+    "Straße",
+    "ﬁsh",
+    "naïve",
+    "喝茶",
+    "स्ते",
+    "🥚",
+    "!?",
+    "x+1",
+]
 BLANKS = [" ", "  ", "\n", "\t", "\u00a0", "\u2028", "\u3000", ""]
 UNSEEN = ["\u200b", "\u200d", "\ufeff", "\u2060", "\u00ad", "\u3164", "\ufe0f"]
 
@@ -61,9 +75,7 @@ def test_no_prompt_of_the_test_split_is_trained_on_in_any_spelling_or_beginning(
                     sides[each.split].append(row["prompt"])
                 elif "messages" in row:
                     sides[each.split].append(row["messages"][:-1])
-    assert not any(
-        leaks(test, train) for test in sides[Split.TEST] for train in sides[Split.TRAIN]
-    )
+    assert not any(leaks(test, train) for test in sides[Split.TEST] for train in sides[Split.TRAIN])
 
 
 @pytest.mark.parametrize(

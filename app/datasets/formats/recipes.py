@@ -21,8 +21,14 @@ def recipe_toml(recipe: Recipe) -> str:
 
 
 def _line(name: str, value: Any) -> str:
-    """A JSON string is a TOML string as well, and so are numbers, booleans and lists of them."""
-    return f"# {name} =" if value is None else f"{name} = {json.dumps(value, ensure_ascii=True)}"
+    """A JSON string is a TOML string as well, and so are numbers, booleans and lists of them.
+
+    Text stays as it is: TOML has no pairs of surrogates; nor does it take a bare DEL.
+    """
+    if value is None:
+        return f"# {name} ="
+    spelled = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return f"{name} = {spelled}"
 
 
 def recipe_json(recipe: Recipe) -> str:

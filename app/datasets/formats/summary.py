@@ -136,7 +136,8 @@ def _most_left_out(counts: Mapping[str, Any], figures: _Figures) -> str:
         if judged:
             words = f"on tasks {REASONS[max(judged, key=lambda each: (judged[each], each))]}"
     number = figures.of(sum(reasons.values()), noun)
-    return f"{number} left out{', most' if len(reasons) > 1 else ''} {words}"
+    most_of_them = ", most" if len(reasons) > 1 else ""
+    return f"{number} left out{most_of_them} {words.partition(':')[0]}"
 
 
 def _agreement(quality: Mapping[str, Any]) -> str:
@@ -199,7 +200,10 @@ def _stage(
 
 
 def _line(number: int, noun: str, reason: str, figures: _Figures) -> str:
-    return f"{figures.of(number, noun)} {REASONS[reason]}"
+    words = REASONS[reason]
+    if number == 1:
+        words = words.replace("that are ties", "that is a tie").replace("that are", "that is")
+    return f"{figures.of(number, noun)} {words}"
 
 
 def _besides(counts: Mapping[str, Any], figures: _Figures) -> Sequence[str]:

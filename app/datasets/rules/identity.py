@@ -59,6 +59,7 @@ _UNSEEN = re.compile(
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 _NO_LETTER = re.compile(r"[\W_]+")
+_NO_ASCII_LETTER = bytes(code for code in range(128) if not chr(code).isalnum())
 
 
 def essence(text: str) -> str:
@@ -68,7 +69,7 @@ def essence(text: str) -> str:
     characters that nobody sees. A text without any letter keeps its signs.
     """
     if text.isascii():
-        letters = _NO_LETTER.sub("", text.lower())
+        letters = text.lower().encode().translate(None, _NO_ASCII_LETTER).decode()
         return letters or "".join(text.split())
     plain = normalised(_UNSEEN.sub("", text))
     return _NO_LETTER.sub("", plain) or "".join(plain.split())

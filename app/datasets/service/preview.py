@@ -18,6 +18,7 @@ from app.projects.models import Project
 MOST_PROMPTS = 20_000  # a few seconds
 GLANCE = 0.25  # seconds: what a person waits for without noticing
 PATIENCE = 5.0
+FEWEST_PROMPTS = 200  # however late it is: fewer are no sample
 _GLANCE_PROMPTS = 1_000  # that the model of Dawid and Skene is fitted to at a glance
 
 
@@ -87,7 +88,8 @@ def _assembled(
             yield prompt
             looked_at += 1
             beat(looked_at)
-            if deadline is not None and monotonic() > deadline:
+            is_late = deadline is not None and monotonic() > deadline
+            if is_late and looked_at >= FEWEST_PROMPTS:
                 return
 
     for _ in assembly.all(read()):
