@@ -139,6 +139,7 @@ def test_fields_may_hold_conversations():
     [
         (argilla({"text": "x"}, {}), "The record has the fields text. It needs a prompt"),
         (argilla(TWO, {"topic": "maths"}), "give the responses no order"),
+        (argilla(TWO, {"quality": "2"}), "give the responses no order"),  # a mark, no choice
         (argilla(FOUR, {"best": "response-2"}), "names the best of 4 responses alone"),
         (argilla(FOUR, {"ranking": ["response-1", "response-2"]}), "ranks 2 of 4 responses"),
         (ARGILLA | {"responses": {"ranking": ["x"]}}, "must be objects {value, user_id}"),
