@@ -12,7 +12,7 @@ import pytest
 
 from app.corpus.formats import FORMATS, BadFile, read_file
 from tests.corpus.files import pair
-from tests.corpus.reading import LIMITS, as_lines, only_problem, reads, tasks, tasks_in
+from tests.corpus.reading import LIMITS, as_lines, judged, only_problem, reads, tasks, tasks_in
 from tests.corpus.samples import (
     ARGILLA,
     HH,
@@ -180,6 +180,8 @@ def test_metadata_does_not_make_another_format_of_a_row():
     }
     (task,) = tasks(pair() | extra)
     assert task.meta == extra
+    (task,) = tasks({"prompt": "Hi", "chosen": "Hello!", "rejected": "No."} | extra)
+    assert (judged(task), task.meta) == ({"dataset:trl": [1, 2]}, extra)
 
 
 @pytest.mark.parametrize(
