@@ -4,14 +4,15 @@ import csv
 import gzip
 import io
 import json
+from itertools import islice
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from app.corpus.formats import FORMATS, BadFile
+from app.corpus.formats import FORMATS, BadFile, read_file
 from tests.corpus.files import pair
-from tests.corpus.reading import as_lines, only_problem, reads, tasks, tasks_in
+from tests.corpus.reading import LIMITS, as_lines, judged, only_problem, reads, tasks, tasks_in
 from tests.corpus.samples import (
     ARGILLA,
     HH,
@@ -179,6 +180,8 @@ def test_metadata_does_not_make_another_format_of_a_row():
     }
     (task,) = tasks(pair() | extra)
     assert task.meta == extra
+    (task,) = tasks({"prompt": "Hi", "chosen": "Hello!", "rejected": "No."} | extra)
+    assert (judged(task), task.meta) == ({"dataset:trl": [1, 2]}, extra)
 
 
 @pytest.mark.parametrize(
@@ -206,9 +209,9 @@ def test_metadata_does_not_make_another_format_of_a_row():
 )
 def test_real_files_are_detected_by_their_content(name, found):
     with shared_data(name).open("rb") as stream:
-        content = stream.read()
-    if found is None:
-        with pytest.raises(BadFile, match="The format is not recognised: the first row has"):
-            reads(content)
-    else:
-        assert {row.format for row in reads(content)} == {found}
+        rows = read_file(stream, format="auto", limits=LIMITS)
+        if found is None:
+            with pytest.raises(BadFile, match="The format is not recognised: the first row has"):
+                next(rows)
+        else:
+            assert {row.format for row in islice(rows, 20)} == {found}

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from app.cli import main
 from app.corpus.formats import FORMATS
 from tests.corpus.reading import reads
 
@@ -27,3 +28,11 @@ def test_every_format_has_an_example_that_can_be_imported(examples):
         row, at = decoder.raw_decode(text, at)
         (read,) = reads(json.dumps(row))
         assert (read.format, read.problem) == (name, None)
+
+
+def test_the_command_names_every_format(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["touchstone", "import", "--help"])
+    with pytest.raises(SystemExit):
+        main()
+    said = " ".join(capsys.readouterr().out.split())
+    assert all(f"{name}," in said or f"{name};" in said for name in FORMATS)

@@ -220,16 +220,16 @@ class Opened(Endless):
         return count
 
 
-@pytest.mark.parametrize("begin", [b'["', b'[{"prompt": "', b'[{"a": [', b"[", b'[{"a": "\\'])
+@pytest.mark.parametrize("begin", [b'[{"prompt": "', b'[{"a": [', b"["])
 def test_a_list_that_never_ends_is_refused_in_little_memory(begin):
-    stream = Opened(begin)
+    stream, limits = Opened(begin), Limits(10**9, 10**5, 10**6)
 
     def work():
         with pytest.raises(BadFile, match="Element 1, which begins at line 1, did not end"):
-            list(read_file(io.BufferedReader(stream), format="auto", limits=LIMITS))
+            list(read_file(io.BufferedReader(stream), format="auto", limits=limits))
 
-    assert peak_while(work) < 20 * 10**6
-    assert stream.at < 30 * 10**6
+    assert peak_while(work) < 10 * 10**6
+    assert stream.at < 10 * 10**6
 
 
 def test_a_list_of_nothing_but_brackets_is_refused_at_once():
@@ -239,13 +239,13 @@ def test_a_list_of_nothing_but_brackets_is_refused_at_once():
 
 def test_a_long_list_is_read_in_little_memory():
     row = json.dumps(pair("x" * 1000))
-    content = f"[{','.join([row] * 8_000)}]".encode()
+    content = f"[{','.join([row] * 4_000)}]".encode()
 
     def work():
         count = sum(1 for _ in read_file(io.BytesIO(content), format="auto", limits=LIMITS))
-        assert count == 8_000
+        assert count == 4_000
 
-    assert peak_while(work) < 7 * 10**6
+    assert peak_while(work) < 4 * 10**6
 
 
 @pytest.mark.parametrize(

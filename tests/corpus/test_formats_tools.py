@@ -114,6 +114,15 @@ def test_further_answers_stay_with_the_judgement():
     assert task.annotations[0].meta == {"topic": ["x", "y"]}
 
 
+def test_answers_that_give_no_order_are_kept_without_who_gave_them():
+    record = argilla(TWO, {"ranking": ["response_a", "response_b"]})
+    record["responses"]["topic"] = [{"value": "maths", "user_id": "u-2"}]
+    record["suggestions"] = {"topic": {"value": "physics", "agent": "m"}}
+    (task,) = tasks(record)
+    assert judged(task) == {"u-1": [1, 2]}
+    assert task.meta == {"answers": [{"topic": "maths"}, {"topic": "physics"}]}
+
+
 def test_a_record_nobody_answered_is_a_task_to_judge():
     (task,) = tasks({"id": "r", "fields": TWO, "responses": {}, "suggestions": {}})
     assert task.annotations == []
@@ -130,6 +139,7 @@ def test_fields_may_hold_conversations():
     [
         (argilla({"text": "x"}, {}), "The record has the fields text. It needs a prompt"),
         (argilla(TWO, {"topic": "maths"}), "give the responses no order"),
+        (argilla(TWO, {"quality": "2"}), "give the responses no order"),  # a mark, no choice
         (argilla(FOUR, {"best": "response-2"}), "names the best of 4 responses alone"),
         (argilla(FOUR, {"ranking": ["response-1", "response-2"]}), "ranks 2 of 4 responses"),
         (ARGILLA | {"responses": {"ranking": ["x"]}}, "must be objects {value, user_id}"),
@@ -165,6 +175,13 @@ def test_a_ranker_task_of_label_studio_has_people_and_predictions():
     assert [each.text for each in task.responses] == ["Wars.", "Fire.", "Time."]
     assert judged(task) == {"kim@example.org": [2, 3, 1], "model:judge-2": [1, 2, 3]}
     assert task.responses[0].meta == {"id": "llm_1", "title": "LLM 1"}
+
+
+def test_a_prediction_that_gives_no_order_is_metadata():
+    topic = {"result": [{"type": "choices", "value": {"choices": ["Maths"]}, "from_name": "t"}]}
+    (task,) = tasks(PAIRWISE | {"predictions": [topic]})
+    assert judged(task) == {"user 3": [1, 2]}
+    assert task.meta["predictions"] == [topic]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ and both as Argilla 1 wrote them. People are named by their ids; answers that we
 are drafts still are passed over.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from app.corpus.formats.fields import Fields, fields_of, judgement_of
@@ -57,13 +57,15 @@ def parse_argilla(row: Row) -> ImportedTask:
     else:
         values, people, models, meta = _flat(row)
     fields = fields_of(values)
-    annotations = list(_annotations({**people, **models}, fields))
-    if people and not any(name in people for name in (each.annotator for each in annotations)):
+    annotations, unordered = _judgements({**people, **models}, fields)
+    if people and people.keys().isdisjoint(each.annotator for each in annotations):
         raise BadLine(
             "The answers of this record give the responses no order. Import knows a ranking, a "
             "label that names a response or a tie, and a rating for each response."
         )
     further = {key: value for key, value in values.items() if key not in fields.used}
+    if unordered:
+        meta["answers"] = unordered
     return ImportedTask(
         messages=fields.messages,
         system=fields.system,
@@ -76,11 +78,20 @@ def parse_argilla(row: Row) -> ImportedTask:
     )
 
 
-def _annotations(answers: Answers, fields: Fields) -> Iterator[ImportedAnnotation]:
+def _judgements(
+    answers: Answers, fields: Fields
+) -> tuple[list[ImportedAnnotation], list[dict[str, Any]]]:
+    """The answers that give an order, and the others, without who gave them."""
+    annotations, unordered = [], []
     for name, given in answers.items():
-        ranks, rationale, rest = judgement_of(given, fields, where=f"{name[:80]}")
-        if ranks is not None:
-            yield ImportedAnnotation(annotator=name, ranks=ranks, rationale=rationale, meta=rest)
+        ranks, rationale, rest = judgement_of(given, fields, where=name[:80])
+        if ranks is None:
+            unordered.append(given)
+        else:
+            annotations.append(
+                ImportedAnnotation(annotator=name, ranks=ranks, rationale=rationale, meta=rest)
+            )
+    return annotations, unordered
 
 
 def _nested_answers(row: Row) -> Answers:

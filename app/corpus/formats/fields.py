@@ -259,7 +259,10 @@ def judgement_of(
     """
     ranks, used = None, set[str]()
     for question in sorted(answers, key=lambda name: PREFERENCE.search(name) is None):
-        ranks = ranks_from(answers[question], fields, where=f"“{question}” of {where}")
+        answer = answers[question]
+        if _is_mark(answer) and not PREFERENCE.search(question):
+            continue
+        ranks = ranks_from(answer, fields, where=f"“{question}” of {where}")
         if ranks is not None:
             used = {question}
             break
@@ -272,6 +275,11 @@ def judgement_of(
         break
     rest = {key: value for key, value in answers.items() if key not in used and value is not None}
     return ranks, rationale, rest
+
+
+def _is_mark(answer: Any) -> bool:
+    """A bare number or letter: the second response, or a mark of 2, which only the name tells."""
+    return isinstance(answer, str) and len(plain(answer)) <= 2
 
 
 def _texts(answers: Mapping[str, Any], *, without: set[str]) -> Iterable[str]:

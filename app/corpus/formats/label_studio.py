@@ -26,7 +26,12 @@ Row = Mapping[str, Any]
 
 PREDICTED = "model:label-studio"  # who predicted, where the export does not say
 TASK_KEYS = frozenset({"id", "data", "annotations", "predictions", "drafts", "completions"})
-ABOUT_ANNOTATION = frozenset({"id", "completed_by", "result", "was_cancelled", "created_at"})
+# Known, or a copy of what stands elsewhere; names and numbers of people are not metadata.
+ABOUT_ANNOTATION = frozenset(
+    {"id", "completed_by", "result", "was_cancelled", "created_at", "updated_at", "created_ago"}
+    | {"task", "project", "model_version", "result_count", "unique_id", "import_id"}
+    | {"created_username", "updated_by", "last_created_by", "reviews"}
+)
 ABOUT_MIN = frozenset({"id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time"})
 VALUES = ("selected", "choices", "ranker", "rating", "number", "text")
 
@@ -49,19 +54,17 @@ def parse_label_studio(row: Row) -> ImportedTask:
         for number, item in enumerate(_objects(given, key="annotations"), 1)
         if not is_true(item.get("was_cancelled"))
     ]
-    for item in _objects(row.get("predictions") or [], key="predictions"):
-        name = (model_source(item.get("model_version")) or PREDICTED)[:MAX_NAME]
-        if item.get("result"):
-            annotations.append(_annotation(item, fields, name=name, where="a prediction"))
+    predictions, unordered = _predictions(row, fields)
     return ImportedTask(
         messages=fields.messages,
         system=fields.system,
         responses=fields.responses,
-        annotations=annotations,
+        annotations=[*annotations, *predictions],
         external_id=identifier_of(row, "id"),
         tags=tags_of(data),
         language=text_of(data, "language"),
         meta={
+            **({"predictions": unordered} if unordered else {}),
             **further_keys(row, TASK_KEYS),
             **further_keys(data, frozenset(fields.used | {"tags", "language"})),
         },
@@ -117,9 +120,38 @@ def _person(item: Row) -> str:
 
 
 def _annotation(item: Row, fields: Fields, *, name: str, where: str) -> ImportedAnnotation:
-    results = _objects(item.get("result") or [], key="result")
+    ranks, rationale, rest = judgement_of(_answers(item, fields), fields, where=where)
+    if ranks is None:
+        raise BadLine(NO_ORDER.format(where=where.capitalize()))
+    return ImportedAnnotation(
+        annotator=name,
+        ranks=ranks,
+        rationale=rationale,
+        created_at=moment_of(item.get("created_at"), where=where),
+        meta={**rest, **further_keys(item, ABOUT_ANNOTATION)},
+    )
+
+
+def _predictions(row: Row, fields: Fields) -> tuple[list[ImportedAnnotation], list[dict[str, Any]]]:
+    """What models predicted: orders of the responses, and anything else as it is."""
+    ordered, others = [], []
+    for item in _objects(row.get("predictions") or [], key="predictions"):
+        ranks, rationale, rest = judgement_of(_answers(item, fields), fields, where="a prediction")
+        if ranks is None:
+            others.append(item)
+            continue
+        name = (model_source(item.get("model_version")) or PREDICTED)[:MAX_NAME]
+        meta = {**rest, **further_keys(item, ABOUT_ANNOTATION)}
+        ordered.append(
+            ImportedAnnotation(annotator=name, ranks=ranks, rationale=rationale, meta=meta)
+        )
+    return ordered, others
+
+
+def _answers(item: Row, fields: Fields) -> dict[str, Any]:
+    """What was answered, by the name of the control that asked."""
     answers: dict[str, Any] = {}
-    for result in results:
+    for result in _objects(item.get("result") or [], key="result"):
         value = result.get("value")
         if not isinstance(value, dict):
             continue
@@ -127,24 +159,7 @@ def _annotation(item: Row, fields: Fields, *, name: str, where: str) -> Imported
         if result.get("type") == "rating" and isinstance(result.get("to_name"), str):
             question = f"{question} {result['to_name']}"  # which response it rates
         answers[question] = _sided(result, value, fields)
-    ranks, rationale, rest = judgement_of(answers, fields, where=where)
-    if ranks is None:
-        raise BadLine(NO_ORDER.format(where=where.capitalize()))
-    return ImportedAnnotation(
-        annotator=name,
-        ranks=ranks,
-        rationale=rationale,
-        created_at=moment_of(item.get("created_at"), where=where)
-        if "completed_by" in item
-        else None,
-        meta={**rest, **_about(item)},
-    )
-
-
-def _about(item: Row) -> dict[str, Any]:
-    """What may be of use later; not the copies of ids and texts that an export is full of."""
-    kept = ("lead_time", "ground_truth", "score")
-    return {key: item[key] for key in kept if item.get(key) is not None}
+    return answers
 
 
 def _sided(result: Row, value: dict[str, Any], fields: Fields) -> Any:

@@ -179,14 +179,14 @@ def detected(row: Row) -> str | None:
     """The format a row is written in, by its keys; None when it fits none."""
     if isinstance(row.get("responses"), list) and isinstance(row.get("prompt"), str | list):
         return "touchstone"
+    if "chosen" in row and "rejected" in row:
+        is_hh = is_transcript(row["chosen"]) and is_transcript(row["rejected"])
+        return "hh-rlhf" if is_hh and "prompt" not in row else "trl"
     for name, has_shape in SHAPES.items():
         if has_shape(row):
             return name
     if "responses" in row:
         return "touchstone"
-    if "chosen" in row and "rejected" in row:
-        is_hh = is_transcript(row["chosen"]) and is_transcript(row["rejected"])
-        return "hh-rlhf" if is_hh and "prompt" not in row else "trl"
     is_prompt = ("prompt" in row or "messages" in row) and not isinstance(row.get("prompt"), dict)
     return "prompts" if is_prompt and REPLIES.isdisjoint(row) else None
 
