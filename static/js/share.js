@@ -16,6 +16,7 @@ export function shareOf(place) {
   const bar = place.querySelector("progress");
   const words = document.createElement("span");
   words.className = "small muted";
+  words.setAttribute("aria-live", "off"); // the bar tells it to who does not see it, when asked
   bar.after(words);
   let first = null;
   return (done, whole) => {
