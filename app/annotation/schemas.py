@@ -298,6 +298,8 @@ class ImportedJudgement:
     created_at: datetime | None = None
     ratings: dict[str, list[int | None]] = field(default_factory=dict)
     flags: dict[str, list[str]] = field(default_factory=dict)  # by position
+    rewrite: str | None = None
+    counted: bool = True
 
 
 @dataclass(frozen=True, slots=True)

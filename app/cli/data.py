@@ -5,7 +5,7 @@ import json
 import sys
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -28,6 +28,7 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(project, name="project")
     app.command("import")(import_files)
     app.command()(snapshot)
+    app.command("export")(export_project)
 
 
 @project.command("create")
@@ -152,6 +153,46 @@ def snapshot(
             project_id=project_id, recipe=checked, name=name, output=output, beat=beat
         )
     print(f"{made.id}\t{made.name}" + (f"\t{output}" if output else ""))
+
+
+def export_project(
+    project: ProjectName,
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A new file; compressed if it ends in .gz.")
+    ],
+    *,
+    annotators: Annotated[
+        Literal["pseudonyms", "names"],
+        typer.Option(help="What the people who judged are called in it."),
+    ] = "pseudonyms",
+) -> None:
+    """Write a whole project, judgements and gold included; import brings it back elsewhere."""
+    if file.exists():
+        fail(f"{file} is there already. Name a new file: nothing is overwritten.")
+    if not file.parent.is_dir():
+        fail(f"There is no folder {file.parent}.")
+    from app.datasets.schemas import Annotators
+    from app.datasets.service import export_project as write_project
+    from app.db import transaction
+
+    with connected(), progress("Exporting") as report:
+        with transaction() as session:
+            project_id = project_of(session, project).id
+        done = 0
+
+        def beat() -> None:
+            nonlocal done
+            done += 1
+            report(done)
+
+        try:
+            lines = write_project(
+                project_id=project_id, file=file, annotators=Annotators(annotators), beat=beat
+            )
+        except BaseException:
+            file.unlink(missing_ok=True)  # half of a project is no export of it
+            raise
+    print(f"{file}: {lines:,} lines")
 
 
 def project_of(session: "Session", name: str) -> "Project":

@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response, StreamingResponse
 
+from app import artifacts
 from app.accounts.auth import CurrentUser
 from app.artifacts import StoredFile
 from app.datasets import queries, service
@@ -14,6 +15,7 @@ from app.datasets.auth import ViewedSnapshot
 from app.datasets.formats.names import file_name, media_type
 from app.datasets.models import Snapshot
 from app.datasets.schemas import (
+    Annotators,
     FileOut,
     PreviewBody,
     PreviewOut,
@@ -65,6 +67,28 @@ def preview_snapshot(session: SessionDep, project: AdminProject, body: PreviewBo
     return PreviewOut(
         counts=seen.counts, quality=seen.quality, looked_at=seen.looked_at, prompts=seen.prompts
     )
+
+
+@router.get(
+    "/projects/{project_id}/export",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"application/gzip": {}}}},
+)
+def export_project(
+    user: CurrentUser, project: AdminProject, annotators: Annotators = Annotators.PSEUDONYMS
+) -> Response:
+    """All of a project as gzipped `touchstone` lines: gold, judgements and further keys with it.
+
+    Imported into another project, everything comes back.
+    """
+    with artifacts.workspace() as folder:
+        file = folder / "project.jsonl.gz"
+        service.export_project(project_id=project.id, file=file, annotators=annotators, by=user)
+        return downloads.passing_file(
+            file,
+            filename=f"{file_name(project.name)}.touchstone.jsonl.gz",
+            media_type="application/gzip",
+        )
 
 
 @router.get("/snapshots/{snapshot_id}")

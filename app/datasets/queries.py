@@ -1,7 +1,8 @@
 """Reads for datasets: snapshots, and everything judged in a project, prompt by prompt."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import (
@@ -17,9 +18,11 @@ from sqlalchemy import (
     or_,
     select,
     text,
+    type_coerce,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, distinct_on
 from sqlalchemy.orm import Session
+from sqlalchemy.types import NullType
 
 from app.accounts.models import User
 from app.annotation.models import Annotation
@@ -31,6 +34,8 @@ from app.datasets.rules.rows import Candidate
 from app.projects.models import Guidelines, Membership, Project, Standing
 from app.quality.models import Adjudication
 from app.tasks.models import Task, TaskKind, TaskResponse
+
+T = TypeVar("T")
 
 BATCH = 500  # prompts read at once: bounds memory, and the round trips are few
 
@@ -47,14 +52,15 @@ def see_one_moment(session: Session) -> None:
 
 
 def judged_prompts(
-    session: Session, *, project: Project, limit: int | None = None
+    session: Session, *, project: Project, limit: int | None = None, ahead: bool = False
 ) -> Iterator[JudgedPrompt]:
     """Every prompt with its ordinary tasks and their current judgements, sorted by content hash.
 
     Memory is flat: a cursor in the server walks over the prompts, their tasks are read by the
     batch. Prompts that only serve gold or qualification questions come with their number and no
     tasks. `limit`: so many prompts only, which are as good as drawn at random (the order is a
-    hash's).
+    hash's). `ahead`: the next batch is read while this one is worked on, by another thread;
+    `session` is then not for others until the last prompt has come.
     """
     prompts = (
         select(Prompt.id, Prompt.content_hash, Prompt.system, Prompt.messages)
@@ -64,13 +70,23 @@ def judged_prompts(
         .execution_options(yield_per=BATCH)
     )
     with session.execute(prompts) as cursor:
-        for batch in cursor.partitions():
-            yield from _with_tasks(session, batch)
+        batches = (list(_with_tasks(session, batch)) for batch in cursor.partitions())
+        for batch in _ahead(batches) if ahead else batches:
+            yield from batch
+
+
+def _ahead(items: Iterator[T]) -> Iterator[T]:
+    """The same items, each got by another thread while the one before is worked on."""
+    with ThreadPoolExecutor(1, thread_name_prefix="reader") as reader:
+        coming = reader.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = reader.submit(next, items, None)
+            yield item
 
 
 def _with_tasks(session: Session, prompts: Sequence[Row[Any]]) -> Iterator[JudgedPrompt]:
     tasks: list[list[Any]] = [[] for _ in prompts]
-    asked = _numbered([prompt.id for prompt in prompts])
+    asked = numbered([prompt.id for prompt in prompts])
     for row in session.execute(
         select(asked.c.number, Task.id, Task.kind).join(Task, Task.prompt_id == asked.c.id)
     ):
@@ -91,7 +107,7 @@ def _with_tasks(session: Session, prompts: Sequence[Row[Any]]) -> Iterator[Judge
         )
 
 
-def _numbered(ids: Sequence[UUID]) -> Any:
+def numbered(ids: Sequence[UUID]) -> Any:
     """`ids` as a table of (id, number from 1): one parameter, and rows come back by number."""
     given = cast(literal("{" + ",".join(map(str, ids)) + "}", Text()), ARRAY(Uuid()))
     return (
@@ -103,7 +119,7 @@ def _numbered(ids: Sequence[UUID]) -> Any:
 
 def _judged_tasks(session: Session, task_ids: Sequence[UUID]) -> dict[UUID, JudgedTask]:
     """By id; everything in a task is put into the order of its responses' ids."""
-    asked = _numbered(task_ids)
+    asked = numbered(task_ids)
     stored: list[list[tuple[str, str, int]]] = [[] for _ in task_ids]
     connection = session.connection()
     for number, position, content_hash, body in connection.execute(
@@ -123,7 +139,7 @@ def _judged_tasks(session: Session, task_ids: Sequence[UUID]) -> dict[UUID, Judg
         order = orders[number - 1]
         if len(ranks) == len(order):
             vote = Vote(tuple([ranks[position] for position in order]), strength)
-            by_id = _ratings(ratings, order) if ratings else None
+            by_id = ratings_in_order(ratings, order) if ratings else None
             judgements[number - 1].append(Judgement._make((*rest, vote, by_id, requeued)))
     settled = _adjudications(session, asked)
     return {
@@ -142,7 +158,7 @@ def _annotations(asked: Any) -> Select[Any]:
     return (
         select(
             asked.c.number,
-            Annotation.ranks,
+            type_coerce(Annotation.ranks, NullType),  # a list already: nothing to look through
             Annotation.strength,
             func.nullif(Annotation.ratings, text("'{}'::jsonb"), type_=JSONB),
             Annotation.requeue_id.is_not(None),
@@ -160,7 +176,7 @@ def _annotations(asked: Any) -> Select[Any]:
     )
 
 
-def _ratings(stored: Mapping[str, Any] | Sequence[Any], order: Sequence[int]) -> Ratings:
+def ratings_in_order(stored: Mapping[str, Any] | Sequence[Any], order: Sequence[int]) -> Ratings:
     """Criterion → value per position (a list, or an object by position) → by response id."""
     ratings: Ratings = {}
     for criterion, values in dict(stored).items():

@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import TypeVar
 from uuid import UUID
 
 from app.db import JsonObject
 from app.tasks.models import QualificationAttempt
 from app.tasks.rules import Pair, satisfies
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,7 @@ class Gold:
     ties_allowed: bool = False
     explanation: str = ""
     qualification: bool = False  # asked openly before real work, instead of mixed in unseen
+    suspended: str | None = None  # why it is not in force
 
     def is_satisfied_by(self, ranks: Sequence[int]) -> bool:
         return satisfies(
@@ -48,9 +52,9 @@ class OpenedTask:
     is_new: bool
     is_gold: bool
 
-    def canonical(self, given: Sequence[int]) -> list[int]:
+    def canonical(self, given: Sequence[T]) -> list[T]:
         """Values per response as given, e.g. ranks, in canonical order."""
-        values = [0] * len(self.positions)
+        values = list(given)
         for place, value in zip(self.positions, given, strict=True):
             values[place] = value
         return values

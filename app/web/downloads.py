@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from itertools import chain
+from pathlib import Path
 
 from fastapi import Request
 from starlette.responses import Response, StreamingResponse
@@ -10,6 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from app import artifacts
 from app.artifacts import StoredFile
 
+_PIECE = 1 << 20
 _ONE_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
@@ -63,6 +65,23 @@ def stored_archive(
     if request.method == "HEAD":
         return Response(headers=headers, media_type="application/zip")
     return StreamingResponse(_begun(pieces), headers=headers, media_type="application/zip")
+
+
+def passing_file(file: Path, *, filename: str, media_type: str) -> Response:
+    """A file that was made for this reply alone. It may be deleted at once: it is open already."""
+    content = file.open("rb")
+
+    def pieces() -> Iterator[bytes]:
+        with content:
+            while piece := content.read(_PIECE):
+                yield piece
+
+    headers = {
+        "Content-Length": str(file.stat().st_size),
+        "Content-Disposition": f'attachment; filename="{filename}"',
+        "Cache-Control": "no-store",
+    }
+    return StreamingResponse(pieces(), headers=headers, media_type=media_type)
 
 
 def _begun(pieces: Iterator[bytes]) -> Iterator[bytes]:

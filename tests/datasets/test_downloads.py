@@ -65,7 +65,9 @@ def test_a_part_of_a_file_can_be_asked_for(get):
     assert first.content + get(range="bytes=10-").content == whole
 
 
-@pytest.mark.parametrize("asked", ["lines=0-9", "bytes=0-1,4-5", "bytes=9-2", "bytes=-", "nonsense"])
+@pytest.mark.parametrize(
+    "asked", ["lines=0-9", "bytes=0-1,4-5", "bytes=9-2", "bytes=-", "nonsense"]
+)
 def test_what_is_no_single_range_gets_the_whole_file(get, asked):
     reply = get(range=asked)
     assert (reply.status_code, reply.content) == (200, get().content)

@@ -100,7 +100,8 @@ def _sorted_out(
         row["user_id"] = user_id
         row["assignment_id"] = uuid4()
         row["is_repeat"] = bool(before)
-        row["counted"] = not before and kinds[task_id] is TaskKind.ORDINARY
+        is_ordinary = kinds[task_id] is TaskKind.ORDINARY
+        row["counted"] = judgement.counted and not before and is_ordinary
         if task_id in keys:
             row["gold_passed"] = passes(keys[task_id], row["ranks"])
             batch.golden.add(user_id)
@@ -159,6 +160,7 @@ def _annotation(project: Project, judgement: ImportedJudgement, *, now: datetime
         judgement.created_at.isoformat() if judgement.created_at else None,
         judgement.ratings,
         judgement.flags,
+        *([judgement.rewrite] if judgement.rewrite is not None else []),
     ]
     return {
         "id": uuid4(),
@@ -176,6 +178,7 @@ def _annotation(project: Project, judgement: ImportedJudgement, *, now: datetime
         "ratings": judgement.ratings,
         "rationale": judgement.rationale,
         "flags": judgement.flags,
+        "rewrite": judgement.rewrite,
         "body_hash": hashlib.sha256(json.dumps(content, sort_keys=True).encode()).digest(),
         "submitted_at": judgement.created_at or now,
     }

@@ -32,13 +32,20 @@ class ImportedResponse:
 
 @dataclass(frozen=True, slots=True)
 class ImportedAnnotation:
-    """A judgement in the order of the line's responses, by a person or a `dataset:` or `model:`."""
+    """A judgement in the order of the line's responses, by a person or a `dataset:` or `model:`.
+
+    `ratings` are by criterion, with None for a response that is not rated.
+    """
 
     annotator: str
     ranks: list[int]
     strength: int | None = None
     rationale: str | None = None
     created_at: datetime | None = None
+    ratings: dict[str, list[int | None]] = field(default_factory=dict)
+    flags: list[list[str]] = field(default_factory=list)  # of each response; or none at all
+    rewrite: str | None = None
+    counted: bool = True  # False for what came too late there, or was taken out of the count
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,7 @@ class ImportedGold:
     ties_allowed: bool
     explanation: str
     qualification: bool = False  # asked openly, before real work
+    suspended: str | None = None  # why it is not in force
 
 
 @dataclass(frozen=True, slots=True)

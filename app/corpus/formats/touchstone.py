@@ -28,6 +28,8 @@ from app.corpus.rules import weak_order
 MAX_NAME = 200
 MAX_STRENGTH = 4
 MAX_ANNOTATIONS = 1000
+MAX_RATINGS = 10
+MAX_FLAGS = 20
 ABOUT = frozenset({"id", "prompt", "system", "source", "tags", "language", "expertise"})
 TASK_KEYS = ABOUT | {"responses", "gold", "annotations"}
 
@@ -36,6 +38,8 @@ def parse_task(row: Mapping[str, Any]) -> ImportedTask:
     """A line of `touchstone`."""
     messages, system = prompt_of(row.get("prompt"), system=text_of(row, "system"))
     listed = row.get("responses")
+    if listed is None and "responses" in row:  # a prompt that waits for responses, among tasks
+        return parse_prompt({key: value for key, value in row.items() if key != "responses"})
     if not isinstance(listed, list):
         raise BadLine(f"“responses” must be a list of 2 to 10 responses, not {kind(listed)}.")
     responses = [_response(item, number=number) for number, item in enumerate(listed, 1)]
@@ -106,7 +110,8 @@ def _gold(value: Any, *, responses: int) -> ImportedGold | None:
     if not isinstance(qualification, bool):
         raise BadLine("“qualification” of “gold” must be true or false.")
     explanation = text_of(value, "explanation") or ""
-    return ImportedGold(prefers, equal, ties_allowed, explanation, qualification)
+    suspended = text_of(value, "suspended")
+    return ImportedGold(prefers, equal, ties_allowed, explanation, qualification, suspended)
 
 
 def _pairs(value: Any, *, name: str, responses: int) -> list[list[int]]:
@@ -155,7 +160,61 @@ def _annotation(item: Any, *, where: str, responses: int) -> ImportedAnnotation:
         strength=_strength(item.get("strength"), ranks=ranks, where=where),
         rationale=text_of(item, "rationale"),
         created_at=_moment(item.get("created_at"), where=where),
+        ratings=ratings_of(item.get("ratings"), where=where, responses=responses),
+        flags=_flags(item.get("flags"), where=where, responses=responses),
+        rewrite=text_of(item, "rewrite"),
+        counted=_is_counted(item.get("counted"), where=where),
     )
+
+
+def _is_counted(value: Any, *, where: str) -> bool:
+    if value is None or isinstance(value, bool):
+        return value is not False
+    raise BadLine(f"“counted” of {where} must be true or false, not {kind(value)}.")
+
+
+def _flags(value: Any, *, where: str, responses: int) -> list[list[str]]:
+    """What was flagged in each response."""
+    if value is None:
+        return []
+    if not isinstance(value, list) or len(value) != responses:
+        raise BadLine(
+            f"{where} needs “flags” with one list per response ({responses}), such as "
+            '[[], ["unsafe"]].'
+        )
+    for flags in value:
+        is_list = isinstance(flags, list) and len(flags) <= MAX_FLAGS
+        if not is_list or not all(isinstance(flag, str) for flag in flags):
+            raise BadLine(f"{where} has the flags {flags!r}; write a list of texts per response.")
+    return [sorted(set(flags)) for flags in value]
+
+
+def ratings_of(value: Any, *, where: str, responses: int) -> dict[str, list[int | None]]:
+    """By criterion, a whole number per response, or null for one that is not rated."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or len(value) > MAX_RATINGS:
+        raise BadLine(
+            f"{where} has “ratings” that are no object of up to {MAX_RATINGS} criteria; write "
+            '{"clarity": [4, 2]}, with a number per response.'
+        )
+    ratings = {}
+    for criterion, values in value.items():
+        if not isinstance(values, list) or len(values) != responses:
+            raise BadLine(
+                f"{where} needs one rating of “{criterion[:80]}” per response ({responses}), null "
+                "for one that is not rated."
+            )
+        if any(each is not None and not _is_whole(each) for each in values):
+            raise BadLine(f"{where} has ratings {values!r}; use whole numbers, or null.")
+        given = [None if each is None else int(each) for each in values]
+        if any(each is not None for each in given):
+            ratings[criterion] = given
+    return ratings
+
+
+def _is_whole(value: Any) -> bool:
+    return type(value) in {int, float} and value == int(value)
 
 
 def ranks_of(value: Any, *, where: str, responses: int) -> list[int]:

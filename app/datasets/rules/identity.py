@@ -65,3 +65,9 @@ def split_of(messages: Sequence[Message], *, test_share: float, seed: int) -> Sp
 def drawn_first(ids: Sequence[str], *, seed: int) -> str:
     """A sort key that draws at random by content: the same row has the same place everywhere."""
     return sha256(str(seed), *ids)
+
+
+def pseudonym(project_id: str, person_id: str) -> str:
+    """A name that holds inside a project and says nothing outside it."""
+    secret = hashlib.sha256(f"{project_id} {person_id}".encode()).hexdigest()
+    return f"annotator-{secret[:12]}"

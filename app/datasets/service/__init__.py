@@ -12,6 +12,7 @@ from app.datasets.service.lifecycle import (
     start,
     succeed,
 )
+from app.datasets.service.moving import export_project
 from app.datasets.service.preview import Preview, preview
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Lease",
     "Preview",
     "attempt_folder",
+    "export_project",
     "fail",
     "freeze",
     "give_back",

@@ -23,6 +23,7 @@ from app.datasets.formats.manifest import (
     write_manifest,
 )
 from app.datasets.rules.counts import REASONS
+from app.datasets.rules.identity import pseudonym
 from app.datasets.rules.judged import Judgement
 from app.datasets.rules.rows import RefusedRow
 from app.datasets.schemas import Method, Recipe
@@ -69,7 +70,7 @@ def freeze(
         lineage_file(folder / ".lineage") as lineage,
         data_files(folder, file_format=recipe.format, criteria=made.criteria) as files,
     ):
-        for prompt in queries.judged_prompts(session, project=project):
+        for prompt in queries.judged_prompts(session, project=project, ahead=True):
             beat()
             assembled = assembly.add(prompt)
             if assembled is None:
@@ -163,8 +164,7 @@ class _Names:
             self.sources.add(source)
             return source
         if judgement.user_id not in self.people:
-            secret = sha256(f"{self.project.id} {judgement.user_id}".encode()).hexdigest()
-            self.people[judgement.user_id] = f"annotator-{secret[:12]}"
+            self.people[judgement.user_id] = pseudonym(str(self.project.id), judgement.user_id)
         return self.people[judgement.user_id]
 
 

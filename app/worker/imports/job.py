@@ -4,7 +4,7 @@ All of a file or nothing of it stands, whenever a worker dies; the CLI calls the
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from app import artifacts
 from app.accounts.models import User
+from app.annotation.schemas import FLAGS
 from app.config import settings
 from app.corpus import service as corpus
 from app.corpus.formats import (
@@ -306,6 +307,32 @@ def _check(task: ImportedTask, *, project: Project) -> None:
             raise BadLine(
                 f"annotation {number} has the strength {judgement.strength}, and this project has "
                 f"{project.strength_levels} levels. Raise them in the settings, or remove it."
+            )
+        _check_ratings(judgement.ratings, number=number, project=project)
+        unknown = {flag for flags in judgement.flags for flag in flags} - FLAGS.keys()
+        if unknown:
+            raise BadLine(
+                f"annotation {number} has the flag “{min(unknown)[:80]}”; there are "
+                f"{', '.join(FLAGS)}."
+            )
+
+
+def _check_ratings(
+    ratings: Mapping[str, Sequence[int | None]], *, number: int, project: Project
+) -> None:
+    criteria = {each["key"]: each for each in project.criteria}
+    for key, values in ratings.items():
+        if key not in criteria:
+            has = f"has {', '.join(criteria)}" if criteria else "has none"
+            raise BadLine(
+                f"annotation {number} rates “{key[:80]}”, and this project {has}. Add the "
+                "criterion in the settings, or remove the ratings."
+            )
+        low, high = criteria[key]["min"], criteria[key]["max"]
+        if any(value is not None and not low <= value <= high for value in values):
+            raise BadLine(
+                f"annotation {number} has a rating of “{key}” outside {low} to {high}, which is "
+                "the scale of this project."
             )
 
 

@@ -125,6 +125,7 @@ def _gold(gold: ImportedGold | None, *, order: Sequence[int]) -> Gold | None:
         ties_allowed=gold.ties_allowed,
         explanation=gold.explanation,
         qualification=gold.qualification,
+        suspended=gold.suspended,
     )
 
 
@@ -138,4 +139,21 @@ def _judgement(
         strength=judgement.strength,
         rationale=judgement.rationale,
         created_at=judgement.created_at,
+        ratings={
+            criterion: task.canonical([values[place] for place in order])
+            for criterion, values in judgement.ratings.items()
+        },
+        flags=_flags(judgement, task, order=order),
+        rewrite=judgement.rewrite,
+        counted=judgement.counted,
     )
+
+
+def _flags(
+    judgement: ImportedAnnotation, task: OpenedTask, *, order: Sequence[int]
+) -> dict[str, list[str]]:
+    """By canonical position, as they are stored."""
+    if not judgement.flags:
+        return {}
+    flags = task.canonical([judgement.flags[place] for place in order])
+    return {str(place): marks for place, marks in enumerate(flags) if marks}
