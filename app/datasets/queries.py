@@ -11,6 +11,7 @@ from sqlalchemy import (
     Select,
     Text,
     Uuid,
+    case,
     cast,
     column,
     func,
@@ -38,6 +39,13 @@ from app.tasks.models import Task, TaskKind, TaskResponse
 T = TypeVar("T")
 
 BATCH = 500  # prompts read at once: bounds memory, and the round trips are few
+
+
+# Of a response that goes on for some turns, import keeps them beside its text.
+_MESSAGES = Response.meta["messages"]
+_TURNS = case(
+    (func.jsonb_typeof(_MESSAGES) == "array", func.jsonb_array_length(_MESSAGES)), else_=1
+)
 
 
 def see_one_moment(session: Session) -> None:
@@ -120,18 +128,24 @@ def numbered(ids: Sequence[UUID]) -> Any:
 def _judged_tasks(session: Session, task_ids: Sequence[UUID]) -> dict[UUID, JudgedTask]:
     """By id; everything in a task is put into the order of its responses' ids."""
     asked = numbered(task_ids)
-    stored: list[list[tuple[str, str, int]]] = [[] for _ in task_ids]
+    stored: list[list[tuple[str, str, int, int]]] = [[] for _ in task_ids]
     connection = session.connection()
-    for number, position, content_hash, body in connection.execute(
-        select(asked.c.number, TaskResponse.position, Response.content_hash, Response.text)
+    for number, position, content_hash, body, turns in connection.execute(
+        select(
+            asked.c.number,
+            TaskResponse.position,
+            Response.content_hash,
+            Response.text,
+            _TURNS,
+        )
         .join(TaskResponse, TaskResponse.task_id == asked.c.id)
         .join(Response, Response.id == TaskResponse.response_id)
     ).all():
-        stored[number - 1].append((content_hash.hex(), body, position))
+        stored[number - 1].append((content_hash.hex(), body, position, turns))
     orders = []
     for found in stored:
         found.sort()
-        orders.append([position for _, _, position in found])
+        orders.append([position for _, _, position, _ in found])
     judgements: list[list[Judgement]] = [[] for _ in task_ids]
     for number, ranks, strength, ratings, requeued, *rest in connection.execute(
         _annotations(asked)
@@ -145,7 +159,7 @@ def _judged_tasks(session: Session, task_ids: Sequence[UUID]) -> dict[UUID, Judg
     return {
         task_id: JudgedTask(
             id=task_id,
-            responses=[Candidate(name, body) for name, body, _ in stored[index]],
+            responses=[Candidate(name, body, turns) for name, body, _, turns in stored[index]],
             judgements=judgements[index],
             adjudicated=_in_order(settled.get(index + 1), orders[index]),
         )

@@ -296,7 +296,7 @@ def _annotations(
     }
 
 
-def _annotation(row: Row[Any], *, name: str, is_left_out: bool) -> JsonObject:
+def _annotation(row: Any, *, name: str, is_left_out: bool) -> JsonObject:
     size = len(row.ranks)
     line: JsonObject = {"annotator": name, "ranks": row.ranks}
     if row.strength is not None:
