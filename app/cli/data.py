@@ -29,6 +29,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("import")(import_files)
     app.command()(snapshot)
     app.command("export")(export_project)
+    app.command()(verify)
 
 
 @project.command("create")
@@ -193,6 +194,23 @@ def export_project(
             file.unlink(missing_ok=True)  # half of a project is no export of it
             raise
     print(f"{file}: {lines:,} lines")
+
+
+def verify(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A dataset folder.")],
+) -> None:
+    """Check that a dataset folder is as it was frozen: each file, and the rows in it."""
+    from app.datasets.formats.verifying import NotAsFrozen
+    from app.datasets.formats.verifying import verify as verified
+
+    if not folder.is_dir():
+        fail(f"There is no folder {folder}.")
+    try:
+        found = verified(folder)
+    except NotAsFrozen as error:
+        sys.stderr.write(f"touchstone: {folder}: {error}\n")
+        sys.exit(1)
+    print(f"{folder}: {found.files} files, {found.rows:,} rows, identity {found.identity}")
 
 
 def project_of(session: "Session", name: str) -> "Project":
