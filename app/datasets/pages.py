@@ -13,8 +13,10 @@ from app.datasets import queries, service
 from app.datasets.auth import AdminPageSnapshot, PageSnapshot
 from app.datasets.formats.problems import field_problems
 from app.datasets.formats.reading import first_rows
+from app.datasets.formats.refused import REFUSED, first_refused
 from app.datasets.formats.summary import Summary, summary
 from app.datasets.models import Snapshot
+from app.datasets.rules.counts import REASONS
 from app.datasets.rules.rows import ConfigName
 from app.datasets.schemas import Recipe, RecipeForm
 from app.db import JsonObject, SessionDep
@@ -27,6 +29,7 @@ from app.web import redirect, render
 router = APIRouter(include_in_schema=False)
 
 ROWS_SHOWN = 5
+REFUSED_SHOWN = 20
 
 
 @router.get("/projects/{project_id}/snapshots", name="snapshots")
@@ -103,6 +106,8 @@ def snapshot_page(
         settings=_settings(snapshot),
         shown=shown,
         rows=_rows(snapshot, shown) if shown else [],
+        refused=_refused(snapshot),
+        because=REASONS,
         may_freeze=role is Role.ADMIN,
     )
 
@@ -186,6 +191,13 @@ def _rows(snapshot: Snapshot, config: str) -> list[JsonObject]:
             rows = first_rows(f"{snapshot.path}/{file['path']}", limit=ROWS_SHOWN)
             return [_best_first(row) for row in rows]
     return []
+
+
+def _refused(snapshot: Snapshot) -> list[JsonObject]:
+    """The first rows that a format could not hold."""
+    if all(file["path"] != REFUSED for file in snapshot.files):
+        return []
+    return first_refused(f"{snapshot.path}", limit=REFUSED_SHOWN)
 
 
 def _best_first(row: JsonObject) -> JsonObject:

@@ -1,6 +1,7 @@
 """The dataset card: YAML that `datasets.load_dataset` reads, and what a person should know."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -56,7 +57,7 @@ def card(
     configs = list(dict.fromkeys(file.config for file in files))
     parts = [
         "---",
-        *yaml_lines(_metadata(files, configs, criteria)),
+        *yaml_lines(_metadata(files, configs, criteria, by_people=quality["n_annotators"] > 0)),
         "---",
         "",
         "# Preference dataset",
@@ -75,14 +76,21 @@ def card(
 
 
 def _metadata(
-    files: Sequence[WrittenFile], configs: Sequence[ConfigName], criteria: Sequence[str]
+    files: Sequence[WrittenFile],
+    configs: Sequence[ConfigName],
+    criteria: Sequence[str],
+    *,
+    by_people: bool,
 ) -> dict[str, Any]:
-    largest = max((file.rows for file in files), default=0)
+    rows = Counter[ConfigName]()
+    for file in files:
+        rows[file.config] += file.rows
     return {
         "pretty_name": "Preference dataset",
+        "annotations_creators": ["crowdsourced" if by_people else "found"],
         "task_categories": ["text-generation"],
         "tags": ["preference", "human-feedback", "rlhf", "dpo"],
-        "size_categories": [_size(largest)],
+        "size_categories": [_size(max(rows.values(), default=0))],
         "configs": [
             {
                 "config_name": config.value,
@@ -103,15 +111,12 @@ def _metadata(
 
 
 def _size(rows: int) -> str:
-    for limit, name in (
-        (1_000, "n<1K"),
-        (10_000, "1K<n<10K"),
-        (100_000, "10K<n<100K"),
-        (1_000_000, "100K<n<1M"),
-    ):
-        if rows < limit:
-            return name
-    return "1M<n<10M"
+    """As the hub sorts data sets: by powers of ten."""
+    names = ("1K", "10K", "100K", "1M", "10M", "100M", "1B")
+    for exponent, name in enumerate(names, 3):
+        if rows < 10**exponent:
+            return f"n<{name}" if exponent == 3 else f"{names[exponent - 4]}<n<{name}"
+    return "1B<n<10B"
 
 
 def _table(counts: Mapping[str, Any], configs: Sequence[ConfigName]) -> list[str]:

@@ -22,6 +22,7 @@ from app.datasets.formats.manifest import (
     lineage_file,
     write_manifest,
 )
+from app.datasets.formats.refused import refused_file
 from app.datasets.rules.counts import REASONS
 from app.datasets.rules.identity import pseudonym
 from app.datasets.rules.judged import Judgement
@@ -69,6 +70,7 @@ def freeze(
         _few_collections(),
         lineage_file(folder / ".lineage") as lineage,
         data_files(folder, file_format=recipe.format, criteria=made.criteria) as files,
+        refused_file(folder) as refused_rows,
     ):
         for prompt in queries.judged_prompts(session, project=project, ahead=True):
             beat()
@@ -79,6 +81,7 @@ def freeze(
                 for row in rows:
                     files.add(config, assembled.split, row)
             refused += assembled.made.refused[: MOST_REFUSED - len(refused)]
+            refused_rows.add(assembled.made.refused, messages=prompt.messages)
             if assembled.judgements:
                 lineage.add(prompt.id, [names.origin(each) for each in assembled.judgements])
         written = files.close()
@@ -97,7 +100,9 @@ def freeze(
             "counts": counts,
             "quality": quality,
             "refused": [asdict(row) for row in refused],
-            "files": [_entry(folder, file) for file in written] + [_entry(folder, "README.md")],
+            "files": [
+                _entry(folder, file) for file in (*written, "README.md", *refused_rows.close())
+            ],
         }
         about = _about(session, project, names)
         write_manifest(folder / "manifest.json", body=body, about=about, lineage=lineage)
