@@ -193,7 +193,7 @@ def export_project(
         except BaseException:
             file.unlink(missing_ok=True)  # half of a project is no export of it
             raise
-    print(f"{file}: {lines:,} lines")
+    print(f"{file}: {lines:,} line{'' if lines == 1 else 's'}")
 
 
 def verify(

@@ -27,7 +27,7 @@ from sqlalchemy.types import NullType
 
 from app.accounts.models import User
 from app.annotation.models import Annotation
-from app.corpus.models import Prompt, Response
+from app.corpus.models import Import, Prompt, Response
 from app.datasets.models import Snapshot
 from app.datasets.rules.comparisons import Ranks, Vote
 from app.datasets.rules.judged import JudgedPrompt, JudgedTask, Judgement, Ratings
@@ -217,6 +217,25 @@ def _in_order(ranks: Sequence[int] | None, order: Sequence[int]) -> Ranks | None
     if ranks is None or len(ranks) != len(order):
         return None
     return tuple(ranks[position] for position in order)
+
+
+def imports_behind(session: Session, *, project: Project) -> Sequence[Import]:
+    """The files that brought prompts of the project, in their order."""
+    brought = select(Prompt.import_id).where(Prompt.project_id == project.id).distinct()
+    return session.scalars(
+        select(Import).where(Import.id.in_(brought)).order_by(Import.created_at, Import.id)
+    ).all()
+
+
+def checkpoints_behind(session: Session, *, project: Project) -> Sequence[UUID]:
+    """The checkpoints that wrote responses of the project."""
+    written = (
+        select(Response.checkpoint_id)
+        .join(Prompt, Prompt.id == Response.prompt_id)
+        .where(Prompt.project_id == project.id, Response.checkpoint_id.is_not(None))
+        .distinct()
+    )
+    return sorted(each for each in session.scalars(written) if each is not None)
 
 
 def number_of_prompts(session: Session, *, project: Project) -> int:

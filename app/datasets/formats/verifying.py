@@ -77,7 +77,7 @@ def _leads_out(path: str) -> bool:
 
 
 def _checked(folder: Path, entry: Mapping[str, Any]) -> Path:
-    path = folder / entry["path"]
+    path = folder / str(entry["path"])
     if not path.is_file():
         raise NotAsFrozen(f"{entry['path']} is missing.")
     size = path.stat().st_size

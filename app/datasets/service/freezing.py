@@ -100,9 +100,8 @@ def freeze(
             "counts": counts,
             "quality": quality,
             "refused": [asdict(row) for row in refused],
-            "files": [
-                _entry(folder, file) for file in (*written, "README.md", *refused_rows.close())
-            ],
+            "files": [_entry(folder, file) for file in written]
+            + [_entry(folder, name) for name in ("README.md", *refused_rows.close())],
         }
         about = _about(session, project, names)
         write_manifest(folder / "manifest.json", body=body, about=about, lineage=lineage)
@@ -187,6 +186,14 @@ def _about(session: Session, project: Project, names: _Names) -> JsonObject:
             }
             for guidelines in reversed(queries.guidelines_versions(session, project=project))
             if guidelines.version in names.versions
+        ],
+        "imports": [
+            {"id": str(row.id), "file": row.filename, "format": row.format}
+            for row in queries.imports_behind(session, project=project)
+        ],
+        "checkpoints": [
+            str(checkpoint_id)
+            for checkpoint_id in queries.checkpoints_behind(session, project=project)
         ],
         "annotators": sorted(names.people.values()),
         "sources": sorted(names.sources),
