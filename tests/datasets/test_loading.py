@@ -5,9 +5,10 @@ import pytest
 from huggingface_hub import DatasetCard
 
 from app import artifacts
+from app.accounts.models import Role
 from app.datasets.formats.card import _size
 from tests.datasets.frozen import freeze
-from tests.factories import make_annotation, make_task
+from tests.factories import make_annotation, make_member, make_task, make_user
 
 MESSAGES = datasets.List({"role": datasets.Value("string"), "content": datasets.Value("string")})
 FLOAT, TEXT = datasets.Value("float64"), datasets.Value("string")
@@ -106,3 +107,19 @@ def test_the_hub_understands_the_card(session, project):
 )
 def test_sizes_are_those_of_the_hub(rows, name):
     assert _size(rows) == name
+
+
+def test_the_card_tells_of_groups_only_what_names_nobody(session, project):
+    task = make_task(session, project, wanted=12)
+    for number in range(12):
+        person = make_user(session, f"Person {number}")
+        spoken = "Português | PT" if number < 6 else "Deutsch"
+        about = {"language": spoken, "region": "north" if number < 9 else "south"}
+        person.preferences = {"demographics": about}
+        make_member(session, project, person, Role.ANNOTATOR)
+        make_annotation(session, task, person, ranks=[1, 2])
+    snapshot = freeze(session, project, test_share=0)
+    text = b"".join(artifacts.chunks(f"{snapshot.path}/README.md")).decode()
+    assert "| language: Português \\| PT | 6 |" in text
+    assert "| language: Deutsch | 6 |" in text
+    assert "region" not in text  # three people live in the south

@@ -52,8 +52,12 @@ def card(
     quality: Mapping[str, Any],
     files: Sequence[WrittenFile],
     criteria: Sequence[str],
+    groups: Mapping[str, int] | None = None,
 ) -> str:
-    """The text of README.md. It holds nothing that differs between equal datasets."""
+    """The text of README.md. It holds nothing that differs between equal datasets.
+
+    groups: how many of the people behind it describe themselves so; only what names nobody.
+    """
     configs = list(dict.fromkeys(file.config for file in files))
     parts = [
         "---",
@@ -71,6 +75,7 @@ def card(
         *_left_out(counts),
         "",
         *_agreement(quality),
+        *_groups(groups or {}),
     ]
     return "\n".join(parts).rstrip("\n") + "\n"
 
@@ -191,6 +196,26 @@ def _agreement(quality: Mapping[str, Any]) -> list[str]:
             interval = f"{figure['low']:.3f} – {figure['high']:.3f}" if has_interval else "none"
             lines.append(f"| {meaning} | {figure['value']:.3f} | {interval} |")
     return lines
+
+
+def _groups(groups: Mapping[str, int]) -> list[str]:
+    if not groups:
+        return []
+    return [
+        "",
+        "| how people describe themselves | people |",
+        "|---|---:|",
+        *(f"| {_cell(name)} | {number:,} |" for name, number in groups.items()),
+        "",
+        (
+            "Groups of fewer than five people, and those that leave fewer than five others, are not"
+            " shown."
+        ),
+    ]
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|")
 
 
 def yaml_lines(value: Any, indent: int = 0) -> list[str]:

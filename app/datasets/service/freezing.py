@@ -23,7 +23,7 @@ from app.datasets.formats.manifest import (
     write_manifest,
 )
 from app.datasets.formats.refused import refused_file
-from app.datasets.rules.counts import REASONS
+from app.datasets.rules.counts import REASONS, shown_groups
 from app.datasets.rules.identity import pseudonym
 from app.datasets.rules.judged import Judgement
 from app.datasets.rules.rows import RefusedRow
@@ -32,6 +32,7 @@ from app.datasets.service.assembling import Assembly, Plan, dawid_skene_posterio
 from app.db import JsonObject, database_now
 from app.errors import Invalid
 from app.projects.models import Project
+from app.quality.queries.summary import groups_of
 
 MOST_REFUSED = 1_000  # rows listed one by one in the manifest; all are counted
 
@@ -89,7 +90,12 @@ def freeze(
         if not written:
             raise Invalid(_nothing(counts))
         readme = card(
-            recipe=recipe, counts=counts, quality=quality, files=written, criteria=made.criteria
+            recipe=recipe,
+            counts=counts,
+            quality=quality,
+            files=written,
+            criteria=made.criteria,
+            groups=shown_groups(_groups(session, project=project), names.people),
         )
         (folder / "README.md").write_text(readme, encoding="utf-8", newline="\n")
         public = _public(recipe)
@@ -170,6 +176,12 @@ class _Names:
         if judgement.user_id not in self.people:
             self.people[judgement.user_id] = pseudonym(str(self.project.id), judgement.user_id)
         return self.people[judgement.user_id]
+
+
+def _groups(session: Session, *, project: Project) -> dict[str, set[str]]:
+    """The people of each group that somebody counts herself to, by id."""
+    groups = groups_of(session, project=project)
+    return {name: {str(user_id) for user_id in ids} for name, ids in groups.items()}
 
 
 def _about(session: Session, project: Project, names: _Names) -> JsonObject:
