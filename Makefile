@@ -5,12 +5,13 @@ PYTHON_ENV := .venv/bin/python
 SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist worksteal
 OPTIONS := $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT))
 
-.PHONY: help install install-test run test check bench clean
+.PHONY: help install install-test run test trl check bench clean
 
 help:
 	@echo 'make run      install, then start everything with the demo project (PORT=8000 HOST=127.0.0.1)'
 	@echo 'make install  install into .venv (TORCH=cpu|cuda|none, PYTHON=python3.12)'
 	@echo 'make test     run all tests (ARGS="tests/setup -x -n 0", CHROMIUM=/path/to/chrome)'
+	@echo 'make trl      TRL trains on a snapshot as it is, in an environment of its own (.venv-trl)'
 	@echo 'make check    format, lint, types, import contracts, templates, migrations'
 	@echo 'make bench    print the benchmark tables'
 	@echo 'make clean    remove caches; .venv and var stay'
@@ -27,6 +28,11 @@ run:
 
 test: install-test
 	@CHROMIUM="$$(CHROMIUM='$(CHROMIUM)' sh .ci/browser)" exec $(PYTHON_ENV) -m pytest $(SIDE_BY_SIDE) $(ARGS)
+
+trl: install-test
+	@test -x .venv-trl/bin/python || $(PYTHON_ENV) -m venv .venv-trl
+	@.venv-trl/bin/pip install --quiet -c constraints.txt 'trl==1.16.*' torch datasets
+	$(PYTHON_ENV) -m pytest tests/loading -n 0
 
 check: install-test
 	$(PYTHON_ENV) -m ruff format --check .

@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -177,16 +177,69 @@ def open_file(path: str) -> BinaryIO:
         raise _missing(path) from error
 
 
-def chunks(path: str, *, size: int = 1 << 20) -> Iterator[bytes]:
-    """The bytes of a stored file piece by piece. The file is opened before the first piece."""
+def chunks(
+    path: str, *, start: int = 0, stop: int | None = None, size: int = 1 << 20
+) -> Iterator[bytes]:
+    """The bytes of a stored file, or those from `start` up to `stop`, piece by piece.
+
+    The file is opened before the first piece.
+    """
     content = open_file(path)
 
     def pieces() -> Iterator[bytes]:
         with content:
-            while piece := content.read(size):
+            content.seek(start)
+            left = size if stop is None else stop - start
+            while piece := content.read(min(size, left)):
+                left -= 0 if stop is None else len(piece)
                 yield piece
 
     return pieces()
+
+
+def stored_bytes(path: str) -> int:
+    """How long a stored file is; `NotFound` where it is missing."""
+    filesystem, root = _store()
+    try:
+        return int(filesystem.size(f"{root}/{_inside(path)}"))
+    except (FileNotFoundError, TypeError) as error:
+        raise _missing(path) from error
+
+
+def check_whole(folder: str, files: Iterable[StoredFile]) -> None:
+    """Raise where a registered file is missing or has another length than it had."""
+    for file in files:
+        path = f"{folder}/{file.path}"
+        if stored_bytes(path) != file.bytes:
+            raise Damaged(path)
+
+
+def unharmed(pieces: Iterable[bytes], *, path: str, sha256: str) -> Iterator[bytes]:
+    """The pieces of a whole file; the last is held back until all are as they were stored.
+
+    Whoever reads them gets a file that ends too early rather than one that is wrong.
+    """
+    content = hashlib.sha256()
+    held = b""
+    for piece in pieces:
+        content.update(piece)
+        if held:
+            yield held
+        held = piece
+    if content.hexdigest() != sha256:
+        raise Damaged(path)
+    if held:
+        yield held
+
+
+class Damaged(Conflict):
+    title = "A stored file is damaged"
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"{path} in the artifact store is not what was stored: somebody or something changed"
+            " it. Bring the artifact store back from a backup, or make the file again."
+        )
 
 
 class _Pipe(io.RawIOBase):
@@ -217,17 +270,39 @@ def zipped(folder: str, files: Iterable[str]) -> Iterator[bytes]:
     """
     if not exists(folder):
         raise _missing(folder)
-    return _zip_pieces(folder, files)
+    return _zip_pieces((file, chunks(f"{folder}/{file}")) for file in files)
 
 
-def _zip_pieces(folder: str, files: Iterable[str]) -> Iterator[bytes]:
+def zipped_whole(folder: str, files: Sequence[StoredFile]) -> Iterator[bytes]:
+    """The same of registered files, which must be as they were stored."""
+    check_whole(folder, files)
+    paths = [f"{folder}/{file.path}" for file in files]
+    return _zip_pieces(
+        (file.path, unharmed(chunks(path), path=path, sha256=file.sha256))
+        for path, file in zip(paths, files, strict=True)
+    )
+
+
+def zip_bytes(files: Iterable[StoredFile]) -> int | None:
+    """How long the zip of these files is; None for one so large that its layout changes."""
+    total = _ZIP_END
+    for file in files:
+        total += _ZIP_ENTRY + 2 * len(file.path.encode()) + file.bytes
+    return total if total < zipfile.ZIP64_LIMIT else None
+
+
+_ZIP_ENTRY = 30 + 20 + 24 + 46  # header, its 64-bit sizes, what follows the content, in the index
+_ZIP_END = 22
+
+
+def _zip_pieces(files: Iterable[tuple[str, Iterator[bytes]]]) -> Iterator[bytes]:
     pipe = _Pipe()
     with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
-        for file in files:
+        for file, pieces in files:
             entry = zipfile.ZipInfo(file, date_time=(1980, 1, 1, 0, 0, 0))  # the zip epoch
             entry.external_attr = 0o644 << 16
             with archive.open(entry, "w", force_zip64=True) as content:
-                for piece in chunks(f"{folder}/{file}"):
+                for piece in pieces:
                     content.write(piece)
                     yield pipe.take()
     yield pipe.take()

@@ -301,6 +301,8 @@ class ImportedJudgement:
     ratings: dict[str, list[int | None]] = field(default_factory=dict)
     flags: dict[str, list[str]] = field(default_factory=dict)  # by position
     meta: JsonObject = field(default_factory=dict)
+    rewrite: str | None = None
+    counted: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -33,6 +33,8 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(project, name="project")
     app.command("import")(import_files)
     app.command()(snapshot)
+    app.command("export")(export_project)
+    app.command()(verify)
 
 
 @project.command("create")
@@ -229,6 +231,63 @@ def print_counts(project_id: "UUID", recipe: "Recipe", beat: "Callable[[], None]
         seen.counts, seen.quality, recipe=recipe.as_json(), open_tasks=seen.open_tasks
     ):
         sys.stderr.write(f"warning: {warning}\n")
+
+
+def export_project(
+    project: ProjectName,
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A new file; compressed if it ends in .gz.")
+    ],
+    *,
+    annotators: Annotated[
+        Literal["pseudonyms", "names"],
+        typer.Option(help="What the people who judged are called in it."),
+    ] = "pseudonyms",
+) -> None:
+    """Write a whole project, judgements and gold included; import brings it back elsewhere."""
+    if file.exists():
+        fail(f"{file} is there already. Name a new file: nothing is overwritten.")
+    if not file.parent.is_dir():
+        fail(f"There is no folder {file.parent}.")
+    from app.datasets.schemas import Annotators
+    from app.datasets.service import export_project as write_project
+    from app.db import transaction
+
+    with connected(), progress("Exporting") as report:
+        with transaction() as session:
+            project_id = project_of(session, project).id
+        done = 0
+
+        def beat() -> None:
+            nonlocal done
+            done += 1
+            report(done)
+
+        try:
+            lines = write_project(
+                project_id=project_id, file=file, annotators=Annotators(annotators), beat=beat
+            )
+        except BaseException:
+            file.unlink(missing_ok=True)  # half of a project is no export of it
+            raise
+    print(f"{file}: {lines:,} line{'' if lines == 1 else 's'}")
+
+
+def verify(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A dataset folder.")],
+) -> None:
+    """Check that a dataset folder is as it was frozen: each file, and the rows in it."""
+    from app.datasets.formats.verifying import NotAsFrozen
+    from app.datasets.formats.verifying import verify as verified
+
+    if not folder.is_dir():
+        fail(f"There is no folder {folder}.")
+    try:
+        found = verified(folder)
+    except NotAsFrozen as error:
+        sys.stderr.write(f"touchstone: {folder}: {error}\n")
+        sys.exit(1)
+    print(f"{folder}: {found.files} files, {found.rows:,} rows, identity {found.identity}")
 
 
 def project_of(session: "Session", name: str) -> "Project":

@@ -23,6 +23,7 @@ class Gold:
     ties_allowed: bool = False
     explanation: str = ""
     qualification: bool = False  # asked openly before real work, instead of mixed in unseen
+    suspended: str | None = None  # why it is not in force
 
     def is_satisfied_by(self, ranks: Sequence[int]) -> bool:
         return satisfies(

@@ -32,7 +32,7 @@ GET /projects/{}/tasks 200
 PUT /tasks/{}/adjudication 200
 POST /projects/{}/snapshots 202
 GET /snapshots/{} 200
-GET /snapshots/{}/files/{} 200
+GET /snapshots/{}/files/{} 200 206 304 416
 GET /snapshots/{}/archive 200
 POST /runs 202
 GET /runs/{} 200

@@ -3,12 +3,15 @@
 import json
 import random
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
+from sqlalchemy import update
 
 from app import artifacts
 from app.accounts.models import Role, UserKind
 from app.annotation.models import Annotation
+from app.corpus.models import Response
 from app.corpus.rules import prompt_hash, response_hash
 from app.datasets import service
 from app.datasets.models import Snapshot
@@ -19,6 +22,7 @@ from app.projects.models import Standing
 from app.quality.models import Adjudication
 from app.tasks.models import TaskResponse
 from app.worker.snapshots import build, freeze_now
+from tests.corpus.files import brought_in, json_lines, pair
 from tests.datasets.frozen import contents_of, freeze, manifest_of, rows_of
 from tests.factories import (
     make_annotation,
@@ -471,3 +475,17 @@ def test_a_snapshot_without_a_worker_copies_its_files_out(session, project, ana,
         freeze_now(project_id=project.id, recipe=Recipe(), output=output)
     with pytest.raises(Invalid, match="No row came out"):
         freeze_now(project_id=project.id, recipe=Recipe(configs=("ratings",)))
+
+
+def test_the_manifest_names_the_files_and_checkpoints_behind_it(session, project, ana, tmp_path):
+    checkpoint = uuid4()
+    task = make_task(session, project)
+    make_annotation(session, task, ana, ranks=[1, 2])
+    session.execute(update(Response).values(checkpoint_id=checkpoint))
+    file = json_lines(tmp_path / "kitchen.jsonl", [pair()])
+    brought = brought_in(session, project, file)
+    lineage = manifest_of(freeze(session, project, **ALL_TRAIN))["lineage"]
+    assert lineage["imports"] == [
+        {"id": str(brought.id), "file": "kitchen.jsonl", "format": "touchstone"}
+    ]
+    assert lineage["checkpoints"] == [str(checkpoint)]

@@ -227,7 +227,34 @@ def test_from_a_file_to_a_dataset_folder(touchstone, tmp_path):
     assert frozen.code == 0, frozen.errors
     assert (output / "manifest.json").exists()
     assert (output / "preference").is_dir()
+    assert "files," in touchstone("verify", output).output
     second = touchstone("snapshot", "Kitchen", "--output", output)
     assert second.code == 2
     assert "is not empty. Name a new folder" in second.errors
     assert "There is no project 'Garden'" in touchstone("snapshot", "Garden").errors
+
+
+@pytest.mark.usefixtures("installation")
+def test_a_project_moves_as_one_file(touchstone, tmp_path):
+    line = {
+        "prompt": "How long do I boil eggs?",
+        "responses": ["Ten minutes.", "No idea."],
+        "annotations": [{"annotator": "Rosa", "ranks": [1, 2]}],
+    }
+    file = tmp_path / "kitchen.jsonl"
+    file.write_text(json.dumps(line) + "\n")
+    for name in ("Kitchen", "Garden"):
+        touchstone("project", "create", name)
+    touchstone("import", "Kitchen", file)
+    whole = tmp_path / "whole.jsonl.gz"
+    done = touchstone("export", "Kitchen", whole, "--annotators", "names")
+    assert (done.code, done.output) == (0, f"{whole}: 1 line\n"), done.errors
+    assert touchstone("import", "Garden", whole).code == 0
+    again = tmp_path / "again.jsonl.gz"
+    assert touchstone("export", "Garden", again, "--annotators", "names").code == 0
+    assert again.read_bytes() == whole.read_bytes()
+    refused = touchstone("export", "Garden", again)
+    assert (refused.code, "is there already" in refused.errors) == (2, True)
+    assert touchstone("export", "Cellar", tmp_path / "x.jsonl").code == 2
+    assert not (tmp_path / "x.jsonl").exists()
+    assert "no folder" in touchstone("export", "Garden", tmp_path / "no" / "x.jsonl").errors

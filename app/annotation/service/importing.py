@@ -125,7 +125,8 @@ def _sorted_out(
         row["user_id"] = user_id
         row["assignment_id"] = next(ids)
         row["is_repeat"] = bool(before)
-        row["counted"] = not before and (task_id in opened or kinds[task_id] is TaskKind.ORDINARY)
+        is_ordinary = task_id in opened or kinds[task_id] is TaskKind.ORDINARY
+        row["counted"] = judgement.counted and not before and is_ordinary
         if task_id in keys:
             row["gold_passed"] = passes(keys[task_id], row["ranks"])
             batch.golden.add(user_id)
@@ -188,6 +189,7 @@ def _annotation(
         judgement.created_at.isoformat() if judgement.created_at else None,
         judgement.ratings,
         judgement.flags,
+        *([judgement.rewrite] if judgement.rewrite is not None else []),
     ]
     return {
         "id": row_id,
@@ -206,6 +208,7 @@ def _annotation(
         "rationale": judgement.rationale,
         "flags": judgement.flags,
         "meta": judgement.meta or None,
+        "rewrite": judgement.rewrite,
         "body_hash": hashlib.sha256(CONTENT.encode(content).encode()).digest(),
         "submitted_at": judgement.created_at or now,
     }

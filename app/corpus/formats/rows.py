@@ -43,6 +43,9 @@ class ImportedAnnotation:
     rationale: str | None = None
     created_at: datetime | None = None
     ratings: dict[str, list[int | None]] = field(default_factory=dict)
+    flags: list[list[str]] = field(default_factory=list)  # of each response; or none at all
+    rewrite: str | None = None
+    counted: bool = True  # False for what came too late there, or was taken out of the count
     meta: JsonObject = field(default_factory=dict)  # what else the file says of it
 
 
@@ -55,6 +58,7 @@ class ImportedGold:
     ties_allowed: bool
     explanation: str
     qualification: bool = False  # asked openly, before real work
+    suspended: str | None = None  # why it is not in force
 
 
 @dataclass(frozen=True, slots=True)

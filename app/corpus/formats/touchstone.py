@@ -31,8 +31,12 @@ YEARS = range(1970, 2200)
 MAX_ANNOTATIONS = 1000
 MAX_RATINGS = 10
 ANNOTATION_KEYS = frozenset(
-    {"annotator", "ranks", "strength", "rationale", "created_at", "ratings"}
-)
+    {
+        "annotator", "ranks", "strength", "rationale", "created_at", "ratings", "flags", "rewrite",
+        "counted",
+    }
+)  # fmt: skip
+MAX_FLAGS = 20
 ABOUT = frozenset({"id", "prompt", "system", "source", "tags", "language", "expertise"})
 TASK_KEYS = ABOUT | {"responses", "gold", "annotations", "ranks"}
 FROZEN = "dataset:touchstone"  # who ranked the rows of a snapshot, once they leave it
@@ -41,6 +45,8 @@ FROZEN = "dataset:touchstone"  # who ranked the rows of a snapshot, once they le
 def parse_task(row: Mapping[str, Any]) -> ImportedTask:
     """A line of `touchstone`, or one of the config `ranking` of a snapshot, with its `ranks`."""
     messages, system = prompt_of(row.get("prompt"), system=text_of(row, "system"))
+    if row.get("responses") is None and "responses" in row:  # a prompt that waits, among tasks
+        return parse_prompt({key: value for key, value in row.items() if key != "responses"})
     responses = _listed(row.get("responses"))
     check_responses(responses)
     annotations = _annotations(row.get("annotations"), responses=len(responses))
@@ -135,7 +141,8 @@ def _gold(value: Any, *, responses: int) -> ImportedGold | None:
     if not isinstance(qualification, bool):
         raise BadLine("“qualification” of “gold” must be true or false.")
     explanation = text_of(value, "explanation") or ""
-    return ImportedGold(prefers, equal, ties_allowed, explanation, qualification)
+    suspended = text_of(value, "suspended")
+    return ImportedGold(prefers, equal, ties_allowed, explanation, qualification, suspended)
 
 
 def _pairs(value: Any, *, name: str, responses: int) -> list[list[int]]:
@@ -185,8 +192,33 @@ def _annotation(item: Any, *, where: str, responses: int) -> ImportedAnnotation:
         rationale=text_of(item, "rationale"),
         created_at=moment_of(item.get("created_at"), where=where),
         ratings=ratings_of(item.get("ratings"), where=where, responses=responses),
+        flags=_flags(item.get("flags"), where=where, responses=responses),
+        rewrite=text_of(item, "rewrite"),
+        counted=_is_counted(item.get("counted"), where=where),
         meta=further_keys(item, ANNOTATION_KEYS),
     )
+
+
+def _is_counted(value: Any, *, where: str) -> bool:
+    if value is None or isinstance(value, bool):
+        return value is not False
+    raise BadLine(f"“counted” of {where} must be true or false, not {kind(value)}.")
+
+
+def _flags(value: Any, *, where: str, responses: int) -> list[list[str]]:
+    """What was flagged in each response."""
+    if value is None:
+        return []
+    if not isinstance(value, list) or len(value) != responses:
+        raise BadLine(
+            f"{where} needs “flags” with one list per response ({responses}), such as "
+            '[[], ["unsafe"]].'
+        )
+    for flags in value:
+        is_list = isinstance(flags, list) and len(flags) <= MAX_FLAGS
+        if not is_list or not all(isinstance(flag, str) for flag in flags):
+            raise BadLine(f"{where} has the flags {flags!r}; write a list of texts per response.")
+    return [sorted(set(flags)) for flags in value]
 
 
 def ratings_of(value: Any, *, where: str, responses: int) -> dict[str, list[int | None]]:

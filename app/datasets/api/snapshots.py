@@ -1,14 +1,15 @@
 """Snapshots, as JSON and as files."""
 
 from pathlib import PurePosixPath
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query
-from starlette.responses import StreamingResponse
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response, StreamingResponse
 
 from app import artifacts
 from app.accounts.auth import CurrentUser
+from app.artifacts import StoredFile
 from app.datasets import queries, service
 from app.datasets.auth import ViewedSnapshot
 from app.datasets.formats.names import file_name, media_type
@@ -16,6 +17,7 @@ from app.datasets.models import Snapshot
 from app.datasets.queries import recipes
 from app.datasets.rules.warnings import warnings
 from app.datasets.schemas import (
+    Annotators,
     FileOut,
     PreviewBody,
     PreviewOut,
@@ -29,6 +31,7 @@ from app.datasets.service.looking import path_of
 from app.db import SessionDep
 from app.errors import NotFound, found
 from app.projects.auth import AdminProject, ViewerProject
+from app.web import downloads
 
 router = APIRouter(tags=["snapshots"])
 
@@ -80,49 +83,74 @@ def preview_snapshot(session: SessionDep, project: AdminProject, body: PreviewBo
     )
 
 
+@router.get(
+    "/projects/{project_id}/export",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"application/gzip": {}}}},
+)
+def export_project(
+    user: CurrentUser, project: AdminProject, annotators: Annotators = Annotators.PSEUDONYMS
+) -> Response:
+    """All of a project as gzipped `touchstone` lines: gold, judgements and further keys with it.
+
+    Imported into another project, everything comes back.
+    """
+    with artifacts.workspace() as folder:
+        file = folder / "project.jsonl.gz"
+        service.export_project(project_id=project.id, file=file, annotators=annotators, by=user)
+        return downloads.passing_file(
+            file,
+            filename=f"{file_name(project.name)}.touchstone.jsonl.gz",
+            media_type="application/gzip",
+        )
+
+
 @router.get("/snapshots/{snapshot_id}")
 def get_snapshot(session: SessionDep, snapshot: ViewedSnapshot) -> SnapshotOut:
     twins = recipes.twins_of(session, snapshots=[snapshot])
     return snapshot_out(snapshot, twins.get(snapshot.id))
 
 
+_FILE: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"*/*": {}}},
+    206: {"description": "The range that was asked for.", "content": {"*/*": {}}},
+    304: {"description": "You have it already: its ETag is the one in If-None-Match."},
+    416: {"description": "The range begins behind the end of the file."},
+}
+
+
+@router.head("/snapshots/{snapshot_id}/files/{path:path}", include_in_schema=False)
 @router.get(
-    "/snapshots/{snapshot_id}/files/{path:path}",
-    response_class=StreamingResponse,
-    responses={200: {"content": {"*/*": {}}}},
+    "/snapshots/{snapshot_id}/files/{path:path}", response_class=StreamingResponse, responses=_FILE
 )
-def snapshot_file(snapshot: ViewedSnapshot, path: str) -> StreamingResponse:
-    """One file, byte by byte as its SHA-256 says."""
+def snapshot_file(request: Request, snapshot: ViewedSnapshot, path: str) -> Response:
+    """One file, byte by byte as its SHA-256 says; a part of it with `Range`."""
     folder = path_of(snapshot)
-    file = found(next((file for file in snapshot.files if file["path"] == path), None))
-    name = file_name(snapshot.name, *PurePosixPath(path).parts)
-    return StreamingResponse(
-        artifacts.chunks(f"{folder}/{path}"),
+    return downloads.stored_file(
+        request,
+        found(next((file for file in _stored(snapshot) if file.path == path), None)),
+        folder=folder,
+        filename=file_name(snapshot.name, *PurePosixPath(path).parts),
         media_type=media_type(path),
-        headers={
-            "Content-Length": str(file["bytes"]),
-            "Content-Disposition": f'attachment; filename="{name}"',
-            "ETag": f'"{file["sha256"]}"',
-        },
     )
 
 
+@router.head("/snapshots/{snapshot_id}/archive", include_in_schema=False)
 @router.get(
     "/snapshots/{snapshot_id}/archive",
     response_class=StreamingResponse,
     responses={200: {"content": {"application/zip": {}}}},
 )
-def snapshot_archive(snapshot: ViewedSnapshot) -> StreamingResponse:
+def snapshot_archive(request: Request, snapshot: ViewedSnapshot) -> Response:
     """All files as one zip, always the same bytes."""
     folder = path_of(snapshot)
-    files = [str(file["path"]) for file in snapshot.files]
-    return StreamingResponse(
-        artifacts.zipped(folder, files),
-        media_type="application/zip",
-        headers={
-            "Content-Disposition": f'attachment; filename="{file_name(snapshot.name)}.zip"',
-        },
+    return downloads.stored_archive(
+        request, _stored(snapshot), folder=folder, filename=file_name(snapshot.name)
     )
+
+
+def _stored(snapshot: Snapshot) -> list[StoredFile]:
+    return [StoredFile(file["path"], file["bytes"], file["sha256"]) for file in snapshot.files]
 
 
 def snapshot_out(snapshot: Snapshot, twin: Snapshot | None) -> SnapshotOut:

@@ -1,6 +1,7 @@
 """The dataset card: YAML that `datasets.load_dataset` reads, and what a person should know."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -58,12 +59,16 @@ def card(
     quality: Mapping[str, Any],
     files: Sequence[WrittenFile],
     criteria: Sequence[str],
+    groups: Mapping[str, int] | None = None,
 ) -> str:
-    """The text of README.md. It holds nothing that differs between equal datasets."""
+    """The text of README.md. It holds nothing that differs between equal datasets.
+
+    groups: how many of the people behind it describe themselves so; only what names nobody.
+    """
     configs = list(dict.fromkeys(file.config for file in files))
     parts = [
         "---",
-        *yaml_lines(_metadata(files, configs, criteria)),
+        *yaml_lines(_metadata(files, configs, criteria, by_people=quality["n_annotators"] > 0)),
         "---",
         "",
         "# Preference dataset",
@@ -77,19 +82,27 @@ def card(
         *_left_out(counts),
         "",
         *_agreement(quality),
+        *_groups(groups or {}),
     ]
     return "\n".join(parts).rstrip("\n") + "\n"
 
 
 def _metadata(
-    files: Sequence[WrittenFile], configs: Sequence[ConfigName], criteria: Sequence[str]
+    files: Sequence[WrittenFile],
+    configs: Sequence[ConfigName],
+    criteria: Sequence[str],
+    *,
+    by_people: bool,
 ) -> dict[str, Any]:
-    largest = max((file.rows for file in files), default=0)
+    rows = Counter[ConfigName]()
+    for file in files:
+        rows[file.config] += file.rows
     return {
         "pretty_name": "Preference dataset",
+        "annotations_creators": ["crowdsourced" if by_people else "found"],
         "task_categories": ["text-generation"],
         "tags": ["preference", "human-feedback", "rlhf", "dpo"],
-        "size_categories": [_size(largest)],
+        "size_categories": [_size(max(rows.values(), default=0))],
         "configs": [
             {
                 "config_name": config.value,
@@ -110,15 +123,12 @@ def _metadata(
 
 
 def _size(rows: int) -> str:
-    for limit, name in (
-        (1_000, "n<1K"),
-        (10_000, "1K<n<10K"),
-        (100_000, "10K<n<100K"),
-        (1_000_000, "100K<n<1M"),
-    ):
-        if rows < limit:
-            return name
-    return "1M<n<10M"
+    """As the hub sorts data sets: by powers of ten."""
+    names = ("1K", "10K", "100K", "1M", "10M", "100M", "1B")
+    for exponent, name in enumerate(names, 3):
+        if rows < 10**exponent:
+            return f"n<{name}" if exponent == 3 else f"{names[exponent - 4]}<n<{name}"
+    return "1B<n<10B"
 
 
 def _table(counts: Mapping[str, Any], configs: Sequence[ConfigName]) -> list[str]:
@@ -232,6 +242,26 @@ def _agreement(quality: Mapping[str, Any]) -> list[str]:
             interval = f"{figure['low']:.3f} – {figure['high']:.3f}" if has_interval else "none"
             lines.append(f"| {meaning} | {figure['value']:.3f} | {interval} |")
     return lines
+
+
+def _groups(groups: Mapping[str, int]) -> list[str]:
+    if not groups:
+        return []
+    return [
+        "",
+        "| how people describe themselves | people |",
+        "|---|---:|",
+        *(f"| {_cell(name)} | {number:,} |" for name, number in groups.items()),
+        "",
+        (
+            "Groups of fewer than five people, and those that leave fewer than five others, are not"
+            " shown."
+        ),
+    ]
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|")
 
 
 def yaml_lines(value: Any, indent: int = 0) -> list[str]:

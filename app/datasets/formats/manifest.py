@@ -1,6 +1,7 @@
 """The manifest: recipe, counts, quality, hashes, and at its end the lineage."""
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from app.datasets.formats.files import WrittenFile
 from app.datasets.rules.identity import canonical_json, sha256
 
 FORMAT_VERSION = 1
+_PIECE = 1 << 18
 
 
 class JudgementOrigin(NamedTuple):
@@ -26,24 +28,23 @@ class LineageFile:
     One line per prompt: a dataset of a million judgements has a lineage of 70 MB.
     """
 
-    def __init__(self, file: IO[str]) -> None:
+    def __init__(self, file: IO[bytes]) -> None:
         self.file = file
         self.is_empty = True
 
     def add(self, prompt_id: str, origins: Sequence[JudgementOrigin]) -> None:
         separator = "\n" if self.is_empty else ",\n"
-        entries = canonical_json(sorted(origins)).decode()
-        self.file.write(f'{separator}"{prompt_id}":{entries}')
+        self.file.write(f'{separator}"{prompt_id}":'.encode() + canonical_json(sorted(origins)))
         self.is_empty = False
 
-    def lines(self) -> Iterator[str]:
+    def copy_to(self, file: IO[bytes]) -> None:
         self.file.seek(0)
-        yield from self.file
+        shutil.copyfileobj(self.file, file, _PIECE)
 
 
 @contextmanager
 def lineage_file(path: Path) -> Iterator[LineageFile]:
-    with path.open("w+", encoding="utf-8", newline="\n") as file:
+    with path.open("w+b", buffering=_PIECE) as file:
         yield LineageFile(file)
     path.unlink()
 
@@ -68,7 +69,7 @@ def write_manifest(
     """
     head = json.dumps({**body, "lineage": about}, ensure_ascii=False, indent=1, allow_nan=False)
     opening = head.removesuffix("\n }\n}")  # of the lineage and of the whole
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(f'{opening},\n  "annotations": {{')
-        file.writelines(lineage.lines())
-        file.write("\n  }\n }\n}\n")
+    with path.open("wb") as file:
+        file.write(f'{opening},\n  "annotations": {{'.encode())
+        lineage.copy_to(file)
+        file.write(b"\n  }\n }\n}\n")

@@ -15,6 +15,8 @@ def media_type(path: str) -> str:
         return "application/gzip"
     if path.endswith(".json"):
         return "application/json"
+    if path.endswith(".jsonl"):
+        return "application/x-ndjson"
     if path.endswith(".md"):
         return "text/markdown; charset=utf-8"
     return "application/vnd.apache.parquet"

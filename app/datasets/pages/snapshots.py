@@ -10,11 +10,13 @@ from app.datasets import queries, service
 from app.datasets.auth import AdminPageSnapshot, PageSnapshot
 from app.datasets.formats.prompt_ids import prompt_id_of
 from app.datasets.formats.reading import first_rows
+from app.datasets.formats.refused import REFUSED, first_refused
 from app.datasets.formats.summary import summary
 from app.datasets.models import Snapshot
 from app.datasets.pages.about import about
 from app.datasets.pages.looking import best_first
 from app.datasets.queries import recipes
+from app.datasets.rules.counts import REASONS
 from app.datasets.rules.rows import ConfigName
 from app.datasets.rules.warnings import warnings
 from app.datasets.schemas import Recipe
@@ -25,6 +27,7 @@ from app.web import redirect, render
 router = APIRouter(include_in_schema=False)
 
 ROWS_SHOWN = 5
+REFUSED_SHOWN = 20
 
 
 @router.get("/projects/{project_id}/snapshots", name="snapshots")
@@ -67,6 +70,8 @@ def snapshot_page(
         settings=_settings(snapshot),
         shown=shown,
         rows=_rows(snapshot, shown) if shown else [],
+        refused=_refused(snapshot),
+        because=REASONS,
         held_rows=sum(held[shown].values()) if shown else 0,
         may_freeze=role is Role.ADMIN,
         replaced=session.get(Snapshot, snapshot.replaces_id) if snapshot.replaces_id else None,
@@ -117,3 +122,10 @@ def _rows(snapshot: Snapshot, config: str) -> list[tuple[str, JsonObject]]:
             rows = first_rows(f"{snapshot.folder}/{file['path']}", limit=ROWS_SHOWN)
             return [(prompt_id_of(ConfigName(config), row), best_first(row)) for row in rows]
     return []
+
+
+def _refused(snapshot: Snapshot) -> list[JsonObject]:
+    """The first rows that a format could not hold."""
+    if snapshot.folder is None or all(file["path"] != REFUSED for file in snapshot.files):
+        return []
+    return first_refused(snapshot.folder, limit=REFUSED_SHOWN)

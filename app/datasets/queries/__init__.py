@@ -1,7 +1,8 @@
 """Reads for datasets: snapshots, and everything judged in a project, prompt by prompt."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import (
@@ -10,6 +11,7 @@ from sqlalchemy import (
     Select,
     Text,
     Uuid,
+    case,
     cast,
     column,
     func,
@@ -17,13 +19,15 @@ from sqlalchemy import (
     or_,
     select,
     text,
+    type_coerce,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, distinct_on
 from sqlalchemy.orm import Session
+from sqlalchemy.types import NullType
 
 from app.accounts.models import User
 from app.annotation.models import Annotation, Removal
-from app.corpus.models import Prompt, Response
+from app.corpus.models import Import, Prompt, Response
 from app.datasets.models import Snapshot
 from app.datasets.rules.comparisons import Ranks, Vote
 from app.datasets.rules.judged import JudgedPrompt, JudgedTask, Judgement, Ratings
@@ -33,7 +37,16 @@ from app.projects.models import Guidelines, Membership, Project, Standing
 from app.quality.models import Adjudication
 from app.tasks.models import Task, TaskKind, TaskResponse
 
+T = TypeVar("T")
+
 BATCH = 500  # prompts read at once: bounds memory, and the round trips are few
+
+
+# Of a response that goes on for some turns, import keeps them beside its text.
+_MESSAGES = Response.meta["messages"]
+_TURNS = case(
+    (func.jsonb_typeof(_MESSAGES) == "array", func.jsonb_array_length(_MESSAGES)), else_=1
+)
 
 
 def see_one_moment(session: Session) -> None:
@@ -48,14 +61,15 @@ def see_one_moment(session: Session) -> None:
 
 
 def judged_prompts(
-    session: Session, *, project: Project, limit: int | None = None
+    session: Session, *, project: Project, limit: int | None = None, ahead: bool = False
 ) -> Iterator[JudgedPrompt]:
     """Every prompt with its ordinary tasks and their current judgements, sorted by content hash.
 
     Memory is flat: a cursor in the server walks over the prompts, their tasks are read by the
     batch. Prompts that only serve gold or qualification questions come with their number and no
     tasks. `limit`: so many prompts only, which are as good as drawn at random (the order is a
-    hash's).
+    hash's). `ahead`: the next batch is read while this one is worked on, by another thread;
+    `session` is then not for others until the last prompt has come.
     """
     prompts = (
         select(
@@ -73,13 +87,23 @@ def judged_prompts(
         .execution_options(yield_per=BATCH)
     )
     with session.execute(prompts) as cursor:
-        for batch in cursor.partitions():
-            yield from _with_tasks(session, batch)
+        batches = (list(_with_tasks(session, batch)) for batch in cursor.partitions())
+        for batch in _ahead(batches) if ahead else batches:
+            yield from batch
+
+
+def _ahead(items: Iterator[T]) -> Iterator[T]:
+    """The same items, each got by another thread while the one before is worked on."""
+    with ThreadPoolExecutor(1, thread_name_prefix="reader") as reader:
+        coming = reader.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = reader.submit(next, items, None)
+            yield item
 
 
 def _with_tasks(session: Session, prompts: Sequence[Row[Any]]) -> Iterator[JudgedPrompt]:
     tasks: list[list[Any]] = [[] for _ in prompts]
-    asked = _numbered([prompt.id for prompt in prompts])
+    asked = numbered([prompt.id for prompt in prompts])
     for row in session.execute(
         select(asked.c.number, Task.id, Task.kind).join(Task, Task.prompt_id == asked.c.id)
     ):
@@ -103,7 +127,7 @@ def _with_tasks(session: Session, prompts: Sequence[Row[Any]]) -> Iterator[Judge
         )
 
 
-def _numbered(ids: Sequence[UUID]) -> Any:
+def numbered(ids: Sequence[UUID]) -> Any:
     """`ids` as a table of (id, number from 1): one parameter, and rows come back by number."""
     given = cast(literal("{" + ",".join(map(str, ids)) + "}", Text()), ARRAY(Uuid()))
     return (
@@ -115,19 +139,25 @@ def _numbered(ids: Sequence[UUID]) -> Any:
 
 def _judged_tasks(session: Session, task_ids: Sequence[UUID]) -> dict[UUID, JudgedTask]:
     """By id; everything in a task is put into the order of its responses' ids."""
-    asked = _numbered(task_ids)
-    stored: list[list[tuple[str, str, int]]] = [[] for _ in task_ids]
+    asked = numbered(task_ids)
+    stored: list[list[tuple[str, str, int, int]]] = [[] for _ in task_ids]
     connection = session.connection()
-    for number, position, content_hash, body in connection.execute(
-        select(asked.c.number, TaskResponse.position, Response.content_hash, Response.text)
+    for number, position, content_hash, body, turns in connection.execute(
+        select(
+            asked.c.number,
+            TaskResponse.position,
+            Response.content_hash,
+            Response.text,
+            _TURNS,
+        )
         .join(TaskResponse, TaskResponse.task_id == asked.c.id)
         .join(Response, Response.id == TaskResponse.response_id)
     ).all():
-        stored[number - 1].append((content_hash.hex(), body, position))
+        stored[number - 1].append((content_hash.hex(), body, position, turns))
     orders = []
     for found in stored:
         found.sort()
-        orders.append([position for _, _, position in found])
+        orders.append([position for _, _, position, _ in found])
     judgements: list[list[Judgement]] = [[] for _ in task_ids]
     for number, ranks, strength, ratings, requeued, *rest in connection.execute(
         _annotations(asked)
@@ -135,13 +165,13 @@ def _judged_tasks(session: Session, task_ids: Sequence[UUID]) -> dict[UUID, Judg
         order = orders[number - 1]
         if len(ranks) == len(order):
             vote = Vote(tuple([ranks[position] for position in order]), strength)
-            by_id = _ratings(ratings, order) if ratings else None
+            by_id = ratings_in_order(ratings, order) if ratings else None
             judgements[number - 1].append(Judgement._make((*rest, vote, by_id, requeued)))
     settled = _adjudications(session, asked)
     return {
         task_id: JudgedTask(
             id=task_id,
-            responses=[Candidate(name, body) for name, body, _ in stored[index]],
+            responses=[Candidate(name, body, turns) for name, body, _, turns in stored[index]],
             judgements=judgements[index],
             adjudicated=_in_order(settled.get(index + 1), orders[index]),
         )
@@ -154,7 +184,7 @@ def _annotations(asked: Any) -> Select[Any]:
     return (
         select(
             asked.c.number,
-            Annotation.ranks,
+            type_coerce(Annotation.ranks, NullType),  # a list already: nothing to look through
             Annotation.strength,
             func.nullif(Annotation.ratings, text("'{}'::jsonb"), type_=JSONB),
             Annotation.requeue_id.is_not(None),
@@ -172,7 +202,7 @@ def _annotations(asked: Any) -> Select[Any]:
     )
 
 
-def _ratings(stored: Mapping[str, Any] | Sequence[Any], order: Sequence[int]) -> Ratings:
+def ratings_in_order(stored: Mapping[str, Any] | Sequence[Any], order: Sequence[int]) -> Ratings:
     """Criterion → value per position (a list, or an object by position) → by response id."""
     ratings: Ratings = {}
     for criterion, values in dict(stored).items():
@@ -199,6 +229,25 @@ def _in_order(ranks: Sequence[int] | None, order: Sequence[int]) -> Ranks | None
     if ranks is None or len(ranks) != len(order):
         return None
     return tuple(ranks[position] for position in order)
+
+
+def imports_behind(session: Session, *, project: Project) -> Sequence[Import]:
+    """The files that brought prompts of the project, in their order."""
+    brought = select(Prompt.import_id).where(Prompt.project_id == project.id).distinct()
+    return session.scalars(
+        select(Import).where(Import.id.in_(brought)).order_by(Import.created_at, Import.id)
+    ).all()
+
+
+def checkpoints_behind(session: Session, *, project: Project) -> Sequence[UUID]:
+    """The checkpoints that wrote responses of the project."""
+    written = (
+        select(Response.checkpoint_id)
+        .join(Prompt, Prompt.id == Response.prompt_id)
+        .where(Prompt.project_id == project.id, Response.checkpoint_id.is_not(None))
+        .distinct()
+    )
+    return sorted(each for each in session.scalars(written) if each is not None)
 
 
 def number_of_prompts(session: Session, *, project: Project) -> int:

@@ -1,7 +1,7 @@
 """What was taken into a snapshot and what was not, each with a reason in words."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,6 +47,20 @@ REASONS = {
     # of rows in a format
     **{str(refusal): text for refusal, text in REFUSAL_TEXTS.items()},
 }
+
+
+FEWEST = 5  # people in a group that is named
+
+
+def shown_groups(groups: Mapping[str, Collection[str]], people: Collection[str]) -> dict[str, int]:
+    """How many of `people` are in each group, where neither they nor the others are too few."""
+    found = {}
+    for name in sorted(groups):
+        number = len(set(groups[name]) & set(people))
+        others = len(people) - number
+        if number >= FEWEST and (others == 0 or others >= FEWEST):
+            found[name] = number
+    return found
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from app.datasets.rules.comparisons import (
     strict_rankings,
 )
 from app.datasets.rules.identity import drawn_first, normalised
-from app.datasets.rules.transcripts import Refusal, refusal, transcript
+from app.datasets.rules.transcripts import Refusal, refusal, reply_refusal, transcript
 
 Row = dict[str, Any]
 Messages = list[dict[str, str]]
@@ -47,10 +47,14 @@ class ConfigName(StrEnum):
 
 
 class Candidate(NamedTuple):
-    """A response: its id is the SHA-256 of (prompt, text, source)."""
+    """A response: its id is the SHA-256 of (prompt, text, source).
+
+    turns: more than one where the text is several turns with their role markers between.
+    """
 
     id: str
     text: str
+    turns: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,11 +249,11 @@ def _transcripts(
     prompt_id: str, messages: Messages, pairs: Sequence[_Pair]
 ) -> tuple[list[Row], list[RefusedRow]]:
     rows, refused = [], []
-    of_prompt = refusal(messages)
+    of_prompt = refusal(messages, is_followed=True)
     beginning = "" if of_prompt else transcript(messages)
     for pair in pairs:
         chosen, rejected = _reply(pair.chosen.text), _reply(pair.rejected.text)
-        reason = of_prompt or refusal(chosen) or refusal(rejected)
+        reason = of_prompt or _refused(pair.chosen) or _refused(pair.rejected)
         if reason is None:
             rows.append(
                 {
@@ -260,6 +264,10 @@ def _transcripts(
         else:
             refused.append(RefusedRow(ConfigName.HH_RLHF, prompt_id, *pair.ids, reason))
     return rows, refused
+
+
+def _refused(response: Candidate) -> Refusal | None:
+    return reply_refusal(response.text, turns=response.turns)
 
 
 def _rankings(

@@ -7,7 +7,7 @@ from enum import StrEnum
 from app.datasets.rules.identity import Message
 
 MARKERS = {"user": "\n\nHuman:", "assistant": "\n\nAssistant:"}
-_ANY_MARKER = re.compile("|".join(re.escape(marker) for marker in MARKERS.values()))
+_ANY_MARKER = re.compile(r"\r?\n\r?\n(?:Human|Assistant):")  # as importers read them
 
 
 class Refusal(StrEnum):
@@ -15,24 +15,43 @@ class Refusal(StrEnum):
 
     ROLE_MARKER = "role_marker"  # a message would be read as several
     ROLE = "role"  # a system prompt, a tool: the format has no word for it
+    CARRIAGE_RETURN = "carriage_return"  # a marker after it would take it for its own
     EMPTY = "empty"  # no turn at all
 
 
 REFUSAL_TEXTS = {
     Refusal.ROLE_MARKER: "a message contains a role marker and would be read as several turns",
     Refusal.ROLE: "the format has no system prompt and no role besides user and assistant",
+    Refusal.CARRIAGE_RETURN: "a message before the last ends in a carriage return, which would be"
+    " read as part of the next role marker",
     Refusal.EMPTY: "there is no turn",
 }
 
 
-def refusal(messages: Sequence[Message]) -> Refusal | None:
-    """Why `transcript` would not read back as these messages, or None when it does."""
+def refusal(messages: Sequence[Message], *, is_followed: bool = False) -> Refusal | None:
+    """Why `transcript` would not read back as these messages, or None when it does.
+
+    is_followed: another turn comes after the last of them.
+    """
     if not messages:
         return Refusal.EMPTY
     if any(message["role"] not in MARKERS for message in messages):
         return Refusal.ROLE
     if any(_ANY_MARKER.search(message["content"]) for message in messages):
         return Refusal.ROLE_MARKER
+    before_others = messages if is_followed else messages[:-1]
+    if any(message["content"].endswith("\r") for message in before_others):
+        return Refusal.CARRIAGE_RETURN
+    return None
+
+
+def reply_refusal(text: str, *, turns: int) -> Refusal | None:
+    """Why a reply would not read back as so many turns; `text` has their markers in it."""
+    found = _ANY_MARKER.findall(text)
+    if len(found) != turns - 1:
+        return Refusal.ROLE_MARKER
+    if any("\r" in marker for marker in found):
+        return Refusal.CARRIAGE_RETURN
     return None
 
 

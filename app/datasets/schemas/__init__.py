@@ -34,6 +34,13 @@ class FileFormat(StrEnum):
     PARQUET = "parquet"
 
 
+class Annotators(StrEnum):
+    """What people are called in an exported project."""
+
+    PSEUDONYMS = "pseudonyms"
+    NAMES = "names"
+
+
 def _utc(moment: datetime) -> datetime:
     """A moment without a zone is meant in UTC."""
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

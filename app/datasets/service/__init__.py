@@ -19,6 +19,7 @@ from app.datasets.service.lifecycle import (
     start,
     succeed,
 )
+from app.datasets.service.moving import export_project
 from app.datasets.service.preview import GLANCE, PATIENCE, Preview, count_all, preview
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "attempt_folder",
     "correct",
     "count_all",
+    "export_project",
     "fail",
     "freeze",
     "give_back",

@@ -29,7 +29,7 @@ from app.datasets.rules.judged import (
     admit,
 )
 from app.datasets.rules.ratings import mean_ratings
-from app.datasets.rules.rows import ConfigName, PromptRows, Row, TaskRows, prompt_rows
+from app.datasets.rules.rows import ConfigName, Messages, PromptRows, Row, TaskRows, prompt_rows
 from app.datasets.schemas import Margin, Method, Recipe, Ties
 from app.datasets.service.posteriors import Posteriors, fitted_posteriors
 from app.errors import Invalid
@@ -59,6 +59,7 @@ class Assembled:
     """The rows of one prompt, and the judgements behind them. draw: of its conversation."""
 
     prompt_id: str
+    messages: Messages
     draw: int
     split: Split
     made: PromptRows
@@ -197,7 +198,7 @@ class Assembly:
         )
         draw = draw_of(prompt.messages, seed=recipe.seed)
         split = side_of(draw, test_share=recipe.test_share)
-        return Assembled(prompt.id, draw, split, made, behind)
+        return Assembled(prompt.id, prompt.messages, draw, split, made, behind)
 
     def _leave_out(self, prompt: JudgedPrompt, reason: str) -> None:
         counts = self.counts

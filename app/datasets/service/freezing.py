@@ -25,7 +25,8 @@ from app.datasets.formats.manifest import (
     lineage_file,
     write_manifest,
 )
-from app.datasets.rules.counts import REASONS
+from app.datasets.formats.refused import refused_file
+from app.datasets.rules.counts import REASONS, shown_groups
 from app.datasets.rules.identity import pseudonym
 from app.datasets.rules.judged import JudgedPrompt, Judgement
 from app.datasets.rules.rows import RefusedRow
@@ -34,6 +35,7 @@ from app.datasets.service.assembling import Assembly, plan, with_posteriors
 from app.db import JsonObject, database_now
 from app.errors import Invalid
 from app.projects.models import Project
+from app.quality.queries.summary import groups_of
 
 MOST_REFUSED = 1_000  # rows listed one by one in the manifest; all are counted
 
@@ -81,13 +83,15 @@ def freeze(
         _few_collections(),
         lineage_file(folder / ".lineage") as lineage,
         data_files(folder, file_format=recipe.format, criteria=made.criteria) as files,
+        refused_file(folder) as refused_rows,
     ):
-        prompts = _beating(queries.judged_prompts(session, project=project), beat)
+        prompts = _beating(queries.judged_prompts(session, project=project, ahead=True), beat)
         for assembled in assembly.all(prompts):
             for config, rows in assembled.made.rows.items():
                 for row in rows:
                     files.add(config, assembled.split, row)
             refused += assembled.made.refused[: MOST_REFUSED - len(refused)]
+            refused_rows.add(assembled.made.refused, messages=assembled.messages)
             if assembled.judgements:
                 lineage.add(
                     assembled.prompt_id, [names.origin(each) for each in assembled.judgements]
@@ -97,7 +101,12 @@ def freeze(
         if not written:
             raise Invalid(_nothing(counts))
         readme = card(
-            recipe=recipe, counts=counts, quality=quality, files=written, criteria=made.criteria
+            recipe=recipe,
+            counts=counts,
+            quality=quality,
+            files=written,
+            criteria=made.criteria,
+            groups=shown_groups(_groups(session, project=project), names.people),
         )
         (folder / "README.md").write_text(readme, encoding="utf-8", newline="\n")
         public = _public(recipe)
@@ -108,7 +117,8 @@ def freeze(
             "counts": counts,
             "quality": quality,
             "refused": [asdict(row) for row in refused],
-            "files": [_entry(folder, file) for file in written] + [_entry(folder, "README.md")],
+            "files": [_entry(folder, file) for file in written]
+            + [_entry(folder, name) for name in ("README.md", *refused_rows.close())],
         }
         about = _about(session, project, names)
         write_manifest(folder / "manifest.json", body=body, about=about, lineage=lineage)
@@ -170,6 +180,12 @@ class _Names:
         return self.people[judgement.user_id]
 
 
+def _groups(session: Session, *, project: Project) -> dict[str, set[str]]:
+    """The people of each group that somebody counts herself to, by id."""
+    groups = groups_of(session, project=project)
+    return {name: {str(user_id) for user_id in ids} for name, ids in groups.items()}
+
+
 def _about(session: Session, project: Project, names: _Names) -> JsonObject:
     """The part of the lineage that comes before the judgements."""
     moment: datetime = database_now(session)
@@ -184,6 +200,14 @@ def _about(session: Session, project: Project, names: _Names) -> JsonObject:
             }
             for guidelines in reversed(queries.guidelines_versions(session, project=project))
             if guidelines.version in names.versions
+        ],
+        "imports": [
+            {"id": str(row.id), "file": row.filename, "format": row.format}
+            for row in queries.imports_behind(session, project=project)
+        ],
+        "checkpoints": [
+            str(checkpoint_id)
+            for checkpoint_id in queries.checkpoints_behind(session, project=project)
         ],
         "annotators": sorted(names.people.values()),
         "sources": sorted(names.sources),

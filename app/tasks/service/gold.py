@@ -174,6 +174,8 @@ def put_keys(
                 "ties_allowed": gold.ties_allowed,
                 "explanation": gold.explanation,
                 "created_by": by.id if by else None,
+                "suspended_at": None if gold.suspended is None else func.now(),
+                "suspend_reason": gold.suspended,
             }
             for task_id, gold in keys
         ]

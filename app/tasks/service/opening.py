@@ -194,6 +194,7 @@ def _in_order(task: NewTask, order: Sequence[UUID]) -> Gold:
         ties_allowed=task.gold.ties_allowed,
         explanation=task.gold.explanation,
         qualification=task.gold.qualification,
+        suspended=task.gold.suspended,
     )
 
 

@@ -4,7 +4,7 @@ All of a file or nothing of it stands, whenever a worker dies; the CLI calls the
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,10 +23,8 @@ from app.config import settings
 from app.corpus import service as corpus
 from app.corpus.formats import (
     BadFile,
-    BadLine,
     ImportedTask,
     Limits,
-    Read,
     read_file,
 )
 from app.corpus.models import Import
@@ -35,8 +33,8 @@ from app.errors import AppError, LeaseLost, found
 from app.jobs import JobName, queue
 from app.projects import service as projects
 from app.projects.models import Project
-from app.tasks import rules as task_rules
 from app.worker.imports.reading import Metered, read_ahead
+from app.worker.imports.terms import Terms, suited
 from app.worker.imports.upkeep import clear_staged, remove_staged
 from app.worker.imports.writing import write_batch
 
@@ -109,18 +107,6 @@ class Lease:
     format: str
     skip_bad_lines: bool
     by: UUID | None
-
-
-@dataclass(frozen=True)
-class Terms:
-    """What a project can hold, told to the thread that reads: rows of the session are not its."""
-
-    strength_levels: int
-    criteria: Mapping[str, JsonObject]
-
-    @classmethod
-    def of(cls, project: Project) -> "Terms":
-        return cls(project.strength_levels, {each["key"]: each for each in project.criteria})
 
 
 @queue.task(name=JobName.IMPORT, pass_context=True)
@@ -306,7 +292,7 @@ def _write_all(
     )
     meter = Metered(stream)
     reads = read_file(meter.buffered(), format=lease.format, limits=limits)
-    checked = _checked(reads, terms=Terms.of(project))
+    checked = suited(reads, terms=Terms.of(project))
     batch: list[ImportedTask] = []
     size = 0
     due = time.monotonic() + PROGRESS_EVERY
@@ -354,52 +340,6 @@ def _show_progress(lease: Lease, tally: Tally) -> None:
         corpus.note_progress(
             session, import_id=lease.import_id, attempt=lease.attempt, **tally.figures()
         )
-
-
-def _checked(rows: Iterator[Read], *, terms: Terms) -> Iterator[Read]:
-    """The rows, with those refused that this project cannot hold."""
-    for read in rows:
-        try:
-            if read.task is not None:
-                _check(read.task, terms=terms)
-        except BadLine as error:
-            yield Read(read.line, format=read.format, problem=str(error))
-        else:
-            yield read
-
-
-def _check(task: ImportedTask, *, terms: Terms) -> None:
-    gold = task.gold
-    if gold is not None and not task_rules.is_consistent(
-        len(task.responses), prefers=[(i, j) for i, j in gold.prefers], equal=gold.equal
-    ):
-        raise BadLine("“gold” contradicts itself: its pairs form a cycle, so no order is right.")
-    for number, judgement in enumerate(task.annotations, 1):
-        if judgement.strength is not None and judgement.strength > terms.strength_levels:
-            raise BadLine(
-                f"annotation {number} has the strength {judgement.strength}, and this project has "
-                f"{terms.strength_levels} levels. Raise them in the settings, or remove it."
-            )
-        _check_ratings(judgement.ratings, number=number, terms=terms)
-
-
-def _check_ratings(
-    ratings: Mapping[str, Sequence[int | None]], *, number: int, terms: Terms
-) -> None:
-    criteria = terms.criteria
-    for key, values in ratings.items():
-        if key not in criteria:
-            has = f"has {', '.join(criteria)}" if criteria else "has none"
-            raise BadLine(
-                f"annotation {number} rates “{key[:80]}”, and this project {has}. Add the "
-                "criterion in the settings, or remove the ratings."
-            )
-        low, high = criteria[key]["min"], criteria[key]["max"]
-        if any(value is not None and not low <= value <= high for value in values):
-            raise BadLine(
-                f"annotation {number} has a rating of “{key}” outside {low} to {high}, which is "
-                "the scale of this project."
-            )
 
 
 def _write(

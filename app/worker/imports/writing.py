@@ -93,8 +93,13 @@ def _write_tasks(
 
 
 def _judges(task: ImportedTask) -> set[str]:
-    names = {judgement.annotator for judgement in task.annotations}
-    return {name for name in names if not annotation_rules.is_source(name)}
+    """The people whose first judgement counts."""
+    counts: dict[str, bool] = {}
+    for judgement in task.annotations:
+        counts.setdefault(judgement.annotator, judgement.counted)
+    return {
+        name for name, is_in in counts.items() if is_in and not annotation_rules.is_source(name)
+    }
 
 
 def _prompt(task: ImportedTask) -> NewPrompt:
@@ -133,6 +138,7 @@ def _gold(gold: ImportedGold | None, *, order: Sequence[int]) -> Gold | None:
         ties_allowed=gold.ties_allowed,
         explanation=gold.explanation,
         qualification=gold.qualification,
+        suspended=gold.suspended,
     )
 
 
@@ -151,4 +157,17 @@ def _judgement(
             for criterion, values in judgement.ratings.items()
         },
         meta=judgement.meta,
+        flags=_flags(judgement, task, order=order),
+        rewrite=judgement.rewrite,
+        counted=judgement.counted,
     )
+
+
+def _flags(
+    judgement: ImportedAnnotation, task: OpenedTask, *, order: Sequence[int]
+) -> dict[str, list[str]]:
+    """By canonical position, as they are stored."""
+    if not judgement.flags:
+        return {}
+    flags = task.canonical([judgement.flags[place] for place in order])
+    return {str(place): marks for place, marks in enumerate(flags) if marks}
