@@ -27,6 +27,7 @@ from app.web.difference import difference
 router = APIRouter(include_in_schema=False)
 
 ROWS = 20  # on a page
+MOST_MARKED = 20_000  # characters of a text that are shown
 
 
 class RowsPageQuery(RowFilters):
@@ -109,7 +110,7 @@ def row_helpers(criteria: list[Any]) -> Mapping[str, Any]:
 
 def _marked(value: Any, other: Any) -> Markup:
     """A reply as it was written, with the words marked that the other one does not have."""
-    return difference(_text(value), _text(other))
+    return difference(_text(value)[:MOST_MARKED], _text(other)[:MOST_MARKED])
 
 
 def _text(value: Any) -> str:
