@@ -45,7 +45,7 @@ PAGES: list[APIRouter] = [
     corpus_pages.router,
     *quality_pages.routers,
     work_pages.router,
-    datasets_pages.router,
+    *datasets_pages.routers,
     *runs_pages.routers,
 ]
 API: list[APIRouter] = [

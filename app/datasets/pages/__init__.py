@@ -1,10 +1,6 @@
-"""The pages of datasets."""
-
-from fastapi import APIRouter
+"""Datasets as pages."""
 
 from app.datasets.pages import editor, snapshots
 
-router = APIRouter()
-# Before the page of one snapshot: `new` and `counts` are no ids.
-router.include_router(editor.router)
-router.include_router(snapshots.router)
+# The editor first: `new` and `counts` are no ids of snapshots.
+routers = [editor.router, snapshots.router]
