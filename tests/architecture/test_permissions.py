@@ -150,6 +150,7 @@ def ids(session, people):
         "key": "x" * 43,
         "day": "2026-11-24",
         "table": "people",
+        "kind": "toml",
     }
 
 
