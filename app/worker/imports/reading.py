@@ -10,7 +10,7 @@ from typing import IO
 from app.corpus.formats import Read
 
 PIECE = 200  # rows that are handed over at once
-ROW = 500  # what a row weighs beside its own bytes
+ROW = 2_000  # bytes that a row takes beside its own
 AHEAD = 8_000_000  # bytes of rows that wait for the database at most …
 READ_AT_ONCE = 1 << 20
 
