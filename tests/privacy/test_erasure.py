@@ -208,7 +208,7 @@ def test_in_one_project_only(session, world, people, maria, ada):
 
 @pytest.mark.parametrize(
     "recipe",
-    [{}, {"consensus": "dawid_skene"}, {"exclude_failed_gold": False, "margin": "strength"}],
+    [{"consensus": "dawid_skene"}, {"margin": "strength"}],
 )
 def test_a_snapshot_is_byte_for_byte_that_of_a_project_where_she_never_was(
     session, world, people, maria, ada, recipe
