@@ -73,6 +73,7 @@ def pages(live_server):
         cookie = accounts.open_session(session, user=ada, now=database_now(session))
         project = session.scalars(select(Project)).one()
         snapshot = session.scalars(select(Snapshot).where(Snapshot.id != other.id)).one()
+        snapshot.erased_at = database_now(session)  # so do the pages of what learned from it
         ended = {"attempt": 1, "step": 40, "finished_at": database_now(session), "path": "none"}
         run = make_run(session, snapshot, RunKind.REWARD, state=JobState.SUCCEEDED, **ended)
         error = "Not a number: " + "x" * 90
@@ -122,7 +123,8 @@ def pages(live_server):
             "/consensus", "/leaderboard", "/gold", f"/annotators/{person_id}",
             f"/annotators/{person_id}/requeue?what=last&last=5",
             "/snapshots/new", "/runs", "/runs/new", "/settings", "/members",
-            f"/annotators/{judge_id}", f"/members/{member_id}", "/pause", "/generations/new",
+            f"/annotators/{judge_id}", f"/annotators/{judge_id}/privacy",
+            f"/members/{member_id}", "/pause", "/generations/new",
             f"/days/{day}", "/days/2020-01-01",
             f"/imports/{import_id}",
             f"/prompts/{prompt_id}",
@@ -139,6 +141,7 @@ def pages(live_server):
         paths = [f"{base}{path}" for path in below]
         paths += [f"/tasks/{gold_id}/gold"]
         paths += [f"/tasks/{task_id}/review", "/projects", "/projects/new", "/account", "/users"]
+        paths += [f"/users/{judge_id}/privacy"]
     return [f"{live_server}{path}" for path in paths], cookie
 
 

@@ -115,6 +115,7 @@ def saved(server_url, template, tmp_path):
 
 def test_a_restore_of_an_older_backup_erases_her_again(saved):
     engine, file = saved
+    ledger.path().unlink()  # the database, which is about to be replaced, knows it as well
     sentence = backup.read(settings, file, replace=True, report=silent)
     assert "Erased again: 1" in sentence
     with SessionLocal(bind=engine) as session:
@@ -123,7 +124,6 @@ def test_a_restore_of_an_older_backup_erases_her_again(saved):
         assert session.scalars(select(User.name).where(User.email.is_(None))).all() == ["Person 1"]
         erasures = session.scalars(select(Erasure)).all()
     assert len(erasures) == 1
-    assert "Erased again" in backup.read(settings, file, replace=True, report=silent)
 
 
 def test_the_list_beside_the_database_is_enough(saved):
@@ -131,14 +131,6 @@ def test_the_list_beside_the_database_is_enough(saved):
     with engine.begin() as connection:  # as after a loss of the database
         connection.exec_driver_sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
     assert "Erased again: 1" in backup.read(settings, file, replace=False, report=silent)
-    with SessionLocal(bind=engine) as session:
-        assert where_said(session, NAME, EMAIL) == []
-
-
-def test_without_the_list_the_database_is_enough(saved):
-    engine, file = saved
-    ledger.path().unlink()
-    assert "Erased again: 1" in backup.read(settings, file, replace=True, report=silent)
     with SessionLocal(bind=engine) as session:
         assert where_said(session, NAME, EMAIL) == []
 

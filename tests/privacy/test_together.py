@@ -38,9 +38,9 @@ class Erasable(Person):
 
 @pytest.mark.concurrency
 def test_exactly_k_holds_while_people_are_erased(concurrency_engine):
-    project_id, users = make_work(n_tasks=60, wanted=3)
-    people = [Erasable(project_id, user, seed=n, skips=0.05) for n, user in enumerate(users[:8])]
-    leaving, staying = people[:3], people[3:]
+    project_id, users = make_work(n_tasks=20, wanted=3)
+    people = [Erasable(project_id, user, seed=n) for n, user in enumerate(users[:6])]
+    leaving, staying = people[:2], people[2:]
     start = threading.Barrier(len(people) + 1)
 
     def go(person):
@@ -50,8 +50,8 @@ def test_exactly_k_holds_while_people_are_erased(concurrency_engine):
     def erase_them():
         start.wait()
         for number, person in enumerate(leaving):
-            time.sleep(0.05)  # so that they have judged something; any other moment will do
-            erase(person.user_id, identity=number != 1)
+            time.sleep(0.03)  # so that they have judged something; any other moment will do
+            erase(person.user_id, identity=number == 0)
 
     with ThreadPoolExecutor(len(people) + 1) as pool:
         care = pool.submit(erase_them)
@@ -59,7 +59,7 @@ def test_exactly_k_holds_while_people_are_erased(concurrency_engine):
         care.result()
     for person in leaving:  # what was open when the others ended is theirs now
         person.acknowledged.clear()
-    others = [Erasable(project_id, user, seed=99 + n) for n, user in enumerate(users[8:14])]
+    others = [Erasable(project_id, user, seed=99 + n) for n, user in enumerate(users[6:10])]
     for person in (*staying, *others):
         person.work()
     assert check_exactly_k(project_id, [*staying, *others]) == set()

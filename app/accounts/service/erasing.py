@@ -32,12 +32,10 @@ def lock_erasures(session: Session) -> None:
     session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ERASING_LOCK})
 
 
-def require_erasable(session: Session, *, user: User, by: User | None) -> None:
-    """`Conflict`, with what to do, where nobody may be erased so."""
+def require_erasable(session: Session, *, user: User) -> None:
+    """`Conflict`, with what to do, where it cannot be forgotten who somebody is."""
     if user.kind is UserKind.ERASED:
         raise Conflict(f"{user.name} has been erased already: nobody knows who she was.")
-    if by is not None and by.id == user.id:
-        raise Conflict("You cannot erase yourself: you would be out at once. Ask another admin.")
     if user.is_admin and queries.is_last_admin(session, user=user):
         raise Conflict(
             f"{user.name} is the last admin of this installation. Make somebody else an admin "

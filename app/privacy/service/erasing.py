@@ -14,7 +14,7 @@ from app.accounts.models import User
 from app.annotation import service as annotation
 from app.annotation.service import Removable
 from app.datasets import service as datasets
-from app.errors import NotFound
+from app.errors import Conflict, NotFound
 from app.privacy.formats.ledger import remember
 from app.privacy.models import Erasure
 from app.privacy.schemas import Scope
@@ -46,11 +46,16 @@ def erase(
 
     `again` is the id of an erasure that a restored backup does not know of.
     """
+    if by is not None and by.id == user.id:
+        raise Conflict(
+            "You cannot erase yourself: whoever erases somebody stays to answer for it. Ask "
+            "another admin."
+        )
     if scope.identity:
         accounts.lock_erasures(session)
     session.refresh(user, with_for_update={"key_share": True})  # one erasure of her at a time
     if scope.identity:
-        accounts.require_erasable(session, user=user, by=by)
+        accounts.require_erasable(session, user=user)
     project = None if scope.project_id is None else session.get(Project, scope.project_id)
     if scope.project_id is not None and project is None:
         raise NotFound
