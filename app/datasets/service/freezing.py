@@ -2,7 +2,7 @@
 
 import gc
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -72,8 +72,9 @@ def freeze(
         lineage_file(folder / ".lineage") as lineage,
         data_files(folder, file_format=recipe.format, criteria=made.criteria) as files,
         refused_file(folder) as refused_rows,
+        closing(queries.judged_prompts(session, project=project, ahead=True)) as prompts,
     ):
-        for prompt in queries.judged_prompts(session, project=project, ahead=True):
+        for prompt in prompts:
             beat()
             assembled = assembly.add(prompt)
             if assembled is None:
