@@ -2,6 +2,7 @@
 
 import json
 import random
+import threading
 from datetime import timedelta
 from uuid import uuid4
 
@@ -13,7 +14,7 @@ from app.accounts.models import Role, UserKind
 from app.annotation.models import Annotation
 from app.corpus.models import Response
 from app.corpus.rules import prompt_hash, response_hash
-from app.datasets import service
+from app.datasets import queries, service
 from app.datasets.models import Snapshot
 from app.datasets.schemas import Recipe
 from app.db import JobState, database_now
@@ -489,3 +490,29 @@ def test_the_manifest_names_the_files_and_checkpoints_behind_it(session, project
         {"id": str(brought.id), "file": "kitchen.jsonl", "format": "touchstone"}
     ]
     assert lineage["checkpoints"] == [str(checkpoint)]
+
+
+def test_a_freezing_that_is_stopped_leaves_nobody_reading(
+    session, project, ana, tmp_path, monkeypatch
+):
+    """The next batch is read by another thread; the session is its own again at once."""
+    monkeypatch.setattr(queries, "BATCH", 1)
+    for number in range(20):
+        task = make_task(session, project, prompt=f"Question {number}")
+        make_annotation(session, task, ana, ranks=[1, 2])
+    session.commit()
+    beats = 0
+
+    def beat():
+        nonlocal beats
+        beats += 1
+        if beats == 5:
+            raise LeaseLost
+
+    with pytest.raises(LeaseLost):
+        service.freeze(
+            session, project=project, recipe=Recipe(), folder=tmp_path / "out", beat=beat
+        )
+    assert not [each for each in threading.enumerate() if each.name.startswith("reader")]
+    frozen = service.freeze(session, project=project, recipe=Recipe(), folder=tmp_path / "again")
+    assert frozen.counts["comparisons"]["included"] == 20

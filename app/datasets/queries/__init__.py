@@ -1,7 +1,8 @@
 """Reads for datasets: snapshots, and everything judged in a project, prompt by prompt."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -62,7 +63,7 @@ def see_one_moment(session: Session) -> None:
 
 def judged_prompts(
     session: Session, *, project: Project, limit: int | None = None, ahead: bool = False
-) -> Iterator[JudgedPrompt]:
+) -> Generator[JudgedPrompt]:
     """Every prompt with its ordinary tasks and their current judgements, sorted by content hash.
 
     Memory is flat: a cursor in the server walks over the prompts, their tasks are read by the
@@ -88,12 +89,16 @@ def judged_prompts(
     )
     with session.execute(prompts) as cursor:
         batches = (list(_with_tasks(session, batch)) for batch in cursor.partitions())
-        for batch in _ahead(batches) if ahead else batches:
-            yield from batch
+        with closing(_ahead(batches) if ahead else batches) as read:
+            for batch in read:
+                yield from batch
 
 
-def _ahead(items: Iterator[T]) -> Iterator[T]:
-    """The same items, each got by another thread while the one before is worked on."""
+def _ahead(items: Iterator[T]) -> Generator[T]:
+    """The same items, each got by another thread while the one before is worked on.
+
+    Closed early, it waits for the one that is being got.
+    """
     with ThreadPoolExecutor(1, thread_name_prefix="reader") as reader:
         coming = reader.submit(next, items, None)
         while (item := coming.result()) is not None:

@@ -3,7 +3,7 @@
 import gc
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -84,9 +84,9 @@ def freeze(
         lineage_file(folder / ".lineage") as lineage,
         data_files(folder, file_format=recipe.format, criteria=made.criteria) as files,
         refused_file(folder) as refused_rows,
+        closing(queries.judged_prompts(session, project=project, ahead=True)) as prompts,
     ):
-        prompts = _beating(queries.judged_prompts(session, project=project, ahead=True), beat)
-        for assembled in assembly.all(prompts):
+        for assembled in assembly.all(_beating(prompts, beat)):
             for config, rows in assembled.made.rows.items():
                 for row in rows:
                     files.add(config, assembled.split, row)
