@@ -19,10 +19,13 @@ from app.corpus.formats.lines import (
 )
 from app.corpus.formats.rows import BadFile, BadLine
 
-# A whole text, a bracket, or a text whose end is not read yet; and what goes on inside a text.
-TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]]|"', re.DOTALL)
-INSIDE = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL)
-QUOTE = ord('"')
+# Whole texts and what is between them, up to a bracket or a text whose end is not read yet; and
+# what goes on inside such a text. Possessive, so that nothing is tried twice.
+RUN = re.compile(
+    rb'(?:[^"{}\[\]]*+"[^"\\]*+(?:\\.[^"\\]*+)*+")*+[^"{}\[\]]*+',
+    re.DOTALL,
+)
+INSIDE = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
 MOST_LEVELS = 100_000  # open brackets: what is deeper is no data, and reading it takes long
 BETWEEN = re.compile(rb"[\s,]*")
 WORD_END = re.compile(rb"[\s,\]}]")
@@ -106,32 +109,27 @@ class Window:
 
     def _end_of_value(self) -> int:
         """Where the brackets opened since the beginning are closed again."""
-        depth, is_inside = 0, False
+        depth, is_inside = 0, self.content[self.begin] == ord('"')
+        self.at += is_inside
         while True:
-            if is_inside:
-                match = INSIDE.match(self.content, self.at)
-                self.at = match.end() if match else self.at
-                is_inside = self.content[self.at : self.at + 1] != b'"'
-                self.at += not is_inside
-                if not is_inside and depth == 0:
-                    return self.at
-            for token in () if is_inside else TOKEN.finditer(self.content, self.at):
-                self.at = token.end()
-                first = self.content[token.start()]
-                if first == QUOTE and self.at - token.start() == 1:
-                    is_inside = True
-                    break
-                depth += (first in b"{[") - (first in b"}]")
-                if depth <= 0:
-                    return self.at
-                if depth > MOST_LEVELS:
-                    raise BadFile(
-                        f"Element {self.number:,} is nested more than {MOST_LEVELS:,} levels deep.",
-                        line=self.began,
-                    )
-            if not is_inside:
-                self.at = len(self.content)
-            self._read_on()
+            match = (INSIDE if is_inside else RUN).match(self.content, self.at)
+            self.at = match.end() if match else self.at
+            mark = self.content[self.at : self.at + 1]
+            if not mark or (is_inside and mark != b'"'):
+                self._read_on()
+                continue
+            self.at += 1
+            if mark == b'"':
+                is_inside = not is_inside
+            else:
+                depth += 1 if mark in b"{[" else -1
+            if depth <= 0 and not is_inside:
+                return self.at
+            if depth > MOST_LEVELS:
+                raise BadFile(
+                    f"Element {self.number:,} is nested more than {MOST_LEVELS:,} levels deep.",
+                    line=self.began,
+                )
 
     def _read_on(self) -> None:
         """Read more of the element in hand; of one that is too long nothing is kept."""
