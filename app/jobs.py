@@ -22,6 +22,7 @@ class Lane(StrEnum):
 
 class JobName(StrEnum):
     IMPORT = "import"
+    UNDO_IMPORT = "undo_import"
     SNAPSHOT = "snapshot"
     OVERLAP = "overlap"
     STATISTICS = "statistics"
@@ -31,6 +32,7 @@ class JobName(StrEnum):
 
 LANES = {
     JobName.IMPORT: Lane.DATA,
+    JobName.UNDO_IMPORT: Lane.DATA,
     JobName.SNAPSHOT: Lane.DATA,
     JobName.OVERLAP: Lane.DATA,
     JobName.STATISTICS: Lane.DATA,

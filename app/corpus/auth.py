@@ -46,6 +46,17 @@ def own_import(session: SessionDep, project: AdminProject, import_id: UUID) -> I
 AdminImport = Annotated[Import, Depends(own_import)]
 
 
+def changeable_import(session: SessionDep, user: CurrentUser, import_id: UUID) -> Import:
+    """An import that the caller may commit, throw away or undo."""
+    row, project = found(queries.import_by_id(session, import_id=import_id))
+    _, role = found(project_for(session, user=user, project_id=project.id))
+    require(role, Role.ADMIN)
+    return row
+
+
+ChangeableImport = Annotated[Import, Depends(changeable_import)]
+
+
 def visible_prompt(session: SessionDep, project: ViewerProject, prompt_id: UUID) -> Prompt:
     return found(queries.prompt_by_id(session, project=project, prompt_id=prompt_id))
 

@@ -20,8 +20,14 @@ if (form) {
     event.preventDefault();
     if (event.dataTransfer.files.length) input.files = event.dataTransfer.files;
   });
+  const button = form.querySelector("[data-import-button]");
+  const then = form.elements.namedItem("bad_lines");
+  const name = () => {
+    button.textContent = then.value === "check" ? "Check the file" : "Import";
+  };
+  then.addEventListener("change", name);
+  name(); // the browser may keep an earlier choice
   form.addEventListener("submit", () => {
-    const button = form.querySelector("button[type=submit]");
     button.textContent = "Uploading …";
     const bar = form.querySelector("[data-upload-progress]");
     bar.removeAttribute("value"); // the browser sends the form itself: how far it is, only it knows
@@ -35,11 +41,11 @@ if (state) {
   const follow = async () => {
     try {
       const { data } = await api("GET", state.dataset.importState);
-      if (!["queued", "running"].includes(data.state)) {
+      if (state.dataset.until ? data[state.dataset.until] : !["queued", "running"].includes(data.state)) {
         location.reload();
         return;
       }
-      sentence.textContent = data.state === "queued" ? "Waiting for a worker." : "Reading the file.";
+      sentence.textContent = said(data);
       for (const figure of document.querySelectorAll("[data-figure]")) {
         figure.textContent = data[figure.dataset.figure].toLocaleString("en");
       }
@@ -49,4 +55,11 @@ if (state) {
     setTimeout(follow, 1000);
   };
   setTimeout(follow, 500);
+}
+
+function said(data) {
+  if (data.undo_requested_at) return `Taking it back: ${(data.undone.tasks ?? 0).toLocaleString("en")} tasks removed so far.`;
+  if (data.state === "queued") return "Waiting for a worker.";
+  if (data.waits_for) return `Waits for the import of ${data.waits_for}.`;
+  return data.dry_run ? "Checking the file." : "Reading the file.";
 }

@@ -12,6 +12,7 @@ from app.annotation.service.requeue import (
     undo_requeue,
 )
 from app.annotation.service.submitting import Submission, save_draft, submit
+from app.annotation.service.unimporting import recount_imported, take_back_imported
 from app.annotation.service.withdrawing import restore_gold, withdraw_gold
 
 __all__ = [
@@ -22,11 +23,13 @@ __all__ = [
     "apply_overlap",
     "reach",
     "record_imported",
+    "recount_imported",
     "requeue",
     "restore_gold",
     "save_draft",
     "set_gold",
     "submit",
+    "take_back_imported",
     "undo_requeue",
     "unset_gold",
     "withdraw_gold",

@@ -52,7 +52,12 @@ def require_rankable(task: NewTask) -> None:
 
 
 def open_tasks(
-    session: Session, *, project: Project, tasks: Sequence[NewTask], by: User | None = None
+    session: Session,
+    *,
+    project: Project,
+    tasks: Sequence[NewTask],
+    by: User | None = None,
+    import_id: UUID | None = None,
 ) -> list[OpenedTask]:
     """A task for each line, new or found again; answers in the order given.
 
@@ -70,7 +75,7 @@ def open_tasks(
         first.setdefault(key, task)
         if task.gold is not None:
             golden.setdefault(key, task)
-    new = _insert(session, project=project, tasks=first, golden=golden)
+    new = _insert(session, project=project, tasks=first, golden=golden, import_id=import_id)
     old = _find(session, project=project, keys=first.keys() - new.keys())
     ids = new | {key: task.id for key, task in old.items()}
     orders = queries.responses_of(session, task_ids=[task.id for task in old.values()])
@@ -106,6 +111,7 @@ def _insert(
     project: Project,
     tasks: Mapping[bytes, NewTask],
     golden: Mapping[bytes, NewTask],
+    import_id: UUID | None,
 ) -> dict[bytes, UUID]:
     """Insert those that are not there yet, with their responses; answers their ids."""
     if not tasks:
@@ -123,6 +129,7 @@ def _insert(
             "priority": task.priority,
             "external_id": task.external_id,
             "meta": task.meta,
+            "import_id": import_id,
         }
         for key, task in tasks.items()
     ]

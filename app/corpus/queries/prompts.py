@@ -1,4 +1,4 @@
-"""Reads of prompts, responses and imports."""
+"""Reads of prompts and responses."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Select, Text, cast, column, func, select, table
 from sqlalchemy.orm import Session
 
-from app.corpus.models import Import, Prompt, Response
+from app.corpus.models import Prompt, Response
 from app.projects.models import Project
 
 # Judgements stand right of the corpus: the page of a prompt reads them by the tables' names.
@@ -46,27 +46,10 @@ class Judgement:
         return " > ".join(" = ".join(group) for _, group in sorted(groups.items()))
 
 
-def import_by_id(session: Session, *, import_id: UUID) -> tuple[Import, Project] | None:
-    row = session.execute(
-        select(Import, Project)
-        .join(Project, Project.id == Import.project_id)
-        .where(Import.id == import_id)
-    ).one_or_none()
-    return None if row is None else (row[0], row[1])
-
-
-def imports_of(session: Session, *, project: Project, limit: int = 20) -> Sequence[Import]:
-    """The latest imports of a project, newest first."""
-    return session.scalars(
-        select(Import)
-        .where(Import.project_id == project.id)
-        .order_by(Import.created_at.desc(), Import.id)
-        .limit(limit)
-    ).all()
-
-
-def _matching(project: Project, *, search: str) -> Select[Prompt]:
+def _matching(project: Project, *, search: str, brought_by: UUID | None) -> Select[Prompt]:
     prompts = select(Prompt).where(Prompt.project_id == project.id)
+    if brought_by is not None:
+        prompts = prompts.where(Prompt.import_id == brought_by)
     if search:
         prompts = prompts.where(
             cast(Prompt.messages, Text).icontains(search, autoescape=True)
@@ -82,11 +65,19 @@ def prompts_of(
     *,
     project: Project,
     search: str = "",
+    brought_by: UUID | None = None,
     after: bytes | None = None,
     limit: int = 50,
 ) -> list[ListedPrompt]:
-    """Prompts by content hash, which the unique index keeps in order; `after` is the last seen."""
-    prompts = _matching(project, search=search).order_by(Prompt.content_hash).limit(limit)
+    """Prompts by content hash, which an index keeps in order; `after` is the last seen.
+
+    With `brought_by` those that this import brought.
+    """
+    prompts = (
+        _matching(project, search=search, brought_by=brought_by)
+        .order_by(Prompt.content_hash)
+        .limit(limit)
+    )
     if after is not None:
         prompts = prompts.where(Prompt.content_hash > after)
     responses = (
@@ -99,8 +90,10 @@ def prompts_of(
     return [ListedPrompt(prompt, count) for prompt, count in rows]
 
 
-def count_prompts(session: Session, *, project: Project, search: str = "") -> int:
-    matching = _matching(project, search=search).subquery()
+def count_prompts(
+    session: Session, *, project: Project, search: str = "", brought_by: UUID | None = None
+) -> int:
+    matching = _matching(project, search=search, brought_by=brought_by).subquery()
     return session.scalars(select(func.count()).select_from(matching)).one()
 
 

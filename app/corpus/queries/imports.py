@@ -1,0 +1,91 @@
+"""Reads of imports."""
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import func, select, tuple_
+from sqlalchemy.orm import Session
+
+from app import artifacts
+from app.corpus.models import Import
+from app.db import JobState
+from app.errors import found
+from app.projects.models import Project
+
+
+def import_by_id(session: Session, *, import_id: UUID) -> tuple[Import, Project] | None:
+    row = session.execute(
+        select(Import, Project)
+        .join(Project, Project.id == Import.project_id)
+        .where(Import.id == import_id)
+    ).one_or_none()
+    return None if row is None else (row[0], row[1])
+
+
+def imports_of(
+    session: Session, *, project: Project, after: Import | None = None, limit: int = 20
+) -> Sequence[Import]:
+    """The latest imports of a project, newest first; `after` is the last one seen."""
+    imports = select(Import).where(Import.project_id == project.id)
+    if after is not None:
+        seen: tuple[datetime, UUID] = (after.created_at, after.id)
+        imports = imports.where(tuple_(Import.created_at, Import.id) < seen)
+    return session.scalars(
+        imports.order_by(Import.created_at.desc(), Import.id.desc()).limit(limit)
+    ).all()
+
+
+def waiting_checks(session: Session, *, project: Project) -> Sequence[Import]:
+    """Files that were checked and wait for somebody's word, the oldest first."""
+    return session.scalars(
+        select(Import)
+        .where(
+            Import.project_id == project.id,
+            Import.dry_run,
+            Import.state.in_([JobState.SUCCEEDED, JobState.FAILED]),
+        )
+        .order_by(Import.created_at)
+    ).all()
+
+
+def count_imports(session: Session, *, project: Project) -> int:
+    return session.scalars(
+        select(func.count()).select_from(Import).where(Import.project_id == project.id)
+    ).one()
+
+
+def waits_for(session: Session, *, row: Import) -> Import | None:
+    """The import that holds this one up: of a project one writes at a time."""
+    if row.state is not JobState.RUNNING or row.rows_read:
+        return None
+    return session.scalars(
+        select(Import)
+        .where(
+            Import.project_id == row.project_id,
+            Import.id != row.id,
+            Import.state == JobState.RUNNING,
+            Import.rows_read > 0,
+        )
+        .limit(1)
+    ).one_or_none()
+
+
+def refused_lines(row: Import) -> Iterator[tuple[int, str, str]]:
+    """Line, message and beginning of each refused line that was kept."""
+    path = row.report.get("refused", {}).get("report")
+    if path is None:
+        for error in row.errors:
+            yield error["line"], error["message"], error.get("text", "")
+        return
+    with artifacts.open_file(path) as lines:
+        for line in lines:
+            each = json.loads(line)
+            yield each["line"], each["message"], each["text"]
+
+
+def lines_to_mend(row: Import) -> tuple[str, str]:
+    """Where the refused lines lie as they are in the file, and how they are written."""
+    refused = row.report.get("refused", {})
+    return found(refused.get("lines")), refused["written"]
