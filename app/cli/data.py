@@ -139,7 +139,8 @@ def print_findings(file: Path, done: "Import") -> None:
         print(f"{file}: would bring {', '.join(f'{n:,} {name}' for name, n in brings.items())}")
     for warning in done.report.get("warnings", []):
         where = f" (line {', '.join(f'{n}' for n in warning['lines'])})" if warning["lines"] else ""
-        print(f"{file}: note: {warning['rows']:,} rows: {warning['message']}{where}")
+        rows = f"{warning['rows']:,} rows: " if warning["rows"] else ""
+        print(f"{file}: note: {rows}{warning['message']}{where}")
 
 
 def snapshot(

@@ -47,7 +47,7 @@ def data_page(
         limit=PROMPTS_PER_PAGE + 1,
     )
     imports = queries.imports_of(
-        session, project=project, after=imports_after, limit=IMPORTS_PER_PAGE + 1
+        session, project=project, after=imports_after, limit=IMPORTS_PER_PAGE + 1, with_checks=False
     )
     return render(
         request,

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import and_, func, select, tuple_
 from sqlalchemy.orm import Session
 
 from app import artifacts
@@ -13,6 +13,9 @@ from app.corpus.models import Import
 from app.db import JobState
 from app.errors import found
 from app.projects.models import Project
+
+# A file that was checked and waits for somebody's word.
+IS_WAITING = and_(Import.dry_run, Import.state.in_([JobState.SUCCEEDED, JobState.FAILED]))
 
 
 def import_by_id(session: Session, *, import_id: UUID) -> tuple[Import, Project] | None:
@@ -25,10 +28,20 @@ def import_by_id(session: Session, *, import_id: UUID) -> tuple[Import, Project]
 
 
 def imports_of(
-    session: Session, *, project: Project, after: Import | None = None, limit: int = 20
+    session: Session,
+    *,
+    project: Project,
+    after: Import | None = None,
+    limit: int = 20,
+    with_checks: bool = True,
 ) -> Sequence[Import]:
-    """The latest imports of a project, newest first; `after` is the last one seen."""
+    """The latest imports of a project, newest first; `after` is the last one seen.
+
+    Without checks: those that wait for somebody's word are left out.
+    """
     imports = select(Import).where(Import.project_id == project.id)
+    if not with_checks:
+        imports = imports.where(~IS_WAITING)
     if after is not None:
         seen: tuple[datetime, UUID] = (after.created_at, after.id)
         imports = imports.where(tuple_(Import.created_at, Import.id) < seen)
@@ -41,18 +54,15 @@ def waiting_checks(session: Session, *, project: Project) -> Sequence[Import]:
     """Files that were checked and wait for somebody's word, the oldest first."""
     return session.scalars(
         select(Import)
-        .where(
-            Import.project_id == project.id,
-            Import.dry_run,
-            Import.state.in_([JobState.SUCCEEDED, JobState.FAILED]),
-        )
+        .where(Import.project_id == project.id, IS_WAITING)
         .order_by(Import.created_at)
     ).all()
 
 
 def count_imports(session: Session, *, project: Project) -> int:
+    """How many there are, without checks that wait."""
     return session.scalars(
-        select(func.count()).select_from(Import).where(Import.project_id == project.id)
+        select(func.count()).where(Import.project_id == project.id, ~IS_WAITING)
     ).one()
 
 
