@@ -168,8 +168,8 @@ def test_ada_takes_an_import_back(page, live_server, project_id, tmp_path):
 
 def llmbar_lines():
     for row in shared_rows("llmbar-gold/pairs.jsonl.gz"):
-        key = {"prefers": [[0, 1] if row["gold_label"] == 1 else [1, 0]]}
-        yield pair(row["instruction"], responses=[row["response_1"], row["response_2"]], gold=key)
+        key = {"prefers": [[0, 1] if row["better"] == 1 else [1, 0]]}
+        yield pair(row["instruction"], responses=[row["output_1"], row["output_2"]], gold=key)
 
 
 def test_real_files_are_checked_in_the_browser(page, tmp_path):
@@ -195,7 +195,7 @@ def test_real_files_are_checked_in_the_browser(page, tmp_path):
         "hh.jsonl.gz": "hh.jsonl.gz 1,622 read, 1,622 would come in",
         "tulu.jsonl.gz": "tulu.jsonl.gz 753 read, 753 would come in",
         "pandalm.jsonl.gz": "pandalm.jsonl.gz 796 read, 790 would come in, 6 refused",
-        "llmbar.jsonl.gz": "llmbar.jsonl.gz 419 read, 419 would come in",
+        "llmbar.jsonl.gz": "llmbar.jsonl.gz 290 read, 290 would come in",
         "oasst.jsonl.gz": "oasst.jsonl.gz 149 read, 149 would come in",
     }
     waiting.get_by_role("link", name="pandalm.jsonl.gz").click()
