@@ -52,7 +52,7 @@ class Task(Base):
             "random_key",
             postgresql_where=text("kind = 'ordinary' AND leased + counted < wanted"),
         ),
-        Index("ix_task_import", "import_id", postgresql_where=text("import_id IS NOT NULL")),
+        Index("ix_task_import", "import_id", "id", postgresql_where=text("import_id IS NOT NULL")),
         Index("ix_task_gold", "project_id", "random_key", postgresql_where=text("kind = 'gold'")),
         Index(
             "ix_task_qualification",
@@ -276,6 +276,8 @@ class Assignment(Base):
             unique=True,
             postgresql_where=text("is_repeat AND display_order IS NOT NULL"),
         ),
+        # Removing a task looks for all of them: the other indexes know a part each.
+        Index("ix_assignment_task", "task_id"),
         Index("ix_assignment_history", "user_id", "project_id", "finished_at"),
         CheckConstraint("slot IN (1, 2)", name="slot"),
         CheckConstraint("(state = 'open') = (finished_at IS NULL)", name="finished_when_not_open"),

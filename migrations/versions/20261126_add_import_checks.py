@@ -16,7 +16,7 @@ JSON = postgresql.JSONB(astext_type=sa.Text())
 BROUGHT = ("task", "response", "annotation")
 INDEXES = {
     "ix_prompt_import": ("prompt", ["import_id", "content_hash"]),
-    "ix_task_import": ("task", ["import_id"]),
+    "ix_task_import": ("task", ["import_id", "id"]),
     "ix_annotation_import": ("annotation", ["import_id"]),
 }
 
@@ -33,6 +33,7 @@ def upgrade() -> None:
         op.add_column(table, sa.Column("import_id", sa.Uuid()))
     for name, (table, columns) in INDEXES.items():
         op.create_index(name, table, columns, postgresql_where=sa.text("import_id IS NOT NULL"))
+    op.create_index("ix_assignment_task", "assignment", ["task_id"])
     op.create_check_constraint(
         op.f("ck_import_undone_on_request"),
         "import",
@@ -42,6 +43,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_constraint(op.f("ck_import_undone_on_request"), "import")
+    op.drop_index("ix_assignment_task", table_name="assignment")
     for name, (table, _) in INDEXES.items():
         op.drop_index(name, table_name=table)
     for table in BROUGHT:

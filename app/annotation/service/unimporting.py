@@ -23,7 +23,6 @@ def take_back_imported(session: Session, *, project: Project, import_id: UUID, l
         select(Annotation.id, Annotation.task_id, Annotation.assignment_id, Annotation.counted)
         .join(Task, Task.id == Annotation.task_id)
         .where(Annotation.import_id == import_id, Task.import_id.is_distinct_from(import_id))
-        .order_by(Task.id)
         .limit(limit)
         .with_for_update(key_share=True, skip_locked=True, of=Task)
     ).all()

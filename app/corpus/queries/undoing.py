@@ -5,17 +5,23 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    CTE,
     ColumnElement,
+    CompoundSelect,
     FromClause,
+    ScalarSelect,
     Select,
+    SelectBase,
     and_,
     bindparam,
     column,
     exists,
+    false,
     func,
     or_,
     select,
     table,
+    union,
 )
 from sqlalchemy.orm import Session
 from sqlalchemy.types import Uuid
@@ -106,41 +112,85 @@ def must_stay(task: FromClause) -> ColumnElement[bool]:
 
 
 def undoing_of(session: Session, *, row: Import) -> Undoing:
-    """Count what undoing would do now."""
-    given = {"of_import": row.id}
-    mine = TASK.c.import_id == THIS
-    flags = (
-        select(
-            was_judged(TASK).label("judged"),
-            became_gold(TASK).label("gold"),
-            in_snapshot(TASK).label("frozen"),
-        )
-        .where(mine)
-        .subquery()
-    )
-    judged, gold, frozen = flags.c.judged, flags.c.gold, flags.c.frozen
-    tasks = session.execute(
-        select(
-            func.count(),
-            func.count().filter(judged),
-            func.count().filter(gold & ~judged),
-            func.count().filter(frozen & ~judged & ~gold),
-        ),
-        given,
-    ).one()
-    total, stay_judged, stay_gold, stay_snapshot = tasks
-    prompts, prompts_stay = _prompts(session, row=row)
+    """Count what undoing would do now: by sets, for an import may have a million tasks."""
     snapshot = frozen_since(session, import_id=row.id)
+    is_frozen = snapshot is not None
+    judged, gold, frozen = _used(is_frozen=is_frozen)
+    stay = union(select(judged), select(gold), select(frozen)).cte("stay")
+    counts = session.execute(
+        select(
+            _count(select(TASK.c.id).where(TASK.c.import_id == THIS)),
+            _count(select(judged)),
+            _count(select(gold).except_(select(judged))),
+            _count(select(frozen).except_(select(judged), select(gold))),
+            _count(select(Prompt.id).where(Prompt.import_id == THIS)),
+            _count(_prompts_that_stay(stay)),
+            _count(select(ANNOTATION.c.id).where(ANNOTATION.c.import_id == THIS)),
+            _count(_judgements_that_stay(stay, is_frozen=is_frozen)),
+        ),
+        {"of_import": row.id},
+    ).one()
+    tasks, stay_judged, stay_gold, stay_snapshot, prompts, prompts_stay, given, kept = counts
     return Undoing(
-        tasks=total - stay_judged - stay_gold - stay_snapshot,
-        prompts=prompts,
-        judgements=_judgements(session, row=row, is_frozen=snapshot is not None),
+        tasks=tasks - stay_judged - stay_gold - stay_snapshot,
+        prompts=prompts - prompts_stay,
+        judgements=given - kept,
         stay_judged=stay_judged,
         stay_gold=stay_gold,
         stay_snapshot=stay_snapshot,
         prompts_stay=prompts_stay,
         snapshot=snapshot,
         generating=is_generating(session, project_id=row.project_id),
+    )
+
+
+def _count(rows: SelectBase) -> ScalarSelect[int]:
+    return select(func.count()).select_from(rows.subquery()).scalar_subquery()
+
+
+def _used(*, is_frozen: bool) -> tuple[CTE, CTE, CTE]:
+    """Tasks of the import by what keeps them, as `must_stay` says it of one."""
+
+    def having(rows: FromClause, *where: ColumnElement[bool]) -> Select[Any]:
+        ids = select(TASK.c.id).join(rows, rows.c.task_id == TASK.c.id)
+        return ids.where(TASK.c.import_id == THIS, *where)
+
+    ended = select(Import.finished_at).where(Import.id == THIS).scalar_subquery()
+    judged = union(
+        having(ASSIGNMENT, ASSIGNMENT.c.display_order.is_not(None)),
+        having(ANNOTATION, ANNOTATION.c.import_id.is_distinct_from(THIS)),
+        having(ADJUDICATION),
+        having(SEND_BACK),
+    )
+    gold = having(GOLD_KEY, GOLD_KEY.c.created_at > ended)
+    frozen = having(ANNOTATION).distinct() if is_frozen else having(ANNOTATION, false())
+    return judged.cte("judged"), gold.cte("gold"), frozen.cte("frozen")
+
+
+def _prompts_that_stay(stay: CTE) -> CompoundSelect[Any]:
+    """With a task of others or one that stays, or with a response of others."""
+    mine = Prompt.import_id == THIS
+    of_task = select(TASK.c.prompt_id).join(Prompt, Prompt.id == TASK.c.prompt_id).where(mine)
+    return union(
+        of_task.where(TASK.c.import_id.is_distinct_from(THIS)),
+        of_task.join(stay, stay.c.id == TASK.c.id),
+        select(Response.prompt_id)
+        .join(Prompt, Prompt.id == Response.prompt_id)
+        .where(mine, Response.import_id.is_distinct_from(THIS)),
+    )
+
+
+def _judgements_that_stay(stay: CTE, *, is_frozen: bool) -> CompoundSelect[Any]:
+    """Of tasks that stay; once a snapshot may hold them, also of tasks that others had brought."""
+    of_task = (
+        select(ANNOTATION.c.id)
+        .join(TASK, TASK.c.id == ANNOTATION.c.task_id)
+        .where(ANNOTATION.c.import_id == THIS)
+    )
+    theirs = TASK.c.import_id.is_distinct_from(THIS)
+    return union(
+        of_task.join(stay, stay.c.id == TASK.c.id),
+        of_task.where(theirs if is_frozen else false()),
     )
 
 
@@ -155,29 +205,3 @@ def is_generating(session: Session, *, project_id: UUID) -> bool:
     waiting = GENERATION.c.state.in_(["queued", "running"])
     found = session.scalar(select(exists().where(GENERATION.c.project_id == project_id, waiting)))
     return bool(found)
-
-
-def _prompts(session: Session, *, row: Import) -> tuple[int, int]:
-    """Prompts that would go, and that stay: with a task that stays, or others' responses."""
-    is_used = or_(
-        exists().where(
-            TASK.c.prompt_id == Prompt.id,
-            or_(TASK.c.import_id.is_distinct_from(THIS), must_stay(TASK)),
-        ),
-        exists().where(Response.prompt_id == Prompt.id, Response.import_id.is_distinct_from(THIS)),
-    )
-    flags = select(is_used.label("used")).where(Prompt.import_id == THIS).subquery()
-    total, used = session.execute(
-        select(func.count(), func.count().filter(flags.c.used)), {"of_import": row.id}
-    ).one()
-    return total - used, used
-
-
-def _judgements(session: Session, *, row: Import, is_frozen: bool) -> int:
-    """Judgements that would go: with their tasks, and of tasks that others had brought."""
-    of_task = select(ANNOTATION.c.id).join(TASK, TASK.c.id == ANNOTATION.c.task_id)
-    brought = of_task.where(ANNOTATION.c.import_id == THIS)
-    theirs = TASK.c.import_id.is_distinct_from(THIS)
-    goes = (TASK.c.import_id == THIS) & ~must_stay(TASK)
-    chosen = brought.where(goes if is_frozen else or_(theirs, goes)).subquery()
-    return session.scalars(select(func.count()).select_from(chosen), {"of_import": row.id}).one()

@@ -4,7 +4,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import and_, delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from app import artifacts
@@ -17,6 +17,7 @@ from app.errors import AppError, Conflict
 from app.jobs import JobName, defer
 
 KEPT_FOR = timedelta(days=7)
+LOST_AFTER = timedelta(days=1)
 FINAL = [state for state in JobState if state.is_final]
 CHANGED = "This is no check that waits: it is still going on, or was brought in already."
 
@@ -51,6 +52,7 @@ def commit_check(session: Session, *, row: Import, by: User, skip_bad_lines: boo
             rows_skipped=0,
             rows_rejected=0,
             errors=[],
+            report={},  # who is in it, and its first rows: that was for the decision
         )
         .returning(Import),
         execution_options={"populate_existing": True},
@@ -103,9 +105,11 @@ def forget_check(session: Session, *, import_id: UUID) -> None:
 
 def expire_checks(session: Session, *, now: datetime) -> int:
     """Throw away what was checked and has waited too long; how many."""
+    # From a command line that was killed: nothing will end it any more.
+    is_lost = and_(Import.path == "", Import.created_at < now - LOST_AFTER)
     old = session.scalars(
         select(Import)
-        .where(Import.dry_run, Import.finished_at < now - KEPT_FOR)
+        .where(Import.dry_run, or_(Import.finished_at < now - KEPT_FOR, is_lost))
         .with_for_update(skip_locked=True)
     ).all()
     for row in old:
