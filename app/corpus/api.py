@@ -64,6 +64,8 @@ def list_imports(session: SessionDep, project: ViewerProject) -> list[ImportOut]
 def get_import(session: SessionDep, row: VisibleImport) -> ImportReport:
     ahead = queries.waits_for(session, row=row)
     report = {name: value for name, value in row.report.items() if name != "refused"}
+    if "samples" in report:  # a viewer may see them, but no key
+        report["samples"] = [sample | {"gold": None} for sample in report["samples"]]
     waits_for = ahead.filename if ahead else None
     return ImportReport(**_figures(row), report=report, waits_for=waits_for)
 
@@ -119,7 +121,7 @@ def undo_whole_import(session: SessionDep, row: ChangeableImport, user: CurrentU
     response_class=Response,
     responses={200: {"content": {"text/csv": {}}}},
 )
-def import_refused_csv(row: VisibleImport) -> Response:
+def import_refused_csv(row: ChangeableImport) -> Response:
     """Every refused line: where, why, and how it begins."""
     header = ("line", "message", "text")
     return csv_reply(f"{file_stem(row.filename)}-refused", header, queries.refused_lines(row))
@@ -130,7 +132,7 @@ def import_refused_csv(row: VisibleImport) -> Response:
     response_class=StreamingResponse,
     responses={200: {"content": {"application/x-ndjson": {}, "text/csv": {}}}},
 )
-def import_lines_to_mend(row: VisibleImport) -> StreamingResponse:
+def import_lines_to_mend(row: ChangeableImport) -> StreamingResponse:
     """The refused lines as they are in the file: mended, they can be imported alone."""
     path, written = queries.lines_to_mend(row)
     name = f"{file_stem(row.filename)}-to-mend.{written}"

@@ -7,13 +7,12 @@ from axe_playwright_python.sync_playwright import Axe
 from sqlalchemy import select
 
 from app.accounts.models import User
-from app.corpus import service
 from app.corpus.models import Import, Prompt
 from app.db import transaction
 from app.projects.models import Project
 from app.worker.imports import import_file, run_import, undo_import
 from tests.corpus import test_real_data as real
-from tests.corpus.files import json_lines, pair
+from tests.corpus.files import json_lines, pair, request_check
 from tests.factories import PASSWORD
 from tests.people import make_people
 from tests.shared_data import shared_data, shared_rows
@@ -53,26 +52,6 @@ def work_off():
         waiting = session.scalars(select(Import.id)).all()
     for import_id in waiting:
         run_import(import_id)
-
-
-def checked(project_id, file):
-    """The check of a copy of the file."""
-    upload = file.with_suffix(".copy")
-    upload.write_bytes(file.read_bytes())
-    with transaction() as session:
-        check = service.request_import(
-            session,
-            project=session.get_one(Project, project_id),
-            by=session.scalars(select(User).where(User.email == "ada@example.org")).one(),
-            upload=upload,
-            filename=file.name,
-            format="auto",
-            skip_bad_lines=False,
-            dry_run=True,
-        )
-        import_id = check.id
-    run_import(import_id)
-    return import_id
 
 
 def overflows(page):
@@ -215,7 +194,11 @@ def test_the_pages_fit_and_have_no_accessibility_errors(
     file = json_lines(tmp_path / ("f" * 100 + ".jsonl"), [*lines, "not JSON"])
     row = import_file(project_id=project_id, file=file, skip_bad_lines=True)
     failed = import_file(project_id=project_id, file=file)
-    check = checked(project_id, file)
+    with transaction() as session:
+        ada = session.scalars(select(User).where(User.email == "ada@example.org")).one()
+        project = session.get_one(Project, project_id)
+        check = request_check(session, project, file, by=ada)
+    run_import(check)
     with transaction() as session:
         prompt = session.scalars(select(Prompt.id).where(Prompt.external_id == "i" * 60)).one()
     page.emulate_media(color_scheme=scheme)

@@ -15,7 +15,7 @@ from app.corpus.models import Import
 from app.db import JobState, database_now
 from app.errors import Conflict
 from app.worker.imports import expire, import_file, run_import
-from tests.corpus.files import brought_in, counts, json_lines, pair, problems
+from tests.corpus.files import brought_in, counts, json_lines, pair, problems, request_check
 from tests.corpus.test_real_data import pandalm_lines
 from tests.shared_data import shared_data
 
@@ -25,16 +25,10 @@ BAD = ['{"prompt": "x", "responses": ["a"]}', "oops", '{"prompt": "y", "response
 
 def checked(session, project, by, file, **options):
     """A check as somebody asks for it, carried out."""
-    upload = file.with_suffix(".copy")
-    upload.write_bytes(file.read_bytes())
-    about = {"filename": file.name, "format": "auto", "skip_bad_lines": False} | options
-    row = service.request_import(
-        session, project=project, by=by, upload=upload, dry_run=True, **about
-    )
-    session.commit()
-    run_import(row.id)
+    import_id = request_check(session, project, file, by=by, **options)
+    run_import(import_id)
     session.expire_all()
-    return session.get_one(Import, row.id)
+    return session.get_one(Import, import_id)
 
 
 def brought(row):
@@ -262,6 +256,21 @@ def test_a_program_checks_commits_and_undoes(api, ada, project, session):
     assert jobs == 1
 
 
+def test_who_may_only_look_sees_neither_keys_nor_the_lines_themselves(
+    sign_in, api, ada, vic, project, session, tmp_path
+):
+    lines = [pair(gold={"prefers": [[0, 1]]}), '{"gold": {"prefers": [[1, 0]]}, "secret": 1}']
+    row = checked(session, project, ada, json_lines(tmp_path / "a.jsonl", lines))
+    url = f"/projects/{project.id}/imports/{row.id}"
+    hers, his = sign_in(ada).get(url).text, sign_in(vic).get(url).text
+    assert ("1 &gt; 2" in hers, "secret" in hers) == (True, True)
+    assert ("1 &gt; 2" in his, "secret" in his) == (False, False)
+    assert "would be refused" in his
+    told = api(vic).get(f"/api/v1/imports/{row.id}")
+    assert "1 > 2" not in told.text
+    assert "secret" not in told.text
+
+
 def test_the_table_of_refused_lines_is_safe_in_a_spreadsheet(api, ada, project):
     made = api(ada).post(
         f"/api/v1/projects/{project.id}/imports?dry_run=true",
@@ -304,10 +313,11 @@ THREE_WAYS = {"hh": [1622, 1622, 0, 0, "hh-rlhf"], "pandalm": [796, 790, 0, 6, "
 def test_three_ways_give_the_same_figures(session, project, ada, api, tmp_path, name):
     file = tmp_path / "pandalm.jsonl.gz"
     if name == "hh":
-        file = shared_data("hh-harmless/pairs.jsonl.gz")
+        file = tmp_path / "hh.jsonl.gz"
+        file.write_bytes(shared_data("hh-harmless/pairs.jsonl.gz").read_bytes())
     else:
         json_lines(file, pandalm_lines(), packed=True)
-    by_hand = checked(session, project, ada, _copy(file, tmp_path))
+    by_hand = checked(session, project, ada, file)
     program = api(ada)
     sent = program.post(
         f"/api/v1/projects/{project.id}/imports?dry_run=true", content=file.read_bytes()
@@ -325,9 +335,3 @@ def test_three_ways_give_the_same_figures(session, project, ada, api, tmp_path, 
     assert len(problems(local)) == local.rows_rejected
     assert by_hand.report["brings"] == local.report["brings"] == told["report"]["brings"]
     assert counts(session, project) == NOTHING
-
-
-def _copy(file, folder):
-    copy = folder / file.name
-    copy.write_bytes(file.read_bytes())
-    return copy

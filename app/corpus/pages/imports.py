@@ -142,7 +142,7 @@ def discard_import(
 
 
 @router.get("/projects/{project_id}/imports/{import_id}/refused.csv", name="refused_lines_csv")
-def refused_lines_csv(row: ProjectImport) -> Response:
+def refused_lines_csv(row: AdminImport) -> Response:
     """Every refused line: where, why, and how it begins."""
     return csv_reply(
         f"{file_stem(row.filename)}-refused", REFUSED_HEADER, queries.refused_lines(row)
@@ -150,7 +150,7 @@ def refused_lines_csv(row: ProjectImport) -> Response:
 
 
 @router.get("/projects/{project_id}/imports/{import_id}/lines-to-mend", name="lines_to_mend")
-def lines_to_mend(row: ProjectImport) -> StreamingResponse:
+def lines_to_mend(row: AdminImport) -> StreamingResponse:
     """The refused lines as they are in the file: mended, they can be imported alone."""
     path, written = queries.lines_to_mend(row)
     name = f"{file_stem(row.filename)}-to-mend.{written}"
