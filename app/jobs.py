@@ -22,6 +22,7 @@ class Lane(StrEnum):
 
 class JobName(StrEnum):
     IMPORT = "import"
+    UNDO_IMPORT = "undo_import"
     SNAPSHOT = "snapshot"
     COMPARISON = "comparison"
     OVERLAP = "overlap"
@@ -32,6 +33,7 @@ class JobName(StrEnum):
 
 LANES = {
     JobName.IMPORT: Lane.DATA,
+    JobName.UNDO_IMPORT: Lane.DATA,
     JobName.SNAPSHOT: Lane.DATA,
     JobName.COMPARISON: Lane.DATA,
     JobName.OVERLAP: Lane.DATA,

@@ -44,7 +44,7 @@ PAGES: list[APIRouter] = [
     annotation_pages.router,
     accounts_pages.router,
     *projects_pages.routers,
-    corpus_pages.router,
+    *corpus_pages.routers,
     *quality_pages.routers,
     work_pages.router,
     *datasets_pages.routers,

@@ -86,6 +86,7 @@ class Annotation(Base):
         Index("uq_annotation_idempotency_key", "user_id", "idempotency_key", unique=True),
         Index("ix_annotation_project", "project_id", "submitted_at"),
         Index("ix_annotation_task", "task_id"),
+        Index("ix_annotation_import", "import_id", postgresql_where=text("import_id IS NOT NULL")),
         Index(
             "ix_annotation_gold",
             "project_id",
@@ -124,6 +125,7 @@ class Annotation(Base):
     visible_ms: Mapped[int | None]
     active_ms: Mapped[int | None]
     idempotency_key: Mapped[str | None]
+    import_id: Mapped[UUID | None]  # what brought it
     body_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
     submitted_at: Mapped[datetime] = mapped_column(server_default=func.now())
 

@@ -96,6 +96,13 @@ def import_files(
         bool,
         typer.Option("--skip-bad-lines", help="Take the good lines of a file that has bad ones."),
     ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Only say what would come in and what would be refused (then exit 1).",
+        ),
+    ] = False,
 ) -> None:
     """Bring prompts, responses and judgements into a project; importing again adds nothing."""
     for file in files:
@@ -117,10 +124,12 @@ def import_files(
                     file=file,
                     format=format,
                     skip_bad_lines=skip_bad_lines,
+                    dry_run=dry_run,
                     report=by_share(file.stat().st_size, report),
                 )
             print_import(file, done)
             has_failed = has_failed or done.state is not JobState.SUCCEEDED
+            has_failed = has_failed or (dry_run and done.rows_rejected > 0)
     if has_failed:
         sys.exit(1)
 
@@ -142,10 +151,24 @@ def print_import(file: Path, done: "Import") -> None:
         sys.stderr.write(f"… and {done.rows_rejected - MOST_LINES:,} more refused lines\n")
     if done.error:
         sys.stderr.write(f"touchstone: {file}: {done.error}\n")
+    came = "would be imported" if done.dry_run else "imported"
     print(
-        f"{file}: {done.format}, {done.rows_imported:,} imported, {done.rows_skipped:,} already "
+        f"{file}: {done.format}, {done.rows_imported:,} {came}, {done.rows_skipped:,} already "
         f"there, {done.rows_rejected:,} refused"
     )
+    if done.dry_run:
+        print_findings(file, done)
+
+
+def print_findings(file: Path, done: "Import") -> None:
+    """What a check has seen: what would come in, and what is perhaps not meant."""
+    brings = {name: count for name, count in done.report.get("brings", {}).items() if count}
+    if brings:
+        print(f"{file}: would bring {', '.join(f'{n:,} {name}' for name, n in brings.items())}")
+    for warning in done.report.get("warnings", []):
+        where = f" (line {', '.join(f'{n}' for n in warning['lines'])})" if warning["lines"] else ""
+        rows = f"{warning['rows']:,} rows: " if warning["rows"] else ""
+        print(f"{file}: note: {rows}{warning['message']}{where}")
 
 
 def snapshot(

@@ -50,6 +50,17 @@ def own_import(session: SessionDep, project: AdminProject, import_id: UUID) -> I
 AdminImport = Annotated[Import, Depends(own_import)]
 
 
+def changeable_import(session: SessionDep, user: CurrentUser, import_id: UUID) -> Import:
+    """An import that the caller may commit, throw away or undo."""
+    row, project = found(queries.import_by_id(session, import_id=import_id))
+    _, role = found(project_for(session, user=user, project_id=project.id))
+    require(role, Role.ADMIN)
+    return row
+
+
+ChangeableImport = Annotated[Import, Depends(changeable_import)]
+
+
 def _require_admin(request: Request, project_id: UUID, set_time: datetime | None) -> None:
     with transaction() as session:
         user = require_user(visitor(request, session, set_time))

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Index,
     LargeBinary,
     UniqueConstraint,
+    false,
     func,
     text,
 )
@@ -22,13 +23,20 @@ from app.db import Base, JobState, JsonObject, text_enum
 
 
 class Import(Base):
-    """One file brought into a project. The row is the truth; a job only carries its id."""
+    """One file brought into a project. The row is the truth; a job only carries its id.
+
+    With `dry_run` it only looks: its figures say what an import would do, and its file stays until
+    somebody has it brought in or throws it away.
+    """
 
     __tablename__ = "import"
     __table_args__ = (
         CheckConstraint(
             "(finished_at IS NOT NULL) = (state IN ('succeeded', 'failed', 'cancelled'))",
             name="finished_when_final",
+        ),
+        CheckConstraint(
+            "undone_at IS NULL OR undo_requested_at IS NOT NULL", name="undone_on_request"
         ),
     )
 
@@ -39,6 +47,7 @@ class Import(Base):
     filename: Mapped[str]
     format: Mapped[str]  # as asked for; `auto` becomes what was detected
     skip_bad_lines: Mapped[bool] = mapped_column(default=False)
+    dry_run: Mapped[bool] = mapped_column(default=False, server_default=false())
     path: Mapped[str]  # of the staged upload in the artifact store
     bytes: Mapped[int] = mapped_column(BigInteger, default=0)
     bytes_read: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"))
@@ -51,8 +60,12 @@ class Import(Base):
     rows_rejected: Mapped[int] = mapped_column(default=0)
     errors: Mapped[list[JsonObject]] = mapped_column(
         default=list
-    )  # [{line, message}], the first 1,000
+    )  # [{line, message, text}], the first 1,000
     error: Mapped[str | None]
+    report: Mapped[JsonObject] = mapped_column(default=dict, server_default=text("'{}'"))
+    undone: Mapped[JsonObject] = mapped_column(default=dict, server_default=text("'{}'"))
+    undo_requested_at: Mapped[datetime | None]
+    undone_at: Mapped[datetime | None]
     created_by: Mapped[UUID | None] = mapped_column(ForeignKey("user.id", ondelete="SET NULL"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     finished_at: Mapped[datetime | None]
@@ -62,7 +75,15 @@ class Prompt(Base):
     """A conversation up to the point where a response is wanted."""
 
     __tablename__ = "prompt"
-    __table_args__ = (UniqueConstraint("project_id", "content_hash"),)
+    __table_args__ = (
+        UniqueConstraint("project_id", "content_hash"),
+        Index(
+            "ix_prompt_import",
+            "import_id",
+            "content_hash",
+            postgresql_where=text("import_id IS NOT NULL"),
+        ),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     project_id: Mapped[UUID] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
@@ -100,6 +121,7 @@ class Response(Base):
     text: Mapped[str]
     source: Mapped[str | None]
     checkpoint_id: Mapped[UUID | None]  # a string key to the right
+    import_id: Mapped[UUID | None]  # what brought it; without a foreign key, which would cost time
     sampling: Mapped[JsonObject | None]
     meta: Mapped[JsonObject] = mapped_column(default=dict)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -1,8 +1,11 @@
 """What makes two prompts or responses the same, and the order of responses and ranks."""
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from json.encoder import encode_basestring as quoted  # a JSON string that keeps text as it is
+
+_VARIES = re.compile(r"'[^']*'|\"[^\"]*\"|\d[\d,.]*(?<![,.])")
 
 
 def prompt_hash(*, system: str | None, messages: Sequence[Mapping[str, str]]) -> bytes:
@@ -41,3 +44,25 @@ def weak_order(ranks: Sequence[int]) -> list[int]:
     """The same order as ranks with gaps: 1 = best, equal = tie (1, 2, 2, 4)."""
     ordered = sorted(ranks)
     return [1 + ordered.index(rank) for rank in ranks]
+
+
+def order_in_numbers(ranks: Sequence[int]) -> str:
+    """The order that ranks give, in numbers from 1: `2 > 1 = 3`."""
+    groups: dict[int, list[str]] = {}
+    for number, rank in enumerate(ranks, 1):
+        groups.setdefault(rank, []).append(str(number))
+    return " > ".join(" = ".join(group) for _, group in sorted(groups.items()))
+
+
+def reason_of(message: str) -> str:
+    """What refusals of one kind have in common: the message without its numbers and quotations.
+
+    Names in “…” stay, for they say which key is meant.
+    """
+    return _VARIES.sub("…", message)
+
+
+def file_stem(filename: str) -> str:
+    """The name of a file without its endings, as the header of a reply can hold it."""
+    stem = re.sub(r"(\.(gz|jsonl?|ndjson|csv|parquet))+$", "", filename, flags=re.IGNORECASE)
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-.")[:80] or "import"

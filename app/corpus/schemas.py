@@ -59,6 +59,7 @@ class ImportOut(BaseModel):
     state: JobState
     bytes: int
     bytes_read: int
+    dry_run: bool
     rows_read: int
     rows_imported: int
     rows_skipped: int
@@ -67,3 +68,32 @@ class ImportOut(BaseModel):
     error: str | None
     created_at: datetime
     finished_at: datetime | None
+    undo_requested_at: datetime | None
+    undone_at: datetime | None
+    undone: dict[str, int]
+
+
+class ImportReport(ImportOut):
+    """An import by itself says more: what the file holds, and why lines were refused.
+
+    `report` has, as far as they are known: `brings` (counts of tasks, prompts, responses,
+    judgements, gold), `reasons` ([{message, count, lines}]); of a check also `told_by`, `samples`,
+    `values`, `people` and `warnings`.
+    """
+
+    report: JsonObject
+    waits_for: str | None = None
+
+
+class UndoingOut(BaseModel):
+    """What undoing an import would remove now, and what stays because it was used since."""
+
+    tasks: int
+    prompts: int
+    judgements: int
+    stay_judged: int
+    stay_gold: int
+    stay_snapshot: int
+    prompts_stay: int
+    snapshot: str | None
+    generating: bool

@@ -52,6 +52,7 @@ class Task(Base):
             "random_key",
             postgresql_where=text("kind = 'ordinary' AND leased + counted < wanted"),
         ),
+        Index("ix_task_import", "import_id", "id", postgresql_where=text("import_id IS NOT NULL")),
         Index("ix_task_gold", "project_id", "random_key", postgresql_where=text("kind = 'gold'")),
         Index(
             "ix_task_qualification",
@@ -76,6 +77,7 @@ class Task(Base):
     leased: Mapped[int] = mapped_column(SmallInteger, default=0)
     counted: Mapped[int] = mapped_column(SmallInteger, default=0)
     external_id: Mapped[str | None]
+    import_id: Mapped[UUID | None]  # what brought it
     meta: Mapped[JsonObject] = mapped_column(default=dict)  # further keys of an imported row
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
@@ -274,6 +276,8 @@ class Assignment(Base):
             unique=True,
             postgresql_where=text("is_repeat AND display_order IS NOT NULL"),
         ),
+        # Removing a task looks for all of them: the other indexes know a part each.
+        Index("ix_assignment_task", "task_id"),
         Index("ix_assignment_history", "user_id", "project_id", "finished_at"),
         CheckConstraint("slot IN (1, 2)", name="slot"),
         CheckConstraint("(state = 'open') = (finished_at IS NULL)", name="finished_when_not_open"),

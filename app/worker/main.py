@@ -13,6 +13,7 @@ from procrastinate.worker import Worker
 
 from app.db import connect
 from app.jobs import Lane, queue
+from app.worker.imports import expire
 from app.worker.imports.upkeep import tidy_uploads
 from app.worker.lease import STALLED, reach, take_over
 from app.worker.memory import collect_rarely
@@ -21,6 +22,7 @@ log = structlog.get_logger(__name__)
 
 AT_ONCE = {Lane.DATA: 2, Lane.TRAIN: 1}
 HEARTBEAT = 5.0  # seconds
+TIDY_EVERY = 3600.0  # seconds
 POOL = 8  # connections for the jobs; the queue has its own
 
 
@@ -49,8 +51,10 @@ async def _serve(database_url: str, *, stalled: timedelta) -> None:
 
 async def _work(stopping: threading.Event, *, stalled: timedelta) -> None:
     workers = [_lane(lane, stalled=stalled, stopping=stopping) for lane in AT_ONCE]
-    tidier = asyncio.create_task(_tidy())
-    caretaker = asyncio.create_task(_take_over_again_and_again(stalled))
+    caretakers = [
+        asyncio.create_task(_take_over_again_and_again(stalled)),
+        asyncio.create_task(_tidy_again_and_again()),
+    ]
     told = asyncio.create_task(_signalled())
     lanes = [asyncio.create_task(worker.run()) for worker in workers]  # type: ignore[no-untyped-call]
     log.info("worker ready", lanes={lane.value: n for lane, n in AT_ONCE.items()})
@@ -60,8 +64,8 @@ async def _work(stopping: threading.Event, *, stalled: timedelta) -> None:
     for worker in workers:
         worker.stop()  # type: ignore[no-untyped-call]
     ends = await asyncio.gather(*lanes, return_exceptions=True)
-    caretaker.cancel()
-    tidier.cancel()
+    for caretaker in caretakers:
+        caretaker.cancel()
     told.cancel()
     log.info("worker stopped")
     for end in ends:
@@ -92,14 +96,6 @@ async def _signalled() -> None:
     await came.wait()
 
 
-async def _tidy() -> None:
-    """Once, beside the work."""
-    try:
-        await asyncio.to_thread(tidy_uploads)
-    except Exception as error:  # noqa: BLE001 - the next start tries again
-        log.warning("could not look for what uploads had left", error=str(error))
-
-
 async def _take_over_again_and_again(stalled: timedelta) -> None:
     """Look for lost workers, but not after a silence of our own.
 
@@ -117,3 +113,14 @@ async def _take_over_again_and_again(stalled: timedelta) -> None:
             heard = now
         except Exception as error:  # noqa: BLE001 - the next round tries again
             log.warning("could not look for lost workers", error=str(error))
+
+
+async def _tidy_again_and_again() -> None:
+    """Throw away what nobody has come back for, and what uploads left that were cut off."""
+    while True:
+        for tidy in (expire, tidy_uploads):
+            try:
+                await asyncio.to_thread(tidy)
+            except Exception as error:  # noqa: BLE001 - the next round tries again
+                log.warning("could not tidy up", error=str(error))
+        await asyncio.sleep(TIDY_EVERY)

@@ -6,8 +6,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision: str = "0014_erasure"
-down_revision: str | None = "0013_snapshot_comparisons"
+revision: str = "0015_erasure"
+down_revision: str | None = "0014_snapshot_comparisons"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 

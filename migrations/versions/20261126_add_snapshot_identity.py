@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from alembic import op
 
-revision: str = "0012_snapshot_identity"
-down_revision: str | None = "0010_import_bytes"
+revision: str = "0013_snapshot_identity"
+down_revision: str | None = "0012_import_checks"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 

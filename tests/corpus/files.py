@@ -5,11 +5,14 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from app.accounts.models import User
 from app.annotation.models import Annotation
+from app.corpus import service
 from app.corpus.models import Import, Prompt, Response
 from app.projects.models import Project
 from app.tasks.models import Task
@@ -40,6 +43,18 @@ def brought_in(session: Session, project: Project, file: Path, **options: Any) -
     row = import_file(project_id=project.id, file=file, **options)
     session.expire_all()
     return row
+
+
+def request_check(
+    session: Session, project: Project, file: Path, *, by: User, **options: Any
+) -> UUID:
+    """The check of a copy of the file, which waits for a worker."""
+    upload = file.with_suffix(".copy")
+    upload.write_bytes(file.read_bytes())
+    about = {"filename": file.name, "format": "auto", "skip_bad_lines": False, "dry_run": True}
+    row = service.request_import(session, project=project, by=by, upload=upload, **about | options)
+    session.commit()
+    return row.id
 
 
 def figures(row: Import) -> tuple[int, int, int, int]:

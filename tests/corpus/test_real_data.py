@@ -175,12 +175,16 @@ def pandalm_lines():
         }
 
 
+def is_bad(line):
+    return True in [response["text"] for response in line["responses"]]
+
+
 def test_pandalm_has_six_answers_that_are_no_texts_and_the_report_names_them(
     session, project, tmp_path
 ):
     """Somebody's `True` became a JSON boolean on the way: all or nothing means nothing."""
     lines = list(pandalm_lines())
-    bad = [n for n, line in enumerate(lines, 1) if True in [r["text"] for r in line["responses"]]]
+    bad = [n for n, line in enumerate(lines, 1) if is_bad(line)]
     file = json_lines(tmp_path / "pandalm.jsonl", lines, packed=True)
 
     row = brought_in(session, project, file)

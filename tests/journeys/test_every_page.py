@@ -25,7 +25,9 @@ from app.quality.service import re_asks
 from app.runs.models import Generation, Metric, RunEvent, RunKind, Sample
 from app.tasks.models import Appeal, GoldKey, Task
 from app.web.protection import SESSION_COOKIE
+from app.worker.imports import run_import
 from app.worker.snapshots import freeze_now
+from tests.corpus.files import json_lines, pair, request_check
 from tests.factories import make_user
 from tests.runs.factories import make_checkpoint, make_run
 
@@ -62,7 +64,7 @@ def change_guidelines(session, project, ada):
 
 
 @pytest.fixture
-def pages(live_server):
+def pages(live_server, tmp_path):
     """The addresses of all pages, and the cookie of an admin who may see them."""
     seed.fill()
     with transaction() as session:
@@ -93,7 +95,11 @@ def pages(live_server):
         )
         session.add(generation)
         re_ask = change_guidelines(session, project, ada)
-        import_id = session.scalars(select(Import.id)).one()
+        lines = [pair("w" * 200, tags=["t" * 90]), "x" * 300, pair("", extra=1)]
+        file = json_lines(tmp_path / ("f" * 90), lines)
+        check_id = request_check(session, project, file, by=ada)
+        run_import(check_id)
+        import_id = session.scalars(select(Import.id).where(~Import.dry_run)).one()
         prompt_id = session.scalars(select(Prompt.id).limit(1)).one()
         member_id = session.scalars(select(Membership.user_id).limit(1)).one()
         day = session.scalars(select(func.max(Annotation.submitted_at))).one().date()
@@ -126,7 +132,8 @@ def pages(live_server):
             f"/annotators/{judge_id}", f"/annotators/{judge_id}/privacy",
             f"/members/{member_id}", "/pause", "/generations/new",
             f"/days/{day}", "/days/2020-01-01",
-            f"/imports/{import_id}",
+            f"/imports/{import_id}", f"/imports/{import_id}/undo", f"/imports/{check_id}",
+            f"/data?brought_by={import_id}",
             f"/prompts/{prompt_id}",
             *(f"/snapshots/{snapshot.id}?config={name}" for name in CONFIGS),
             *(f"/snapshots/{snapshot.id}/rows?config={name}&mark=true" for name in CONFIGS),

@@ -78,6 +78,7 @@ def test_an_ordinary_day_an_only_day_and_an_empty_one():
         ("project.member", "bea@x.org", {"role": "reviewer"}, "bea@x.org became reviewer."),
         ("project.member.let_in", "bea@x.org", {}, "bea@x.org: let in."),
         ("import", "pairs.jsonl", {}, "Import of pairs.jsonl."),
+        ("import.undo", "pairs.jsonl", {}, "The import of pairs.jsonl was undone."),
         (
             "gold.suspend",
             "id",

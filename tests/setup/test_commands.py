@@ -208,6 +208,10 @@ def test_from_a_file_to_a_dataset_folder(touchstone, tmp_path):
 
     broken = tmp_path / "broken.jsonl"
     broken.write_text(file.read_text() + "{oops\n")
+    looked = touchstone("import", "Kitchen", broken, "--dry-run")
+    assert looked.code == 1
+    assert ", 0 would be imported, 12 already there, 1 refused\n" in looked.output
+    assert f"{broken}:13: " in looked.errors
     refused = touchstone("import", "Kitchen", broken)
     assert refused.code == 1
     assert f"{broken}:13: " in refused.errors

@@ -20,6 +20,7 @@ from app.annotation.service.requeue import (
     undo_requeue,
 )
 from app.annotation.service.submitting import Submission, save_draft, submit
+from app.annotation.service.unimporting import recount_imported, take_back_imported
 from app.annotation.service.withdrawing import restore_gold, withdraw_gold
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "projects_of_work",
     "reach",
     "record_imported",
+    "recount_imported",
     "removable",
     "remove_judgements",
     "remove_texts",
@@ -41,6 +43,7 @@ __all__ = [
     "save_draft",
     "set_gold",
     "submit",
+    "take_back_imported",
     "undo_requeue",
     "unset_gold",
     "withdraw_gold",

@@ -49,6 +49,7 @@ def record_imported(
     judgements: Sequence[ImportedJudgement],
     now: datetime,
     opened: Mapping[UUID, int] = MappingProxyType({}),
+    import_id: UUID | None = None,
 ) -> Recorded:
     """Record judgements of open tasks, in the order given; the same one again is known.
 
@@ -62,10 +63,14 @@ def record_imported(
     of_source = [rules.is_source(each.annotator) for each in judgements]
     sources = [each for each, is_one in zip(judgements, of_source, strict=True) if is_one]
     people = [each for each, is_one in zip(judgements, of_source, strict=True) if not is_one]
-    by_sources = iter(_record_sources(session, project=project, judgements=sources, now=now))
+    by_sources = iter(
+        _record_sources(session, project=project, judgements=sources, now=now, import_id=import_id)
+    )
     batch = Batch()
     if people:
         batch = _sorted_out(session, project=project, judgements=people, now=now, opened=opened)
+        for row in batch.annotations:
+            row["import_id"] = import_id
         _write(session, project=project, batch=batch, opened=opened)
     by_people = iter(batch.new)
     is_new = [next(by_sources if is_one else by_people) for is_one in of_source]
@@ -73,13 +78,19 @@ def record_imported(
 
 
 def _record_sources(
-    session: Session, *, project: Project, judgements: Sequence[ImportedJudgement], now: datetime
+    session: Session,
+    *,
+    project: Project,
+    judgements: Sequence[ImportedJudgement],
+    now: datetime,
+    import_id: UUID | None,
 ) -> list[bool]:
     """Which of them are new: a source judges a task once."""
     if not judgements:
         return []
     rows = [
-        _annotation(project, judgement, row_id=row_id, now=now) | {"source": judgement.annotator}
+        _annotation(project, judgement, row_id=row_id, now=now)
+        | {"source": judgement.annotator, "import_id": import_id}
         for row_id, judgement in zip(new_ids(len(judgements)), judgements, strict=True)
     ]
     recorded = set(

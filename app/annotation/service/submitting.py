@@ -185,7 +185,7 @@ APPEND = (
         {
             each.name: bindparam(f"new_{each.name}", type_=each.type)
             for each in _rows.c
-            if each.name not in {"source", "meta"}  # of imported judgements alone
+            if each.name not in {"source", "meta", "import_id"}  # of imported judgements alone
         }
     )
     .on_conflict_do_nothing(index_elements=[_rows.c.user_id, _rows.c.idempotency_key])

@@ -1,7 +1,9 @@
 """Files of other programs, read line by line: what kind they are, and what each line says."""
 
 from app.corpus.formats.lines import Limits
+from app.corpus.formats.looking import look_at, telling_keys
 from app.corpus.formats.reading import FORMATS, Read, checked_format, read_file
+from app.corpus.formats.refusals import Refusals
 from app.corpus.formats.rows import (
     BadFile,
     BadLine,
@@ -11,6 +13,7 @@ from app.corpus.formats.rows import (
     ImportedTask,
     Message,
 )
+from app.corpus.formats.survey import Survey
 
 __all__ = [
     "FORMATS",
@@ -23,6 +26,10 @@ __all__ = [
     "Limits",
     "Message",
     "Read",
+    "Refusals",
+    "Survey",
     "checked_format",
+    "look_at",
     "read_file",
+    "telling_keys",
 ]

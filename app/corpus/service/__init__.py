@@ -1,5 +1,13 @@
 """Filling the corpus: prompts and responses in bulk, and imports from request to end."""
 
+from app.corpus.service.checks import (
+    KEPT_FOR,
+    check_again,
+    commit_check,
+    discard_check,
+    expire_checks,
+    forget_check,
+)
 from app.corpus.service.contents import add_prompts, add_responses
 from app.corpus.service.imports import (
     MAX_ERRORS,
@@ -12,17 +20,37 @@ from app.corpus.service.imports import (
     request_import,
     start_import,
 )
+from app.corpus.service.undoing import (
+    note_undone,
+    remove_unused_prompts,
+    remove_unused_responses,
+    request_undo,
+    start_undo,
+    unanswered_prompts,
+)
 
 __all__ = [
+    "KEPT_FOR",
     "MAX_ERRORS",
     "add_prompts",
     "add_responses",
     "cancel_import",
+    "check_again",
+    "commit_check",
+    "discard_check",
     "end_interrupted",
+    "expire_checks",
     "finish_import",
+    "forget_check",
     "give_back_import",
     "new_import",
     "note_progress",
+    "note_undone",
+    "remove_unused_prompts",
+    "remove_unused_responses",
     "request_import",
+    "request_undo",
     "start_import",
+    "start_undo",
+    "unanswered_prompts",
 ]

@@ -60,7 +60,9 @@ def add_prompts(
     return _placed(hashes, new=new, known=known)
 
 
-def add_responses(session: Session, *, responses: Sequence[NewResponse]) -> list[Stored]:
+def add_responses(
+    session: Session, *, responses: Sequence[NewResponse], import_id: UUID | None = None
+) -> list[Stored]:
     """Store the responses that their prompts have not yet; answers where each is, in order."""
     if not responses:
         return []
@@ -83,6 +85,7 @@ def add_responses(session: Session, *, responses: Sequence[NewResponse]) -> list
                     "checkpoint_id": first[key].checkpoint_id,
                     "sampling": first[key].sampling,
                     "meta": first[key].meta,
+                    "import_id": import_id,
                 }
                 for row_id, key in zip(new_ids(len(keys)), keys, strict=True)
             ],

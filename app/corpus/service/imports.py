@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import func, update
+from sqlalchemy import and_, delete, func, update
 from sqlalchemy.orm import Session
 
 from app.accounts.models import User
@@ -32,8 +32,12 @@ def request_import(
     filename: str,
     format: str,  # noqa: A002
     skip_bad_lines: bool,
+    dry_run: bool = False,
 ) -> Import:
-    """Stage an uploaded file and queue its import; `upload` is gone afterwards."""
+    """Stage an uploaded file and queue its import; `upload` is gone afterwards.
+
+    With `dry_run` the file is only checked, and waits for `commit_check` or `discard_check`.
+    """
     row = new_import(
         session,
         project=project,
@@ -42,11 +46,13 @@ def request_import(
         format=format,
         skip_bad_lines=skip_bad_lines,
         size=upload.stat().st_size,
+        dry_run=dry_run,
     )
     row.path = put_file(upload, to=f"imports/{row.id}/upload").path
     session.flush()  # the job refers to the row
     defer(session, JobName.IMPORT, import_id=str(row.id))
-    audit(session, user=by, action="import", target=row.filename, project_id=project.id)
+    action = "import.check" if dry_run else "import"
+    audit(session, user=by, action=action, target=row.filename, project_id=project.id)
     return row
 
 
@@ -59,6 +65,7 @@ def new_import(
     format: str,  # noqa: A002
     skip_bad_lines: bool,
     size: int,
+    dry_run: bool = False,
 ) -> Import:
     """The row of an import that has not begun; it has no staged file yet."""
     if size == 0:
@@ -70,6 +77,7 @@ def new_import(
         filename=name[-MAX_FILENAME:],
         format=checked_format(format),
         skip_bad_lines=skip_bad_lines,
+        dry_run=dry_run,
         path="",
         bytes=size,
         created_by=by.id if by else None,
@@ -149,14 +157,19 @@ def give_back_import(session: Session, *, import_id: UUID, attempt: int) -> None
 
 
 def end_interrupted(session: Session, *, silent_for: timedelta) -> Sequence[UUID]:
-    """End imports from the command line whose program is gone: nothing will ever go on."""
+    """End imports from the command line whose program is gone: nothing will ever go on.
+
+    Of a check nothing stays.
+    """
+    is_gone = and_(
+        Import.state == JobState.RUNNING,
+        Import.path == "",
+        Import.seen_at < func.now() - silent_for,
+    )
+    session.execute(delete(Import).where(is_gone, Import.dry_run))
     return session.scalars(
         update(Import)
-        .where(
-            Import.state == JobState.RUNNING,
-            Import.path == "",
-            Import.seen_at < func.now() - silent_for,
-        )
+        .where(is_gone)
         .values(
             state=JobState.FAILED,
             error="The import was interrupted, so nothing was imported. Start it again.",

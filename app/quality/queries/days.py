@@ -17,7 +17,7 @@ from app.tasks.models import GoldKey, Task
 
 MOST_EVENTS = 50
 # Of the audit log what may move the figures; `gold.set` of an import would be a thousand.
-TOLD = ("project.update", "gold.suspend", "import", "task.adjudicate")
+TOLD = ("project.update", "gold.suspend", "import", "import.undo", "task.adjudicate")
 TOLD_OF_MEMBERS = "project.member"
 
 

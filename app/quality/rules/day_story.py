@@ -127,6 +127,8 @@ def event_in_words(action: str, target: str, details: Mapping[str, Any]) -> str:
             f"A gold question was suspended: {details.get('failed')} of {details.get('judged')} "
             "good annotators disagree with its key."
         )
+    if action == "import.undo":
+        return f"The import of {target} was undone."
     if action == "import":
         return f"Import of {target}."
     if action == "task.adjudicate":

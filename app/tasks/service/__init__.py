@@ -20,6 +20,7 @@ from app.tasks.service.opening import (
     try_lock_opening,
 )
 from app.tasks.service.qualifying import correct_score, rescore, score
+from app.tasks.service.removing import remove_unused
 
 __all__ = [
     "allow_attempt",
@@ -39,6 +40,7 @@ __all__ = [
     "lock_opening",
     "open_tasks",
     "release",
+    "remove_unused",
     "renew",
     "require_rankable",
     "rescore",

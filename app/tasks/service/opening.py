@@ -52,7 +52,12 @@ def require_rankable(task: NewTask) -> None:
 
 
 def open_tasks(
-    session: Session, *, project: Project, tasks: Sequence[NewTask], by: User | None = None
+    session: Session,
+    *,
+    project: Project,
+    tasks: Sequence[NewTask],
+    by: User | None = None,
+    import_id: UUID | None = None,
 ) -> list[OpenedTask]:
     """A task for each line, new or found again; answers in the order given.
 
@@ -74,7 +79,14 @@ def open_tasks(
             golden.setdefault(key, task)
         judges.setdefault(key, set()).update(task.judges)
     counted = {key: min(len(judges[key]), MOST_COUNTED) for key in first if key not in golden}
-    new = _insert(session, project=project, tasks=first, golden=golden, counted=counted)
+    new = _insert(
+        session,
+        project=project,
+        tasks=first,
+        golden=golden,
+        counted=counted,
+        import_id=import_id,
+    )
     old = _find(session, project=project, keys=first.keys() - new.keys())
     ids = new | {key: task.id for key, task in old.items()}
     orders = {new[key]: list(first[key].response_ids) for key in new}
@@ -113,6 +125,7 @@ def _insert(
     tasks: Mapping[bytes, NewTask],
     golden: Mapping[bytes, NewTask],
     counted: Mapping[bytes, int],
+    import_id: UUID | None,
 ) -> dict[bytes, UUID]:
     """Insert those that are not there yet, with their responses; answers their ids."""
     if not tasks:
@@ -131,6 +144,7 @@ def _insert(
             "priority": task.priority,
             "external_id": task.external_id,
             "meta": task.meta,
+            "import_id": import_id,
         }
         for row_id, (key, task) in zip(new_ids(len(tasks)), tasks.items(), strict=True)
     ]

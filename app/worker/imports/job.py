@@ -33,6 +33,7 @@ from app.errors import AppError, LeaseLost, found
 from app.jobs import JobName, queue
 from app.projects import service as projects
 from app.projects.models import Project
+from app.worker.imports.checking import Findings
 from app.worker.imports.reading import Metered, read_ahead
 from app.worker.imports.terms import Terms, suited
 from app.worker.imports.upkeep import clear_staged, remove_staged
@@ -44,7 +45,6 @@ BATCH = 1000  # rows written at once …
 BATCH_SIZE = 4_000_000  # … or so many bytes of the file, whichever comes first
 PROGRESS_EVERY = 0.5  # seconds
 IMPORT_LOCK = 7_204_010  # with the project: one import of it at a time, so none waits in a circle
-KEPT_ERROR = 500  # characters of a line's message
 PASSING = {"08", "40", "57"}  # SQLSTATE of connections, of deadlocks, of a server that stops
 GIVE_BACK = (0, 1, 2, 4, 8, 15)  # seconds to wait before each try: a server that crashed recovers
 MOST_ATTEMPTS = 10
@@ -76,14 +76,15 @@ class Tally:
     bytes_read: int = 0
     imported: int = 0
     skipped: int = 0
-    rejected: int = 0
-    errors: list[JsonObject] = field(default_factory=list)
     format: str | None = None
+    findings: Findings = field(default_factory=Findings)
+
+    @property
+    def rejected(self) -> int:
+        return self.findings.refusals.count
 
     def reject(self, line: int, message: str) -> None:
-        self.rejected += 1
-        if len(self.errors) < corpus.MAX_ERRORS:
-            self.errors.append({"line": line, "message": message[:KEPT_ERROR]})
+        self.findings.refusals.add(line, message)
 
     def figures(self) -> dict[str, Any]:
         figures: dict[str, Any] = {
@@ -94,6 +95,11 @@ class Tally:
             "rows_rejected": self.rejected,
         }
         return figures | ({"format": self.format} if self.format else {})
+
+    def outcome(self, lease: "Lease") -> dict[str, Any]:
+        """What stays with the import when it has ended."""
+        report = lease.report | self.findings.report(format=self.format)
+        return self.figures() | {"errors": self.findings.refusals.first, "report": report}
 
 
 @dataclass(frozen=True)
@@ -107,6 +113,13 @@ class Lease:
     format: str
     skip_bad_lines: bool
     by: UUID | None
+    dry_run: bool
+    report: JsonObject
+
+    @property
+    def takes_good_lines(self) -> bool:
+        """Whether a bad line leaves the others be; a check counts what they would bring."""
+        return self.skip_bad_lines or self.dry_run
 
 
 @queue.task(name=JobName.IMPORT, pass_context=True)
@@ -133,7 +146,8 @@ def run_import(import_id: UUID, *, is_stopping: Callable[[], bool] = lambda: Fal
         return
     except AppError as error:  # the upload is gone
         _fail(lease, Tally(), error.detail)
-    remove_staged(import_id)
+    if not lease.dry_run:  # what was only checked waits to be brought in
+        remove_staged(import_id)
 
 
 def _give_back(lease: Lease) -> None:
@@ -158,9 +172,13 @@ def import_file(
     by: UUID | None = None,
     format: str = "auto",  # noqa: A002
     skip_bad_lines: bool = False,
+    dry_run: bool = False,
     report: Report = silent,
 ) -> Import:
-    """Bring a local file in at once, for `touchstone import`; `report` hears how far it is."""
+    """Bring a local file in at once, for `touchstone import`; `report` hears how far it is.
+
+    With `dry_run` it is only checked, and nothing stays of it, not even the import's own row.
+    """
     with transaction() as session:
         row = corpus.new_import(
             session,
@@ -170,6 +188,7 @@ def import_file(
             format=format,
             skip_bad_lines=skip_bad_lines,
             size=file.stat().st_size,
+            dry_run=dry_run,
         )
         import_id = row.id
     lease = found(_start(import_id))
@@ -179,11 +198,20 @@ def import_file(
     except BaseException:  # Ctrl-C too: nothing may look as if it still ran
         with suppress(LeaseLost, OperationalError):
             _fail(lease, Tally(), "The import was interrupted, so nothing was imported.")
+        if dry_run:
+            _forget(import_id)
         raise
     with transaction() as session:
         row = session.get_one(Import, import_id)
         session.expunge(row)
+    if dry_run:
+        _forget(import_id)
     return row
+
+
+def _forget(import_id: UUID) -> None:
+    with transaction() as session:
+        corpus.forget_check(session, import_id=import_id)
 
 
 def _start(import_id: UUID) -> Lease | None:
@@ -199,6 +227,8 @@ def _start(import_id: UUID) -> Lease | None:
             row.format,
             row.skip_bad_lines,
             row.created_by,
+            row.dry_run,
+            row.report,
         )
     if lease.attempt > MOST_ATTEMPTS:
         _fail(lease, Tally(), GIVEN_UP)
@@ -221,14 +251,18 @@ def _bring_in(
     try:
         with transaction() as session:
             _write_all(session, lease, stream, tally, is_stopping=is_stopping, report=report)
+            if lease.dry_run:
+                session.rollback()
+                tally.findings.tell_people(session, project_id=lease.project_id)
+            _keep_refused(lease, tally, stream)
             corpus.finish_import(
                 session,
                 import_id=lease.import_id,
                 attempt=lease.attempt,
-                errors=tally.errors,
-                **tally.figures(),
+                **tally.outcome(lease),
             )
     except _Refused:
+        _keep_refused(lease, tally, stream)
         lines = "1 line was" if tally.rejected == 1 else f"{tally.rejected:,} lines were"
         _fail(
             lease,
@@ -239,6 +273,7 @@ def _bring_in(
     except BadFile as error:
         if error.line is not None:
             tally.reject(error.line, str(error))
+            _keep_refused(lease, tally, stream)
         _fail(lease, tally, f"{error} Nothing was imported.")
     except (LeaseLost, _Stopped):
         raise
@@ -250,6 +285,8 @@ def _bring_in(
             raise _Stopped from error
         _fail(lease, tally, "This is our mistake, and the worker's log has the details. Try again.")
         raise
+    finally:
+        tally.findings.refusals.close()
     report(tally.bytes_read, tally.read)
 
 
@@ -259,16 +296,32 @@ def _may_pass(error: DBAPIError) -> bool:
     return error.connection_invalidated or state[:2] in PASSING
 
 
+def _keep_refused(lease: Lease, tally: Tally, stream: IO[bytes]) -> None:
+    """For the report; an import does not fail because that cannot be stored."""
+    if lease.dry_run and not lease.path:  # nothing stays of it
+        return
+    try:
+        tally.findings.keep_refused(
+            stream,
+            import_id=lease.import_id,
+            attempt=lease.attempt,
+            format=lease.format,
+            limits=_limits(),
+        )
+    except (OSError, AppError) as error:
+        log.warning("refused lines not stored", import_id=str(lease.import_id), error=str(error))
+
+
 def _fail(lease: Lease, tally: Tally, error: str) -> None:
     tally.imported = tally.skipped = 0
+    tally.findings.brought.clear()
     with transaction() as session:
         corpus.finish_import(
             session,
             import_id=lease.import_id,
             attempt=lease.attempt,
             error=error,
-            errors=tally.errors,
-            **tally.figures(),
+            **tally.outcome(lease),
         )
 
 
@@ -285,11 +338,9 @@ def _write_all(
     _wait_for_turn(session, lease, tally, is_stopping=is_stopping)
     project = session.get_one(Project, lease.project_id)
     by = session.get(User, lease.by) if lease.by else None
-    limits = Limits(
-        file_bytes=settings.max_import_mb * 10**6,
-        line_bytes=settings.max_line_mb * 10**6,
-        rows=settings.max_import_rows,
-    )
+    limits = _limits()
+    if lease.dry_run:
+        tally.findings.look(stream, project=project, format=lease.format, limits=limits)
     meter = Metered(stream)
     reads = read_file(meter.buffered(), format=lease.format, limits=limits)
     checked = suited(reads, terms=Terms.of(project))
@@ -302,7 +353,9 @@ def _write_all(
             tally.format = tally.format or read.format
             if read.problem is not None:
                 tally.reject(read.line, read.problem)
-            elif read.task is not None and (lease.skip_bad_lines or not tally.rejected):
+            elif read.task is not None and (lease.takes_good_lines or not tally.rejected):
+                if tally.findings.survey is not None:
+                    tally.findings.survey.add(read.line, read.task)
                 batch.append(read.task)
                 size += read.size
         if len(batch) == BATCH or size > BATCH_SIZE:
@@ -316,7 +369,7 @@ def _write_all(
             report(tally.bytes_read, tally.read)
             due = time.monotonic() + PROGRESS_EVERY
     tally.bytes_read = meter.taken
-    if tally.rejected and not lease.skip_bad_lines:
+    if tally.rejected and not lease.takes_good_lines:
         raise _Refused
     _write(session, batch, tally, lease=lease, project=project, by=by)
     projects.follow_overlap(session, project=project)
@@ -332,6 +385,14 @@ def _wait_for_turn(
             raise _Stopped
         _show_progress(lease, tally)
         time.sleep(PROGRESS_EVERY / 2)
+
+
+def _limits() -> Limits:
+    return Limits(
+        file_bytes=settings.max_import_mb * 10**6,
+        line_bytes=settings.max_line_mb * 10**6,
+        rows=settings.max_import_rows,
+    )
 
 
 def _show_progress(lease: Lease, tally: Tally) -> None:
@@ -352,6 +413,13 @@ def _write(
     by: User | None,
 ) -> None:
     if batch:
-        added = write_batch(session, batch, project=project, by=by, import_id=lease.import_id)
+        added = write_batch(
+            session,
+            batch,
+            project=project,
+            by=by,
+            import_id=lease.import_id,
+            brought=tally.findings.brought,
+        )
         tally.imported += added
         tally.skipped += len(batch) - added

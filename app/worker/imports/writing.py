@@ -1,5 +1,6 @@
 """A batch of imported rows as prompts, responses, tasks and judgements."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from uuid import UUID
 
@@ -26,8 +27,9 @@ def write_batch(
     project: Project,
     by: User | None,
     import_id: UUID,
+    brought: Counter[str],
 ) -> int:
-    """Write the rows; answers how many of them added something."""
+    """Write the rows; answers how many of them added something, and counts in `brought` what."""
     prompts = corpus.add_prompts(
         session, project=project, prompts=[_prompt(task) for task in batch], import_id=import_id
     )
@@ -37,8 +39,11 @@ def write_batch(
     imported = sum(
         prompt.is_new for task, prompt in zip(batch, prompts, strict=True) if not task.responses
     )
+    brought["prompts"] += sum(prompt.is_new for prompt in prompts)
     if rankable:
-        imported += _write_tasks(session, rankable, project=project, by=by)
+        imported += _write_tasks(
+            session, rankable, project=project, by=by, import_id=import_id, brought=brought
+        )
     return imported
 
 
@@ -48,13 +53,17 @@ def _write_tasks(
     *,
     project: Project,
     by: User | None,
+    import_id: UUID,
+    brought: Counter[str],
 ) -> int:
     """Write tasks of stored prompts with their judgements; answers how many rows added something.
 
     Responses are handed on by their hashes: which one the file preferred must not show in the
     canonical order.
     """
-    stored = iter(corpus.add_responses(session, responses=list(_responses(rows))))
+    kept = corpus.add_responses(session, responses=list(_responses(rows)), import_id=import_id)
+    brought["responses"] += sum(response.is_new for response in kept)
+    stored = iter(kept)
     new_tasks, orders = [], []
     for task, prompt in rows:
         responses = [next(stored) for _ in task.responses]
@@ -72,7 +81,9 @@ def _write_tasks(
                 meta=task.meta,
             )
         )
-    opened = tasks.open_tasks(session, project=project, tasks=new_tasks, by=by)
+    opened = tasks.open_tasks(session, project=project, tasks=new_tasks, by=by, import_id=import_id)
+    brought["tasks"] += sum(task.is_new for task in opened)
+    brought["gold"] += sum(task.is_new and task.is_gold for task in opened)
     judged = [
         (number, _judgement(judgement, opened[number], order=orders[number]))
         for number, (task, _) in enumerate(rows)
@@ -86,7 +97,9 @@ def _write_tasks(
             judgements=[judgement for _, judgement in judged],
             now=database_now(session),
             opened={task.task_id: task.counted for task in opened if task.counted is not None},
+            import_id=import_id,
         )
+        brought["judgements"] += sum(recorded.is_new)
         pairs = zip(judged, recorded.is_new, strict=True)
         added |= {number for (number, _), is_new in pairs if is_new}
     return len(added)

@@ -1,17 +1,14 @@
-"""Reads of prompts, responses and imports."""
+"""Reads of prompts and responses."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Select, Text, cast, column, exists, func, select, table
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import Select, Text, cast, column, func, select, table
 from sqlalchemy.orm import Session
 
-from app.corpus.models import Import, Prompt, Response
-from app.db import JobState, among
-from app.jobs import JobName
+from app.corpus.models import Prompt, Response
 from app.projects.models import Project
 
 # Judgements stand right of the corpus: the page of a prompt reads them by the tables' names.
@@ -22,7 +19,6 @@ ANNOTATION = table(
     column("is_current"),
 )
 USER = table("user", column("id"), column("name"))
-JOB = table("procrastinate_jobs", column("task_name"), column("args", JSONB()), column("status"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,55 +46,10 @@ class Judgement:
         return " > ".join(" = ".join(group) for _, group in sorted(groups.items()))
 
 
-def import_by_id(session: Session, *, import_id: UUID) -> tuple[Import, Project] | None:
-    row = session.execute(
-        select(Import, Project)
-        .join(Project, Project.id == Import.project_id)
-        .where(Import.id == import_id)
-    ).one_or_none()
-    return None if row is None else (row[0], row[1])
-
-
-def is_over(session: Session, *, import_id: UUID) -> bool:
-    """Whether an import has ended, or is gone with its project."""
-    state = session.scalar(select(Import.state).where(Import.id == import_id))
-    return state is None or JobState(state).is_final
-
-
-def known_imports(session: Session, *, ids: Collection[UUID]) -> set[UUID]:
-    """Those of the ids that are imports."""
-    return set(session.scalars(select(Import.id).where(among(Import.id, ids))))
-
-
-def imports_without_job(session: Session, *, silent_for: timedelta) -> Sequence[UUID]:
-    """Imports that wait or run, as their rows say, for which the queue has no job any more."""
-    has_job = exists().where(
-        JOB.c.task_name == JobName.IMPORT,
-        JOB.c.args["import_id"].astext == cast(Import.id, Text),
-        cast(JOB.c.status, Text).in_(["todo", "doing"]),
-    )
-    return session.scalars(
-        select(Import.id).where(
-            Import.state.in_([JobState.QUEUED, JobState.RUNNING]),
-            func.coalesce(Import.seen_at, Import.created_at) < func.now() - silent_for,
-            Import.path != "",
-            ~has_job,
-        )
-    ).all()
-
-
-def imports_of(session: Session, *, project: Project, limit: int = 20) -> Sequence[Import]:
-    """The latest imports of a project, newest first."""
-    return session.scalars(
-        select(Import)
-        .where(Import.project_id == project.id)
-        .order_by(Import.created_at.desc(), Import.id)
-        .limit(limit)
-    ).all()
-
-
-def _matching(project: Project, *, search: str) -> Select[Prompt]:
+def _matching(project: Project, *, search: str, brought_by: UUID | None) -> Select[Prompt]:
     prompts = select(Prompt).where(Prompt.project_id == project.id)
+    if brought_by is not None:
+        prompts = prompts.where(Prompt.import_id == brought_by)
     if search:
         prompts = prompts.where(
             cast(Prompt.messages, Text).icontains(search, autoescape=True)
@@ -114,11 +65,19 @@ def prompts_of(
     *,
     project: Project,
     search: str = "",
+    brought_by: UUID | None = None,
     after: bytes | None = None,
     limit: int = 50,
 ) -> list[ListedPrompt]:
-    """Prompts by content hash, which the unique index keeps in order; `after` is the last seen."""
-    prompts = _matching(project, search=search).order_by(Prompt.content_hash).limit(limit)
+    """Prompts by content hash, which an index keeps in order; `after` is the last seen.
+
+    With `brought_by` those that this import brought.
+    """
+    prompts = (
+        _matching(project, search=search, brought_by=brought_by)
+        .order_by(Prompt.content_hash)
+        .limit(limit)
+    )
     if after is not None:
         prompts = prompts.where(Prompt.content_hash > after)
     responses = (
@@ -131,8 +90,10 @@ def prompts_of(
     return [ListedPrompt(prompt, count) for prompt, count in rows]
 
 
-def count_prompts(session: Session, *, project: Project, search: str = "") -> int:
-    matching = _matching(project, search=search).subquery()
+def count_prompts(
+    session: Session, *, project: Project, search: str = "", brought_by: UUID | None = None
+) -> int:
+    matching = _matching(project, search=search, brought_by=brought_by).subquery()
     return session.scalars(select(func.count()).select_from(matching)).one()
 
 
