@@ -13,6 +13,7 @@ from app import artifacts
 from app.accounts.models import AuditEvent, Role, User, UserKind
 from app.accounts.service import event_hash
 from app.annotation.models import Annotation, Removal
+from app.corpus.models import Import
 from app.db import Base, database_now
 from app.errors import Conflict
 from app.privacy import service
@@ -24,6 +25,8 @@ from app.quality.queries.summary import fingerprint
 from app.quality.service import summary
 from app.tasks.models import Appeal, Assignment, AssignmentState, Task
 from app.work.queries.checks import invariants
+from app.worker.imports import run_import
+from tests.corpus.files import json_lines, pair, request_check
 from tests.datasets.frozen import contents_of, freeze
 from tests.factories import make_annotation, make_member, make_project, make_task, make_user
 from tests.privacy.world import EMAIL, NAME, bring_in, everything, make_world, where_said
@@ -53,6 +56,24 @@ def test_no_trace_of_name_or_address_is_left_anywhere(session, world, maria, ada
     erase(session, maria, ada, identity=True)
     assert where_said(session, NAME, EMAIL) == []
     assert broken(session, world.project) == []
+
+
+def test_reports_of_imports_that_name_her_keep_their_numbers_alone(
+    session, world, maria, ada, tmp_path
+):
+    said = {"annotator": NAME, "ranks": [1, 2]}
+    rows = [pair(annotations=[said]), {"prompt": NAME, "responses": [1]}]
+    file = json_lines(tmp_path / "named.jsonl", rows)
+    check = request_check(session, world.project, file, by=ada)
+    run_import(check)
+    refused = session.get_one(Import, check, populate_existing=True).report["refused"]
+    assert "import" in where_said(session, NAME)
+    erase(session, maria, ada, identity=True)
+    assert where_said(session, NAME, EMAIL) == []
+    report = session.get_one(Import, check).report
+    assert report["people"]["n_new"] + report["people"]["n_known"] == 1
+    with pytest.raises(FileNotFoundError), artifacts.open_file(refused["report"]):
+        pass
 
 
 def test_her_judgements_stay_under_a_number_and_count(session, world, maria, ada):

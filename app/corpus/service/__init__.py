@@ -9,6 +9,7 @@ from app.corpus.service.checks import (
     forget_check,
 )
 from app.corpus.service.contents import add_prompts, add_responses
+from app.corpus.service.erasing import forget_reports
 from app.corpus.service.imports import (
     MAX_ERRORS,
     cancel_import,
@@ -42,6 +43,7 @@ __all__ = [
     "expire_checks",
     "finish_import",
     "forget_check",
+    "forget_reports",
     "give_back_import",
     "new_import",
     "note_progress",

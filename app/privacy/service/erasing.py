@@ -13,6 +13,7 @@ from app.accounts import service as accounts
 from app.accounts.models import User
 from app.annotation import service as annotation
 from app.annotation.service import Removable
+from app.corpus import service as corpus
 from app.datasets import service as datasets
 from app.errors import Conflict, NotFound
 from app.privacy.formats.ledger import remember
@@ -87,6 +88,7 @@ def _erase_in(
     """What goes in one project, in numbers."""
     found = Removable()
     texts = 0
+    corpus.forget_reports(session, project=project)
     if scope.texts:
         texts = annotation.remove_texts(session, user=user, project=project, by=by, now=now)
         quality.forget_reasons(session, user=user, project=project)
