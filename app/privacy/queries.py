@@ -8,7 +8,7 @@ from sqlalchemy import exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.accounts.models import User
-from app.annotation.models import Annotation
+from app.annotation.models import Annotation, Removal
 from app.annotation.service import projects_of_work
 from app.corpus.models import Response
 from app.datasets.models import Snapshot, SnapshotAnnotator
@@ -79,8 +79,8 @@ def projects_of(session: Session, *, user: User) -> Sequence[Project]:
     now = {project.id: project for project in projects_of_work(session, user=user)}
     before = session.scalars(
         select(Project)
-        .join(Erasure, Erasure.project_id == Project.id)
-        .where(Erasure.user_id == user.id)
+        .join(Removal, Removal.project_id == Project.id)
+        .where(Removal.user_id == user.id)
     )
     now |= {project.id: project for project in before}
     return sorted(now.values(), key=lambda project: project.name.lower())

@@ -16,6 +16,7 @@ from app.db import JobState, SessionLocal, database_now, transaction
 from app.errors import Invalid
 from app.privacy import service
 from app.privacy.schemas import Scope
+from app.projects.models import Membership
 from app.runs import queries as runs
 from app.runs.models import Generation, RunKind
 from app.runs.schemas import RunBody
@@ -86,6 +87,8 @@ def test_what_learned_from_it_is_found_however_far_down(session, world, maria, s
 def test_it_is_answered_for_somebody_erased_as_before(session, world, maria, ada):
     freeze(session, world.project)
     before = service.trace(session, user=maria)
+    session.delete(session.get_one(Membership, (world.project.id, maria.id)))  # she had left
+    session.commit()
     erase(session, maria, ada, identity=True, judgements=True)
     after = service.trace(session, user=maria)
     assert [(s.id, n) for s, n in after.snapshots] == [(s.id, n) for s, n in before.snapshots]
