@@ -1,5 +1,6 @@
 """A project with the same content each time, with or without the work of Maria Ferreira."""
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import uuid4
@@ -80,7 +81,12 @@ def bring_in(session, project, people):
         )
     )
     write_batch(
-        session, rows, project=project, by=people.ada, import_id=_import_row(session, project)
+        session,
+        rows,
+        project=project,
+        by=people.ada,
+        import_id=_import_row(session, project),
+        brought=Counter(),
     )
 
 

@@ -17,7 +17,7 @@ from app.accounts.models import User
 from app.accounts.service import audit
 from app.annotation.models import Annotation
 from app.annotation.rules import is_source
-from app.corpus.formats.touchstone import TASK_KEYS
+from app.corpus.formats.touchstone import ANNOTATION_KEYS, TASK_KEYS
 from app.corpus.models import Prompt, Response
 from app.datasets import queries
 from app.datasets.rules.identity import canonical_json, pseudonym
@@ -273,6 +273,7 @@ def _annotations(
             Annotation.submitted_at,
             Annotation.counted,
             Annotation.is_repeat,
+            Annotation.meta,
         )
         .select_from(asked)
         .join(Annotation, Annotation.task_id == asked.c.id)
@@ -314,4 +315,4 @@ def _annotation(row: Any, *, name: str, is_left_out: bool) -> JsonObject:
         line["counted"] = False
     moment: datetime = row.submitted_at
     line["created_at"] = moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    return line
+    return line | _further(row.meta or {}, known=ANNOTATION_KEYS)
