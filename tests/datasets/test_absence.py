@@ -6,6 +6,7 @@ import pytest
 
 from app.datasets.rules.absence import REASONS, Fact, Side, why_absent
 from app.datasets.rules.rows import ConfigName
+from app.datasets.rules.settings import SETTINGS
 from app.datasets.schemas import Recipe
 
 FROZEN = datetime(2026, 3, 1, tzinfo=UTC)
@@ -97,3 +98,19 @@ def test_without_a_database_the_manifests_still_say_something():
     found = why_absent(ConfigName.PREFERENCE, {}, theirs=entries("ana", "rui"), **given)
     assert found == "too_few_judgements"
     assert found in REASONS
+
+
+@pytest.mark.parametrize(
+    ("recipe", "expected"),
+    [
+        ({"tags": ["law"]}, "choice"),
+        ({"exclude_flags": ["unsafe"]}, "choice"),
+        ({"dedup": "normalised"}, "dedup"),
+    ],
+)
+def test_a_recipe_that_chooses_otherwise(recipe, expected):
+    assert reason(side(**recipe), ours=("ana", "rui")) == expected
+
+
+def test_every_setting_has_a_name():
+    assert SETTINGS.keys() == Recipe.model_fields.keys()

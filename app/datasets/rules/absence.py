@@ -26,10 +26,17 @@ REASONS = {
     "max_pairs_per_prompt": "{here} takes fewer comparisons per prompt",
     "ties": "{here} treats ties otherwise",
     "consensus": "{here} settles judgements by another method",
+    "dedup": "{here} tells equal responses by another rule",
+    "choice": "{here} chooses prompts, responses or tasks otherwise: see the recipe",
     "outvoted": "the judgements of {here} say something else: a tie, even votes, another order",
     "format": "the format cannot hold the row, or another row says the same",
     "unknown": "not known",
 }
+
+CHOICES = (
+    "sources", "tags", "languages", "exclude_flags", "min_response_length", "people_only",
+    "adjudicated_only",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +82,8 @@ def why_absent(
     if wanted is not None and config.value not in wanted:
         return "config"
     if config is ConfigName.PROMPTS:
-        return "new_prompt"
+        chosen = all(here.recipe.get(key) == there.recipe.get(key) for key in CHOICES)
+        return "new_prompt" if chosen else "choice"
     known = {entry["id"] for entry in ours}
     missing = [entry for entry in theirs if entry["id"] not in known]
     reasons = Counter(
@@ -89,7 +97,9 @@ def why_absent(
         return _strongest(reasons) or "too_few_judgements"
     if float(row.get("agreement") or 1.0) < float(here.recipe.get("min_agreement") or 0.0):
         return "low_agreement"
-    for setting in ("pairs", "max_pairs_per_prompt", "ties", "consensus"):
+    if any(here.recipe.get(setting) != there.recipe.get(setting) for setting in CHOICES):
+        return "choice"
+    for setting in ("pairs", "max_pairs_per_prompt", "ties", "consensus", "dedup"):
         if here.recipe.get(setting) != there.recipe.get(setting):
             return setting
     if reasons:
