@@ -61,8 +61,8 @@ def test_no_trace_of_name_or_address_is_left_anywhere(session, world, maria, ada
 def test_reports_of_imports_that_name_her_keep_their_numbers_alone(
     session, world, maria, ada, tmp_path
 ):
-    said = {"annotator": NAME, "ranks": [1, 2]}
-    rows = [pair(annotations=[said]), {"prompt": NAME, "responses": [1]}]
+    said = {"annotator": NAME, "ranks": [1, 2], "mail": EMAIL}
+    rows = [pair(annotations=[said]), {"prompt": "Hello", "responses": [f"{NAME} says"]}]
     file = json_lines(tmp_path / "named.jsonl", rows)
     check = request_check(session, world.project, file, by=ada)
     run_import(check)

@@ -5,6 +5,7 @@ from app.annotation.service.importing import record_imported
 from app.annotation.service.overlap import apply_overlap
 from app.annotation.service.removing import (
     Removable,
+    forget_meta,
     lock_work,
     projects_of_work,
     removable,
@@ -30,6 +31,7 @@ __all__ = [
     "Submission",
     "Which",
     "apply_overlap",
+    "forget_meta",
     "lock_work",
     "projects_of_work",
     "reach",

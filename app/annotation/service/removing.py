@@ -59,6 +59,15 @@ def projects_of_work(session: Session, *, user: User) -> Sequence[Project]:
     ).all()
 
 
+def forget_meta(session: Session, *, user: User) -> None:
+    """Take out what files said beside her judgements: no rule knows what may name her there."""
+    session.execute(
+        update(Annotation)
+        .where(Annotation.user_id == user.id, Annotation.meta.is_not(None))
+        .values(meta=None)
+    )
+
+
 def removable(session: Session, *, user: User, project: Project) -> Removable:
     """What a removal would find now."""
     is_current = Annotation.is_current.is_(True)

@@ -1,6 +1,6 @@
 """What reports of imports say of people, taken out of them."""
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.orm import Session
 
@@ -15,7 +15,10 @@ def forget_reports(session: Session, *, project: Project) -> None:
     """Keep the numbers of every import of the project, and neither names nor lines of its file."""
     rows = session.scalars(
         select(Import)
-        .where(Import.project_id == project.id, Import.report.has_any(array(TELLING)))
+        .where(
+            Import.project_id == project.id,
+            or_(Import.report.has_any(array(TELLING)), Import.errors != []),
+        )
         .order_by(Import.id)
         .with_for_update()
     )
@@ -26,4 +29,5 @@ def forget_reports(session: Session, *, project: Project) -> None:
         if "samples" in kept:
             kept["samples"] = []
         row.report = kept
+        row.errors = [{"line": each["line"], "message": each["message"]} for each in row.errors]
         artifacts.remove(f"refused/{row.id}")

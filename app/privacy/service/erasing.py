@@ -110,6 +110,7 @@ def _forget(session: Session, *, user: User, texts: bool, now: datetime) -> None
     imported = projects.imported_names(session, user=user)
     known = [name for name in (user.email, user.name, *imported) if name]
     projects.forget_member(session, user=user)
+    annotation.forget_meta(session, user=user)
     datasets.name_by_id(session, user=user, names=known)
     accounts.erase_identity(session, user=user, names=imported, texts=texts, now=now)
 
