@@ -15,7 +15,7 @@ from app.accounts.service import event_hash
 from app.annotation.models import Annotation, Removal
 from app.corpus.models import Import
 from app.db import Base, database_now
-from app.errors import Conflict
+from app.errors import Conflict, NotFound
 from app.privacy import service
 from app.privacy.models import Erasure
 from app.privacy.schemas import Scope
@@ -61,7 +61,7 @@ def test_no_trace_of_name_or_address_is_left_anywhere(session, world, maria, ada
 def test_reports_of_imports_that_name_her_keep_their_numbers_alone(
     session, world, maria, ada, tmp_path
 ):
-    said = {"annotator": NAME, "ranks": [1, 2], "mail": EMAIL}
+    said = {"annotator": NAME, "ranks": [1, 2]}
     rows = [pair(annotations=[said]), {"prompt": "Hello", "responses": [f"{NAME} says"]}]
     file = json_lines(tmp_path / "named.jsonl", rows)
     check = request_check(session, world.project, file, by=ada)
@@ -72,8 +72,16 @@ def test_reports_of_imports_that_name_her_keep_their_numbers_alone(
     assert where_said(session, NAME, EMAIL) == []
     report = session.get_one(Import, check).report
     assert report["people"]["n_new"] + report["people"]["n_known"] == 1
-    with pytest.raises(FileNotFoundError), artifacts.open_file(refused["report"]):
+    with pytest.raises(NotFound), artifacts.open_file(refused["report"]):
         pass
+
+
+def test_what_a_file_said_beside_her_judgements_is_cleared(session, world, maria, ada):
+    hers = select(Annotation).where(Annotation.user_id == maria.id).limit(1)
+    session.scalars(hers).one().meta = {"mail": EMAIL}
+    session.commit()
+    erase(session, maria, ada, identity=True)
+    assert where_said(session, EMAIL) == []
 
 
 def test_her_judgements_stay_under_a_number_and_count(session, world, maria, ada):

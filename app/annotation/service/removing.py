@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Select, case, delete, func, or_, select, update
+from sqlalchemy import Select, case, delete, func, null, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.accounts.models import User
@@ -64,7 +64,7 @@ def forget_meta(session: Session, *, user: User) -> None:
     session.execute(
         update(Annotation)
         .where(Annotation.user_id == user.id, Annotation.meta.is_not(None))
-        .values(meta=None)
+        .values(meta=null())
     )
 
 
