@@ -7,9 +7,7 @@ so many of them, whatever the size of the snapshot.
 from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
-from itertools import groupby
 from statistics import median
-from typing import Any
 
 from app.datasets.formats.blocks import lines, parsed
 from app.datasets.formats.folder import Folder, stored_folder
@@ -48,7 +46,6 @@ def _figures(row: Row) -> Row:
     return {
         "agreement": row["agreement"],
         "n_annotators": row["n_annotators"],
-        "prompt_id": row["prompt_id"],
         "chosen": _length(row["chosen"]),
         "rejected": _length(row["rejected"]),
     }
@@ -60,36 +57,16 @@ def _length(messages: Iterable[dict[str, str]]) -> int:
 
 def _summed(rows: list[Row]) -> JsonObject:
     agreement = Counter(min(int(row["agreement"] * BINS), BINS - 1) for row in rows)
-    per_prompt = Counter(len(list(same)) for _, same in groupby(rows, key=_prompt))
     longer = sum(row["chosen"] > row["rejected"] for row in rows)
     shorter = sum(row["chosen"] < row["rejected"] for row in rows)
     return {
         "agreement": [agreement[number] for number in range(BINS)],
         "judgements": _as_pairs(Counter(row["n_annotators"] for row in rows)),
-        "per_prompt": _as_pairs(per_prompt),
         "longer": longer,
         "shorter": shorter,
-        "lengths": {
-            name: {"median": median(row[name] for row in rows), "classes": _classes(rows, name)}
-            for name in ("chosen", "rejected")
-        },
+        "lengths": {name: median(row[name] for row in rows) for name in ("chosen", "rejected")},
     }
-
-
-def _prompt(row: Row) -> Any:
-    return row["prompt_id"]
 
 
 def _as_pairs(numbers: Counter[int]) -> list[tuple[int, int]]:
     return sorted(numbers.items())
-
-
-def _classes(rows: list[Row], name: str) -> list[tuple[int, int]]:
-    """(the most characters of the class, rows)."""
-    found: Counter[int] = Counter()
-    for row in rows:
-        most = 50
-        while row[name] > most:
-            most *= 2
-        found[most] += 1
-    return _as_pairs(found)

@@ -136,8 +136,8 @@ def _most_left_out(counts: Mapping[str, Any], figures: _Figures) -> str:
         if judged:
             words = f"on tasks {REASONS[max(judged, key=lambda each: (judged[each], each))]}"
     number = figures.of(sum(reasons.values()), noun)
-    most_of_them = ", most" if len(reasons) > 1 else ""
-    return f"{number} left out{most_of_them} {words.partition(':')[0]}"
+    mostly = ", mostly those" if len(reasons) > 1 else ""
+    return f"{number} left out{mostly} {words.partition(':')[0]}"
 
 
 def _agreement(quality: Mapping[str, Any]) -> str:

@@ -15,8 +15,6 @@ from app.datasets.service import looking
 from app.errors import AppError
 from app.projects.models import Project
 
-_MOST_BARS = 6
-
 
 def about(
     request: Request, session: Session, *, project: Project, snapshot: Snapshot
@@ -31,10 +29,9 @@ def about(
         **helpers,
         "pictures": seen,
         "agreement": _agreement_bars(seen["agreement"]) if seen else [],
-        "per_prompt": _bars(seen["per_prompt"]) if seen else [],
         "uses": looking.uses(session, snapshot),
         "earlier": frozen_before(session, snapshot=snapshot),
-        "identity": _identity(snapshot),
+        "identity": snapshot.identity,
         "archive": str(request.base_url).rstrip("/") + str(address),
         "folder_name": file_name(snapshot.name),
     }
@@ -48,14 +45,6 @@ def _pictures(snapshot: Snapshot) -> Mapping[str, Any] | None:
         return None
 
 
-def _identity(snapshot: Snapshot) -> str | None:
-    try:
-        found = looking.folder_of(snapshot).head.get("identity")
-    except AppError:
-        return None
-    return str(found) if found else None
-
-
 def _agreement_bars(numbers: list[int]) -> list[tuple[str, int]]:
     """(from–to, comparisons); less than half agree only where rankings are circular."""
     step = 100 // len(numbers)
@@ -64,10 +53,3 @@ def _agreement_bars(numbers: list[int]) -> list[tuple[str, int]]:
         for place, number in enumerate(numbers)
         if number or step * place >= 50
     ]
-
-
-def _bars(numbers: list[tuple[int, int]]) -> list[tuple[str, int]]:
-    """(comparisons of a prompt, prompts); many kinds become a few."""
-    named = [(f"{size} of a prompt", prompts) for size, prompts in numbers[:_MOST_BARS]]
-    rest = sum(prompts for _, prompts in numbers[_MOST_BARS:])
-    return [*named, ("more of a prompt", rest)] if rest else named

@@ -61,6 +61,17 @@ def see_one_moment(session: Session) -> None:
         session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
 
 
+_PROMPTS = select(
+    Prompt.id,
+    Prompt.content_hash,
+    Prompt.system,
+    Prompt.messages,
+    Prompt.source,
+    Prompt.tags,
+    Prompt.language,
+)
+
+
 def judged_prompts(
     session: Session, *, project: Project, limit: int | None = None, ahead: bool = False
 ) -> Generator[JudgedPrompt]:
@@ -73,16 +84,7 @@ def judged_prompts(
     `session` is then not for others until the last prompt has come.
     """
     prompts = (
-        select(
-            Prompt.id,
-            Prompt.content_hash,
-            Prompt.system,
-            Prompt.messages,
-            Prompt.source,
-            Prompt.tags,
-            Prompt.language,
-        )
-        .where(Prompt.project_id == project.id)
+        _PROMPTS.where(Prompt.project_id == project.id)
         .order_by(Prompt.content_hash)
         .limit(limit)
         .execution_options(yield_per=BATCH)
@@ -92,6 +94,11 @@ def judged_prompts(
         with closing(_ahead(batches) if ahead else batches) as read:
             for batch in read:
                 yield from batch
+
+
+def judged_prompt(session: Session, *, prompt_id: UUID) -> JudgedPrompt:
+    """One of them, as a snapshot frozen now would see it."""
+    return next(_with_tasks(session, session.execute(_PROMPTS.where(Prompt.id == prompt_id)).all()))
 
 
 def _ahead(items: Iterator[T]) -> Generator[T]:

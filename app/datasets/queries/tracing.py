@@ -12,8 +12,6 @@ from sqlalchemy.orm import Session
 from app.accounts.models import User
 from app.annotation.models import Annotation
 from app.corpus.models import Import, Prompt, Response
-from app.datasets.queries import _with_tasks
-from app.datasets.rules.judged import JudgedPrompt
 from app.db import among
 from app.projects.models import Membership, Project
 from app.quality.models import Adjudication
@@ -44,16 +42,6 @@ def stored_prompt(session: Session, *, project: Project, prompt_id: str) -> Stor
         .order_by(Task.created_at, Task.id)
     ).all()
     return StoredPrompt(row[0], row[1], tasks)
-
-
-def judged_prompt(session: Session, *, prompt: Prompt) -> JudgedPrompt:
-    """What a snapshot frozen now would see of it."""
-    row = session.execute(
-        select(Prompt.id, Prompt.content_hash, Prompt.system, Prompt.messages).where(
-            Prompt.id == prompt.id
-        )
-    ).one()
-    return next(_with_tasks(session, [row]))
 
 
 def responses_by_task(

@@ -16,6 +16,7 @@ from app.datasets.formats.blocks import parsed, rows_of_prompt
 from app.datasets.formats.folder import Entry, Folder, judgements_of
 from app.datasets.formats.prompt_ids import prompt_of
 from app.datasets.models import Snapshot
+from app.datasets.queries import judged_prompt
 from app.datasets.queries import tracing as queries
 from app.datasets.rules.counts import REASONS
 from app.datasets.rules.identity import Message, Split, pseudonym
@@ -225,7 +226,7 @@ class _Work:
         taken: set[str],
     ) -> None:
         """What stands now beside what was taken, and why the snapshot does not have it."""
-        judged = queries.judged_prompt(self.session, prompt=stored.prompt)
+        judged = judged_prompt(self.session, prompt_id=stored.prompt.id)
         left = {
             judgement.id: judgement
             for task in judged.tasks
