@@ -107,11 +107,11 @@ def needed(batch: list[Example], *, head: bool) -> float:
     return total
 
 
-def peak(seconds: float = 1.0) -> float:
-    """Operations per CPU second of the best 32-bit matrix product."""
+def peak(seconds: float = 1.0, dtype: torch.dtype = torch.float32) -> float:
+    """Operations per CPU second of the best matrix product."""
     best = 0.0
     for size in (512, 1024):
-        a, b = torch.randn(size, size), torch.randn(size, size)
+        a, b = torch.randn(size, size).to(dtype), torch.randn(size, size).to(dtype)
         a @ b
         began, done = time.process_time(), 0
         while time.process_time() - began < seconds / 2:
