@@ -5,7 +5,7 @@ PYTHON_ENV := .venv/bin/python
 SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist worksteal
 OPTIONS := $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT))
 
-.PHONY: help install install-test run test check bench parity clean
+.PHONY: help install install-test run test check bench bench-gpu parity clean
 
 help:
 	@echo 'make run      install, then start everything with the demo project (PORT=8000 HOST=127.0.0.1)'
@@ -13,6 +13,7 @@ help:
 	@echo 'make test     run all tests (ARGS="tests/setup -x -n 0", CHROMIUM=/path/to/chrome)'
 	@echo 'make check    format, lint, types, import contracts, templates, migrations'
 	@echo 'make bench    print the benchmark tables'
+	@echo 'make bench-gpu  the trainer on a CUDA device: attention, compiling, generation'
 	@echo 'make parity   compare the trainer with TRL step by step, in an environment of its own'
 	@echo 'make clean    remove caches; .venv and var stay'
 
@@ -45,6 +46,9 @@ bench: install-test
 	  echo "== $$name"; \
 	  $(PYTHON_ENV) -m tests.benchmarks.$$name || exit 1; \
 	done
+
+bench-gpu: install-test
+	@$(PYTHON_ENV) -m tests.benchmarks.gpu $(ARGS)
 
 parity: install-test
 	$(PYTHON_ENV) -m tests.parity $(ARGS)

@@ -45,11 +45,12 @@ def attend_by_tree(model: Any) -> Any:
 
 def mask_for(model: Any, layout: Layout) -> Tensor:
     """The layout's mask as this model takes it; for `tree` it carries what the mask is made of."""
-    mask = layout.attention_mask
+    mask: Any = layout.attention_mask
     inner = getattr(model, "module", model)  # inside DistributedDataParallel
     implementation = inner.config._attn_implementation  # noqa: SLF001
+    found: Tensor = mask
     if layout.tree is None:
-        return mask
+        return found
     if implementation == "eager":  # adds a packed mask instead of selecting by it
         nowhere = torch.finfo(torch.float32).min
         return torch.zeros_like(mask, dtype=torch.float32).masked_fill(~mask, nowhere)
@@ -59,14 +60,15 @@ def mask_for(model: Any, layout: Layout) -> Tensor:
             mask.block = block_mask(layout.tree)
         elif how == "auto" and mask.device.type == "cpu":
             mask.spans = layout.spans
-    return mask
+    return found
 
 
 def tree_attention(
     module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, **more: Any
 ) -> tuple[Tensor, None]:
     """Attention of a packed layout by what its mask carries: `(1, heads, width, size)` thrice."""
-    block, spans = getattr(attention_mask, "block", None), getattr(attention_mask, "spans", None)
+    block: Any = getattr(attention_mask, "block", None)
+    spans: Any = getattr(attention_mask, "spans", None)
     if block is None and spans is None:
         found: tuple[Tensor, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, **more
@@ -128,10 +130,10 @@ def by_blocks(
     kind = query.device.type
     wanted = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else value.dtype
     attend = compiled_flex() if kind == "cuda" else flex_attention
-    out: Any = attend(
+    out: Tensor = attend(
         query.to(wanted), key.to(wanted), value.to(wanted), block_mask=block, scale=scaling
     )
-    return out  # type: ignore[no-any-return]
+    return out
 
 
 @cache
