@@ -43,7 +43,7 @@ from tests.parity.environment import (
 from tests.shared_data import shared_rows
 from tests.trainer import manners
 
-BATCH, LONGEST = 8, 512
+BATCH, LONGEST = 8, 1024
 KINDS = {"sft": "sft", "reward": "preference", "dpo": "preference", "ppo": "prompts"}
 UNIT = {"sft": "rows", "reward": "pairs", "dpo": "pairs", "ppo": "episodes"}
 

@@ -117,8 +117,9 @@ def block_mask(tree: Tensor) -> BlockMask:
     belongs, branch = tree
 
     def sees(_batch: Tensor, _head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-        same = (branch[key] == -1) | (branch[query] == branch[key])
-        return (key <= query) & (belongs[query] == belongs[key]) & same
+        alike = (branch[key] == -1) | (branch[query] == branch[key])
+        seen: Tensor = (key <= query) & (belongs[query] == belongs[key]) & alike
+        return seen
 
     width = tree.shape[1]
     return create_block_mask(sees, None, None, width, width, device=str(tree.device))
