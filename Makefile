@@ -5,7 +5,7 @@ PYTHON_ENV := .venv/bin/python
 SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist worksteal
 OPTIONS := $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT))
 
-.PHONY: help install install-test run test trl check bench clean
+.PHONY: help install install-test run test trl parity check bench bench-gpu clean
 
 help:
 	@echo 'make run      install, then start everything with the demo project (PORT=8000 HOST=127.0.0.1)'
@@ -14,6 +14,8 @@ help:
 	@echo 'make trl      TRL trains on a snapshot as it is, in an environment of its own (.venv-trl)'
 	@echo 'make check    format, lint, types, import contracts, templates, migrations'
 	@echo 'make bench    print the benchmark tables'
+	@echo 'make bench-gpu  the trainer on a CUDA device: attention, compiling, generation'
+	@echo 'make parity   compare the trainer with TRL step by step, in an environment of its own'
 	@echo 'make clean    remove caches; .venv and var stay'
 
 install:
@@ -30,8 +32,7 @@ test: install-test
 	@CHROMIUM="$$(CHROMIUM='$(CHROMIUM)' sh .ci/browser)" exec $(PYTHON_ENV) -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
 trl: install-test
-	@test -x .venv-trl/bin/python || $(PYTHON_ENV) -m venv .venv-trl
-	@.venv-trl/bin/pip install --quiet -c constraints.txt 'trl==1.16.*' torch datasets
+	@$(PYTHON_ENV) -m tests.parity.environment
 	$(PYTHON_ENV) -m pytest tests/loading -n 0
 
 check: install-test
@@ -50,6 +51,12 @@ bench: install-test
 	  echo "== $$name"; \
 	  $(PYTHON_ENV) -m tests.benchmarks.$$name || exit 1; \
 	done
+
+bench-gpu: install-test
+	@$(PYTHON_ENV) -m tests.benchmarks.gpu $(ARGS)
+
+parity: install-test
+	$(PYTHON_ENV) -m tests.parity $(ARGS)
 
 clean:
 	rm -rf build dist *.egg-info .coverage .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -146,6 +146,14 @@ class RunConfig:
         group="memory",
         advanced=True,
     )
+    attn_implementation: str = setting(
+        "auto",
+        "Attention inside a pack: auto leaves out what its mask hides (example by example on a "
+        "CPU, flex_attention on a GPU); sdpa computes all of it.",
+        choices=("auto", "sdpa", "flex_attention"),
+        group="memory",
+        advanced=True,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,11 +42,12 @@ def generate(
     batch_size: int,
     bf16: bool = False,
     check: Callable[[], None] = lambda: None,
+    compact: bool = True,
 ) -> list[list[int]]:
     """Token ids of one response per prompt, the stop token included where one was reached.
 
     Prompts of like length go together; a key-value cache holds what was read, and rows that have
-    ended leave it. `check` is called between batches and may raise.
+    ended leave it, unless `compact` is off. `check` is called between batches and may raise.
     """
     was_training = lm.training
     lm.eval()
@@ -59,10 +60,9 @@ def generate(
             noise = torch.stack([_uniform(seeds[i], sampling.max_new_tokens) for i in rows])
             with autocast(lm.device, bf16=bf16):
                 batch = [prompts[i] for i in rows]
-                for i, response in zip(
-                    rows, _generate_batch(lm, batch, sampling, stop_ids, noise), strict=True
-                ):
-                    responses[i] = response
+                found = _generate_batch(lm, batch, sampling, stop_ids, noise, compact=compact)
+            for i, response in zip(rows, found, strict=True):
+                responses[i] = response
     finally:
         lm.train(was_training)
     return responses
@@ -78,6 +78,8 @@ def _generate_batch(
     sampling: Sampling,
     stop_ids: frozenset[int],
     noise: Tensor,
+    *,
+    compact: bool,
 ) -> list[list[int]]:
     device, width = lm.device, max(len(p) for p in prompts)
     ids = torch.zeros(len(prompts), width, dtype=torch.long)
@@ -111,7 +113,7 @@ def _generate_batch(
             break
         ids, positions = token[:, None], positions[:, -1:] + 1
         mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
-        if left <= 0.75 * len(rows):  # copying the cache pays once a quarter has ended
+        if compact and left <= 0.75 * len(rows):  # copying the cache pays once a quarter has ended
             keep = (~done).nonzero().squeeze(1)
             cache.batch_select_indices(keep)
             rows, ids, mask, positions = rows[keep], ids[keep], mask[keep], positions[keep]

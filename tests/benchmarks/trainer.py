@@ -19,8 +19,10 @@ from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassifi
 from app.run_config import DpoConfig, RewardConfig
 from app.trainer import dpo, losses, reward
 from app.trainer import lm as models
-from app.trainer.batches import Example, Forward, lay_out, pieces
+from app.trainer.batches import Example, Forward, Sampler, lay_out, pieces
 from app.trainer.dataset import Row
+from app.trainer.lm.attention import mask_for
+from app.trainer.reference import sequence_logps
 from app.trainer.rollout import Sampling, generate, noise_seed
 
 VOCABULARY, HIDDEN, LAYERS = 8192, 256, 6
@@ -84,6 +86,21 @@ def dpo_step(lm: LlamaForCausalLM, batch: list[Example], forward: Forward) -> No
         dpo.batch_loss(own, sums, sums.detach(), DpoConfig())[0].backward()
 
 
+def dpo_step_everywhere(lm: LlamaForCausalLM, batch: list[Example], forward: Forward) -> None:
+    """The same with logits of every token, as most trainers compute them."""
+    for own, layout in zip(groups(batch, forward), layouts(batch, forward), strict=True):
+        with models.autocast(DEVICE, bf16=forward.bf16):
+            logits = lm(
+                input_ids=layout.input_ids,
+                attention_mask=mask_for(lm, layout),
+                position_ids=layout.position_ids,
+                use_cache=False,
+            ).logits
+        logps = losses.logps_of(logits.flatten(0, 1)[layout.sources], layout.targets)
+        sums = losses.sum_by(logps, layout.owners, layout.responses)
+        dpo.batch_loss(own, sums, sums.detach(), DpoConfig())[0].backward()
+
+
 def groups(batch: list[Example], forward: Forward) -> list[list[Example]]:
     return [[batch[i] for i in group] for group in pieces(batch, forward)]
 
@@ -107,11 +124,11 @@ def needed(batch: list[Example], *, head: bool) -> float:
     return total
 
 
-def peak(seconds: float = 1.0) -> float:
-    """Operations per CPU second of the best 32-bit matrix product."""
+def peak(seconds: float = 1.0, dtype: torch.dtype = torch.float32) -> float:
+    """Operations per CPU second of the best matrix product."""
     best = 0.0
     for size in (512, 1024):
-        a, b = torch.randn(size, size), torch.randn(size, size)
+        a, b = torch.randn(size, size).to(dtype), torch.randn(size, size).to(dtype)
         a @ b
         began, done = time.process_time(), 0
         while time.process_time() - began < seconds / 2:
@@ -150,8 +167,9 @@ def main() -> None:
     torch.manual_seed(0)
     best = peak()
     print(f"matrix peak of one thread: {best / 1e9:.0f} GFLOP/s in 32 bit")
-    lm = models.without_dropout(LlamaForCausalLM(SHAPE))
-    scorer = models.Scorer(models.without_dropout(LlamaForSequenceClassification(SHAPE)))
+    lm = models.attend_by_tree(models.without_dropout(LlamaForCausalLM(SHAPE)))
+    judge = models.without_dropout(LlamaForSequenceClassification(SHAPE))
+    scorer = models.Scorer(models.attend_by_tree(judge))
     print(f"{sum(p.numel() for p in lm.parameters()) / 1e6:.1f} M parameters, batch {size}")
 
     pairs, single = examples(size, 2), examples(size, 1)
@@ -181,7 +199,56 @@ def main() -> None:
     print_table(
         "reward model, rankings of 6", compared(steps, rounds), needed(rankings, head=False), best
     )
+    levers(lm, pairs, rounds)
+    grouping()
     generation(lm, size, rounds)
+
+
+def levers(lm: LlamaForCausalLM, pairs: list[Example], rounds: int) -> None:
+    """What each lever gives to DPO, by switching it off alone."""
+    best = VARIANTS["the same in bf16"]
+
+    def repeated() -> None:
+        """Each response behind a prompt of its own: forward and backward of the same loss."""
+        apart = [replace(e, responses=(r,)) for e in pairs for r in e.responses]
+        for layout in layouts(apart, best):
+            with models.autocast(DEVICE, bf16=True):
+                models.target_logps(lm, layout).sum().backward()
+
+    def densely() -> None:
+        models.choose_attention("sdpa")
+        dpo_step(lm, pairs, best)
+        models.choose_attention("auto")
+
+    def with_reference() -> None:
+        sequence_logps(lm, pairs, best)
+        dpo_step(lm, pairs, best)
+
+    steps = {
+        "all of them": lambda: dpo_step(lm, pairs, best),
+        "without packing": lambda: dpo_step(lm, pairs, replace(best, packed=False)),
+        "without a shared prompt": repeated,
+        "without sparse attention": densely,
+        "head at every token": lambda: dpo_step_everywhere(lm, pairs, best),
+        "without bf16": lambda: dpo_step(lm, pairs, replace(best, bf16=False)),
+        "reference not cached": with_reference,
+    }
+    print("\nDPO, one lever switched off at a time")
+    seconds = compared(steps, rounds)
+    for name, value in seconds.items():
+        print(f"  {name:28} {value:8.3f} s   {value / seconds['all of them']:5.2f}x")
+
+
+def grouping(count: int = 1024, size: int = 8) -> None:
+    """Filling that padded batches carry, with and without grouping by length: no clock needed."""
+    rows = examples(count, 2)
+    lengths = [e.length for e in rows]
+    print("\nlength grouping (where rows are padded): tokens computed for one that is wanted")
+    for group in (False, True):
+        sampler = Sampler(lengths, batch=size, seed=0, shuffle=True, group=group)
+        batches = [[lengths[i] for i in sampler.batch(s)] for s in range(count // size)]
+        share = sum(max(b) * len(b) for b in batches) / sum(map(sum, batches))
+        print(f"  {'grouped' if group else 'at random':28} {share:8.2f}")
 
 
 def generation(lm: LlamaForCausalLM, size: int, rounds: int) -> None:
@@ -190,12 +257,29 @@ def generation(lm: LlamaForCausalLM, size: int, rounds: int) -> None:
     seeds = [noise_seed(0, i) for i in range(size)]
     stops = frozenset(range(1, VOCABULARY, 24))  # ends after about 24 tokens
 
-    def run(batch_size: int) -> None:
-        generate(
-            lm, prompts, Sampling(64), stop_ids=stops, seeds=seeds, batch_size=batch_size
+    def run(batch_size: int, *, compact: bool = True) -> list[list[int]]:
+        return generate(
+            lm, prompts, Sampling(64), stop_ids=stops, seeds=seeds, batch_size=batch_size,
+            compact=compact,
         )  # fmt: skip
 
-    seconds = compared({"one at a time": lambda: run(1), "together": lambda: run(size)}, rounds)
+    lengths = [len(response) for response in run(size)]
+
+    @torch.no_grad()
+    def read_again() -> None:
+        """Without a cache every token reads all that came before it."""
+        for prompt, length in zip(prompts, lengths, strict=True):
+            for more in range(length):
+                ids = torch.tensor([[*prompt, *[1] * more]])
+                lm(input_ids=ids, logits_to_keep=1, use_cache=False)
+
+    steps = {
+        "one at a time, no cache": read_again,
+        "one at a time": lambda: run(1),
+        "together, ended rows stay": lambda: run(size, compact=False),
+        "together": lambda: run(size),
+    }
+    seconds = compared(steps, rounds)
     print("\ngeneration, up to 64 tokens")
     first = next(iter(seconds.values()))
     for name, value in seconds.items():

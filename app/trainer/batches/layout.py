@@ -1,7 +1,8 @@
 """Examples laid out for one forward pass, packed or padded."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -19,7 +20,9 @@ class Layout:
 
     input_ids: Tensor  # (rows, width)
     position_ids: Tensor  # (rows, width)
-    attention_mask: Tensor  # (rows, width) of 0 and 1, or (1, 1, width, width) of bool
+    padding: Tensor | None  # when padded: (rows, width), 1 for tokens and 0 for filling
+    tree: Tensor | None  # when packed: (2, width), example and response of each token, -1: prompt
+    spans: tuple[tuple[int, int, bool], ...]  # when packed: each example's place, and if it forks
     sources: Tensor  # (targets,) flat position whose output predicts the target
     targets: Tensor  # (targets,) token ids
     owners: Tensor  # (targets,) response the target belongs to
@@ -34,8 +37,24 @@ class Layout:
     def tokens(self) -> int:
         return int(self.input_ids.numel())
 
+    @cached_property
+    def attention_mask(self) -> Tensor:
+        """`padding`, or who sees whom: `(1, 1, width, width)` of bool, on the tokens' device."""
+        if self.tree is None:
+            assert self.padding is not None
+            return self.padding
+        belongs, branch = self.tree
+        mask = torch.ones(len(branch), len(branch), dtype=torch.bool, device=branch.device).tril_()
+        mask &= belongs[:, None] == belongs
+        mask &= (branch == -1) | (branch[:, None] == branch)
+        return mask[None, None]
+
     def to(self, device: Any) -> "Layout":
-        return Layout(**{k: v.to(device, non_blocking=True) for k, v in vars(self).items()})
+        moved = {field.name: getattr(self, field.name) for field in fields(self)}
+        for name, value in moved.items():
+            if isinstance(value, Tensor):
+                moved[name] = value.to(device, non_blocking=True)
+        return Layout(**moved)
 
 
 def lay_out(examples: Sequence[Example], *, packed: bool, pad_id: int = 0) -> Layout:
@@ -53,7 +72,9 @@ def _packed(examples: Sequence[Example]) -> Layout:
     owners: list[int] = []
     columns: list[int] = []
     ends: list[int] = []
+    spans = []
     for e, example in enumerate(examples):
+        began = len(ids)
         shared = len(example.prompt)
         prompt_end = len(ids) + shared - 1
         ids += example.prompt
@@ -72,14 +93,13 @@ def _packed(examples: Sequence[Example]) -> Layout:
             example_of += [e] * len(response)
             branch_of += [r] * len(response)
             ends.append(len(ids) - 1)
-    belongs, branch = torch.tensor(example_of), torch.tensor(branch_of)
-    mask = torch.ones(len(ids), len(ids), dtype=torch.bool).tril_()
-    mask &= belongs[:, None] == belongs
-    mask &= (branch == -1) | (branch[:, None] == branch)
+        spans.append((began, len(ids), len(example.responses) > 1))
     return Layout(
         torch.tensor([ids]),
         torch.tensor([positions]),
-        mask[None, None],
+        None,
+        torch.tensor([example_of, branch_of]),
+        tuple(spans),
         *(torch.tensor(x, dtype=torch.long) for x in (sources, targets, owners, columns, ends)),
     )
 
@@ -108,5 +128,7 @@ def _padded(examples: Sequence[Example], pad_id: int) -> Layout:
         ids,
         positions,
         mask,
+        None,
+        (),
         *(torch.tensor(x, dtype=torch.long) for x in (sources, targets, owners, columns, ends)),
     )

@@ -1,5 +1,6 @@
 """Models: loading and saving them safely, reading log-probabilities and scores from a layout."""
 
+from app.trainer.lm.attention import attend_by_tree, choose_attention
 from app.trainer.lm.forward import (
     Scorer,
     autocast,
@@ -25,8 +26,10 @@ from app.trainer.lm.loading import (
 
 __all__ = [
     "Scorer",
+    "attend_by_tree",
     "autocast",
     "can_pack",
+    "choose_attention",
     "fingerprint",
     "limits_of",
     "load_lm",

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from app.trainer import losses
 from app.trainer.batches import Example, Layout, lay_out
 from app.trainer.dataset import Row
+from app.trainer.lm.attention import mask_for
 
 
 def target_logits(lm: Any, layout: Layout) -> Tensor:
@@ -41,21 +42,11 @@ def _wanted(layout: Layout) -> tuple[Tensor, Tensor, Tensor]:
 def _outputs(lm: Any, layout: Layout, keep: Tensor) -> Any:
     return lm(
         input_ids=layout.input_ids,
-        attention_mask=_mask(lm, layout),
+        attention_mask=mask_for(lm, layout),
         position_ids=layout.position_ids,
         logits_to_keep=keep,
         use_cache=False,
     )
-
-
-def _mask(model: Any, layout: Layout) -> Tensor:
-    """The layout's mask; "eager" attention adds a packed one instead of selecting by it."""
-    mask = layout.attention_mask
-    inner = getattr(model, "module", model)  # inside DistributedDataParallel
-    if mask.ndim == 4 and inner.config._attn_implementation == "eager":  # noqa: SLF001
-        nowhere = torch.finfo(torch.float32).min
-        return torch.zeros_like(mask, dtype=torch.float32).masked_fill(~mask, nowhere)
-    return mask
 
 
 def target_logps(lm: Any, layout: Layout) -> Tensor:
@@ -76,7 +67,7 @@ class Scorer(nn.Module):
         whole = self.model.get_base_model() if peft else self.model
         hidden = getattr(whole, whole.base_model_prefix)(
             input_ids=layout.input_ids,
-            attention_mask=_mask(whole, layout),
+            attention_mask=mask_for(whole, layout),
             position_ids=layout.position_ids,
             use_cache=False,
         ).last_hidden_state

@@ -20,6 +20,7 @@ from transformers import (
 from app.run_config import RunConfig
 from app.trainer.batches import Limits
 from app.trainer.failures import BadInput, is_disk_full, is_out_of_memory
+from app.trainer.lm.attention import attend_by_tree
 
 PAD = "<|pad|>"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
@@ -85,7 +86,7 @@ def load_lm(name: str, *, role: str = "model") -> Any:
         )  # fmt: skip
     lm, info = loaded
     _complete(info, name, role)
-    return without_dropout(_merged(lm, path) if adapter else lm)
+    return attend_by_tree(without_dropout(_merged(lm, path) if adapter else lm))
 
 
 def load_reward_model(name: str, tokenizer: Any, *, role: str = "model", fresh: bool = True) -> Any:
@@ -115,7 +116,7 @@ def load_reward_model(name: str, tokenizer: Any, *, role: str = "model", fresh: 
         raise BadInput(f"{name} ({config.model_type}) has no score head; use a decoder model.")
     _complete(info, name, role, but="score")
     set_pad(tokenizer, model)
-    return without_dropout(_merged(model, path) if adapter else model)
+    return attend_by_tree(without_dropout(_merged(model, path) if adapter else model))
 
 
 def _adapter(path: str) -> dict[str, Any] | None:

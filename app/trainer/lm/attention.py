@@ -1,0 +1,170 @@
+"""Attention that leaves out what a packed layout does not need.
+
+In a pack of n examples all but 1/n of the dense mask is empty. Models of transformers call the
+function registered here under the name `tree`; it computes only what is wanted: on a CPU one
+attention per example, on a GPU FlexAttention over the blocks that are not empty. Where a mask comes
+without a layout (padded rows, generation) it is plain scaled-dot-product attention.
+"""
+
+from functools import cache
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
+from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
+from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+
+from app.trainer.batches import Layout
+from app.trainer.failures import BadInput
+
+TREE = "tree"
+_chosen = {"how": "auto"}  # one training in a process
+
+
+def choose_attention(how: str, device: torch.device | None = None) -> None:
+    """Which attention packs get from now on: auto, sdpa (one dense mask) or flex_attention.
+
+    Raises:
+        BadInput: where this device cannot train with it.
+
+    """
+    if how == "flex_attention" and device is not None and device.type != "cuda":
+        raise BadInput("FlexAttention needs a CUDA device; use attn_implementation=auto.")
+    _chosen["how"] = how
+
+
+def attend_by_tree(model: Any) -> Any:
+    """Let a model that uses scaled-dot-product attention call `tree_attention` instead."""
+    if model.config._attn_implementation == "sdpa":  # noqa: SLF001 - it has no public name
+        model.set_attn_implementation(TREE)
+    return model
+
+
+def mask_for(model: Any, layout: Layout) -> Tensor:
+    """The layout's mask as this model takes it; for `tree` it carries what the mask is made of."""
+    mask: Any = layout.attention_mask
+    inner = getattr(model, "module", model)  # inside DistributedDataParallel
+    implementation = inner.config._attn_implementation  # noqa: SLF001
+    found: Tensor = mask
+    if layout.tree is None:
+        return found
+    if implementation == "eager":  # adds a packed mask instead of selecting by it
+        nowhere = torch.finfo(torch.float32).min
+        return torch.zeros_like(mask, dtype=torch.float32).masked_fill(~mask, nowhere)
+    if implementation == TREE and not hasattr(mask, "spans"):
+        how = _chosen["how"]
+        if how == "flex_attention" or (how == "auto" and has_flex(mask.device)):
+            mask.block = block_mask(layout.tree)
+        elif how == "auto" and mask.device.type == "cpu":
+            mask.spans = layout.spans
+    return found
+
+
+def tree_attention(
+    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, **more: Any
+) -> tuple[Tensor, None]:
+    """Attention of a packed layout by what its mask carries: `(1, heads, width, size)` thrice."""
+    block: Any = getattr(attention_mask, "block", None)
+    spans: Any = getattr(attention_mask, "spans", None)
+    if block is None and spans is None:
+        found: tuple[Tensor, None] = sdpa_attention_forward(
+            module, query, key, value, attention_mask, **more
+        )
+        return found
+    groups = query.shape[1] // key.shape[1]
+    key, value = repeat_kv(key, groups), repeat_kv(value, groups)
+    scaling = more.get("scaling")
+    if block is not None:
+        out = by_blocks(query, key, value, block, scaling)
+    else:
+        out = by_example(query, key, value, attention_mask, spans, scaling)
+    return out.transpose(1, 2).contiguous(), None
+
+
+def by_example(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor,
+    spans: tuple[tuple[int, int, bool], ...],
+    scaling: float | None,
+) -> Tensor:
+    """One attention per example; a single response behind its prompt is plainly causal."""
+    parts = []
+    for start, end, forks in spans:
+        cut = slice(start, end)
+        parts.append(
+            F.scaled_dot_product_attention(
+                query[:, :, cut],
+                key[:, :, cut],
+                value[:, :, cut],
+                attn_mask=mask[:, :, cut, cut] if forks else None,
+                is_causal=not forks,
+                scale=scaling,
+            )
+        )
+    return torch.cat(parts, dim=2)
+
+
+# -- FlexAttention ----------------------------------------------------------------------------
+
+
+def block_mask(tree: Tensor) -> BlockMask:
+    """The same rule as the dense mask, with empty blocks marked as such."""
+    belongs, branch = tree
+
+    def sees(_batch: Tensor, _head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        alike = (branch[key] == -1) | (branch[query] == branch[key])
+        seen: Tensor = (key <= query) & (belongs[query] == belongs[key]) & alike
+        return seen
+
+    width = tree.shape[1]
+    return create_block_mask(sees, None, None, width, width, device=str(tree.device))
+
+
+def by_blocks(
+    query: Tensor, key: Tensor, value: Tensor, block: BlockMask, scaling: float | None
+) -> Tensor:
+    kind = query.device.type
+    wanted = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else value.dtype
+    attend = compiled_flex() if kind == "cuda" else flex_attention
+    out: Tensor = attend(
+        query.to(wanted), key.to(wanted), value.to(wanted), block_mask=block, scale=scaling
+    )
+    return out
+
+
+@cache
+def compiled_flex() -> Any:
+    """Without being compiled, FlexAttention computes every block."""
+    return torch.compile(flex_attention)
+
+
+@cache
+def has_flex(device: torch.device) -> bool:
+    """Whether FlexAttention works there, forward and backward: tried against the dense mask."""
+    if device.type != "cuda":
+        return False
+    tree = torch.tensor([[0] * 150 + [1] * 106, [-1] * 100 + [0] * 50 + [-1] * 106]).to(device)
+    layout = Layout(*(torch.zeros(1, 256),) * 2, None, tree, (), *(torch.zeros(0),) * 5)
+    try:
+        grads: list[Any] = []
+        for sparse in (True, False):
+            torch.manual_seed(0)
+            q, k, v = (torch.randn(1, 2, 256, 64, device=device, requires_grad=True) for _ in "qkv")
+            if sparse:
+                out = by_blocks(q, k, v, block_mask(tree), None)
+            else:
+                out = F.scaled_dot_product_attention(q, k, v, attn_mask=layout.attention_mask)
+            out.square().sum().backward()
+            grads += [q.grad, k.grad, v.grad]
+    except Exception:  # noqa: BLE001 - a compiler that is missing may raise anything
+        return False
+    return all(torch.allclose(a, b, atol=1e-2) for a, b in zip(grads[:3], grads[3:], strict=True))
+
+
+AttentionInterface.register(TREE, tree_attention)
+AttentionMaskInterface.register(TREE, sdpa_mask)

@@ -1,0 +1,52 @@
+"""Touchstone's side: `python -m tests.benchmarks.sides.ours JOB.json`."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+
+from app.trainer.__main__ import main as trainer
+from app.trainer.optimization import Updater
+from app.trainer.run_folder import RunFolder
+from tests.benchmarks.sides.turns import Turns
+from tests.benchmarks.trainer import needed
+
+
+def main() -> None:
+    job = json.loads(Path(sys.argv[1]).read_text())
+    torch.set_num_threads(job["threads"])
+    turns = Turns(job["steps"])
+    log, pieces = RunFolder.log, Updater.pieces
+
+    def logging(self: RunFolder, step: int, metrics: Any) -> None:
+        log(self, step, metrics)
+        turns.step_ended()
+
+    def counting(self: Updater, batch: Any, forward: Any) -> Any:
+        turns.more["needed"] = turns.more.get("needed", 0.0) + work(batch, job["kind"])
+        return pieces(self, batch, forward)
+
+    options = [part for k, v in job["settings"].items() for part in ("--set", f"{k}={v}")]
+    folders = ["--dataset", job["data"], "--model", job["model"], "--output", job["output"]]
+    with (
+        mock.patch.object(RunFolder, "log", logging),
+        mock.patch.object(Updater, "pieces", counting),
+    ):
+        sys.exit(trainer([job["kind"], *folders, *options]))
+
+
+def work(batch: Any, kind: str) -> float:
+    """Operations that no implementation can avoid, for what is done once per batch here."""
+    if kind != "ppo":
+        return needed(batch, head=kind != "reward")
+    # A mini-batch trains policy and value; in four epochs each token is also written, and read by
+    # reference, value and reward model once.
+    policy, value = needed(batch, head=True), needed(batch, head=False)
+    return policy + value + (2 * policy + 2 * value) / 3 / 4
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,288 @@
+"""The trainer beside TRL: `python -m tests.benchmarks.trl [--quick] [--only dpo] [--threads 2]`.
+
+Both sides train the same Llama (4.7 M parameters and 2.1 M of embeddings) on the same batches of
+8, with gradient checkpointing off and DPO's reference computed before; they take turns, so ratios
+hold on a busy machine. Time is CPU seconds on one thread, wall time on more. "Of the peak" counts
+the operations that are strictly needed (prompt once, no padding, head where used) against the best
+matrix product of that type measured here. Pairs are HH harmlessness judgements where the shared
+data is there, else made up in their shape. TRL lives in environments of its own, which are made on
+first use (tests/parity); without a way to install it this says so and ends well.
+"""
+
+import argparse
+import contextlib
+import json
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification
+
+from app.trainer.__main__ import quiet
+from app.trainer.chat import ChatFormat, parse_transcript
+from app.trainer.dataset import split_conversations
+from app.trainer.new_model import make_tokenizer
+from tests.benchmarks.trainer import SHAPE, VOCABULARY, peak
+from tests.parity.environment import (
+    HOME,
+    TRL,
+    TRL_WITH_PPO,
+    NoEnvironment,
+    environment,
+    python_with,
+)
+from tests.shared_data import shared_rows
+from tests.trainer import manners
+
+BATCH, LONGEST = 8, 1024
+KINDS = {"sft": "sft", "reward": "preference", "dpo": "preference", "ppo": "prompts"}
+UNIT = {"sft": "rows", "reward": "pairs", "dpo": "pairs", "ppo": "episodes"}
+
+OURS: dict[str, dict[str, Any]] = {
+    "common": {
+        "per_device_train_batch_size": BATCH, "max_length": 1024, "shuffle": False,
+        "num_samples": 0, "eval_steps": 10**6, "max_eval_samples": 1,
+    },
+    "ppo": {"num_ppo_epochs": 4, "response_length": 53},
+}  # fmt: skip
+THEIRS: dict[str, dict[str, Any]] = {
+    "common": {
+        "per_device_train_batch_size": BATCH, "gradient_checkpointing": False, "use_cpu": True,
+        "save_strategy": "no", "report_to": [], "disable_tqdm": True, "logging_steps": 1,
+    },
+    "sft": {"assistant_only_loss": True, "max_length": 1024},
+    "reward": {"max_length": 1024},
+    "dpo": {"max_length": 1024, "precompute_ref_log_probs": True},
+    "ppo": {
+        "num_ppo_epochs": 4, "response_length": 53, "stop_token": "eos", "num_mini_batches": 1,
+        "num_sample_generations": 0, "local_rollout_forward_batch_size": BATCH,
+    },
+}  # fmt: skip
+
+
+# -- the same world for both ------------------------------------------------------------------
+
+
+def write_world(folder: Path, rows: int) -> None:
+    """Write `model`, `judge` and `data` for so many rows."""
+    pairs = real_pairs() or made_up_pairs()
+    texts = [m["content"] for pair in pairs for part in pair for m in part]
+    tokenizer = make_tokenizer(texts, VOCABULARY)
+    chat = ChatFormat(tokenizer)
+    short = [p for p in pairs if fits(chat, p)]
+    chosen = [short[i % len(short)] for i in range(rows)]
+    splits: dict[str, list[dict[str, Any]]] = {
+        "preference": [{"prompt": p, "chosen": c, "rejected": r} for p, c, r in chosen],
+        "sft": [{"messages": [*p, *c]} for p, c, _ in chosen],
+        "prompts": [{"prompt": p} for p, _, _ in chosen],
+    }
+    for name, made in splits.items():
+        manners.write_split(folder / "data", name, "train", made)
+    settings = SHAPE.to_dict() | {
+        "vocab_size": len(tokenizer),
+        "pad_token_id": tokenizer.pad_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "bos_token_id": None,
+        "tie_word_embeddings": True,
+    }
+    torch.manual_seed(0)
+    for name, kind in (("model", LlamaForCausalLM), ("judge", LlamaForSequenceClassification)):
+        kind(LlamaConfig(**settings)).save_pretrained(folder / name)
+        tokenizer.save_pretrained(folder / name)
+
+
+Pair = tuple[Sequence[dict], Sequence[dict], Sequence[dict]]  # prompt, chosen, rejected
+
+
+def real_pairs() -> list[Pair]:
+    found = []
+    with contextlib.suppress(pytest.skip.Exception):
+        for row in shared_rows("hh-harmless/pairs.jsonl.gz"):
+            sides = (tuple(parse_transcript(row[k])) for k in ("chosen", "rejected"))
+            found.append(split_conversations(*sides, "pair"))
+    return found
+
+
+def made_up_pairs() -> list[Pair]:
+    rng = random.Random(0)
+
+    def text(mean: int) -> str:
+        length = max(3, min(4 * mean, int(rng.lognormvariate(0, 0.7) * mean * 0.6)))
+        return " ".join("".join(rng.choices("aeiounrst", k=4)) for _ in range(length))
+
+    return [
+        (manners.ask(text(116)), manners.say(text(40)), manners.say(text(50))) for _ in range(800)
+    ]
+
+
+def fits(chat: ChatFormat, pair: Pair) -> bool:
+    """Neither side would cut or drop it, so batches stay the same."""
+    prompt, *replies = pair
+    return all(
+        all(m["content"].strip() for m in reply)
+        and len(chat.encode(chat.full_text([*prompt, *reply]))) <= LONGEST
+        for reply in replies
+    )
+
+
+# -- two processes that take turns ------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Turn:
+    wall: float
+    cpu: float
+    peak_mib: float
+    needed: float = 0.0
+
+
+@contextlib.contextmanager
+def side(command: list[str], job: dict[str, Any], folder: Path) -> Iterator[subprocess.Popen]:
+    """A process that trains a turn and waits."""
+    folder.mkdir(parents=True)
+    (folder / "job.json").write_text(json.dumps(job | {"output": str(folder / "run")}))
+    with (folder / "errors").open("w") as errors:
+        process = subprocess.Popen(
+            [*command, str(folder / "job.json")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            cwd=HOME,
+            env=environment(threads=job["threads"]),
+        )
+        try:
+            yield process
+        finally:
+            process.stdin.close()
+            try:
+                process.wait(timeout=60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def turn(process: subprocess.Popen, folder: Path) -> Turn:
+    """Wait for the line that ends a turn; other lines are the trainer's own."""
+    for line in process.stdout:
+        if line.startswith('{"wall"'):
+            return Turn(**json.loads(line))
+    raise SystemExit(f"{folder.name} ended early:\n{(folder / 'errors').read_text()[-2000:]}")
+
+
+def let_on(process: subprocess.Popen) -> None:
+    process.stdin.write("\n")
+    process.stdin.flush()
+
+
+def compared(
+    kind: str, world: Path, *, bf16: bool, options: argparse.Namespace
+) -> tuple[list[Turn], list[Turn]]:
+    """The turns of TRL and of Touchstone, the first of each (it warms up) left out."""
+    python = python_with(TRL_WITH_PPO if kind == "ppo" else TRL)
+    home = world.parent / f"{kind}-{'bf16' if bf16 else 'fp32'}"
+    job = {
+        "kind": kind,
+        "config": KINDS[kind],
+        "data": str(world / "data"),
+        "model": str(world / "model"),
+        "judge": str(world / "judge"),
+        "steps": options.steps,
+        "threads": options.threads,
+    }
+    total = (options.rounds + 1) * options.steps + 1
+    start = {"model": str(world / "judge")} if kind == "reward" else {}
+    length = {"total_episodes": total * BATCH} if kind == "ppo" else {"max_steps": total}
+    judge = {"reward_model_path": str(world / "judge")} if kind == "ppo" else {}
+    order = {} if kind == "ppo" else {"train_sampling_strategy": "sequential"}
+    ours = OURS["common"] | OURS.get(kind, {}) | judge | {"bf16": bf16, "max_steps": total}
+    ours |= {"dataset_config": KINDS[kind]}
+    theirs = THEIRS["common"] | THEIRS[kind] | order | length | {"bf16": bf16}
+    here = [sys.executable, "-m", "tests.benchmarks.sides.ours"]
+    there = [str(python), str(HOME / "tests/benchmarks/sides/theirs.py")]
+    found: tuple[list[Turn], list[Turn]] = ([], [])
+    names = (home / "TRL", home / "Touchstone")
+    with side(there, job | start | {"settings": theirs}, names[0]) as trl:
+        found[0].append(turn(trl, names[0]))
+        with side(here, job | start | {"settings": ours}, names[1]) as own:
+            found[1].append(turn(own, names[1]))
+            for _ in range(options.rounds):
+                for place, process in enumerate((trl, own)):
+                    let_on(process)
+                    found[place].append(turn(process, names[place]))
+    return found[0][1:], found[1][1:]
+
+
+def print_row(
+    kind: str,
+    dtype: str,
+    turns: tuple[list[Turn], list[Turn]],
+    best: float,
+    options: argparse.Namespace,
+) -> None:
+    """One line: rate, share of the peak and memory of both sides, and how they compare."""
+
+    def spent(own: Turn) -> float:
+        return own.cpu if options.threads == 1 else own.wall
+
+    cells, work = [], sum(t.needed for t in turns[1])
+    for own in turns:
+        cpu = sum(t.cpu for t in own)
+        rate = len(own) * BATCH * options.steps / sum(map(spent, own))
+        cells.append(f"{rate:7.2f} {work / cpu / best:5.0%} {max(t.peak_mib for t in own):6.0f}")
+    ratios = [spent(a) / spent(b) for a, b in zip(*turns, strict=True)]
+    middle = statistics.median(ratios)
+    print(
+        f"  {kind:7}{dtype:6}{UNIT[kind]:>9}  {cells[0]:>22}   {cells[1]:>22}"
+        f"   {min(ratios):5.2f} {middle:5.2f} {max(ratios):5.2f}",
+        flush=True,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=2, help="steps in a turn")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--quick", action="store_true", help="one turn of one step, 32 bit")
+    parser.add_argument("--only", choices=KINDS, default=None)
+    options = parser.parse_args()
+    if options.quick:
+        options.rounds = options.steps = 1
+    try:
+        for version in (TRL, TRL_WITH_PPO):
+            python_with(version)
+    except NoEnvironment as error:
+        print(f"{error} There is nothing to compare with.")
+        return
+    quiet()
+    torch.set_num_threads(1)
+    began = time.perf_counter()
+    bests = {"fp32": peak(), "bf16": peak(dtype=torch.bfloat16)}
+    print("matrix peak of one thread: ", end="")
+    print(", ".join(f"{best / 1e9:.0f} GFLOP/s in {name}" for name, best in bests.items()))
+    print(f"TRL {TRL} (PPO: {TRL_WITH_PPO}), batch {BATCH}, {options.threads} threads a side")
+    heads = "rate  peak    MiB"
+    print(f"\n  {'':22}  {'TRL: ' + heads:>22}   {'here: ' + heads:>22}   ratio min/median/max")
+    with tempfile.TemporaryDirectory() as folder:
+        world = Path(folder) / "world"
+        write_world(world, ((options.rounds + 1) * options.steps + 1) * BATCH)
+        for kind in [options.only] if options.only else KINDS:
+            for dtype, best in bests.items():
+                if dtype == "bf16" and options.quick:
+                    continue
+                turns = compared(kind, world, bf16=dtype == "bf16", options=options)
+                print_row(kind, dtype, turns, best, options)
+    print(f"\n{time.perf_counter() - began:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

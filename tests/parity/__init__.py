@@ -1,0 +1,1 @@
+"""Touchstone's trainer against TRL, step by step: `python -m tests.parity`."""

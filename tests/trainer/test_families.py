@@ -1,0 +1,158 @@
+"""Packed, padded and alone are the same on every family of decoders, and so are the attentions."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch.nn.attention.flex_attention import flex_attention
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
+
+from app.trainer import lm as models
+from app.trainer import losses
+from app.trainer.batches import Layout, lay_out
+from app.trainer.lm import attention
+from tests.trainer.test_layouts import BATCH, example
+
+COMMON = {
+    "vocab_size": 60,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "max_position_embeddings": 128,
+    "bos_token_id": None,
+    "eos_token_id": 1,
+}
+FAMILIES: dict[str, dict[str, Any]] = {
+    "llama": {},
+    "qwen2": {},
+    "qwen3": {},
+    "gemma2": {"sliding_window": 128, "query_pre_attn_scalar": 8},
+    "gemma3_text": {"sliding_window": 128, "query_pre_attn_scalar": 8},
+    "gpt_neox": {"num_key_value_heads": 4},
+    "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128},
+}
+EVERY = pytest.mark.parametrize("family", FAMILIES)
+UNCOMPILED = pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+SPARSE = pytest.mark.parametrize("family", sorted(FAMILIES.keys() - {"gemma2"}))
+
+
+@pytest.fixture(autouse=True)
+def usual_attention():
+    yield
+    models.choose_attention("auto")
+
+
+def made(family: str, kind: Any = AutoModelForCausalLM, **more: Any) -> Any:
+    """A small random model of a family, with weights large enough to tell tokens apart."""
+    config = AutoConfig.for_model(family, **(COMMON | FAMILIES[family] | more))
+    torch.manual_seed(3)
+    model = kind.from_config(config)
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.ndim > 1:
+                weight.normal_(0, 0.15)
+    return models.attend_by_tree(models.without_dropout(model))
+
+
+def read(model: Any, layout: Layout) -> tuple[torch.Tensor, torch.Tensor]:
+    """Sums of log-probabilities, and the gradient of their mean."""
+    model.zero_grad()
+    logps = losses.sum_by(models.target_logps(model, layout), layout.owners, layout.responses)
+    logps.mean().backward()
+    grads = [p.grad.flatten() for p in model.parameters() if p.grad is not None]
+    return logps.detach(), torch.cat(grads)
+
+
+@EVERY
+@pytest.mark.parametrize(("pad", "tied"), [(0, True), (None, False)], ids=["tied", "no pad"])
+def test_log_probabilities_and_gradients(family: str, pad: int | None, *, tied: bool) -> None:
+    model = made(family, pad_token_id=pad, tie_word_embeddings=tied)
+    assert models.can_pack(model, longest=64)
+    shared, gradient = read(model, lay_out(BATCH, packed=True))
+    # the same responses, each behind a prompt of its own: packed, padded, and one by one
+    apart = [replace(e, responses=(r,)) for e in BATCH for r in e.responses]
+    for layout in (lay_out(apart, packed=True), lay_out(BATCH, packed=False)):
+        logps, other = read(model, layout)
+        assert torch.allclose(logps, shared, atol=1e-4)
+        assert torch.nn.functional.cosine_similarity(other, gradient, dim=0) > 0.99999
+        assert torch.allclose(other, gradient, atol=1e-4)
+    alone = [read(model, lay_out([e], packed=False))[0] for e in apart]
+    assert torch.allclose(torch.cat(alone), shared, atol=1e-4)
+
+
+@EVERY
+def test_scores(family: str) -> None:
+    model = made(family, AutoModelForSequenceClassification, pad_token_id=0, num_labels=1)
+    scorer = models.Scorer(model)
+    packed, padded = (lay_out(BATCH, packed=way) for way in (True, False))
+    with torch.no_grad():
+        assert torch.allclose(scorer(packed, packed.ends), scorer(padded, padded.ends), atol=1e-5)
+
+
+@SPARSE
+def test_attention_by_example_is_the_dense_one(family: str) -> None:
+    model = made(family)
+    assert model.config._attn_implementation == attention.TREE
+    calls = []
+    found = {}
+    real = attention.by_example
+    attention.by_example = lambda *given: calls.append(1) or real(*given)
+    try:
+        for how in ("auto", "sdpa"):
+            models.choose_attention(how)
+            found[how] = read(model, lay_out(BATCH, packed=True))
+    finally:
+        attention.by_example = real
+    assert len(calls) == 2  # once per layer, with auto alone
+    for one, other in zip(found["auto"], found["sdpa"], strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
+
+
+@UNCOMPILED
+@SPARSE
+def test_flex_attention_is_the_dense_one(family: str) -> None:
+    """FlexAttention has no backward on a CPU; the mask's rule and the scaling are what it tests."""
+    model = made(family)
+    long = [example(70, 40, 50, seed=1), example(20, 5, seed=2)]  # more than one block
+    if family == "gpt2":
+        long = [example(40, 30, 20, seed=1), example(60, 50, seed=2)]
+    found = {}
+    for how in ("sdpa", "flex_attention"):
+        models.choose_attention(how)
+        with torch.no_grad():
+            found[how] = models.target_logps(model, lay_out(long, packed=True))
+    assert torch.allclose(found["sdpa"], found["flex_attention"], atol=1e-5)
+
+
+def test_model_that_wants_another_attention_keeps_it() -> None:
+    assert made("gemma2").config._attn_implementation == "eager"  # it caps the scores
+
+
+@UNCOMPILED
+def test_blocks_that_nobody_looks_at_are_left_out() -> None:
+    layout = lay_out([example(100, 100, 100, seed=s) for s in range(4)], packed=True)
+    block = attention.block_mask(layout.tree)
+    assert block.sparsity() > 50
+    query, key, value = (torch.randn(1, 2, 1200, 8) for _ in range(3))
+    out = flex_attention(query, key, value, block_mask=block)
+    dense = torch.nn.functional.scaled_dot_product_attention(
+        query, key, value, attn_mask=layout.attention_mask
+    )
+    assert torch.allclose(out, dense, atol=1e-5)
+
+
+def test_flex_attention_on_a_cpu_is_refused_before_training(train) -> None:
+    run = train("sft", attn_implementation="flex_attention", max_steps=1)
+    assert run.code == 2
+    assert "needs a CUDA device; use attn_implementation=auto" in run.err
+
+
+def test_saved_model_asks_for_no_attention_of_ours(tmp_path, micro: str) -> None:
+    model = models.load_lm(micro)
+    assert model.config._attn_implementation == attention.TREE
+    model.save_pretrained(tmp_path)
+    assert attention.TREE not in (tmp_path / "config.json").read_text()
