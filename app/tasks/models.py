@@ -276,8 +276,9 @@ class Assignment(Base):
             unique=True,
             postgresql_where=text("is_repeat AND display_order IS NOT NULL"),
         ),
-        # Removing a task looks for all of them: the other indexes know a part each.
-        Index("ix_assignment_task", "task_id"),
+        # Removing a task looks for all of them: the others know a part each. With the person,
+        # so that a claim reads no more by it than by the unique one.
+        Index("ix_assignment_task", "task_id", "user_id"),
         Index("ix_assignment_history", "user_id", "project_id", "finished_at"),
         CheckConstraint("slot IN (1, 2)", name="slot"),
         CheckConstraint("(state = 'open') = (finished_at IS NULL)", name="finished_when_not_open"),

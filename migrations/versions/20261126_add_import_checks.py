@@ -33,7 +33,7 @@ def upgrade() -> None:
         op.add_column(table, sa.Column("import_id", sa.Uuid()))
     for name, (table, columns) in INDEXES.items():
         op.create_index(name, table, columns, postgresql_where=sa.text("import_id IS NOT NULL"))
-    op.create_index("ix_assignment_task", "assignment", ["task_id"])
+    op.create_index("ix_assignment_task", "assignment", ["task_id", "user_id"])
     op.create_check_constraint(
         op.f("ck_import_undone_on_request"),
         "import",

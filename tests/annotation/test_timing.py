@@ -18,6 +18,7 @@ from app.annotation.api import work
 from app.db import SessionLocal, database_now, transaction
 from app.projects.models import Membership
 from app.tasks.models import Assignment, Task, TaskKind
+from app.tasks.queries import wanted
 from tests.factories import make_member, make_project, make_task, make_user
 
 JUDGEMENTS = 240
@@ -48,6 +49,7 @@ def test_every_kind_of_task_takes_the_same_statements(
     chance = Random(5)
     chance.randrange = lambda *_: 1  # whether a claim looks for expired leases is another matter
     monkeypatch.setattr(work, "CHANCE", chance)
+    monkeypatch.setattr(wanted, "NO_LANES_HOLDS_SECONDS", 3600)  # so is whether there are lanes
     project.gold_rate, project.overlap_max = 0.5, overlap_max
     for number in range(24):
         gold = {"prefers": [[0, 1]]} if number % 2 else {"wanted": 1}

@@ -190,11 +190,11 @@ def test_models_that_learned_from_erased_judgements_say_so(session, world, maria
 
 
 def test_nothing_of_her_texts_is_in_a_corrected_dataset(session, world, maria, ada):
-    wrong = freeze(session, world.project)
+    wrong = freeze(session, world.project, test_share=0)
     assert any("Nine minutes" in str(row) for row in rows_of(wrong, "sft"))
     erase(session, maria, ada, texts=True)
     assert session.get_one(Snapshot, wrong.id).erased_at is not None
-    corrected = freeze(session, world.project)
+    corrected = freeze(session, world.project, test_share=0)
     assert not any("Nine minutes" in str(row) for row in rows_of(corrected, "sft"))
 
 

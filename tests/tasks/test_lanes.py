@@ -227,7 +227,7 @@ def test_a_claim_in_many_lanes_walks_indexes_and_sorts_lanes_not_tasks(concurren
         )
         plan = "\n".join(rows.scalars())
     assert re.search(r"Index (Only )?Scan using ix_task_open", plan)
-    assert "Index Scan using uq_assignment_task_user" in plan
+    assert re.search(r"Index (Only )?Scan using (uq|ix)_assignment_task", plan)
     assert not re.search(r"Seq Scan on (task|assignment)( |$)", plan, re.MULTILINE)
     assert not re.search(r"Sort Key: task\w*\.random_key", plan)  # lanes are sorted, not tasks
     assert "Hash" not in plan
