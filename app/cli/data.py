@@ -164,7 +164,10 @@ def print_findings(file: Path, done: "Import") -> None:
     """What a check has seen: what would come in, and what is perhaps not meant."""
     brings = {name: count for name, count in done.report.get("brings", {}).items() if count}
     if brings:
-        print(f"{file}: would bring {', '.join(f'{n:,} {name}' for name, n in brings.items())}")
+        named = (
+            f"{n:,} {name.removesuffix('s') if n == 1 else name}" for name, n in brings.items()
+        )
+        print(f"{file}: would bring {', '.join(named)}")
     for warning in done.report.get("warnings", []):
         where = f" (line {', '.join(f'{n}' for n in warning['lines'])})" if warning["lines"] else ""
         rows = f"{warning['rows']:,} rows: " if warning["rows"] else ""

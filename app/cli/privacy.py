@@ -123,6 +123,8 @@ def show_traces(person: Who, *, project: OfProject = None) -> None:
         for checkpoint in traced.checkpoints:
             written = f"{traced.responses.get(checkpoint.id, 0)} responses written"
             print("\t".join(["checkpoint", str(checkpoint.id), checkpoint.name, written]))
+        if not traced.projects and not traced.snapshots:
+            sys.stderr.write(f"There is no judgement of {hers.name}, here or in a snapshot.\n")
 
 
 def export_user(person: Who, *, project: OfProject = None) -> None:

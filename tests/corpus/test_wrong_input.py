@@ -42,7 +42,7 @@ def deep(levels):
         (pair() | {"responses": [str(n) for n in range(11)]}, "and this line has 11"),
         (
             pair() | {"responses": "4"},
-            "“responses” must be a list of 2 to 10 responses, not a text",
+            "“responses” is a text, and must be a list of 2 to 10 responses",
         ),
         (pair() | {"responses": ["4", 5]}, "Response 2 must be a text or an object"),
         (pair() | {"responses": ["4", {"source": "x"}]}, "Response 2 needs a “text”"),

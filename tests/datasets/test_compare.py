@@ -12,6 +12,7 @@ from app.accounts.models import Role
 from app.datasets.models import Snapshot, SnapshotComparison
 from app.datasets.service import comparisons
 from app.db import JobState
+from app.errors import NotFound
 from app.worker.comparisons import run_comparison
 from tests.datasets.frozen import freeze
 from tests.datasets.true import revise, true_task
@@ -151,6 +152,15 @@ def test_a_comparison_is_made_once_and_kept(session, before, after, api, ada):
     assert compared(api(ada), before, after).json() == first
     (kept,) = session.query(SnapshotComparison).all()
     assert (kept.state, kept.attempt) == (JobState.SUCCEEDED, 1)
+
+
+def test_nothing_is_kept_of_files_that_are_removed_meanwhile(session, before, after):
+    assert before.files_removed_at is None  # as this session saw it, before somebody removed them
+    removed = text("UPDATE snapshot SET files_removed_at = now() WHERE id = :id")
+    session.execute(removed, {"id": before.id})
+    with pytest.raises(NotFound, match="were removed"):
+        comparisons.comparison_of(session, before=before, after=after)
+    assert session.query(SnapshotComparison).count() == 0
 
 
 def test_large_ones_are_compared_in_the_background(

@@ -70,7 +70,8 @@ def _listed(value: Any) -> list[ImportedResponse]:
     if isinstance(value, dict):
         value = [{"text": text, "source": f"model:{model}"} for model, text in value.items()]
     if not isinstance(value, list):
-        raise BadLine(f"“responses” must be a list of 2 to 10 responses, not {kind(value)}.")
+        what = "is missing; it" if value is None else f"is {kind(value)}, and"
+        raise BadLine(f"“responses” {what} must be a list of 2 to 10 responses.")
     return [_response(item, number=number) for number, item in enumerate(value, 1)]
 
 

@@ -52,6 +52,10 @@ def comparison_of(session: Session, *, before: Snapshot, after: Snapshot) -> Sna
 
 
 def _ask(session: Session, *, before: Snapshot, after: Snapshot) -> SnapshotComparison:
+    # Whoever removes the files of one waits, and then finds this comparison, which holds rows too.
+    for snapshot in sorted((before, after), key=lambda each: each.id):
+        session.refresh(snapshot, with_for_update={"read": True})
+        path_of(snapshot)
     total = _rows(before) + _rows(after)
     session.execute(
         insert(SnapshotComparison)
