@@ -13,13 +13,9 @@ from app.datasets.service.comparisons import Beat, ComparisonLease
 from app.db import transaction
 from app.errors import AppError, LeaseLost
 from app.jobs import JobName, queue
-from app.worker.lease import Pulse, Stop
+from app.worker.lease import Pulse, Stopped
 
 log = structlog.get_logger(__name__)
-
-
-class _Stopped(Exception):
-    """The worker ends: the comparison goes back into the queue."""
 
 
 @queue.task(name=JobName.COMPARISON, pass_context=True)
@@ -43,17 +39,14 @@ def run_comparison(comparison_id: UUID, *, stopping: threading.Event) -> None:
     def beat(done: int) -> None:
         nonlocal passed
         passed = done
-        if pulse.stop is Stop.LOST:
-            raise LeaseLost(lease)
-        if pulse.stop is not None:
-            raise _Stopped
+        pulse.check(lease)
 
     try:
         with pulse:
             _make(lease, beat=beat)
     except LeaseLost:
         log.warning("lost the comparison to another attempt", comparison_id=str(comparison_id))
-    except _Stopped:
+    except Stopped:
         with transaction() as session:
             comparisons.give_back_comparison(session, lease=lease)
 
@@ -71,7 +64,7 @@ def _make(lease: ComparisonLease, *, beat: Beat) -> None:
         except BaseException:
             artifacts.remove(comparisons.comparison_folder(lease))  # nobody registered it
             raise
-    except (LeaseLost, _Stopped):
+    except (LeaseLost, Stopped):
         raise
     except AppError as error:
         _fail(lease, error.detail)

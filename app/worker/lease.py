@@ -34,6 +34,10 @@ class Stop(StrEnum):
     SHUTDOWN = "shutdown"  # this worker ends; another goes on
 
 
+class Stopped(Exception):
+    """The worker ends: what it worked on goes back into the queue."""
+
+
 class Pulse:
     """Beats for an attempt from a thread of its own, and hears of reasons to stop.
 
@@ -69,6 +73,13 @@ class Pulse:
         if self._cancel.is_set():
             return Stop.CANCEL
         return Stop.SHUTDOWN if self._stopping.is_set() else None
+
+    def check(self, lease: object) -> None:
+        """Raise `LeaseLost` or `Stopped` where an attempt that nobody cancels should end."""
+        if self.stop is Stop.LOST:
+            raise LeaseLost(lease)
+        if self.stop is not None:
+            raise Stopped
 
     def _run(self) -> None:
         while not self._ended.wait(BEAT):

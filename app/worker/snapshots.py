@@ -22,15 +22,11 @@ from app.db import transaction
 from app.errors import AppError, Conflict, Invalid, LeaseLost, found
 from app.jobs import JobName, queue
 from app.projects.models import Project
-from app.worker.lease import Pulse, Stop
+from app.worker.lease import Pulse, Stopped
 
 log = structlog.get_logger(__name__)
 
 Beat = Callable[[], None]
-
-
-class _Stopped(Exception):
-    """The worker ends: the snapshot goes back into the queue."""
 
 
 @queue.task(name=JobName.SNAPSHOT, pass_context=True)
@@ -56,17 +52,14 @@ def freeze_snapshot(snapshot_id: UUID, *, stopping: threading.Event) -> None:
     def beat() -> None:
         nonlocal done
         done += 1
-        if pulse.stop is Stop.LOST:
-            raise LeaseLost(lease)
-        if pulse.stop is not None:
-            raise _Stopped
+        pulse.check(lease)
 
     try:
         with pulse:
             build(lease, beat=beat)
     except LeaseLost:
         log.warning("lost the snapshot to another attempt", snapshot_id=str(snapshot_id))
-    except _Stopped:
+    except Stopped:
         with transaction() as session:
             datasets.give_back(session, lease=lease)
 
@@ -75,7 +68,7 @@ def build(lease: Lease, *, beat: Beat = lambda: None) -> None:
     """Write the files of an attempt, store and register them; a failure leaves its sentence."""
     try:
         _build(lease, beat=beat)
-    except (LeaseLost, _Stopped):
+    except (LeaseLost, Stopped):
         raise
     except AppError as error:
         _fail(lease, error.detail)
