@@ -23,7 +23,7 @@ from app.projects.schemas import Example, ProjectPatch
 from app.projects.service import exclude_member
 from app.quality.service import re_asks
 from app.runs.models import Generation, Metric, RunEvent, RunKind, Sample
-from app.tasks.models import Appeal, GoldKey, Task
+from app.tasks.models import Appeal, GoldKey, Task, TaskKind
 from app.web.protection import SESSION_COOKIE
 from app.worker.imports import run_import
 from app.worker.snapshots import freeze_now
@@ -103,7 +103,17 @@ def pages(live_server, tmp_path):
         prompt_id = session.scalars(select(Prompt.id).limit(1)).one()
         member_id = session.scalars(select(Membership.user_id).limit(1)).one()
         day = session.scalars(select(func.max(Annotation.submitted_at))).one().date()
-        task_id = session.scalars(select(Task.id).where(Task.counted > 1).limit(1)).one()
+        judge_id = session.scalars(select(Annotation.user_id).where(Annotation.counted)).first()
+        person_id = session.scalars(
+            select(Membership.user_id).where(Membership.gold_seen > 0).limit(1)
+        ).one()
+        task_id = session.scalars(  # its trace tells that she is kept out since
+            select(Task.id)
+            .join(Annotation, Annotation.task_id == Task.id)
+            .where(Task.kind == TaskKind.ORDINARY, Task.counted > 1, Annotation.counted)
+            .where(Annotation.user_id == person_id)
+            .order_by(Task.id)
+        ).first()
         hash_of_task = (
             session.scalars(
                 select(Prompt.content_hash)
@@ -113,10 +123,6 @@ def pages(live_server, tmp_path):
             .one()
             .hex()
         )
-        judge_id = session.scalars(select(Annotation.user_id).where(Annotation.counted)).first()
-        person_id = session.scalars(
-            select(Membership.user_id).where(Membership.gold_seen > 0).limit(1)
-        ).one()
         gold_id = session.scalars(select(GoldKey.task_id).limit(1)).one()
         care_for(session, project, person_id=person_id, gold_id=gold_id, by=ada)
         base = f"/projects/{project.id}"
