@@ -21,6 +21,7 @@ def weights(folder: Path) -> dict:
 
 @pytest.fixture
 def run(train):
+    """Three members, three steps."""
     made = train("reward", max_steps=3, ensemble_size=3, output="ensemble")
     assert made.code == 0, made.err
     return made
@@ -55,16 +56,16 @@ def test_the_folder_says_who_they_are(run) -> None:
     assert "Its 3 members" in run.out
 
 
-def test_score_gives_mean_and_spread(run, tmp_path: Path, capsys) -> None:
+def test_score_gives_mean_and_spread(run, tmp_path: Path, capfd) -> None:
     shown = run.read("samples.jsonl")[-1]
     line = {"prompt": shown["prompt"]}
     line["responses"] = [r["response"] for r in shown["responses"]]
     (tmp_path / "in.jsonl").write_text(json.dumps(line) + "\n")
 
     def scored(model: Path) -> dict:
-        capsys.readouterr()
+        capfd.readouterr()
         assert main(["score", "--model", str(model), str(tmp_path / "in.jsonl")]) == 0
-        return json.loads(capsys.readouterr().out)
+        return json.loads(capfd.readouterr().out)
 
     whole = scored(run.folder / "model")
     alone = torch.tensor([scored(run.folder / "model" / f"member-{k}")["scores"] for k in range(3)])
@@ -73,13 +74,11 @@ def test_score_gives_mean_and_spread(run, tmp_path: Path, capsys) -> None:
     assert whole["scores"] == pytest.approx([r["score"] for r in shown["responses"]], abs=2e-4)
 
 
-@pytest.mark.parametrize("settings", [{}, {"lora_r": 4}, {"ensemble_bootstrap": True}])
-def test_resume_leaves_no_seam(train, settings: dict) -> None:
-    given = {"ensemble_size": 2, "save_steps": 1, "save_total_limit": 0, **settings}
+def test_resume_leaves_no_seam(train) -> None:
+    given = {"ensemble_size": 2, "ensemble_bootstrap": True, "lora_r": 4}
+    given |= {"save_steps": 1, "save_total_limit": 0}
     whole = train("reward", max_steps=3, output="whole", **given)
     assert whole.code == 0, whole.err
-    part = train("reward", max_steps=2, output="part", lr_scheduler_type="constant", **given)
-    assert part.code == 0, part.err
     broken = train("reward", max_steps=3, output="broken", **given)
     for leftover in ("model", "checkpoints/step-3", "checkpoints/step-2"):
         (broken.folder / leftover).rename(broken.folder / f".{leftover.replace('/', '-')}")
@@ -130,8 +129,7 @@ def test_an_ensemble_with_a_member_missing(tmp_path: Path) -> None:
         models.member_folders(str(tmp_path))
 
 
-def test_losses_of_members_are_those_of_each(  # the loop counts all members at once
-) -> None:
+def test_losses_of_members_at_once_are_those_of_each() -> None:
     scores = torch.randn(3, 4)
     for settings in ({}, {"ranking_loss": "plackett_luce"}, {"center_rewards_coefficient": 0.1}):
         config = RewardConfig(**settings)
