@@ -10,6 +10,7 @@ from app.run_config.reading import (
     defaults,
     describe,
     parse_config,
+    score_weights,
     to_mapping,
 )
 from app.run_config.settings import (
@@ -40,6 +41,7 @@ __all__ = [
     "defaults",
     "describe",
     "parse_config",
+    "score_weights",
     "setting",
     "to_mapping",
 ]

@@ -7,7 +7,15 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, asdict, fields
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from app.run_config.settings import CLASSES, FROM_SCRATCH, KINDS, DpoConfig, PpoConfig, RunConfig
+from app.run_config.settings import (
+    CLASSES,
+    FROM_SCRATCH,
+    KINDS,
+    DpoConfig,
+    PpoConfig,
+    RewardConfig,
+    RunConfig,
+)
 
 
 class ConfigError(ValueError):
@@ -160,6 +168,14 @@ def _contradictions(config: RunConfig) -> list[dict[str, str]]:
 
     if config.max_steps == 0:
         wrong("max_steps", "must be at least 1, or -1 to follow num_train_epochs.")
+    if isinstance(config, RewardConfig):
+        names = config.objectives
+        if len(set(names)) < len(names) or "preference" in names:
+            wrong("objectives", "names each criterion once; the preference is always there.")
+        try:
+            score_weights(config)
+        except ValueError as error:
+            wrong("score_weights", str(error))
     if isinstance(config, DpoConfig):
         if config.loss_type == "robust" and config.label_smoothing == 0:
             wrong("label_smoothing", "robust needs the assumed share of flipped labels, e.g. 0.1.")
@@ -176,3 +192,22 @@ def _contradictions(config: RunConfig) -> list[dict[str, str]]:
         if config.response_length >= config.max_length:
             wrong("response_length", "must leave room for the prompt within max_length.")
     return found
+
+
+def score_weights(config: RewardConfig) -> dict[str, float]:
+    """What the score is made of, by output: `preference=1, honest=0.5`; else the preference alone.
+
+    Raises:
+        ValueError: for what is no output of this reward model, or no number.
+
+    """
+    weights: dict[str, float] = {}
+    for pair in config.score_weights:
+        name, _, value = (part.strip() for part in pair.partition("="))
+        if name not in ("preference", *config.objectives) and "all" not in config.objectives:
+            outputs = ", ".join(("preference", *config.objectives))
+            raise ValueError(f"{name!r} is none of its outputs, which are {outputs}.")
+        weights[name] = _number(float, value)
+    if weights and not any(weights.values()):
+        raise ValueError("would make every score 0; one weight must be another number.")
+    return weights or {"preference": 1.0}

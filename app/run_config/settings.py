@@ -189,6 +189,37 @@ class RewardConfig(RunConfig):
     )
     use_margin: bool = setting(True, "Use `margin` where rows have it.", group="data")
     use_weights: bool = setting(True, "Use `weight` where rows have it.", group="data")
+    objectives: tuple[str, ...] = setting(
+        (),
+        "Criteria of the `ratings` data that get an output of their own beside the preference; "
+        "`all` means every one.",
+        group="judging",
+    )
+    ratings_coef: float = setting(
+        1.0,
+        "Weight of the squared error of the ratings beside the preference loss.",
+        at_least=0,
+        group="judging",
+    )
+    score_weights: tuple[str, ...] = setting(
+        (),
+        "What the score is made of, such as preference=1, honest=0.5 (a criterion counts in its "
+        "standard deviations); empty means the preference alone.",
+        group="judging",
+    )
+    ensemble_size: int = setting(
+        1,
+        "Reward models trained side by side on the same rows in the same order, each from a head "
+        "of its own; where they disagree the score is not to be trusted.",
+        at_least=1,
+        at_most=16,
+        group="judging",
+    )
+    ensemble_bootstrap: bool = setting(
+        False,
+        "Each member counts each row 0, 1, 2 … times at random, so that they differ more.",
+        group="judging",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

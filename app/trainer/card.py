@@ -1,7 +1,7 @@
 """The model card: what a finished model is, written for people and for the hub's metadata."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 NAMES = {
@@ -13,7 +13,13 @@ NAMES = {
 
 
 def model_card(
-    kind: str, *, base: str, dataset: str, metrics: Mapping[str, float], settings: Mapping[str, Any]
+    kind: str,
+    *,
+    base: str,
+    dataset: str,
+    metrics: Mapping[str, float],
+    settings: Mapping[str, Any],
+    sentences: Iterable[str] = (),
 ) -> str:
     """Markdown with a YAML head (JSON values, which YAML reads)."""
     adapter = bool(settings.get("lora_r"))
@@ -34,11 +40,14 @@ def model_card(
     ]
     if scores:
         lines += [
-            "One score per conversation: `AutoModelForSequenceClassification` with one label. A",
-            "higher score means that people would rather have this response; only differences",
-            "between responses to the same prompt mean anything.",
+            "One score per conversation: `AutoModelForSequenceClassification` with one label, or",
+            "one per objective, the preference first. A higher score means that people would",
+            "rather have this response; only differences between responses to one prompt mean",
+            "anything.",
             "",
         ]
+    if told := [f"- {sentence}" for sentence in sentences]:
+        lines += ["## How good it is", "", *told, ""]
     lines += ["## Figures at the end", "", "| figure | value |", "|---|---|"]
     lines += [f"| {name} | {value:.6g} |" for name, value in sorted(metrics.items())]
     lines += ["", "## Settings", "", "| setting | value |", "|---|---|"]

@@ -25,8 +25,10 @@ WANTED = {
 class Row:
     """One example in words.
 
-    `ranks` are those of the replies (1 = best, equal = tie); for a pair `p` is the share of votes
-    for the first. `where` names file and line for reports.
+    `ranks` are those of the replies (1 = best, equal = tie), none where they were only rated; for a
+    pair `p` is the share of votes for the first. `strength`, `agreement` and `votes` (people, 0
+    where nobody said) only describe. `ratings` are means by reply and criterion of `raters` people.
+    `where` names file and line for reports.
     """
 
     where: str
@@ -37,6 +39,11 @@ class Row:
     margin: float = 0.0
     weight: float = 1.0
     label: bool = True
+    strength: float | None = None
+    agreement: float | None = None
+    votes: int = 0
+    ratings: tuple[tuple[float | None, ...], ...] = ()
+    raters: tuple[float, ...] = ()
 
 
 def open_config(folder: Path, *, purpose: str, wanted: str | None) -> Path:
@@ -136,15 +143,18 @@ def comparison_row(where: str, record: Mapping[str, Any]) -> Row:
     `{prompt, responses, ranks}`, `{prompt, chosen, rejected}`, or `{chosen, rejected}` as whole
     conversations (messages or HH transcripts), which are split where they part.
     """
-    weight = number(record, where, "weight", 1.0)
+    given: dict[str, Any] = {
+        "weight": number(record, where, "weight", 1.0),
+        "agreement": optional(record, where, "agreement", at_most=1.0),
+        "votes": int(number(record, where, "n_annotators", 0)),
+    }
     if "responses" in record:
         need(record, where, "ranking", ("prompt", "responses", "ranks"))
         replies = as_replies(record["responses"], where)
         ranks = as_ranks(record["ranks"], where)
-        if len(ranks) != len(replies) or len(replies) < 2:
-            raise BadInput(f"{where}: ranking needs two responses or more and a rank for each.")
-        prompt = as_messages(record["prompt"], where, "prompt")
-        return Row(where, prompt, replies, ranks, weight=weight)
+        if len(ranks) != len(replies) or not replies:
+            raise BadInput(f"{where}: a ranking needs responses and a rank for each.")
+        return Row(where, as_messages(record["prompt"], where, "prompt"), replies, ranks, **given)
     need(record, where, "preference", ("chosen", "rejected"))
     if record.get("prompt"):
         prompt = as_messages(record["prompt"], where, "prompt")
@@ -163,7 +173,8 @@ def comparison_row(where: str, record: Mapping[str, Any]) -> Row:
         (1, 2),
         p=number(record, where, "p", 1.0, at_most=1.0),
         margin=number(record, where, "margin", 0.0, at_least=-math.inf),
-        weight=weight,
+        strength=optional(record, where, "strength", at_least=-math.inf),
+        **given,
     )
 
 
@@ -222,6 +233,11 @@ def number(
         limits = f"from {at_least:g} to {at_most:g}" if at_most < math.inf else "not below 0"
         raise BadInput(f"{where}: {key} must be {limits}, and is {value:g}.")
     return float(value)
+
+
+def optional(record: Mapping[str, Any], where: str, key: str, **limits: float) -> float | None:
+    """The same where None means that nobody said."""
+    return None if record.get(key) is None else number(record, where, key, 0.0, **limits)
 
 
 def as_ranks(value: Any, where: str) -> tuple[int, ...]:

@@ -62,20 +62,29 @@ def plackett_luce(scores: Tensor, ranks: Sequence[int], *, ties: str = "half") -
 
     Tied responses share one place: each is measured against the same rest and they are averaged
     (Breslow), so that at K = 2 a tie equals `bradley_terry` at p = 0.5; with `ties="drop"` a tied
-    group counts once, against what lies below it. `(K,)` → scalar.
+    group counts once, against what lies below it. `(…, K)` → `(…,)`.
     """
     order = torch.tensor(ranks)
-    loss = scores.new_zeros(())
+    loss = scores.new_zeros(scores.shape[:-1])
     for rank in sorted(set(ranks)):
-        group, rest = order == rank, order > rank
+        group, rest = scores[..., order == rank], scores[..., order > rank]
         if ties == "drop":
-            for member in scores[group]:
-                against = torch.cat([member[None], scores[rest]])
-                loss = loss + (torch.logsumexp(against, 0) - member) / group.sum()
+            below = rest[..., None, :].expand(*group.shape, rest.shape[-1])
+            against = torch.logsumexp(torch.cat([group[..., None], below], -1), -1)
         else:
-            against = torch.logsumexp(scores[group | rest], 0)
-            loss = loss + (against - scores[group]).mean()
+            against = torch.logsumexp(torch.cat([group, rest], -1), -1, keepdim=True)
+        loss = loss + (against - group).mean(-1)
     return loss
+
+
+def rating_error(found: Tensor, wanted: Tensor, weights: Tensor) -> Tensor:
+    """Weighted squared error per criterion; what nobody rated is NaN and does not count.
+
+    `(…, responses, criteria)`, `(responses, criteria)`, `(responses,)` → `(…, criteria)`, a sum.
+    """
+    known = ~wanted.isnan()
+    error = (found - wanted.nan_to_num()) ** 2 * known * weights[:, None]
+    return error.sum(-2)
 
 
 # -- DPO --------------------------------------------------------------------------------------

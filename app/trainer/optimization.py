@@ -106,10 +106,7 @@ class Updater:
             Diverged: when loss or gradient is not a number; the weights stay as they were.
 
         """
-        trained = [p for p in self.bare.parameters() if p.requires_grad]
-        norm = float(
-            self.accelerator.clip_grad_norm_(trained, self.config.max_grad_norm or math.inf)
-        )
+        norm = self._clip()
         rate = float(self.schedule.get_last_lr()[0])
         if not (math.isfinite(norm) and math.isfinite(loss)):
             raise Diverged(
@@ -123,6 +120,16 @@ class Updater:
             self.schedule.step()
         self.optimizer.zero_grad()
         return {"learning_rate": rate, "grad_norm": norm}
+
+    def _clip(self) -> float:
+        """The norm of the gradient; of an ensemble each member's alone, and their mean."""
+        parts = getattr(self.bare, "members", None) or [self.bare]
+        norms = []
+        for part in parts:
+            trained = [p for p in part.parameters() if p.requires_grad]
+            limit = self.config.max_grad_norm or math.inf
+            norms.append(float(self.accelerator.clip_grad_norm_(trained, limit)))
+        return sum(norms) / len(norms)
 
     def total(self, sums: Mapping[str, Any]) -> dict[str, float]:
         """Add figures over processes, in one exchange."""

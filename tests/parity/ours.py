@@ -41,7 +41,8 @@ def first_gradient() -> Iterator[dict[str, Tensor]]:
         if not found:
             for name, weight in self.bare.named_parameters():
                 if weight.grad is not None:
-                    found[name.removeprefix("model.model.")] = weight.grad.clone()
+                    bare = name.removeprefix("members.0.").removeprefix("model.model.")
+                    found[bare] = weight.grad.clone()
         return step(self, number, loss, **more)
 
     with mock.patch.object(Updater, "step", spying):

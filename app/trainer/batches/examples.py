@@ -141,8 +141,11 @@ def read_examples(
     to_row: Callable[[str, dict[str, Any]], Row],
     encode: Callable[[Row], Example],
     limits: Limits,
+    more: Callable[[str], Iterable[Row]] = lambda _split: (),
 ) -> Data:
     """Read and tokenise the train and test split of the config that fits the purpose.
+
+    `more` are rows of a split from elsewhere, asked for when its own have been read.
 
     Raises:
         BadInput: for a missing folder, a malformed row, or when no row can be used.
@@ -157,6 +160,7 @@ def read_examples(
         sentences.append(f"The model sees at most {max_length} tokens, less than max_length.")
     for split in ("train", "test"):
         rows = [to_row(where, record) for where, record in read_split(folder, split)]
+        rows += more(split)
         if split == "test" and config.max_eval_samples:
             rows = rows[: config.max_eval_samples]
         if split == "train" and not rows:
@@ -210,10 +214,23 @@ def encode_conversation(row: Row, chat: ChatFormat) -> Example:
 
 def encode_responses(row: Row, chat: ChatFormat, *, ties: str = "half") -> Example:
     """For reward models and DPO: one prompt, its responses; `ties="drop"` needs a strict pair."""
-    if ties == "drop" and len(set(row.ranks)) == 1:
-        raise BadConversation("all its responses are tied")
     replies = tuple(tuple(chat.reply_ids(row.prompt, reply)) for reply in row.replies)
+    if row.ranks:
+        _check_ranks(row.ranks, replies, ties)
     return Example(row, tuple(chat.prompt_ids(row.prompt)), replies)
+
+
+def _check_ranks(ranks: Sequence[int], replies: Sequence[tuple[int, ...]], ties: str) -> None:
+    """Refuse a comparison that says nothing, or contradicts itself."""
+    different = len(set(replies))
+    if len(replies) < 2:
+        raise BadConversation("it has only one response")
+    if different == 1:
+        raise BadConversation("its responses are all the same")
+    if ties == "drop" and len(set(ranks)) == 1:
+        raise BadConversation("all its responses are tied")
+    if len(set(zip(replies, ranks, strict=True))) > different:
+        raise BadConversation("the same response stands at two ranks")
 
 
 def encode_prompt(row: Row, chat: ChatFormat, longest: int) -> Example:

@@ -1,7 +1,7 @@
 """Which examples make an update, and which of them share a forward pass."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -26,6 +26,10 @@ class Forward:
             max_tokens=config.max_tokens_per_forward or usual,
             bf16=config.bf16,
         )
+
+    def shared_by(self, models: int) -> "Forward":
+        """For models that read each pass side by side, in the memory of one."""
+        return replace(self, max_tokens=max(1, self.max_tokens // models))
 
 
 def batch_size(config: RunConfig, processes: int) -> int:

@@ -1,14 +1,16 @@
 """Log-probabilities and scores, read from a forward pass over a layout."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from app.trainer import losses
-from app.trainer.batches import Example, Layout, lay_out
+from app.trainer.batches import Example, Forward, Layout, lay_out, pieces
 from app.trainer.dataset import Row
 from app.trainer.lm.attention import mask_for
+from app.trainer.lm.heads import score_of
 
 
 def target_logits(lm: Any, layout: Layout) -> Tensor:
@@ -55,26 +57,55 @@ def target_logps(lm: Any, layout: Layout) -> Tensor:
 
 
 class Scorer(nn.Module):
-    """A sequence-classification model read at given positions instead of by its pad token."""
+    """A sequence-classification model read at given positions instead of by its pad token.
 
-    def __init__(self, model: Any) -> None:
+    `apart` gives every output of the model for itself instead of the score made of them.
+    """
+
+    def __init__(self, model: Any, *, apart: bool = False) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.apart = model, apart
 
     def forward(self, layout: Layout, positions: Tensor) -> Tensor:
-        """Scores at flat positions, head in 32 bit: `(positions,)`."""
-        peft = hasattr(self.model, "peft_config")
-        whole = self.model.get_base_model() if peft else self.model
-        hidden = getattr(whole, whole.base_model_prefix)(
+        """Scores at flat positions, head in 32 bit: `(positions,)`; apart `(positions, heads)`."""
+        return self.scores_at(self.states(layout), positions)
+
+    def states(self, layout: Layout) -> Tensor:
+        """What the trunk makes of each token, in flat order: `(tokens, hidden)`."""
+        whole = self._whole()
+        hidden: Tensor = getattr(whole, whole.base_model_prefix)(
             input_ids=layout.input_ids,
             attention_mask=mask_for(whole, layout),
             position_ids=layout.position_ids,
             use_cache=False,
         ).last_hidden_state
-        wanted = hidden.reshape(-1, hidden.shape[-1])[positions]
-        with torch.autocast(hidden.device.type, enabled=False):
-            scores: Tensor = whole.score(wanted.float()).squeeze(-1)
-        return scores
+        return hidden.reshape(-1, hidden.shape[-1])
+
+    def scores_at(self, states: Tensor, positions: Tensor) -> Tensor:
+        whole = self._whole()
+        with torch.autocast(states.device.type, enabled=False):
+            heads: Tensor = whole.score(states[positions].float())
+        return heads if self.apart else score_of(heads, whole.config)
+
+    def _whole(self) -> Any:
+        return self.model.get_base_model() if hasattr(self.model, "peft_config") else self.model
+
+
+@torch.no_grad()
+def outputs_of(scorer: Any, examples: Sequence[Example], forward: Forward) -> list[Tensor]:
+    """What a scorer says of every response of each example: `(responses, …)`, on the CPU."""
+    was_training, device = scorer.training, next(scorer.parameters()).device
+    scorer.eval()
+    found: dict[int, Tensor] = {}
+    for group in pieces(examples, forward):
+        own = [examples[i] for i in group]
+        layout = lay_out(own, packed=forward.packed).to(device)
+        with autocast(device, bf16=forward.bf16):
+            said = scorer(layout, layout.ends).cpu()
+        parts = said.split([len(example.responses) for example in own])
+        found |= dict(zip(group, parts, strict=True))
+    scorer.train(was_training)
+    return [found[i] for i in range(len(examples))]
 
 
 def autocast(device: torch.device, *, bf16: bool) -> Any:

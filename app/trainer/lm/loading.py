@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,15 @@ from app.run_config import RunConfig
 from app.trainer.batches import Limits
 from app.trainer.failures import BadInput, is_disk_full, is_out_of_memory
 from app.trainer.lm.attention import attend_by_tree
+from app.trainer.lm.heads import (
+    BESIDE,
+    PREFERENCE,
+    heads_of,
+    name_heads,
+    read_json,
+    with_heads,
+    write_beside,
+)
 
 PAD = "<|pad|>"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
@@ -89,34 +98,61 @@ def load_lm(name: str, *, role: str = "model") -> Any:
     return attend_by_tree(without_dropout(_merged(lm, path) if adapter else lm))
 
 
-def load_reward_model(name: str, tokenizer: Any, *, role: str = "model", fresh: bool = True) -> Any:
+def load_reward_model(
+    name: str,
+    tokenizer: Any,
+    *,
+    role: str = "model",
+    fresh: bool = True,
+    heads: Sequence[str] | None = None,
+) -> Any:
     """A model with one score per sequence, in 32 bit without dropout.
 
     A language model gets a new head, drawn from torch's seed, unless `fresh` is off: then only a
-    trained reward model will do. The tokenizer gets a pad token of its own where it has none.
+    trained reward model will do. `heads` are the outputs to train, else it has those it was saved
+    with. The tokenizer gets a pad token of its own where it has none.
     """
     path = locate(name, role)
     adapter = _adapter(path)
     base = str(adapter["base_model_name_or_path"]) if adapter else path
     config = _config(base, role)
-    trained = any("SequenceClassification" in a for a in config.architectures or ()) or bool(
-        adapter and adapter.get("task_type") == "SEQ_CLS"
-    )
+    trained = _is_trained(config, adapter)
     if not trained and not fresh:
         raise BadInput(f"{name} is not a reward model: train one with `train reward` first.")
-    labels = getattr(config, "num_labels", 1) if trained and not adapter else 1
-    if labels != 1:
-        raise BadInput(f"{name} has {labels} labels; a reward model has one.")
+    about = read_json(Path(path) / BESIDE, name) if adapter else {}
+    names = tuple(about.pop("heads", ()))
+    if not names:
+        names = heads_of(config) if trained and not adapter else tuple(heads or (PREFERENCE,))
+    if len(names) > 1 and names[0] != PREFERENCE:
+        raise BadInput(
+            f"{name} has {len(names)} labels; a reward model has one, or one per objective of "
+            "which the first is the preference."
+        )
     with _loading(base, role):
         model, info = AutoModelForSequenceClassification.from_pretrained(
-            base, num_labels=1, dtype=torch.float32, use_safetensors=True,
+            base, num_labels=len(names), dtype=torch.float32, use_safetensors=True,
             trust_remote_code=False, output_loading_info=True,
         )  # fmt: skip
     if not hasattr(model, "score"):
         raise BadInput(f"{name} ({config.model_type}) has no score head; use a decoder model.")
     _complete(info, name, role, but="score")
+    name_heads(model, names, **about)
     set_pad(tokenizer, model)
-    return attend_by_tree(without_dropout(_merged(model, path) if adapter else model))
+    model = without_dropout(_merged(model, path) if adapter else model)
+    return attend_by_tree(with_heads(model, heads) if heads else model)
+
+
+def is_reward_model(name: str) -> bool:
+    """Whether it has been trained to score, so that it has a head of its own."""
+    path = locate(name, "model")
+    adapter = _adapter(path)
+    base = str(adapter["base_model_name_or_path"]) if adapter else path
+    return _is_trained(_config(base, "model"), adapter)
+
+
+def _is_trained(config: Any, adapter: dict[str, Any] | None) -> bool:
+    scores = any("SequenceClassification" in a for a in config.architectures or ())
+    return scores or bool(adapter and adapter.get("task_type") == "SEQ_CLS")
 
 
 def _adapter(path: str) -> dict[str, Any] | None:
@@ -251,6 +287,8 @@ def save(model: Any, tokenizer: Any, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    if hasattr(model, "peft_config") and hasattr(model.get_base_model(), "score"):
+        write_beside(model.get_base_model(), folder)
 
 
 def fingerprint(model: Any) -> str:

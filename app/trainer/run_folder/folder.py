@@ -176,8 +176,18 @@ class RunFolder:
     def note(self, sentence: str) -> None:
         """Something the reader of the log and of result.json should know."""
         self.notes.append(sentence)
+        self.say(sentence)
+
+    def say(self, sentence: str) -> None:
+        """Something for the log alone."""
         if self.main:
             self._console.say(sentence)
+
+    def keep(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """A file of JSON lines, whole."""
+        if self.main:
+            lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+            write_whole(self.path / name, "".join(lines))
 
     def eval_due(self, step: int) -> bool:
         every = self.config.eval_steps or -(-self.total_steps // 5)
@@ -260,6 +270,7 @@ class RunFolder:
             dataset=dataset.resolve().name,
             metrics=self.last,
             settings=to_mapping(self.config),
+            sentences=self.extra.get("evaluation", {}).get("sentences", {}).values(),
         )
         with replaced(self.path / "model") as partial:
             write(partial)

@@ -1,0 +1,196 @@
+"""The training of a reward model, top to bottom."""
+
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+from torch import Tensor
+
+from app.run_config import RewardConfig, score_weights
+from app.trainer import lm as models
+from app.trainer.batches import (
+    Data,
+    Forward,
+    Sampler,
+    batch_size,
+    encode_responses,
+    lay_out,
+    read_examples,
+)
+from app.trainer.chat import ChatFormat
+from app.trainer.dataset import comparison_row
+from app.trainer.failures import Cancelled
+from app.trainer.optimization import Updater, seed_everything, total_steps
+from app.trainer.reward import evaluating, members
+from app.trainer.reward.evaluating import Judged, add_figures, pair_figures
+from app.trainer.reward.members import Members
+from app.trainer.reward.objectives import Shares, by_example, losses_of
+from app.trainer.reward.ratings import Ratings, Scale
+from app.trainer.reward.report import evaluation, pairs_of, worst
+from app.trainer.reward.sentences import in_words
+from app.trainer.run_folder import RunFolder
+
+
+def train(
+    config: RewardConfig, dataset: Path, model: str, folder: RunFolder, accelerator: Accelerator
+) -> None:
+    """Minimise the weighted mean over tasks; all responses of a task are scored in one pass."""
+    seed_everything(config.seed)
+    tokenizer = models.load_tokenizer(models.locate(model, "model"))
+    ratings = Ratings(dataset, config.objectives) if config.objectives else None
+    criteria, scale = (ratings.criteria, ratings.scale) if ratings else ((), Scale())
+    judges = members.begin(model, tokenizer, config, (models.PREFERENCE, *criteria))
+    chat = ChatFormat(tokenizer)
+    data = read_examples(
+        dataset,
+        config,
+        purpose="reward",
+        to_row=ratings.to_row if ratings else comparison_row,
+        encode=partial(encode_responses, chat=chat, ties=config.ranking_ties),
+        limits=models.limits_of(judges[0]),
+        more=ratings.left if ratings else lambda _split: (),
+    )
+    folder.describe_data(data.figures, data.sentences)
+    sampler = Sampler(
+        [example.length for example in data.train],
+        batch=batch_size(config, accelerator.num_processes),
+        seed=config.seed,
+        shuffle=config.shuffle,
+        group=config.group_by_length,
+    )
+    steps = total_steps(config, sampler.steps_per_epoch)
+    folder.plan(
+        total_steps=steps,
+        steps_per_epoch=sampler.steps_per_epoch,
+        start={"model": models.fingerprint(judges[0]), "data": data.fingerprint()},
+    )
+    packable = folder.packs(models.can_pack(judges[0], longest=config.max_length))
+    forward = Forward.of(config, accelerator.device, packable=packable).shared_by(len(judges))
+    described = partial(describe, judges, config, criteria, scale)
+    described()
+    ensemble = Members([models.with_lora(judge, config, scores=True) for judge in judges])
+    updater = Updater(accelerator, ensemble, config, steps)
+    counts = members.how_often(config, len(data.train)).to(accelerator.device)
+    judge = partial(evaluating.judge, ensemble, forward=forward)
+    judged: list[Judged] = []
+
+    done = 0
+    if found := folder.load_checkpoint():
+        done, checkpoint, state = found
+        members.load(ensemble, checkpoint / "model")
+        updater.load(state)
+
+    def save(step: int) -> None:
+        state = updater.state() | {"sampler": sampler.state(step)}
+        folder.save_checkpoint(
+            step, lambda path: members.save(ensemble, tokenizer, path / "model"), state
+        )
+
+    try:
+        for step in range(done + 1, steps + 1):
+            began = time.perf_counter()
+            indices = sampler.batch(step - 1)
+            batch = [data.train[i] for i in indices]
+            shares = Shares.of(batch, counts[:, indices], scale, config)
+            sums: dict[str, Any] = dict.fromkeys(
+                ("loss", "ratings", "right", "margin", "pairs", "tokens"), 0.0
+            )
+            scores: list[Tensor] = []
+            for examples, places, scale_up in updater.pieces(batch, forward):
+                layout = lay_out(examples, packed=forward.packed).to(accelerator.device)
+                with models.autocast(accelerator.device, bf16=forward.bf16):
+                    heads = updater.model(layout, layout.ends)
+                compared, rated = heads.new_zeros(len(judges)), heads.new_zeros(len(judges))
+                for place, (example, own) in zip(places, by_example(examples, heads), strict=True):
+                    outputs = own.transpose(0, 1)  # (members, responses, heads)
+                    parts = losses_of(example, outputs, place, shares, scale, config)
+                    compared, rated = compared + parts[0], rated + parts[1]
+                    if scale_up:
+                        add_figures(sums, example, outputs[..., 0].detach())
+                # the sum: members share no trained weight, so each gets the gradient of its own
+                updater.backward((compared + config.ratings_coef * rated).sum() * scale_up)
+                if scale_up:
+                    sums["loss"] += compared.detach().mean()
+                    sums["ratings"] += rated.detach().mean()
+                    sums["tokens"] += layout.tokens
+                    scores.append(heads[..., 0].detach().flatten())
+            totals = updater.total(sums)
+            metrics = {
+                "loss": totals["loss"] + config.ratings_coef * totals["ratings"],
+                **({"ratings_loss": totals["ratings"]} if criteria else {}),
+                **pair_figures(totals),
+                **updater.spread(scores),
+                **updater.step(step, totals["loss"] + totals["ratings"]),
+                "tokens_per_second": totals["tokens"] / (time.perf_counter() - began),
+            }
+            if folder.eval_due(step):
+                judged = judge(data.test)
+                metrics |= evaluating.figures(judged, config, scale, judges[0].config)
+                shown = [task for task in judged if task.example.row.ranks][: config.num_samples]
+                folder.sample(
+                    step, [evaluating.sample(task, chat, scale, criteria) for task in shown]
+                )
+            folder.log(step, metrics)
+            if folder.save_due(step):
+                save(step)
+    except Cancelled:
+        save(folder.step)
+        raise
+    judged = judged or judge(data.test)
+    about = conclude(judged, scale, criteria, folder)
+    described(**normalisation(judged or judge(some_of(data, config)), judges[0], bool(data.test)))
+    folder.save_model(
+        lambda path: members.save(ensemble, tokenizer, path, **about), base=model, dataset=dataset
+    )
+
+
+def describe(
+    judges: Sequence[Any],
+    config: RewardConfig,
+    criteria: Sequence[str],
+    scale: Scale,
+    **scores: Any,
+) -> None:
+    """Write into each model what its outputs are and what its score is made of."""
+    names = (models.PREFERENCE, *criteria)
+    weights = score_weights(config)
+    about: dict[str, Any] = dict(scores)
+    if criteria:
+        about["score_weights"] = [weights.get(name, 0.0) for name in names]
+        about["rating_means"], about["rating_stds"] = list(scale.means), list(scale.stds)
+    for judge in judges:
+        models.name_heads(judge, names, **about)
+
+
+def some_of(data: Data, config: RewardConfig) -> list[Any]:
+    """Training rows that stand in for a test split that is not there."""
+    return data.train[: config.max_eval_samples or None]
+
+
+def normalisation(judged: Sequence[Judged], judge: Any, tested: bool) -> dict[str, Any]:  # noqa: FBT001
+    """The scale of the score, over the responses of the test split, else of training rows."""
+    found = evaluating.score_scale(judged, judge.config)
+    return {
+        "score_mean": found["eval_score_mean"],
+        "score_std": found["eval_score_std"],
+        "score_of": "test" if tested else "train",
+    }
+
+
+def conclude(
+    judged: Sequence[Judged], scale: Scale, criteria: Sequence[str], folder: RunFolder
+) -> dict[str, Any]:
+    """Say and keep how good it is → what the folder of an ensemble says of its members."""
+    found = evaluation(judged, scale, criteria)
+    if not found:
+        return {}
+    found["sentences"] = in_words(found)
+    folder.extra["evaluation"] = found
+    folder.keep("worst.jsonl", worst(pairs_of(judged)))
+    for sentence in found["sentences"].values():
+        folder.say(sentence)
+    ensemble = found.get("ensemble")
+    return {"disagreement": ensemble["disagreement"]} if ensemble else {}
