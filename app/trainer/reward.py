@@ -121,9 +121,17 @@ def train(
         raise
     bare.config.score_mean = folder.last.get("eval_score_mean", 0.0)
     bare.config.score_std = folder.last.get("eval_score_std", 1.0)
-    folder.save_model(
-        lambda path: models.save(scorer.model, tokenizer, path), base=model, dataset=dataset
-    )
+    few = config.familiarity_samples
+
+    def write(path: Path) -> None:
+        models.save(scorer.model, tokenizer, path)
+        if few:
+            seen, unseen = (
+                models.features_of(scorer, rows[:few], forward) for rows in (data.train, data.test)
+            )
+            models.Familiarity.of(seen, unseen).save(path)
+
+    folder.save_model(write, base=model, dataset=dataset)
 
 
 def weight_of(example: Example, config: RewardConfig) -> float:

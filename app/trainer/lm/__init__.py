@@ -1,6 +1,7 @@
 """Models: loading and saving them safely, reading log-probabilities and scores from a layout."""
 
 from app.trainer.lm.attention import attend_by_tree, choose_attention
+from app.trainer.lm.familiarity import Familiarity, features_of, pooled
 from app.trainer.lm.forward import (
     Scorer,
     autocast,
@@ -25,11 +26,13 @@ from app.trainer.lm.loading import (
 )
 
 __all__ = [
+    "Familiarity",
     "Scorer",
     "attend_by_tree",
     "autocast",
     "can_pack",
     "choose_attention",
+    "features_of",
     "fingerprint",
     "limits_of",
     "load_lm",
@@ -38,6 +41,7 @@ __all__ = [
     "load_weights",
     "locate",
     "pick_device",
+    "pooled",
     "save",
     "set_pad",
     "target_logits",

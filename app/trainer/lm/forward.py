@@ -63,18 +63,26 @@ class Scorer(nn.Module):
 
     def forward(self, layout: Layout, positions: Tensor) -> Tensor:
         """Scores at flat positions, head in 32 bit: `(positions,)`."""
-        peft = hasattr(self.model, "peft_config")
-        whole = self.model.get_base_model() if peft else self.model
-        hidden = getattr(whole, whole.base_model_prefix)(
+        return self.scores_at(self.states(layout), positions)
+
+    def states(self, layout: Layout) -> Tensor:
+        """What the trunk makes of each token, in flat order: `(tokens, hidden)`."""
+        whole = self._whole()
+        hidden: Tensor = getattr(whole, whole.base_model_prefix)(
             input_ids=layout.input_ids,
             attention_mask=mask_for(whole, layout),
             position_ids=layout.position_ids,
             use_cache=False,
         ).last_hidden_state
-        wanted = hidden.reshape(-1, hidden.shape[-1])[positions]
-        with torch.autocast(hidden.device.type, enabled=False):
-            scores: Tensor = whole.score(wanted.float()).squeeze(-1)
+        return hidden.reshape(-1, hidden.shape[-1])
+
+    def scores_at(self, states: Tensor, positions: Tensor) -> Tensor:
+        with torch.autocast(states.device.type, enabled=False):
+            scores: Tensor = self._whole().score(states[positions].float()).squeeze(-1)
         return scores
+
+    def _whole(self) -> Any:
+        return self.model.get_base_model() if hasattr(self.model, "peft_config") else self.model
 
 
 def autocast(device: torch.device, *, bf16: bool) -> Any:

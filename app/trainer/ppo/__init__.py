@@ -5,7 +5,15 @@
 """
 
 from app.trainer.ppo.episodes import Episode, Play, PolicyAndValue
-from app.trainer.ppo.shaping import Shaping, as_grid, objective, penalise, shaped_scores, targets_of
+from app.trainer.ppo.shaping import (
+    Shaping,
+    adapt,
+    as_grid,
+    objective,
+    penalise,
+    shaped_scores,
+    targets_of,
+)
 from app.trainer.ppo.training import train
 from app.trainer.ppo.updating import KlBudget, mini_batch, update
 
@@ -15,6 +23,7 @@ __all__ = [
     "Play",
     "PolicyAndValue",
     "Shaping",
+    "adapt",
     "as_grid",
     "mini_batch",
     "objective",

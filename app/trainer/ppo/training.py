@@ -23,7 +23,8 @@ from app.trainer.batches import (
 )
 from app.trainer.chat import ChatFormat
 from app.trainer.dataset import prompt_row
-from app.trainer.failures import BadInput, Cancelled
+from app.trainer.failures import Cancelled
+from app.trainer.judges import Judges, ModelJudge, load_judges
 from app.trainer.optimization import Updater, seed_everything, total_steps
 from app.trainer.ppo.episodes import Episode, Play, PolicyAndValue
 from app.trainer.ppo.shaping import (
@@ -32,7 +33,7 @@ from app.trainer.ppo.shaping import (
     objective,
 )
 from app.trainer.ppo.updating import KlBudget, update
-from app.trainer.rollout import RewardModel, readable
+from app.trainer.rollout import readable
 from app.trainer.run_folder import RunFolder
 
 EVAL_PROMPTS = 64  # most prompts answered in one evaluation
@@ -47,7 +48,8 @@ def train(
     tokenizer = models.load_tokenizer(models.locate(model, "model"))
     chat = ChatFormat(tokenizer)
     bare = models.load_lm(model)
-    reward, value = load_judges(config, model, chat, folder)
+    judges = load_judges(config, chat)
+    value = value_model(config, model, judges, chat, folder)
     context = min(config.max_length, models.limits_of(bare).context)
     data = read_examples(
         dataset,
@@ -60,28 +62,34 @@ def train(
     folder.describe_data(data.figures, data.sentences)
     sampler = Sampler(
         [example.length for example in data.train],
-        batch=batch_size(config, accelerator.num_processes),
+        batch=batch_size(config, accelerator.num_processes) // config.group,
         seed=config.seed,
         shuffle=config.shuffle,
         group=config.group_by_length,
     )
     steps = total_steps(config, sampler.steps_per_epoch)
+    per_step = sampler.batch_size * config.group  # episodes
     if config.total_episodes and config.max_steps < 0:
-        steps = -(-config.total_episodes // sampler.batch_size)
+        steps = -(-config.total_episodes // per_step)
     folder.plan(
         total_steps=steps,
         steps_per_epoch=sampler.steps_per_epoch,
-        start={"model": models.fingerprint(bare), "data": data.fingerprint()},
+        start={
+            "model": models.fingerprint(bare),
+            "data": data.fingerprint(),
+            "reward model": judges.fingerprint(),
+        },
     )
     packable = folder.packs(models.can_pack(bare, longest=config.max_length))
     forward = Forward.of(config, accelerator.device, packable=packable)
     reference = None if config.lora_r else copy.deepcopy(bare).eval().requires_grad_(False)
     policy = models.with_lora(bare, config, scores=False)
-    updater = Updater(accelerator, PolicyAndValue(policy, value), config, steps)
-    reward.model.to(accelerator.device)
+    trained = PolicyAndValue(policy, value, critic=config.algorithm == "ppo")
+    updater = Updater(accelerator, trained, config, steps)
+    judges.to(accelerator.device)
     if reference is not None:
         reference.to(accelerator.device)
-    play = Play(config, accelerator, updater, reference, reward, chat, forward)
+    play = Play(config, accelerator, updater, reference, judges, chat, forward)
     shaping = Shaping(config.kl_coef)
     budget = KlBudget(config.kl_budget, updater.bare)
     held_out = (data.test or data.train)[:EVAL_PROMPTS]
@@ -113,7 +121,7 @@ def train(
         for step in range(done + 1, steps + 1):
             began = time.perf_counter()
             batch = [data.train[i] for i in sampler.batch(step - 1)]
-            episodes = play.episodes(batch, stream=0, number=step)
+            episodes = play.episodes(batch, stream=0, number=step, group=config.group)
             metrics = objective(episodes, shaping, config)
             over = budget.exceeded(metrics["objective/kl_exact"])
             if not over:
@@ -122,7 +130,7 @@ def train(
                 adapt(shaping, config, metrics["objective/kl"], len(episodes))
             tokens = sum(e.example.length for e in episodes)
             metrics["tokens_per_second"] = tokens / (time.perf_counter() - began)
-            metrics["episode"] = float(step * sampler.batch_size)
+            metrics["episode"] = float(step * per_step)
             if over or folder.eval_due(step):
                 shown = play.episodes(held_out, stream=EVALUATION, number=0)
                 over = over or budget.exceeded(evaluation(shown)["eval_objective/kl"])
@@ -148,44 +156,34 @@ def train(
 # -- setting up -------------------------------------------------------------------------------
 
 
-def load_judges(
-    config: PpoConfig, model: str, chat: ChatFormat, folder: RunFolder
-) -> tuple[RewardModel, models.Scorer | None]:
-    """The reward model, and the value model that starts as its copy (or on the policy)."""
-    name = config.reward_model_path
-    if not name:
-        raise BadInput("PPO needs a reward model: set reward_model_path to its folder.")
-    tokenizer = models.load_tokenizer(models.locate(name, "reward model"))
-    loaded = models.load_reward_model(name, tokenizer, role="reward model", fresh=False)
-    limit = min(config.max_length, models.limits_of(loaded).context)
-    reward = RewardModel(loaded, tokenizer, max_tokens=max(limit, 1024), bf16=config.bf16)
-    if config.value_model == "shared":
-        return reward, None
-    if reward.shares_tokens(chat):
-        start = copy.deepcopy(loaded).requires_grad_(True)
+def value_model(
+    config: PpoConfig, model: str, judges: Judges, chat: ChatFormat, folder: RunFolder
+) -> models.Scorer | None:
+    """The value model, which starts as a copy of the reward model; None where there is no such."""
+    if config.algorithm != "ppo" or config.value_model == "shared":
+        return None
+    first = judges.rewarding[0]
+    if isinstance(first, ModelJudge) and first.shares_tokens:
+        start = copy.deepcopy(first.reward.model).requires_grad_(True)
     else:
-        folder.note("The reward model has other tokens; values start from the policy instead.")
+        if isinstance(first, ModelJudge):
+            folder.note("The reward model has other tokens; values start from the policy instead.")
         start = models.load_reward_model(model, copy.deepcopy(chat.tokenizer))
         nn.init.zeros_(start.score.weight)
-    return reward, models.Scorer(models.with_lora(start, config, scores=True))
+    return models.Scorer(models.with_lora(start, config, scores=True))
 
 
-def normalise(
-    shaping: Shaping, play: "Play", prompts: Sequence[Example], config: PpoConfig
-) -> None:
+def normalise(shaping: Shaping, play: Play, prompts: Sequence[Example], config: PpoConfig) -> None:
     """Set the scale of scores, so that `kl_coef` means the same whatever the reward model."""
     if config.score_normalization == "model":
-        found = play.reward.model.config
-        shaping.mean = float(getattr(found, "score_mean", 0.0))
-        shaping.std = float(getattr(found, "score_std", 1.0))
+        stored = [reward.model.config for reward in play.judges.models]
+        shaping.mean = [float(getattr(found, "score_mean", 0.0)) for found in stored]
+        shaping.std = [float(getattr(found, "score_std", 1.0)) for found in stored]
     elif config.score_normalization == "reference":
         episodes = play.episodes(prompts[:EVAL_PROMPTS], stream=REFERENCE, number=0)
-        scores = torch.tensor([e.score for e in episodes])
-        shaping.mean = float(scores.mean())
-        shaping.std = max(float(scores.std(correction=0)), 1e-6)
-
-
-# -- generate and score -----------------------------------------------------------------------
+        scores = torch.tensor([e.members for e in episodes])
+        shaping.mean = scores.mean(0).tolist()
+        shaping.std = scores.std(0, correction=0).clamp(min=1e-6).tolist()
 
 
 def evaluation(episodes: Sequence[Episode]) -> dict[str, float]:
@@ -211,12 +209,12 @@ def sample(episode: Episode, chat: ChatFormat) -> dict[str, Any]:
 def save_values(module: PolicyAndValue, tokenizer: Any, path: Path) -> None:
     if module.value is not None:
         models.save(module.value.model, tokenizer, path / "value")
-    else:
+    elif module.head is not None:
         torch.save(module.head.state_dict(), path / "value_head.pt")
 
 
 def load_values(module: PolicyAndValue, path: Path) -> None:
     if module.value is not None:
         models.load_weights(module.value.model, path / "value")
-    else:
+    elif module.head is not None:
         module.head.load_state_dict(torch.load(path / "value_head.pt", weights_only=True))

@@ -241,7 +241,7 @@ class RunFolder:
                 "it, or begin anew with another --output."
             ) from error
         for what, found in self.start.items():
-            if own["start"].get(what) != found:
+            if own["start"].get(what, found) != found:  # an older run may not have noted it
                 raise BadInput(
                     f"The checkpoint at step {step} was trained on another {what} than the one "
                     "given now. Resume with the same one, or choose another --output."
