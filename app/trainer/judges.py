@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from app.run_config import PpoConfig
+from app.run_config import MonitorSettings, PpoConfig
 from app.trainer import lm as models
 from app.trainer.batches import Example
 from app.trainer.chat import ChatFormat
@@ -160,20 +160,30 @@ def load_judges(config: PpoConfig, chat: ChatFormat) -> Judges:
 
     """
     watched = config.monitor_reward_model_path
-    watching = load_judge(watched, chat, config) if watched else None
+    watcher = load_judge(watched, chat, config) if watched else None
     if config.reward_function:
-        return Judges([FunctionJudge(config.reward_function, chat)], watching)
+        return Judges([FunctionJudge(config.reward_function, chat)], watcher)
     if not config.reward_model_path:
         raise BadInput("PPO needs a reward model: set reward_model_path to its folder.")
     members = [load_judge(name, chat, config) for name in members_of(config.reward_model_path)]
     if config.reward_hold_out:
-        if len(members) < 2 or watching:
+        if len(members) < 2 or watcher:
             raise BadInput(
                 "reward_hold_out keeps back one member of an ensemble: reward_model_path must name "
                 "two or more, and monitor_reward_model_path none."
             )
-        watching = members.pop()
-    return Judges(members, watching)
+        watcher = members.pop()
+    return Judges(members, watcher)
+
+
+def watching(config: MonitorSettings, chat: ChatFormat, device: torch.device) -> ModelJudge | None:
+    """The reward model that only watches, where one is named."""
+    name = config.monitor_reward_model_path
+    if not name or config.monitor_action == "off":
+        return None
+    judge = load_judge(name, chat, config)
+    judge.reward.model.to(device)
+    return judge
 
 
 def load_judge(name: str, chat: ChatFormat, config: Any) -> ModelJudge:

@@ -1,8 +1,8 @@
 """Proximal policy optimisation: generate → score → penalise → advantages → update.
 
 `training` is the loop; `episodes` writes and scores, `shaping` makes what the update learns from,
-`updating` is the clipped update. RLOO and GRPO share all of it but for the value model: their
-advantages come from the other responses to the same prompt.
+`updating` is the clipped update, `limits` ends a run early. RLOO and GRPO share all of it but for
+the value model: their advantages come from the other responses to the same prompt.
 """
 
 from app.trainer.ppo.episodes import Episode, Play, PolicyAndValue, by_prompt
@@ -17,11 +17,10 @@ from app.trainer.ppo.shaping import (
     targets_of,
 )
 from app.trainer.ppo.training import train
-from app.trainer.ppo.updating import KlBudget, mini_batch, update, weights_of
+from app.trainer.ppo.updating import mini_batch, update, weights_of
 
 __all__ = [
     "Episode",
-    "KlBudget",
     "Play",
     "PolicyAndValue",
     "Shaping",

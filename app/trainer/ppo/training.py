@@ -25,14 +25,16 @@ from app.trainer.chat import ChatFormat
 from app.trainer.dataset import prompt_row
 from app.trainer.failures import Cancelled
 from app.trainer.judges import Judges, ModelJudge, load_judges
+from app.trainer.monitors import take_up
 from app.trainer.optimization import Updater, seed_everything, total_steps
 from app.trainer.ppo.episodes import Episode, Play, PolicyAndValue
+from app.trainer.ppo.limits import Limits
 from app.trainer.ppo.shaping import (
     Shaping,
     adapt,
     objective,
 )
-from app.trainer.ppo.updating import KlBudget, update
+from app.trainer.ppo.updating import update
 from app.trainer.rollout import readable
 from app.trainer.run_folder import RunFolder
 
@@ -91,7 +93,7 @@ def train(
         reference.to(accelerator.device)
     play = Play(config, accelerator, updater, reference, judges, chat, forward)
     shaping = Shaping(config.kl_coef)
-    budget = KlBudget(config.kl_budget, updater.bare)
+    limits = Limits(config, updater.bare, play)
     held_out = (data.test or data.train)[:EVAL_PROMPTS]
 
     done = 0
@@ -100,7 +102,8 @@ def train(
         models.load_weights(policy, checkpoint / "model")
         load_values(updater.bare, checkpoint)
         updater.load(state)
-        shaping, budget.kept = Shaping(**state["shaping"]), state["within"]
+        shaping, limits.last_good.weights = Shaping(**state["shaping"]), state["within"]
+        take_up(limits.watch, folder, state.get("watch"))
     else:
         normalise(shaping, play, data.train, config)
 
@@ -108,7 +111,8 @@ def train(
         state = updater.state() | {
             "sampler": sampler.state(step),
             "shaping": vars(shaping),
-            "within": budget.kept,
+            "within": limits.last_good.weights,
+            "watch": limits.watch.state(),
         }
 
         def write(path: Path) -> None:
@@ -123,27 +127,26 @@ def train(
             batch = [data.train[i] for i in sampler.batch(step - 1)]
             episodes = play.episodes(batch, stream=0, number=step, group=config.group)
             metrics = objective(episodes, shaping, config)
-            over = budget.exceeded(metrics["objective/kl_exact"])
-            if not over:
-                budget.keep(updater.bare)
+            metrics |= limits.look(episodes, step, folder, kl=metrics["objective/kl_exact"])
+            if not limits.exceeded:
                 metrics |= update(episodes, shaping, config, updater, forward, step)
                 adapt(shaping, config, metrics["objective/kl"], len(episodes))
             tokens = sum(e.example.length for e in episodes)
             metrics["tokens_per_second"] = tokens / (time.perf_counter() - began)
             metrics["episode"] = float(step * per_step)
-            if over or folder.eval_due(step):
+            if limits.exceeded or folder.eval_due(step):
                 shown = play.episodes(held_out, stream=EVALUATION, number=0)
-                over = over or budget.exceeded(evaluation(shown)["eval_objective/kl"])
-                if over:
-                    budget.put_back(updater.bare)
-                    folder.stop_here(step, "kl_budget", budget.sentence(step))
+                limits.check(evaluation(shown)["eval_objective/kl"], step)
+                if limits.exceeded:
+                    limits.put_back()
+                    folder.stop_here(step, limits.why, limits.sentence)
                     shown = play.episodes(held_out, stream=EVALUATION, number=0)
                 metrics |= evaluation(shown)
                 folder.sample(step, [sample(e, chat) for e in shown[: config.num_samples]])
             folder.log(step, metrics)
-            if over or folder.save_due(step):
+            if limits.exceeded or folder.save_due(step):
                 save(step)
-            if over:
+            if limits.exceeded:
                 break
     except Cancelled:
         save(folder.step)

@@ -16,7 +16,7 @@ from app.trainer.batches import (
     lay_out,
 )
 from app.trainer.optimization import Updater
-from app.trainer.ppo.episodes import Episode, PolicyAndValue, by_prompt
+from app.trainer.ppo.episodes import Episode, by_prompt
 from app.trainer.ppo.shaping import Shaping, Targets, targets_of
 from app.trainer.rollout import noise_seed
 
@@ -147,33 +147,3 @@ def named(totals: dict[str, float], config: PpoConfig) -> dict[str, float]:
     if not config.priced_in_reward:
         figures["loss/kl_avg"] = totals["kl"]
     return figures
-
-
-class KlBudget:
-    """Keeps the last weights of the policy that were within the limit, and puts them back."""
-
-    def __init__(self, limit: float | None, module: PolicyAndValue) -> None:
-        self.limit, self.found = limit, 0.0
-        self.kept: dict[str, Tensor] = {}
-        self.keep(module)
-
-    def exceeded(self, kl: float) -> bool:
-        self.found = kl
-        return self.limit is not None and kl > self.limit
-
-    def keep(self, module: PolicyAndValue) -> None:
-        if self.limit is not None:
-            trained = ((n, p) for n, p in module.policy.named_parameters() if p.requires_grad)
-            self.kept = {name: p.detach().cpu().clone() for name, p in trained}
-
-    @torch.no_grad()
-    def put_back(self, module: PolicyAndValue) -> None:
-        parameters = dict(module.policy.named_parameters())
-        for name, value in self.kept.items():
-            parameters[name].copy_(value)
-
-    def sentence(self, step: int) -> str:
-        return (
-            f"Stopped at step {step}: responses are {self.found:.3g} nats away from the reference, "
-            f"over kl_budget = {self.limit:g}; the last weights within it are kept."
-        )
