@@ -4,6 +4,10 @@ Standard library only: the launch form shows them, the API checks them and the t
 the first two without torch. Names are TRL's wherever TRL has the setting.
 """
 
+from app.run_config.fields import setting
+from app.run_config.kinds import CLASSES, FROM_SCRATCH, KINDS, Kind
+from app.run_config.monitors import MonitorSettings
+from app.run_config.ppo import PpoConfig
 from app.run_config.reading import (
     ConfigError,
     config_class,
@@ -13,18 +17,7 @@ from app.run_config.reading import (
     score_weights,
     to_mapping,
 )
-from app.run_config.settings import (
-    CLASSES,
-    FROM_SCRATCH,
-    KINDS,
-    DpoConfig,
-    Kind,
-    PpoConfig,
-    RewardConfig,
-    RunConfig,
-    SftConfig,
-    setting,
-)
+from app.run_config.settings import DpoConfig, RewardConfig, RunConfig, SftConfig
 
 __all__ = [
     "CLASSES",
@@ -33,6 +26,7 @@ __all__ = [
     "ConfigError",
     "DpoConfig",
     "Kind",
+    "MonitorSettings",
     "PpoConfig",
     "RewardConfig",
     "RunConfig",

@@ -7,15 +7,10 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, asdict, fields
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from app.run_config.settings import (
-    CLASSES,
-    FROM_SCRATCH,
-    KINDS,
-    DpoConfig,
-    PpoConfig,
-    RewardConfig,
-    RunConfig,
-)
+from app.run_config.kinds import CLASSES, FROM_SCRATCH, KINDS
+from app.run_config.ppo import PpoConfig
+from app.run_config.ppo import contradictions as ppo_contradictions
+from app.run_config.settings import DpoConfig, RewardConfig, RunConfig
 
 
 class ConfigError(ValueError):
@@ -182,15 +177,8 @@ def _contradictions(config: RunConfig) -> list[dict[str, str]]:
         if config.loss_type in ("ipo", "ipo_sum", "kto") and config.label_smoothing > 0:
             wrong("label_smoothing", f"{config.loss_type} has no label smoothing; leave it at 0.")
     if isinstance(config, PpoConfig):
-        episodes = config.per_device_train_batch_size * config.gradient_accumulation_steps
-        if episodes % config.num_mini_batches:
-            wrong(
-                "num_mini_batches",
-                f"must divide the {episodes} episodes of a batch "
-                "(per_device_train_batch_size × gradient_accumulation_steps).",
-            )
-        if config.response_length >= config.max_length:
-            wrong("response_length", "must leave room for the prompt within max_length.")
+        for name, message in ppo_contradictions(config):
+            wrong(name, message)
     return found
 
 

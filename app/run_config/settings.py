@@ -1,34 +1,9 @@
-"""Every setting of each kind: its default, help text and limits; one frozen dataclass a kind."""
+"""Settings of every kind, and those of SFT, reward models and DPO: default, help and limits."""
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
 
-Kind = Literal["sft", "reward", "dpo", "ppo"]
-KINDS: tuple[Kind, ...] = ("sft", "reward", "dpo", "ppo")
-
-
-def setting(
-    default: Any,
-    help: str,  # noqa: A002 - the word people look for
-    *,
-    group: str = "training",
-    choices: tuple[str, ...] = (),
-    at_least: float | None = None,
-    at_most: float | None = None,
-    above: float | None = None,
-    advanced: bool = False,
-) -> Any:
-    """One setting: its default, its help text and its limits."""
-    metadata = {
-        "help": help,
-        "group": group,
-        "choices": choices,
-        "at_least": at_least,
-        "at_most": at_most,
-        "above": above,
-        "advanced": advanced,
-    }
-    return field(default=default, metadata=metadata)
+from app.run_config.fields import setting
+from app.run_config.monitors import MonitorSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,10 +195,18 @@ class RewardConfig(RunConfig):
         "Each member counts each row 0, 1, 2 … times at random, so that they differ more.",
         group="judging",
     )
+    familiarity_samples: int = setting(
+        512,
+        "Tasks whose features are summed up and stored with the model, so that PPO notices "
+        "responses unlike any it was trained on; 0 stores none.",
+        at_least=0,
+        group="output",
+        advanced=True,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
-class DpoConfig(RunConfig):
+class DpoConfig(MonitorSettings, RunConfig):
     """Direct preference optimisation, and KTO on unpaired rows."""
 
     learning_rate: float = setting(1e-6, "Peak learning rate of AdamW.", above=0)
@@ -246,105 +229,3 @@ class DpoConfig(RunConfig):
     temperature: float = setting(
         0.7, "Sampling temperature of the shown samples.", at_least=0, group="output"
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class PpoConfig(RunConfig):
-    """Proximal policy optimisation against a reward model."""
-
-    learning_rate: float = setting(3e-6, "Peak learning rate of AdamW.", above=0)
-    per_device_train_batch_size: int = setting(
-        16, "Episodes per process in one accumulation step.", at_least=1
-    )
-    reward_model_path: str | None = setting(
-        None, "Folder or hub id of the reward model.", group="reward"
-    )
-    value_model: str = setting(
-        "separate",
-        "separate: a model of its own, started as the reward model; shared: a head on the policy.",
-        choices=("separate", "shared"),
-    )
-    response_length: int = setting(53, "Most tokens of a response.", at_least=1, group="rollout")
-    temperature: float = setting(
-        0.7, "Sampling temperature; logps use it too.", above=0, group="rollout"
-    )
-    num_ppo_epochs: int = setting(4, "Passes over each batch of episodes.", at_least=1)
-    num_mini_batches: int = setting(1, "Optimiser steps per pass over the episodes.", at_least=1)
-    total_episodes: int | None = setting(
-        None, "Episodes in all; used instead of num_train_epochs.", at_least=1
-    )
-    kl_coef: float = setting(
-        0.05, "Price of one nat of KL in the reward.", at_least=0, group="reward"
-    )
-    kl_estimator: str = setting(
-        "k1",
-        "k1 = log ratio (unbiased); k3 = ratio - 1 - log ratio (never negative).",
-        choices=("k1", "k3"),
-        group="reward",
-    )
-    kl_target: float | None = setting(
-        None,
-        "Adapt kl_coef towards this KL per sequence; empty keeps it fixed.",
-        above=0,
-        group="reward",
-    )
-    kl_horizon: int = setting(
-        10000, "Episodes in which kl_coef adapts.", at_least=1, group="reward", advanced=True
-    )
-    kl_budget: float | None = setting(
-        None,
-        "Stop when responses are on average this many nats away from the reference, and keep the "
-        "last weights within it; empty never stops.",
-        above=0,
-        group="reward",
-    )
-    score_normalization: str = setting(
-        "none",
-        "none; reference: mean 0, deviation 1 on the reference's first responses; model: figures "
-        "stored with the reward model.",
-        choices=("none", "reference", "model"),
-        group="reward",
-    )
-    score_clip: float = setting(
-        0.0, "Clip scores to ± this; 0 does not clip.", at_least=0, group="reward"
-    )
-    missing_eos_penalty: float | None = setting(
-        None, "Taken off the score of a response that never ends.", at_least=0, group="reward"
-    )
-    reward_position: str = setting(
-        "eos",
-        "Where the score is paid: eos = the last action; trl = one step later, as TRL does.",
-        choices=("eos", "trl"),
-        group="reward",
-        advanced=True,
-    )
-    whiten_rewards: bool = setting(
-        False, "Scale rewards to deviation 1.", group="reward", advanced=True
-    )
-    whiten_advantages: bool = setting(
-        True, "Shift and scale advantages to mean 0, deviation 1.", advanced=True
-    )
-    cliprange: float = setting(0.2, "Clip range of the policy ratio.", above=0)
-    cliprange_value: float = setting(0.2, "Clip range of the value.", above=0)
-    vf_coef: float = setting(0.1, "Weight of the value loss.", at_least=0)
-    gamma: float = setting(1.0, "Discount.", above=0, at_most=1)
-    lam: float = setting(0.95, "λ of generalised advantage estimation.", at_least=0, at_most=1)
-    generation_batch_size: int = setting(
-        64, "Responses generated at once.", at_least=1, group="memory"
-    )
-
-
-CLASSES: dict[str, type[RunConfig]] = {
-    "sft": SftConfig,
-    "reward": RewardConfig,
-    "dpo": DpoConfig,
-    "ppo": PpoConfig,
-}
-
-# A model that starts from nothing learns at other rates than one that has seen the world.
-FROM_SCRATCH: dict[str, dict[str, Any]] = {
-    "sft": {"learning_rate": 1e-3, "num_train_epochs": 3.0},
-    "reward": {"learning_rate": 5e-4, "num_train_epochs": 3.0},
-    "dpo": {"learning_rate": 5e-5},
-    "ppo": {"learning_rate": 1e-4, "response_length": 48, "score_normalization": "reference"},
-}

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from app.errors import Conflict, Invalid
-from app.run_config import DpoConfig, PpoConfig, RunConfig
+from app.run_config import DpoConfig, PpoConfig, RunConfig, describe
 
 # From each state to those it may become. A lost or stopped attempt goes back to the queue.
 MOVES: dict[str, frozenset[str]] = {
@@ -76,6 +76,18 @@ def check_reward(kind: str, *, has_reward: bool) -> None:
         raise Invalid(f"Only PPO uses a reward model. Leave it out for {NAMES[kind]}.")
 
 
+def check_from_afar(kind: str, given: Mapping[str, Any]) -> None:
+    """`Invalid` for a setting that only the command line may have: it runs code on the worker."""
+    for row in describe(kind):
+        if row["local"] and given.get(row["name"]):
+            name = row["name"]
+            message = (
+                f"{name} runs code on the machine that trains, so it can be given on the command "
+                f"line alone: touchstone train {kind} … --set {name}=…"
+            )
+            raise Invalid(message, errors=[{"field": f"config.{name}", "message": message}])
+
+
 def dataset_config(kind: str, config: RunConfig, *, available: Iterable[str]) -> str:
     """The folder of the snapshot that the run reads; `Invalid` where there is none that fits."""
     there = sorted(set(available))
@@ -96,8 +108,10 @@ def estimated_steps(config: RunConfig, *, rows: int) -> int:
     if config.max_steps > 0:
         return config.max_steps
     batch = config.per_device_train_batch_size * config.gradient_accumulation_steps
-    if isinstance(config, PpoConfig) and config.total_episodes:
-        return math.ceil(config.total_episodes / batch)
+    if isinstance(config, PpoConfig):
+        batch //= config.group  # prompts
+        if config.total_episodes:
+            return math.ceil(config.total_episodes / (batch * config.group))
     return max(1, math.ceil(math.ceil(rows / batch) * config.num_train_epochs))
 
 

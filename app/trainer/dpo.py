@@ -26,6 +26,8 @@ from app.trainer.batches import (
 from app.trainer.chat import ChatFormat
 from app.trainer.dataset import comparison_row, unpaired_row
 from app.trainer.failures import Cancelled
+from app.trainer.judges import watching
+from app.trainer.monitors import Reader
 from app.trainer.optimization import Updater, seed_everything, total_steps
 from app.trainer.reference import cached_logps, content_key, sequence_logps
 from app.trainer.rollout import Sampling, generate, noise_seed, readable
@@ -89,21 +91,25 @@ def train(
 
     policy = models.with_lora(bare, config, scores=False)
     updater = Updater(accelerator, policy, config, steps)
-    done = 0
+    judge = watching(config, chat, accelerator.device)
+    reader = Reader(config, chat, data.test or data.train, folder, judge)
+    done, watched = 0, None
     if found := folder.load_checkpoint():
         done, checkpoint, state = found
         models.load_weights(policy, checkpoint / "model")
         updater.load(state)
+        watched = state.get("reader")
+    reader.begin(policy, watched)
 
     def save(step: int) -> None:
-        state = updater.state() | {"sampler": sampler.state(step)}
+        state = updater.state() | {"sampler": sampler.state(step), "reader": reader.state()}
         folder.save_checkpoint(
             step, lambda path: models.save(policy, tokenizer, path / "model"), state
         )
 
     try:
         for step in range(done + 1, steps + 1):
-            began = time.perf_counter()
+            began, over = time.perf_counter(), False
             indices = sampler.batch(step - 1)
             batch = [data.train[i] for i in indices]
             weight = sum(weight_of(example, config) for example in batch) or 1.0
@@ -139,9 +145,13 @@ def train(
             if folder.eval_due(step):
                 metrics |= evaluate(policy, data.test, test_references, config, forward)
                 folder.sample(step, samples(policy, chat, data.test or data.train, config))
+                figures, over = reader.look(policy, step, score=margin(metrics))
+                metrics |= figures
             folder.log(step, metrics)
-            if folder.save_due(step):
+            if over or folder.save_due(step):
                 save(step)
+            if over:
+                break
     except Cancelled:
         save(folder.step)
         raise
@@ -152,6 +162,11 @@ def train(
 
 def weight_of(example: Example, config: DpoConfig) -> float:
     return example.row.weight if config.use_weights else 1.0
+
+
+def margin(metrics: dict[str, float]) -> float:
+    """How far chosen and rejected are apart, on unseen pairs where there are any."""
+    return metrics.get("eval_rewards/margins", metrics.get("rewards/margins", 0.0))
 
 
 def mismatched(examples: Sequence[Example], max_length: int) -> list[Example]:

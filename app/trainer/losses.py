@@ -175,6 +175,30 @@ def gae(rewards: Tensor, values: Tensor, *, gamma: float, lam: float) -> tuple[T
     return advantages, advantages + values
 
 
+def leave_one_out(rewards: Tensor, group: int) -> Tensor:
+    """Each reward less the mean of the others to its prompt (RLOO, Ahmadian et al. 2024, eq. 7).
+
+    `(episodes,)` with the responses to a prompt one behind the other → `(episodes,)`.
+    """
+    own = rewards.view(-1, group)
+    return (own - (own.sum(1, keepdim=True) - own) / (group - 1)).flatten()
+
+
+def group_advantages(rewards: Tensor, group: int, *, scale: str = "group") -> Tensor:
+    """Each reward less the mean of its group, over a deviation (GRPO, DeepSeekMath §4.1.2).
+
+    `scale` is that of the group, of the batch, or none (Dr. GRPO); with TRL the deviation is the
+    unbiased one plus 1e-4. `(episodes,)` in groups → `(episodes,)`.
+    """
+    own = rewards.view(-1, group)
+    centred = own - own.mean(1, keepdim=True)
+    if scale == "group":
+        centred = centred / (own.std(1, keepdim=True) + 1e-4)
+    elif scale == "batch":
+        centred = centred / (rewards.std() + 1e-4)
+    return centred.flatten()
+
+
 def ppo_policy(
     logps: Tensor, old_logps: Tensor, advantages: Tensor, cliprange: float
 ) -> tuple[Tensor, Tensor, Tensor]:

@@ -11,7 +11,7 @@ from transformers import DynamicCache
 from app.trainer.batches import Example, Forward, lay_out, pieces
 from app.trainer.chat import ChatFormat
 from app.trainer.dataset import Row
-from app.trainer.lm import Scorer, autocast, can_pack, limits_of
+from app.trainer.lm import Familiarity, Scorer, autocast, can_pack, limits_of, pooled
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,8 @@ def generate(
     """Token ids of one response per prompt, the stop token included where one was reached.
 
     Prompts of like length go together; a key-value cache holds what was read, and rows that have
-    ended leave it, unless `compact` is off. `check` is called between batches and may raise.
+    ended leave it, unless `compact` is off. A prompt that is asked several times is read once in
+    each batch. `check` is called between batches and may raise.
     """
     was_training = lm.training
     lm.eval()
@@ -81,13 +82,10 @@ def _generate_batch(
     *,
     compact: bool,
 ) -> list[list[int]]:
-    device, width = lm.device, max(len(p) for p in prompts)
-    ids = torch.zeros(len(prompts), width, dtype=torch.long)
-    mask = torch.zeros(len(prompts), width, dtype=torch.long)
-    for row, prompt in enumerate(prompts):  # on the left, so that all go on at the same place
-        ids[row, width - len(prompt) :] = torch.tensor(prompt)
-        mask[row, width - len(prompt) :] = 1
-    ids, mask, noise = ids.to(device), mask.to(device), noise.to(device)
+    device = lm.device
+    each = list(dict.fromkeys(tuple(p) for p in prompts))  # a repeated prompt is read once
+    ids, mask = (x.to(device) for x in _left_padded(each))
+    noise = noise.to(device)
     stops = torch.tensor(sorted(stop_ids), device=device)
     positions = (mask.cumsum(1) - 1).clamp(min=0)
     cache = DynamicCache(config=lm.config)
@@ -103,7 +101,12 @@ def _generate_batch(
             use_cache=True,
             logits_to_keep=1,
         )
-        token = choose(out.logits[:, -1].float(), noise[rows, t], sampling)
+        logits = out.logits[:, -1].float()
+        if t == 0 and len(each) < len(prompts):  # from here on each response has a line of its own
+            line = torch.tensor([each.index(tuple(p)) for p in prompts], device=device)
+            cache.batch_select_indices(line)
+            logits, mask, positions = logits[line], mask[line], positions[line]
+        token = choose(logits, noise[rows, t], sampling)
         for row, value, over in zip(rows.tolist(), token.tolist(), done.tolist(), strict=True):
             if not over:
                 responses[row].append(value)
@@ -119,6 +122,17 @@ def _generate_batch(
             rows, ids, mask, positions = rows[keep], ids[keep], mask[keep], positions[keep]
             done = done[keep]
     return responses
+
+
+def _left_padded(prompts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """Tokens and their mask, filled up on the left, so that all go on at the same place."""
+    width = max(len(prompt) for prompt in prompts)
+    ids = torch.zeros(len(prompts), width, dtype=torch.long)
+    mask = torch.zeros(len(prompts), width, dtype=torch.long)
+    for row, prompt in enumerate(prompts):
+        ids[row, width - len(prompt) :] = torch.tensor(prompt)
+        mask[row, width - len(prompt) :] = 1
+    return ids, mask
 
 
 def choose(logits: Tensor, uniform: Tensor, sampling: Sampling) -> Tensor:
@@ -143,13 +157,22 @@ def choose(logits: Tensor, uniform: Tensor, sampling: Sampling) -> Tensor:
 class RewardModel:
     """Scores responses; reads the policy's tokens where both share a vocabulary, else the words."""
 
-    def __init__(self, model: Any, tokenizer: Any, *, max_tokens: int, bf16: bool = False) -> None:
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        max_tokens: int,
+        bf16: bool = False,
+        familiarity: Familiarity | None = None,
+    ) -> None:
         """Freeze the model; `max_tokens` are those of one forward pass."""
         self.model, self.tokenizer = model.eval().requires_grad_(False), tokenizer
         self.scorer = Scorer(self.model)
         self.chat = ChatFormat(tokenizer)
         packed = can_pack(self.model, longest=limits_of(self.model).context)
         self.forward = Forward(packed=packed, max_tokens=max_tokens, bf16=bf16)
+        self.familiarity = familiarity
 
     def shares_tokens(self, chat: ChatFormat) -> bool:
         """Whether the policy's ids and template mean the same here."""
@@ -157,34 +180,39 @@ class RewardModel:
         same = all(other.get(t) == i for t, i in chat.tokenizer.get_vocab().items())
         return same and chat.tokenizer.chat_template == self.tokenizer.chat_template
 
-    @torch.no_grad()
     def score(self, examples: Sequence[Example]) -> Tensor:
         """Scores of all responses, in order over the examples: `(responses,)`, on the CPU."""
+        return self.read(examples)[0]
+
+    @torch.no_grad()
+    def read(self, examples: Sequence[Example]) -> tuple[Tensor, Tensor | None]:
+        """The same, and how far each response is from what the model was trained on.
+
+        The distance is None where the model was stored without statistics of its training data.
+        """
         starts, total = [], 0
         for example in examples:
             starts.append(total)
             total += len(example.responses)
         scores = torch.zeros(total)
+        distances = torch.zeros(total) if self.familiarity else None
         for group in pieces(examples, self.forward):
             layout = lay_out([examples[i] for i in group], packed=self.forward.packed)
             layout = layout.to(self.model.device)
             with autocast(self.model.device, bf16=self.forward.bf16):
-                found = self.scorer(layout, layout.ends).cpu()
+                states = self.scorer.states(layout)
             places = [starts[i] + r for i in group for r in range(len(examples[i].responses))]
-            scores[places] = found
-        return scores
+            scores[places] = self.scorer.scores_at(states, layout.ends).cpu()
+            if self.familiarity and distances is not None:
+                distances[places] = self.familiarity.distance(pooled(states, layout).cpu())
+        return scores, distances
 
-    def score_texts(self, rows: Sequence[Row]) -> Tensor:
-        """Scores of rows in words, with this model's own tokenizer and template."""
-        return self.score(
-            [
-                Example(
-                    row,
-                    tuple(self.chat.prompt_ids(row.prompt)),
-                    tuple(tuple(self.chat.reply_ids(row.prompt, reply)) for reply in row.replies),
-                )
-                for row in rows
-            ]
+    def encode(self, row: Row) -> Example:
+        """A row in this model's own tokens."""
+        return Example(
+            row,
+            tuple(self.chat.prompt_ids(row.prompt)),
+            tuple(tuple(self.chat.reply_ids(row.prompt, reply)) for reply in row.replies),
         )
 
 

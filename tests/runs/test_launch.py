@@ -11,6 +11,7 @@ from app.accounts.models import AuditEvent, User
 from app.db import JobState
 from app.projects.models import Project
 from app.runs import service
+from app.runs.formats import setting_groups
 from app.runs.models import Run, RunKind
 from tests.factories import make_project
 from tests.runs.factories import jobs_for, make_checkpoint, make_run, make_snapshot
@@ -68,6 +69,25 @@ def test_a_setting_that_does_not_exist_is_named_with_a_suggestion(
     assert "belongs to dpo" in messages["config.beta"]
     assert "whole number" in messages["config.seed"]
     assert session.scalars(select(Run).where(Run.project_id == project.id)).all() == []
+
+
+def test_a_reward_in_python_is_for_the_command_line_alone(
+    session: Session, api: Api, ada: User, project: Project
+) -> None:
+    snapshot = make_snapshot(session, project)
+    judge = make_checkpoint(session, project, RunKind.REWARD)
+    session.commit()
+    asked = body(snapshot, kind="ppo", config={"reward_function": "os:system"})
+    for more in ({}, {"reward_checkpoint_id": str(judge.id)}):
+        answer = api(ada).post("/api/v1/runs", json=asked | more)
+        assert answer.status_code == 422
+        (error,) = answer.json()["errors"]
+        assert error["field"] == "config.reward_function"
+        assert "on the command line alone" in error["message"]
+    assert session.scalars(select(Run).where(Run.project_id == project.id)).all() == []
+    names = {field.name for _, group in setting_groups("ppo", {})[1] for field in group}
+    assert "monitor_action" in names
+    assert "reward_function" not in names
 
 
 @pytest.mark.parametrize("base", [{}, {"new": "tiny", "model": "x"}, {"new": "huge"}, {"x": 1}])

@@ -4,6 +4,7 @@ import json
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,17 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the trainer needs the train extra")
 
+from app.run_config import PpoConfig  # noqa: E402
+from app.trainer import lm as models  # noqa: E402
+from app.trainer import ppo  # noqa: E402
 from app.trainer.__main__ import main  # noqa: E402
+from app.trainer.batches import Example, Forward, encode_prompt  # noqa: E402
+from app.trainer.chat import ChatFormat  # noqa: E402
+from app.trainer.dataset import Row  # noqa: E402
 from app.trainer.failures import signals  # noqa: E402
+from app.trainer.judges import load_judges  # noqa: E402
 from app.trainer.new_model import Size, make_lm, make_tokenizer, read_documents  # noqa: E402
+from app.trainer.optimization import Updater, start_processes  # noqa: E402
 from tests.trainer import manners  # noqa: E402
 
 MICRO = Size(vocabulary=400, hidden=32, layers=2, heads=2, inner=64, steps=0)
@@ -124,3 +133,31 @@ def judge(tmp_path_factory: pytest.TempPathFactory, data: Path, micro: str) -> s
     command = ["reward", "--dataset", str(data), "--model", micro, "--output", str(folder)]
     assert main([*command, "--set", "max_steps=6", "--set", "learning_rate=3e-3"]) == 0
     return str(folder / "model")
+
+
+@pytest.fixture
+def stage(micro: str, judge: str, tokenizer: Any) -> Callable[..., tuple[ppo.Play, list[Example]]]:
+    """A policy, its frozen start and a reward model, ready to play, and six prompts."""
+
+    def build(**settings: Any) -> tuple[ppo.Play, list[Example]]:
+        given = {
+            "response_length": 10, "temperature": 0.8, "learning_rate": 1e-3,
+            "reward_model_path": judge,
+        }  # fmt: skip
+        config = PpoConfig(**(given | settings))
+        torch.manual_seed(0)
+        chat = ChatFormat(tokenizer)
+        policy, reference = models.load_lm(micro), models.load_lm(micro)
+        judges, value = load_judges(config, chat), None
+        if config.algorithm == "ppo" and config.value_model == "separate":
+            value = models.Scorer(load_judges(config, chat).models[0].model.requires_grad_(True))
+        accelerator = start_processes(torch.device("cpu"))
+        trained = ppo.PolicyAndValue(policy, value, critic=config.algorithm == "ppo")
+        updater = Updater(accelerator, trained, config, 10)
+        forward = Forward(packed=True, max_tokens=512, bf16=False)
+        play = ppo.Play(config, accelerator, updater, reference, judges, chat, forward)
+        encode = partial(encode_prompt, chat=chat, longest=200)
+        rows = [Row("made", tuple(manners.ask(p))) for p in manners.prompts()[:6]]
+        return play, [encode(row) for row in rows]
+
+    return build

@@ -1,23 +1,18 @@
 """PPO's steps one by one: generate → score → penalise → advantages → update."""
 
-import copy
 import json
 import math
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
 from app.run_config import PpoConfig
-from app.trainer import lm as models
 from app.trainer import losses, ppo
-from app.trainer.batches import Example, Forward, encode_prompt, lay_out
-from app.trainer.chat import ChatFormat
+from app.trainer.batches import Example, Forward, lay_out
 from app.trainer.dataset import Row
-from app.trainer.optimization import Updater, start_processes
-from app.trainer.rollout import RewardModel
+from app.trainer.judges import Verdict
 from tests.trainer import manners
 
 
@@ -46,7 +41,7 @@ class TestScores:
         assert ppo.shaped_scores([SHORT, LONG], shaping, PpoConfig()).tolist() == [2.0, -1.0]
 
     def test_scores_are_put_on_the_wanted_scale_and_clipped(self) -> None:
-        shaping = ppo.Shaping(kl_coef=0.1, mean=0.5, std=0.5)
+        shaping = ppo.Shaping(kl_coef=0.1, mean=[0.5], std=[0.5])
         scores = ppo.shaped_scores([SHORT, LONG], shaping, PpoConfig(score_clip=2.5))
         assert scores.tolist() == pytest.approx([2.5, -2.5])
         scores = ppo.shaped_scores([SHORT, LONG], shaping, PpoConfig())
@@ -110,31 +105,8 @@ class TestAdvantages:
         assert targets.advantages[~targets.actions].tolist() == [0.0]
 
 
-@pytest.fixture
-def stage(micro: str, judge: str, tokenizer):
-    """A policy, its frozen start and a reward model, ready to play."""
-
-    def build(**settings) -> tuple[ppo.Play, list[Example]]:
-        given = {"response_length": 10, "temperature": 0.8, "learning_rate": 1e-3}
-        config = PpoConfig(**(given | settings))
-        torch.manual_seed(0)
-        chat = ChatFormat(tokenizer)
-        policy, reference = models.load_lm(micro), models.load_lm(micro)
-        judging = copy.deepcopy(tokenizer)
-        loaded = models.load_reward_model(judge, judging, fresh=False)
-        reward = RewardModel(copy.deepcopy(loaded), judging, max_tokens=512)
-        value = None
-        if config.value_model == "separate":
-            value = models.Scorer(loaded)
-        accelerator = start_processes(torch.device("cpu"))
-        updater = Updater(accelerator, ppo.PolicyAndValue(policy, value), config, 10)
-        forward = Forward(packed=True, max_tokens=512, bf16=False)
-        play = ppo.Play(config, accelerator, updater, reference, reward, chat, forward)
-        encode = partial(encode_prompt, chat=chat, longest=200)
-        rows = [Row("made", tuple(manners.ask(p))) for p in manners.prompts()[:6]]
-        return play, [encode(row) for row in rows]
-
-    return build
+def unscored(count: int) -> Verdict:
+    return Verdict(torch.zeros(1, count))
 
 
 class TestPlay:
@@ -159,8 +131,9 @@ class TestPlay:
         for e in answered:
             layout = lay_out([e], packed=False)
             with torch.no_grad():
-                expected.append(play.reward.scorer(layout, layout.ends).item())
-        assert play.score(answered).tolist() == pytest.approx(expected, abs=1e-5)
+                expected.append(play.judges.models[0].scorer(layout, layout.ends).item())
+        found = play.judges.read(answered).members
+        assert found.tolist() == [pytest.approx(expected, abs=1e-5)]
 
     def test_a_reward_model_with_other_tokens_reads_the_words(self, stage) -> None:
         play, prompts = stage()
@@ -169,9 +142,10 @@ class TestPlay:
         ended = [
             replace(e, responses=((*e.responses[0], min(play.chat.stop_ids)),)) for e in answered
         ]
-        by_tokens = play.score(ended)
-        play.shared_tokens = False
-        assert play.score(answered).tolist() == pytest.approx(by_tokens.tolist(), abs=1e-5)
+        judge = play.judges.rewarding[0]
+        by_tokens, _ = judge.read(ended)
+        judge.shares_tokens = False
+        assert judge.read(answered)[0].tolist() == pytest.approx(by_tokens.tolist(), abs=1e-5)
 
     def test_values_of_a_separate_model_start_as_the_scores_head(self, stage) -> None:
         """At the last state the value model reads what the reward model would score there."""
@@ -180,7 +154,7 @@ class TestPlay:
         cut = replace(e.example, responses=(e.example.responses[0][:-1],))
         layout = lay_out([cut], packed=False)
         with torch.no_grad():
-            expected = play.reward.scorer(layout, layout.ends).item()
+            expected = play.judges.models[0].scorer(layout, layout.ends).item()
         assert e.values[-1].item() == pytest.approx(expected, abs=1e-5)
 
     def test_values_of_a_shared_trunk_start_at_0(self, stage) -> None:
@@ -194,7 +168,7 @@ class TestPlay:
         short, long = prompts[:2]
         short = replace(short, responses=((9, 10, min(stops)),))
         long = replace(long, responses=((9, 10, 11, 12, 13),))
-        episodes = play.measure([short, long], torch.zeros(2))
+        episodes = play.measure([short, long], unscored(2))
         assert [e.values.numel() for e in episodes] == [4, 5]
         assert [e.actions for e in episodes] == [3, 5]
 
@@ -224,7 +198,7 @@ class TestUpdate:
     def test_an_update_makes_what_was_good_likelier(self, stage) -> None:
         play, episodes, _ = self.one_batch(stage, whiten_advantages=True, vf_coef=0.0)
         targets = ppo.targets_of(episodes, ppo.Shaping(kl_coef=0.05), play.config)
-        after = play.measure([e.example for e in episodes], torch.zeros(len(episodes)))
+        after = play.measure([e.example for e in episodes], unscored(len(episodes)))
         logps = ppo.as_grid([e.logps for e in after], targets.logps.shape[1])
         gain = (targets.advantages * (logps - targets.logps) * targets.actions).sum()
         assert gain > 0
@@ -249,7 +223,7 @@ class TestUpdate:
             answered = [
                 replace(p, responses=((*range(9, 9 + i), stop),)) for i, p in enumerate(prompts, 1)
             ]
-            episodes = play.measure(answered, torch.arange(6.0))
+            episodes = play.measure(answered, Verdict(torch.arange(6.0)[None]))
             shaping = ppo.Shaping(kl_coef=0.05)
             figures = ppo.update(episodes, shaping, play.config, play.updater, play.forward, 1)
             weights.append(figures)
@@ -262,7 +236,7 @@ class TestUpdate:
         shaping = ppo.Shaping(kl_coef=0.05)
         ppo.update(episodes, shaping, play.config, play.updater, play.forward, 1)
         targets = ppo.targets_of(episodes, shaping, play.config)
-        now = play.measure([e.example for e in episodes], torch.zeros(len(episodes)))
+        now = play.measure([e.example for e in episodes], unscored(len(episodes)))
         policy = value = count = 0.0
         for i, e in enumerate(now):
             for t in range(e.actions):

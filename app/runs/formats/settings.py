@@ -13,13 +13,14 @@ IMPORTANT = {
     "sft": (*COMMON, "max_length", "lora_r"),
     "reward": (*COMMON, "ranking_loss", "lora_r"),
     "dpo": ("beta", "loss_type", *COMMON, "lora_r"),
-    "ppo": ("kl_coef", "kl_budget", "response_length", *COMMON, "num_ppo_epochs"),
+    "ppo": ("algorithm", "kl_coef", "kl_budget", "response_length", *COMMON, "num_ppo_epochs"),
 }
-HIDDEN = {"reward_model_path"}  # chosen as a checkpoint
+HIDDEN = {"reward_model_path", "monitor_reward_model_path"}  # the first is chosen as a checkpoint
 GROUPS = {
     "training": "Training",
     "reward": "Reward",
     "rollout": "Writing",
+    "monitors": "Monitors",
     "optimiser": "Optimiser",
     "lora": "Adapters (LoRA)",
     "data": "Data",
@@ -44,7 +45,9 @@ def setting_groups(
     kind: str, given: Mapping[str, str]
 ) -> tuple[list[SettingField], list[tuple[str, list[SettingField]]]]:
     """The important settings, and the others by group."""
-    rows = {row["name"]: row for row in describe(kind) if row["name"] not in HIDDEN}
+    rows = {
+        row["name"]: row for row in describe(kind) if row["name"] not in HIDDEN and not row["local"]
+    }
     fields = {
         name: _field(row, FROM_SCRATCH[kind].get(name), given.get(name, ""))
         for name, row in rows.items()

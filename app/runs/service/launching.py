@@ -29,6 +29,7 @@ def launch(session: Session, *, snapshot: Snapshot, body: RunBody, by: User | No
     parent, after, from_scratch = _base(session, snapshot=snapshot, kind=kind, base=body.base)
     reward = _reward(session, snapshot=snapshot, body=body)
     given = _settings(body, from_scratch=from_scratch)
+    rules.check_from_afar(kind, given)
     config = _checked(kind, given)
     rules.check_reward(
         kind,

@@ -1,6 +1,7 @@
 """Models: loading and saving them safely, reading log-probabilities and scores from a layout."""
 
 from app.trainer.lm.attention import attend_by_tree, choose_attention
+from app.trainer.lm.familiarity import Familiarity, features_of, pooled
 from app.trainer.lm.forward import (
     Scorer,
     autocast,
@@ -38,11 +39,13 @@ from app.trainer.lm.loading import (
 __all__ = [
     "ENSEMBLE",
     "PREFERENCE",
+    "Familiarity",
     "Scorer",
     "attend_by_tree",
     "autocast",
     "can_pack",
     "choose_attention",
+    "features_of",
     "fingerprint",
     "heads_of",
     "is_reward_model",
@@ -57,6 +60,7 @@ __all__ = [
     "new_head",
     "outputs_of",
     "pick_device",
+    "pooled",
     "save",
     "score_of",
     "set_pad",

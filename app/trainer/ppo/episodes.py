@@ -1,6 +1,7 @@
-"""Episodes: the policy writes, the reward model scores, and both models are measured once."""
+"""Episodes: the policy writes, the judges score, and the models are measured once."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,26 +21,31 @@ from app.trainer.batches import (
     pieces,
 )
 from app.trainer.chat import ChatFormat
+from app.trainer.judges import Judges, Verdict, aggregate
 from app.trainer.optimization import Updater
-from app.trainer.rollout import RewardModel, Sampling, generate, noise_seed
+from app.trainer.rollout import Sampling, generate, noise_seed
 
 
 class PolicyAndValue(nn.Module):
-    """What PPO trains: the policy, and values from a model of their own or a head on its trunk."""
+    """What is trained: the policy, and values from a model of their own, a head on it, or none."""
 
-    def __init__(self, policy: Any, value: models.Scorer | None) -> None:
+    def __init__(self, policy: Any, value: models.Scorer | None, *, critic: bool = True) -> None:
         super().__init__()
         self.policy, self.value = policy, value
-        if value is None:
+        self.head: nn.Linear | None = None
+        if critic and value is None:
             width = policy.get_output_embeddings().weight.shape[1]
             self.head = nn.Linear(width, 1)
             nn.init.zeros_(self.head.weight)  # values start at 0 (lm-human-preferences)
             nn.init.zeros_(self.head.bias)
 
     def forward(self, layout: Layout) -> tuple[Tensor, Tensor]:
-        """Logits of each action and the value of the state before it."""
+        """Logits of each action and the value of the state before it (0 without a critic)."""
         if self.value is not None:
             return models.target_logits(self.policy, layout), self.value(layout, layout.sources)
+        if self.head is None:
+            logits = models.target_logits(self.policy, layout)
+            return logits, logits.new_zeros(len(logits), dtype=torch.float32)
         logits, states = models.target_states(self.policy, layout)
         with torch.autocast(states.device.type, enabled=False):
             values = self.head(states.float()).squeeze(-1)
@@ -52,12 +58,15 @@ class Episode:
 
     example: Example
     ended: bool  # whether it reached a stop token
-    score: float  # of the reward model, as it came
+    score: float  # of the judges, as it came
     logps: Tensor  # (actions,)
     ref_logps: Tensor  # (actions,)
     values: Tensor  # (actions,), and one more for reward_position=trl
     entropy: float  # mean over the actions, nats
     drift: float  # KL from the reference, summed over the actions with every token considered
+    members: tuple[float, ...] = ()  # scores of an ensemble, of which `score` was made
+    watched: float | None = None  # score of the model that is not trained on
+    distance: float | None = None  # from the reward model's training data
 
     @property
     def actions(self) -> int:
@@ -78,33 +87,42 @@ class Play:
         accelerator: Accelerator,
         updater: Updater,
         reference: Any,
-        reward: RewardModel,
+        judges: Judges,
         chat: ChatFormat,
         forward: Forward,
     ) -> None:
         self.config, self.accelerator, self.updater = config, accelerator, updater
-        self.reference, self.reward, self.chat, self.forward = reference, reward, chat, forward
-        self.shared_tokens = reward.shares_tokens(chat)
+        self.reference, self.judges, self.chat, self.forward = reference, judges, chat, forward
 
-    def episodes(self, prompts: Sequence[Example], *, stream: int, number: int) -> list[Episode]:
-        """Answer prompts with the policy as it is now and measure the answers.
+    def episodes(
+        self, prompts: Sequence[Example], *, stream: int, number: int, group: int = 1
+    ) -> list[Episode]:
+        """Answer prompts with the policy as it is now, `group` times each, and measure the answers.
 
-        Each process plays its share; all get all episodes, in the order of the prompts.
+        Each process plays its share of the prompts; all get all episodes, in the order of the
+        prompts, those of one prompt one behind the other.
         """
         rank, every = self.accelerator.process_index, self.accelerator.num_processes
-        mine = range(rank, len(prompts), every)
+        mine = [i * group + k for i in range(rank, len(prompts), every) for k in range(group)]
         seeds = [noise_seed(self.config.seed, stream, number, place) for place in mine]
-        answered = self.generate([prompts[i] for i in mine], seeds)
-        own = self.measure(answered, self.score(answered))
+        answered = self.generate([prompts[place // group] for place in mine], seeds)
+        own = self.measure(answered, self.judges.read(answered)) if answered else []
         if every == 1:
             return own
         gathered = gather_object(list(zip(mine, own, strict=True)))
         return [episode for _, episode in sorted(gathered, key=lambda pair: pair[0])]
 
-    def generate(self, prompts: Sequence[Example], seeds: Sequence[int]) -> list[Example]:
-        """Each prompt with one sampled response."""
+    def start_answers(self, prompts: Sequence[Example], seeds: Sequence[int]) -> list[Example]:
+        """What the reference answers with the same noise."""
+        with self._reference() as reference:
+            return self.generate(prompts, seeds, lm=reference)
+
+    def generate(
+        self, prompts: Sequence[Example], seeds: Sequence[int], *, lm: Any = None
+    ) -> list[Example]:
+        """Each prompt with one sampled response, of the policy if `lm` names no other."""
         responses = generate(
-            self.updater.bare.policy,
+            self.updater.bare.policy if lm is None else lm,
             [example.prompt for example in prompts],
             Sampling(self.config.response_length, self.config.temperature),
             stop_ids=self.chat.stop_ids,
@@ -117,70 +135,90 @@ class Play:
             for example, response in zip(prompts, responses, strict=True)
         ]
 
-    def score(self, answered: Sequence[Example]) -> Tensor:
-        """The reward model's score of each response: `(episodes,)`."""
-        if not self.shared_tokens:
-            return self.reward.score_texts(
-                [replace(e.row, replies=((self._said(e),),)) for e in answered]
-            )
-        tail = tuple(self.chat.tail_ids)  # what the template writes behind a finished reply
-        return self.reward.score(
-            [
-                replace(e, responses=(e.responses[0] + tail,)) if self.ended(e) else e
-                for e in answered
-            ]
-        )
-
-    def _said(self, example: Example) -> dict[str, str]:
-        return {"role": "assistant", "content": self.chat.decode(example.responses[0])}
-
     def ended(self, example: Example) -> bool:
         return example.responses[0][-1] in self.chat.stop_ids
 
     @torch.no_grad()
-    def measure(self, answered: Sequence[Example], scores: Tensor) -> list[Episode]:
+    def measure(self, answered: Sequence[Example], verdict: Verdict) -> list[Episode]:
         """Log-probabilities (also the reference's), values and entropy by one forward pass each.
 
-        The same pass as in training, so that the first ratio is exactly 1.
+        The same pass as in training, so that the first ratio is exactly 1; the responses to a
+        prompt share its tokens.
         """
-        bare = self.updater.bare
+        bare, config = self.updater.bare, self.config
         bare.eval()
-        seen = extended(answered, self.config, self.chat)
+        scores = aggregate(
+            verdict.members, config.reward_aggregation, config.reward_uncertainty_coef
+        )
+        seen = extended(answered, config, self.chat)
+        groups, places = by_prompt(seen, most=self.forward.max_tokens)
         episodes: dict[int, Episode] = {}
-        for group in pieces(seen, self.forward):
-            own = [seen[i] for i in group]
-            layout = lay_out(own, packed=self.forward.packed).to(self.accelerator.device)
-            with models.autocast(self.accelerator.device, bf16=self.config.bf16):
-                logits, values = bare(layout)
-                ref_logits = self._reference_logits(layout)
-            logits = logits.float() / self.config.temperature
-            ref_logits = ref_logits.float() / self.config.temperature
+        for piece in pieces(groups, self.forward):
+            layout = lay_out([groups[i] for i in piece], packed=self.forward.packed)
+            layout = layout.to(self.accelerator.device)
+            logits, ref_logits, values = self._read(layout)
             logps = losses.logps_of(logits, layout.targets).cpu()
             ref_logps = losses.logps_of(ref_logits, layout.targets).cpu()
             spread, drift = (x.cpu() for x in losses.entropy_and_kl(logits, ref_logits))
-            values = values.float().cpu()
             owners = layout.owners.cpu()
-            for place, i in enumerate(group):
-                at = owners == place
-                actions = len(answered[i].responses[0])
+            for owner, i in enumerate(i for group in piece for i in places[group]):
+                at = (owners == owner).nonzero().squeeze(1)
+                own = at[: len(answered[i].responses[0])]
                 episodes[i] = Episode(
                     answered[i],
                     self.ended(answered[i]),
                     float(scores[i]),
-                    logps[at][:actions],
-                    ref_logps[at][:actions],
+                    logps[own],
+                    ref_logps[own],
                     values[at],
-                    float(spread[at][:actions].mean()),
-                    float(drift[at][:actions].sum()),
+                    float(spread[own].mean()),
+                    float(drift[own].sum()),
+                    tuple(verdict.members[:, i].tolist()),
+                    None if verdict.watched is None else float(verdict.watched[i]),
+                    None if verdict.distance is None else float(verdict.distance[i]),
                 )
         bare.train()
         return [episodes[i] for i in range(len(answered))]
 
-    def _reference_logits(self, layout: Layout) -> Tensor:
+    def _read(self, layout: Layout) -> tuple[Tensor, Tensor, Tensor]:
+        """Tempered logits of policy and reference on the device, and values on the CPU."""
+        with models.autocast(self.accelerator.device, bf16=self.config.bf16):
+            logits, values = self.updater.bare(layout)
+            with self._reference() as reference:
+                ref_logits = models.target_logits(reference, layout)
+        temperature = self.config.temperature
+        return logits.float() / temperature, ref_logits.float() / temperature, values.float().cpu()
+
+    @contextlib.contextmanager
+    def _reference(self) -> Iterator[Any]:
+        """The frozen start: a model of its own, or the policy without its adapter."""
         if self.reference is not None:
-            return models.target_logits(self.reference, layout)
+            yield self.reference
+            return
         with self.updater.bare.policy.disable_adapter():
-            return models.target_logits(self.updater.bare.policy, layout)
+            yield self.updater.bare.policy
+
+
+def by_prompt(answered: Sequence[Example], *, most: int) -> tuple[list[Example], list[list[int]]]:
+    """Answers to the same prompt as one example, and which answers each example holds.
+
+    An example has at most so many tokens, unless a single answer has more.
+    """
+    places: list[list[int]] = []
+    latest: dict[tuple[int, ...], tuple[list[int], int]] = {}  # prompt → its group, and its tokens
+    for i, answer in enumerate(answered):
+        own, tokens = latest.get(answer.prompt, ([], most))
+        tokens += len(answer.responses[0])
+        if tokens > most:
+            own, tokens = [], answer.length
+            places.append(own)
+        own.append(i)
+        latest[answer.prompt] = own, tokens
+    groups = [
+        replace(answered[own[0]], responses=tuple(answered[i].responses[0] for i in own))
+        for own in places
+    ]
+    return groups, places
 
 
 def extended(answered: Sequence[Example], config: PpoConfig, chat: ChatFormat) -> list[Example]:
@@ -198,6 +236,3 @@ def extended(answered: Sequence[Example], config: PpoConfig, chat: ChatFormat) -
         else e
         for e in answered
     ]
-
-
-# -- penalise ---------------------------------------------------------------------------------

@@ -1,29 +1,35 @@
 """From scores to what the update learns from: penalise → advantages, and the price of KL."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from app.run_config import PpoConfig
 from app.trainer import losses
+from app.trainer.judges import aggregate
 from app.trainer.ppo.episodes import Episode
 
 
 @dataclass
 class Shaping:
-    """How scores become rewards; `kl_coef` moves when it adapts."""
+    """How scores become rewards; `kl_coef` moves when it adapts.
+
+    Each member of an ensemble has a scale of its own.
+    """
 
     kl_coef: float
-    mean: float = 0.0
-    std: float = 1.0
+    mean: list[float] = field(default_factory=lambda: [0.0])
+    std: list[float] = field(default_factory=lambda: [1.0])
 
 
 def shaped_scores(episodes: Sequence[Episode], shaping: Shaping, config: PpoConfig) -> Tensor:
     """Scores on the wanted scale, clipped, less a penalty for never ending: `(episodes,)`."""
-    scores = torch.tensor([e.score for e in episodes])
-    scores = (scores - shaping.mean) / shaping.std
+    members = torch.tensor([e.members or (e.score,) for e in episodes]).T
+    mean, std = (torch.tensor(x).reshape(-1, 1) for x in (shaping.mean, shaping.std))
+    members = (members - mean) / std
+    scores = aggregate(members, config.reward_aggregation, config.reward_uncertainty_coef)
     if config.score_clip:
         scores = scores.clamp(-config.score_clip, config.score_clip)
     if config.missing_eos_penalty is not None:
@@ -51,7 +57,7 @@ def objective(episodes: Sequence[Episode], shaping: Shaping, config: PpoConfig) 
         float(losses.kl_per_token(e.logps, e.ref_logps, config.kl_estimator).sum())
         for e in episodes
     ]
-    non_score = -shaping.kl_coef * sum(priced) / count
+    non_score = -shaping.kl_coef * sum(priced) / count if config.priced_in_reward else 0.0
     shaped = shaped_scores(episodes, shaping, config)
     return {
         "objective/scores": sum(e.score for e in episodes) / count,
@@ -76,6 +82,7 @@ class Targets:
     """What the update aims at, all `(episodes, time)`; 0 where a mask is."""
 
     logps: Tensor
+    ref_logps: Tensor
     values: Tensor
     advantages: Tensor
     returns: Tensor
@@ -91,18 +98,34 @@ def targets_of(episodes: Sequence[Episode], shaping: Shaping, config: PpoConfig)
     grid = torch.arange(width)
     actions, valued = grid < lengths[:, None], grid < states[:, None]
     logps = as_grid([e.logps for e in episodes], width)
-    kl = losses.kl_per_token(
-        logps, as_grid([e.ref_logps for e in episodes], width), config.kl_estimator
-    )
-    values = as_grid([e.values for e in episodes], width)
+    ref_logps = as_grid([e.ref_logps for e in episodes], width)
     scores = shaped_scores(episodes, shaping, config)
+    kl = losses.kl_per_token(logps, ref_logps, config.kl_estimator)
+    if config.algorithm != "ppo":
+        advantages = sequence_advantages(scores, (kl * actions).sum(1), shaping.kl_coef, config)
+        advantages, empty = advantages[:, None] * actions, torch.zeros_like(logps)
+        return Targets(logps, ref_logps, empty, advantages, empty, actions, empty > 0)
+    values = as_grid([e.values for e in episodes], width)
     rewards = penalise(scores, kl, lengths, states - 1, shaping.kl_coef)
     if config.whiten_rewards:
         rewards = losses.whiten(rewards, valued, shift_mean=False)
     advantages, returns = losses.gae(rewards, values, gamma=config.gamma, lam=config.lam)
     if config.whiten_advantages:
         advantages = losses.whiten(advantages, actions)
-    return Targets(logps, values, advantages * actions, returns * valued, actions, valued)
+    return Targets(
+        logps, ref_logps, values, advantages * actions, returns * valued, actions, valued
+    )
+
+
+def sequence_advantages(scores: Tensor, kl: Tensor, coef: float, config: PpoConfig) -> Tensor:
+    """Advantages of whole responses, from the others to the same prompt: `(episodes,)`.
+
+    `kl` is summed over each response, and priced here unless it is a term of the loss.
+    """
+    rewards = scores - coef * kl if config.priced_in_reward else scores
+    if config.algorithm == "rloo":
+        return losses.leave_one_out(rewards, config.group)
+    return losses.group_advantages(rewards, config.group, scale=config.scale_rewards)
 
 
 def as_grid(rows: Sequence[Tensor], width: int) -> Tensor:
@@ -111,9 +134,6 @@ def as_grid(rows: Sequence[Tensor], width: int) -> Tensor:
     for i, row in enumerate(rows):
         grid[i, : row.numel()] = row
     return grid
-
-
-# -- update -----------------------------------------------------------------------------------
 
 
 def adapt(shaping: Shaping, config: PpoConfig, kl: float, episodes: int) -> None:
@@ -126,6 +146,3 @@ def adapt(shaping: Shaping, config: PpoConfig, kl: float, episodes: int) -> None
             horizon=config.kl_horizon,
             episodes=episodes,
         )
-
-
-# -- what people see, and what is kept ----------------------------------------------------------

@@ -23,16 +23,19 @@ from app.trainer.batches import (
 )
 from app.trainer.chat import ChatFormat
 from app.trainer.dataset import prompt_row
-from app.trainer.failures import BadInput, Cancelled
+from app.trainer.failures import Cancelled
+from app.trainer.judges import Judges, ModelJudge, load_judges
+from app.trainer.monitors import take_up
 from app.trainer.optimization import Updater, seed_everything, total_steps
 from app.trainer.ppo.episodes import Episode, Play, PolicyAndValue
+from app.trainer.ppo.limits import Limits
 from app.trainer.ppo.shaping import (
     Shaping,
     adapt,
     objective,
 )
-from app.trainer.ppo.updating import KlBudget, update
-from app.trainer.rollout import RewardModel, readable
+from app.trainer.ppo.updating import update
+from app.trainer.rollout import readable
 from app.trainer.run_folder import RunFolder
 
 EVAL_PROMPTS = 64  # most prompts answered in one evaluation
@@ -47,7 +50,8 @@ def train(
     tokenizer = models.load_tokenizer(models.locate(model, "model"))
     chat = ChatFormat(tokenizer)
     bare = models.load_lm(model)
-    reward, value = load_judges(config, model, chat, folder)
+    judges = load_judges(config, chat)
+    value = value_model(config, model, judges, chat, folder)
     context = min(config.max_length, models.limits_of(bare).context)
     data = read_examples(
         dataset,
@@ -60,30 +64,36 @@ def train(
     folder.describe_data(data.figures, data.sentences)
     sampler = Sampler(
         [example.length for example in data.train],
-        batch=batch_size(config, accelerator.num_processes),
+        batch=batch_size(config, accelerator.num_processes) // config.group,
         seed=config.seed,
         shuffle=config.shuffle,
         group=config.group_by_length,
     )
     steps = total_steps(config, sampler.steps_per_epoch)
+    per_step = sampler.batch_size * config.group  # episodes
     if config.total_episodes and config.max_steps < 0:
-        steps = -(-config.total_episodes // sampler.batch_size)
+        steps = -(-config.total_episodes // per_step)
     folder.plan(
         total_steps=steps,
         steps_per_epoch=sampler.steps_per_epoch,
-        start={"model": models.fingerprint(bare), "data": data.fingerprint()},
+        start={
+            "model": models.fingerprint(bare),
+            "data": data.fingerprint(),
+            "reward model": judges.fingerprint(),
+        },
     )
     packable = folder.packs(models.can_pack(bare, longest=config.max_length))
     forward = Forward.of(config, accelerator.device, packable=packable)
     reference = None if config.lora_r else copy.deepcopy(bare).eval().requires_grad_(False)
     policy = models.with_lora(bare, config, scores=False)
-    updater = Updater(accelerator, PolicyAndValue(policy, value), config, steps)
-    reward.model.to(accelerator.device)
+    trained = PolicyAndValue(policy, value, critic=config.algorithm == "ppo")
+    updater = Updater(accelerator, trained, config, steps)
+    judges.to(accelerator.device)
     if reference is not None:
         reference.to(accelerator.device)
-    play = Play(config, accelerator, updater, reference, reward, chat, forward)
+    play = Play(config, accelerator, updater, reference, judges, chat, forward)
     shaping = Shaping(config.kl_coef)
-    budget = KlBudget(config.kl_budget, updater.bare)
+    limits = Limits(config, updater.bare, play)
     held_out = (data.test or data.train)[:EVAL_PROMPTS]
 
     done = 0
@@ -92,7 +102,8 @@ def train(
         models.load_weights(policy, checkpoint / "model")
         load_values(updater.bare, checkpoint)
         updater.load(state)
-        shaping, budget.kept = Shaping(**state["shaping"]), state["within"]
+        shaping, limits.last_good.weights = Shaping(**state["shaping"]), state["within"]
+        take_up(limits.watch, folder, state.get("watch"))
     else:
         normalise(shaping, play, data.train, config)
 
@@ -100,7 +111,8 @@ def train(
         state = updater.state() | {
             "sampler": sampler.state(step),
             "shaping": vars(shaping),
-            "within": budget.kept,
+            "within": limits.last_good.weights,
+            "watch": limits.watch.state(),
         }
 
         def write(path: Path) -> None:
@@ -113,29 +125,28 @@ def train(
         for step in range(done + 1, steps + 1):
             began = time.perf_counter()
             batch = [data.train[i] for i in sampler.batch(step - 1)]
-            episodes = play.episodes(batch, stream=0, number=step)
+            episodes = play.episodes(batch, stream=0, number=step, group=config.group)
             metrics = objective(episodes, shaping, config)
-            over = budget.exceeded(metrics["objective/kl_exact"])
-            if not over:
-                budget.keep(updater.bare)
+            metrics |= limits.look(episodes, step, folder, kl=metrics["objective/kl_exact"])
+            if not limits.exceeded:
                 metrics |= update(episodes, shaping, config, updater, forward, step)
                 adapt(shaping, config, metrics["objective/kl"], len(episodes))
             tokens = sum(e.example.length for e in episodes)
             metrics["tokens_per_second"] = tokens / (time.perf_counter() - began)
-            metrics["episode"] = float(step * sampler.batch_size)
-            if over or folder.eval_due(step):
+            metrics["episode"] = float(step * per_step)
+            if limits.exceeded or folder.eval_due(step):
                 shown = play.episodes(held_out, stream=EVALUATION, number=0)
-                over = over or budget.exceeded(evaluation(shown)["eval_objective/kl"])
-                if over:
-                    budget.put_back(updater.bare)
-                    folder.stop_here(step, "kl_budget", budget.sentence(step))
+                limits.check(evaluation(shown)["eval_objective/kl"], step)
+                if limits.exceeded:
+                    limits.put_back()
+                    folder.stop_here(step, limits.why, limits.sentence)
                     shown = play.episodes(held_out, stream=EVALUATION, number=0)
                 metrics |= evaluation(shown)
                 folder.sample(step, [sample(e, chat) for e in shown[: config.num_samples]])
             folder.log(step, metrics)
-            if over or folder.save_due(step):
+            if limits.exceeded or folder.save_due(step):
                 save(step)
-            if over:
+            if limits.exceeded:
                 break
     except Cancelled:
         save(folder.step)
@@ -148,44 +159,34 @@ def train(
 # -- setting up -------------------------------------------------------------------------------
 
 
-def load_judges(
-    config: PpoConfig, model: str, chat: ChatFormat, folder: RunFolder
-) -> tuple[RewardModel, models.Scorer | None]:
-    """The reward model, and the value model that starts as its copy (or on the policy)."""
-    name = config.reward_model_path
-    if not name:
-        raise BadInput("PPO needs a reward model: set reward_model_path to its folder.")
-    tokenizer = models.load_tokenizer(models.locate(name, "reward model"))
-    loaded = models.load_reward_model(name, tokenizer, role="reward model", fresh=False)
-    limit = min(config.max_length, models.limits_of(loaded).context)
-    reward = RewardModel(loaded, tokenizer, max_tokens=max(limit, 1024), bf16=config.bf16)
-    if config.value_model == "shared":
-        return reward, None
-    if reward.shares_tokens(chat):
-        start = copy.deepcopy(loaded).requires_grad_(True)
+def value_model(
+    config: PpoConfig, model: str, judges: Judges, chat: ChatFormat, folder: RunFolder
+) -> models.Scorer | None:
+    """The value model, which starts as a copy of the reward model; None where there is no such."""
+    if config.algorithm != "ppo" or config.value_model == "shared":
+        return None
+    first = judges.rewarding[0]
+    if isinstance(first, ModelJudge) and first.shares_tokens:
+        start = copy.deepcopy(first.reward.model).requires_grad_(True)
     else:
-        folder.note("The reward model has other tokens; values start from the policy instead.")
+        if isinstance(first, ModelJudge):
+            folder.note("The reward model has other tokens; values start from the policy instead.")
         start = models.load_reward_model(model, copy.deepcopy(chat.tokenizer))
         nn.init.zeros_(start.score.weight)
-    return reward, models.Scorer(models.with_lora(start, config, scores=True))
+    return models.Scorer(models.with_lora(start, config, scores=True))
 
 
-def normalise(
-    shaping: Shaping, play: "Play", prompts: Sequence[Example], config: PpoConfig
-) -> None:
+def normalise(shaping: Shaping, play: Play, prompts: Sequence[Example], config: PpoConfig) -> None:
     """Set the scale of scores, so that `kl_coef` means the same whatever the reward model."""
     if config.score_normalization == "model":
-        found = play.reward.model.config
-        shaping.mean = float(getattr(found, "score_mean", 0.0))
-        shaping.std = float(getattr(found, "score_std", 1.0))
+        stored = [reward.model.config for reward in play.judges.models]
+        shaping.mean = [float(getattr(found, "score_mean", 0.0)) for found in stored]
+        shaping.std = [float(getattr(found, "score_std", 1.0)) for found in stored]
     elif config.score_normalization == "reference":
         episodes = play.episodes(prompts[:EVAL_PROMPTS], stream=REFERENCE, number=0)
-        scores = torch.tensor([e.score for e in episodes])
-        shaping.mean = float(scores.mean())
-        shaping.std = max(float(scores.std(correction=0)), 1e-6)
-
-
-# -- generate and score -----------------------------------------------------------------------
+        scores = torch.tensor([e.members for e in episodes])
+        shaping.mean = scores.mean(0).tolist()
+        shaping.std = scores.std(0, correction=0).clamp(min=1e-6).tolist()
 
 
 def evaluation(episodes: Sequence[Episode]) -> dict[str, float]:
@@ -211,12 +212,12 @@ def sample(episode: Episode, chat: ChatFormat) -> dict[str, Any]:
 def save_values(module: PolicyAndValue, tokenizer: Any, path: Path) -> None:
     if module.value is not None:
         models.save(module.value.model, tokenizer, path / "value")
-    else:
+    elif module.head is not None:
         torch.save(module.head.state_dict(), path / "value_head.pt")
 
 
 def load_values(module: PolicyAndValue, path: Path) -> None:
     if module.value is not None:
         models.load_weights(module.value.model, path / "value")
-    else:
+    elif module.head is not None:
         module.head.load_state_dict(torch.load(path / "value_head.pt", weights_only=True))

@@ -16,7 +16,7 @@ from app.trainer.batches import (
     lay_out,
 )
 from app.trainer.optimization import Updater
-from app.trainer.ppo.episodes import Episode, PolicyAndValue
+from app.trainer.ppo.episodes import Episode, by_prompt
 from app.trainer.ppo.shaping import Shaping, Targets, targets_of
 from app.trainer.rollout import noise_seed
 
@@ -32,24 +32,24 @@ def update(
     """Some epochs of clipped policy and value steps over the episodes → figures for the log."""
     device = updater.accelerator.device
     targets = targets_of(episodes, shaping, config)
+    in_loss = 0.0 if config.priced_in_reward else shaping.kl_coef
     on_device = Targets(**{name: grid.to(device) for name, grid in vars(targets).items()})
     seen = [
         replace(e.example, responses=(e.example.responses[0] + (0,) * extra,))
         for e in episodes
         for extra in [e.values.numel() - e.actions]
     ]
-    size = len(episodes) // config.num_mini_batches
-    rounds = config.num_ppo_epochs * config.num_mini_batches
+    count = min(config.num_mini_batches, len(episodes))  # the last batch of an epoch may be short
+    rounds = config.num_ppo_epochs * count
     gathered: dict[str, float] = {}
     for epoch in range(config.num_ppo_epochs):
         generator = torch.Generator().manual_seed(noise_seed(config.seed, 3, step, epoch))
-        order = torch.randperm(len(episodes), generator=generator).tolist()
-        for start in range(0, size * config.num_mini_batches, size):
-            last_size = len(episodes) - start
-            is_last = start + size >= size * config.num_mini_batches
-            chosen = order[start : start + (last_size if is_last else size)]
-            figures = mini_batch(seen, chosen, on_device, config, updater, forward)
-            last = epoch == config.num_ppo_epochs - 1 and is_last
+        order = torch.randperm(len(episodes), generator=generator)
+        for number, chosen in enumerate(order.tensor_split(count), 1):
+            figures = mini_batch(
+                seen, chosen.tolist(), on_device, config, updater, forward, in_loss
+            )
+            last = epoch == config.num_ppo_epochs - 1 and number == count
             figures |= updater.step(step, figures["loss"], advance=last)
             for name, value in figures.items():
                 gathered[name] = gathered.get(name, 0.0) + value / rounds
@@ -63,80 +63,87 @@ def mini_batch(
     config: PpoConfig,
     updater: Updater,
     forward: Forward,
+    kl_coef: float = 0.0,
 ) -> dict[str, float]:
-    """Gradients of one mini-batch; every action and every state counts the same."""
+    """Gradients of one mini-batch; answers to one prompt share its tokens.
+
+    `kl_coef` is the price of KL as a term of the loss.
+    """
     device = updater.accelerator.device
-    at = torch.tensor(chosen, device=device)
-    actions, states = targets.actions[at].sum(), targets.valued[at].sum()
-    names = ("policy", "value", "ratio", "ratio2", "approxkl", "clipped", "value_clipped")
+    weights = weights_of(targets.actions[torch.tensor(chosen, device=device)], config)
+    states = targets.valued[torch.tensor(chosen, device=device)].sum().clamp(min=1)
+    names = ("policy", "value", "kl", "ratio", "ratio2", "approxkl", "clipped", "value_clipped")
     sums: dict[str, Any] = dict.fromkeys(names, 0.0)
-    batch = [seen[i] for i in chosen]
-    for examples, places, scale in updater.pieces(batch, forward):
+    groups, members = by_prompt([seen[i] for i in chosen], most=forward.max_tokens)
+    for examples, places, scale in updater.pieces(groups, forward):
         layout = lay_out(examples, packed=forward.packed).to(device)
         with models.autocast(device, bf16=forward.bf16):
             logits, values = updater.model(layout)
-        rows = torch.tensor([chosen[i] for i in places], device=device)[layout.owners]
-        cells = (rows, layout.columns)
-        acted, valued = targets.actions[cells], targets.valued[cells]
+        own = torch.tensor([i for place in places for i in members[place]], device=device)
+        rows = torch.tensor(chosen, device=device)[own][layout.owners]
+        cells, weight = (rows, layout.columns), weights[own[layout.owners], layout.columns]
+        acted, valued, old = targets.actions[cells], targets.valued[cells], targets.logps[cells]
         logps = losses.logps_of(logits.float() / config.temperature, layout.targets)
-        logps = torch.where(acted, logps, targets.logps[cells])
+        logps = torch.where(acted, logps, old)
+        ratio_of = logps - old
+        if config.algorithm == "rloo":  # one action: the whole response
+            ratio_of = losses.sum_by(ratio_of, layout.owners, layout.responses)[layout.owners]
         policy, ratio, clipped = losses.ppo_policy(
-            logps, targets.logps[cells], targets.advantages[cells], config.cliprange
+            ratio_of, torch.zeros_like(old), targets.advantages[cells], config.cliprange
         )
         value, value_clipped = losses.ppo_value(
             values, targets.values[cells], targets.returns[cells], config.cliprange_value
         )
-        policy_loss = (policy * acted).sum() / actions
+        policy_loss, kl_loss = (policy * weight).sum(), torch.zeros((), device=device)
+        if kl_coef:
+            kl = losses.kl_per_token(logps, targets.ref_logps[cells], "k3")
+            kl_loss = kl_coef * (kl * weight).sum()
         value_loss = (value * valued).sum() / states
-        updater.backward((policy_loss + config.vf_coef * value_loss) * scale)
+        updater.backward((policy_loss + kl_loss + config.vf_coef * value_loss) * scale)
         if scale:
             with torch.no_grad():
                 sums["policy"] += policy_loss.detach()
                 sums["value"] += value_loss.detach()
-                sums["ratio"] += (ratio * acted).sum() / actions
-                sums["ratio2"] += (ratio**2 * acted).sum() / actions
-                difference = logps - targets.logps[cells]
-                sums["approxkl"] += 0.5 * (difference**2 * acted).sum() / actions
-                sums["clipped"] += (clipped * acted).sum() / actions
+                sums["kl"] += kl_loss.detach()
+                share = weight / weights.sum()
+                sums["ratio"] += (ratio * share).sum()
+                sums["ratio2"] += (ratio**2 * share).sum()
+                sums["approxkl"] += 0.5 * ((logps - old) ** 2 * share).sum()
+                sums["clipped"] += (clipped * share).sum()
                 sums["value_clipped"] += (value_clipped * valued).sum() / states
-    totals = updater.total(sums)
-    return {
-        "loss": totals["policy"] + config.vf_coef * totals["value"],
+    return named(updater.total(sums), config)
+
+
+def weights_of(actions: Tensor, config: PpoConfig) -> Tensor:
+    """How much each action counts in the loss of a mini-batch: `(episodes, time)`, masked.
+
+    Every action the same (ppo, and dapo for grpo), every response the same (rloo, and grpo), or
+    every action a share of the longest possible response (dr_grpo).
+    """
+    mask = actions.float()
+    by_response = config.algorithm == "rloo" or (
+        config.algorithm == "grpo" and config.loss_type == "grpo"
+    )
+    if by_response:
+        return mask / mask.sum(1, keepdim=True) / len(mask)
+    if config.algorithm == "grpo" and config.loss_type == "dr_grpo":
+        return mask / (len(mask) * config.response_length)
+    return mask / mask.sum()
+
+
+def named(totals: dict[str, float], config: PpoConfig) -> dict[str, float]:
+    """Sums over the pieces under TRL's names; the value model's only where there is one."""
+    figures = {
+        "loss": totals["policy"] + totals["kl"] + config.vf_coef * totals["value"],
         "loss/policy_avg": totals["policy"],
-        "loss/value_avg": totals["value"],
         "policy/approxkl_avg": totals["approxkl"],
         "policy/clipfrac_avg": totals["clipped"],
-        "val/clipfrac_avg": totals["value_clipped"],
         "val/ratio": totals["ratio"],
         "val/ratio_var": max(totals["ratio2"] - totals["ratio"] ** 2, 0.0),
     }
-
-
-class KlBudget:
-    """Keeps the last weights of the policy that were within the limit, and puts them back."""
-
-    def __init__(self, limit: float | None, module: PolicyAndValue) -> None:
-        self.limit, self.found = limit, 0.0
-        self.kept: dict[str, Tensor] = {}
-        self.keep(module)
-
-    def exceeded(self, kl: float) -> bool:
-        self.found = kl
-        return self.limit is not None and kl > self.limit
-
-    def keep(self, module: PolicyAndValue) -> None:
-        if self.limit is not None:
-            trained = ((n, p) for n, p in module.policy.named_parameters() if p.requires_grad)
-            self.kept = {name: p.detach().cpu().clone() for name, p in trained}
-
-    @torch.no_grad()
-    def put_back(self, module: PolicyAndValue) -> None:
-        parameters = dict(module.policy.named_parameters())
-        for name, value in self.kept.items():
-            parameters[name].copy_(value)
-
-    def sentence(self, step: int) -> str:
-        return (
-            f"Stopped at step {step}: responses are {self.found:.3g} nats away from the reference, "
-            f"over kl_budget = {self.limit:g}; the last weights within it are kept."
-        )
+    if config.algorithm == "ppo":
+        figures["loss/value_avg"] = totals["value"]
+        figures["val/clipfrac_avg"] = totals["value_clipped"]
+    if not config.priced_in_reward:
+        figures["loss/kl_avg"] = totals["kl"]
+    return figures

@@ -142,9 +142,17 @@ def train(
     judged = judged or judge(data.test)
     about = conclude(judged, scale, criteria, folder)
     described(**normalisation(judged or judge(some_of(data, config)), judges[0], bool(data.test)))
-    folder.save_model(
-        lambda path: members.save(ensemble, tokenizer, path, **about), base=model, dataset=dataset
-    )
+
+    def write(path: Path) -> None:
+        members.save(ensemble, tokenizer, path, **about)
+        if few := config.familiarity_samples:
+            seen, unseen = (
+                models.features_of(ensemble.members[0], rows[:few], forward)
+                for rows in (data.train, data.test)
+            )
+            models.Familiarity.of(seen, unseen).save(path)
+
+    folder.save_model(write, base=model, dataset=dataset)
 
 
 def describe(

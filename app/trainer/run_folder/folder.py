@@ -4,13 +4,14 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
 
-from app.run_config import RunConfig, to_mapping
+from app.run_config import MonitorSettings, RunConfig, to_mapping
 from app.trainer.card import model_card
 from app.trainer.failures import BadInput, Cancelled, is_disk_full, signals
 from app.trainer.run_folder.console import Console
@@ -28,6 +29,7 @@ FREE_ON_RESUME = frozenset(
     {"logging_steps", "eval_steps", "save_steps", "save_total_limit", "num_samples"}
     | {"max_eval_samples", "max_steps", "num_train_epochs", "total_episodes"}
     | {"dataset", "model", "output", "reward_model_path"}  # paths: the content is compared
+    | {f.name for f in fields(MonitorSettings)}  # they look, and may end a run; no update changes
 )
 
 
@@ -173,6 +175,13 @@ class RunFolder:
             for row in rows:
                 append(self.path / "samples.jsonl", {"step": step, **row})
 
+    def append_all(self, name: str, rows: list[dict[str, Any]]) -> int:
+        """Lines of a file beside samples.jsonl, each with its `step`; how many."""
+        if self.main:
+            for row in rows:
+                append(self.path / name, row)
+        return len(rows)
+
     def note(self, sentence: str) -> None:
         """Something the reader of the log and of result.json should know."""
         self.notes.append(sentence)
@@ -235,7 +244,7 @@ class RunFolder:
         steps = self._checkpoints()
         step = steps[-1] if steps else 0
         if self.main:
-            for name in ("metrics.jsonl", "samples.jsonl"):
+            for name in ("metrics.jsonl", "samples.jsonl", "for_people.jsonl"):
                 keep_upto(self.path / name, step)
         if not steps:
             if self.resuming:
@@ -251,7 +260,7 @@ class RunFolder:
                 "it, or begin anew with another --output."
             ) from error
         for what, found in self.start.items():
-            if own["start"].get(what) != found:
+            if own["start"].get(what, found) != found:  # an older run may not have noted it
                 raise BadInput(
                     f"The checkpoint at step {step} was trained on another {what} than the one "
                     "given now. Resume with the same one, or choose another --output."

@@ -1,0 +1,228 @@
+"""What a policy is rewarded by: a reward model, several of them, or a Python function."""
+
+import importlib
+import json
+import math
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from app.run_config import MonitorSettings, PpoConfig
+from app.trainer import lm as models
+from app.trainer.batches import Example
+from app.trainer.chat import ChatFormat
+from app.trainer.failures import BadInput, Failure
+from app.trainer.rollout import RewardModel
+
+
+class Judge(Protocol):
+    """Gives a number to each answer, and says how strange it is, where it knows."""
+
+    def read(self, answered: Sequence[Example]) -> tuple[Tensor, Tensor | None]: ...
+
+
+class ModelJudge:
+    """A reward model before the answers of a policy: by its tokens where both share them."""
+
+    def __init__(self, reward: RewardModel, chat: ChatFormat) -> None:
+        self.reward, self.chat = reward, chat
+        self.shares_tokens = reward.shares_tokens(chat)
+
+    def read(self, answered: Sequence[Example]) -> tuple[Tensor, Tensor | None]:
+        """Scores `(episodes,)`, and distances from the training data where they are stored."""
+        return self.reward.read(
+            [self._whole(e) if self.shares_tokens else self._in_words(e) for e in answered]
+        )
+
+    def _whole(self, answer: Example) -> Example:
+        """With what the template writes behind a finished reply."""
+        response = answer.responses[0]
+        if response[-1] not in self.chat.stop_ids:
+            return answer
+        return replace(answer, responses=(response + tuple(self.chat.tail_ids),))
+
+    def _in_words(self, answer: Example) -> Example:
+        said = {"role": "assistant", "content": self.chat.decode(answer.responses[0])}
+        return self.reward.encode(replace(answer.row, replies=((said,),)))
+
+
+class FunctionJudge:
+    """A function of the user's: `f(prompts, responses)` → a number for each response."""
+
+    def __init__(self, name: str, chat: ChatFormat) -> None:
+        self.name, self.chat = name, chat
+        self.function = load_function(name)
+
+    def read(self, answered: Sequence[Example]) -> tuple[Tensor, Tensor | None]:
+        prompts = [list(answer.row.prompt) for answer in answered]
+        responses = [self.chat.decode(answer.responses[0]) for answer in answered]
+        try:
+            found = [float(score) for score in self.function(prompts, responses)]
+        except Failure:
+            raise
+        except Exception as error:  # whatever the code of somebody else raises
+            raise self._wrong(f"raised {type(error).__name__}: {error}") from error
+        if len(found) != len(responses):
+            raise self._wrong(f"returned {len(found)} numbers for {len(responses)} responses")
+        if not all(math.isfinite(score) for score in found):
+            raise self._wrong("returned something that is not a finite number")
+        return torch.tensor(found), None
+
+    def _wrong(self, what: str) -> BadInput:
+        return BadInput(f"The reward function {self.name} {what}. Mend it, then --resume.")
+
+
+def load_function(name: str) -> Callable[..., Any]:
+    """`package.module:function`, from what is installed or from the current folder.
+
+    Raises:
+        BadInput: naming it, when it cannot be had.
+
+    """
+    module, colon, attribute = name.partition(":")
+    if not (module and colon and attribute):
+        raise BadInput(f"reward_function {name}: write it as package.module:function.")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)  # last, so that a file of this folder hides no library
+    try:
+        found: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+    except Exception as error:  # a module may raise anything while it loads
+        raise BadInput(
+            f"The reward function {name} cannot be loaded ({type(error).__name__}: {error}). Its "
+            "module must be installed, on PYTHONPATH, or in the current folder."
+        ) from error
+    if not callable(found):
+        raise BadInput(f"The reward function {name} is no function.")
+    return found
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the judges make of some answers."""
+
+    members: Tensor  # (members, episodes): scores as they came
+    watched: Tensor | None = None  # (episodes,) of the model that is not trained on
+    distance: Tensor | None = None  # (episodes,) from the first model's training data
+
+
+class Judges:
+    """All that judge in a run: those that are rewarded, and one that may only watch."""
+
+    def __init__(self, rewarding: Sequence[Judge], watching: Judge | None = None) -> None:
+        self.rewarding, self.watching = list(rewarding), watching
+
+    @property
+    def models(self) -> list[RewardModel]:
+        """The reward models among those that reward."""
+        return [judge.reward for judge in self.rewarding if isinstance(judge, ModelJudge)]
+
+    def read(self, answered: Sequence[Example]) -> Verdict:
+        found = [judge.read(answered) for judge in self.rewarding]
+        watched, strange = self.watching.read(answered) if self.watching else (None, None)
+        distance = found[0][1] if found[0][1] is not None else strange
+        return Verdict(torch.stack([scores for scores, _ in found]), watched, distance)
+
+    def to(self, device: torch.device) -> None:
+        for judge in (*self.rewarding, self.watching):
+            if isinstance(judge, ModelJudge):
+                judge.reward.model.to(device)
+
+    def fingerprint(self) -> str:
+        return " ".join(models.fingerprint(reward.model) for reward in self.models)
+
+
+def aggregate(scores: Tensor, how: str = "mean", coef: float = 1.0) -> Tensor:
+    """One score from an ensemble's: `(members, episodes)` → `(episodes,)`.
+
+    worst: the lowest (worst-case optimisation, Coste et al. 2023); lower_bound: mean - coef · σ
+    over the members.
+    """
+    if how == "worst":
+        return scores.amin(0)
+    mean = scores.mean(0)
+    return mean - coef * scores.std(0, correction=0) if how == "lower_bound" else mean
+
+
+# -- loading ----------------------------------------------------------------------------------
+
+
+def load_judges(config: PpoConfig, chat: ChatFormat) -> Judges:
+    """Those that the settings name.
+
+    Raises:
+        BadInput: when none is named, or one cannot be used.
+
+    """
+    watched = config.monitor_reward_model_path
+    watcher = load_judge(watched, chat, config) if watched else None
+    if config.reward_function:
+        return Judges([FunctionJudge(config.reward_function, chat)], watcher)
+    if not config.reward_model_path:
+        raise BadInput("PPO needs a reward model: set reward_model_path to its folder.")
+    members = [load_judge(name, chat, config) for name in members_of(config.reward_model_path)]
+    if config.reward_hold_out:
+        if len(members) < 2 or watcher:
+            raise BadInput(
+                "reward_hold_out keeps back one member of an ensemble: reward_model_path must name "
+                "two or more, and monitor_reward_model_path none."
+            )
+        watcher = members.pop()
+    return Judges(members, watcher)
+
+
+def watching(config: MonitorSettings, chat: ChatFormat, device: torch.device) -> ModelJudge | None:
+    """The reward model that only watches, where one is named."""
+    name = config.monitor_reward_model_path
+    if not name or config.monitor_action == "off":
+        return None
+    judge = load_judge(name, chat, config)
+    judge.reward.model.to(device)
+    return judge
+
+
+def load_judge(name: str, chat: ChatFormat, config: Any) -> ModelJudge:
+    """A trained reward model, frozen; `config` says how long its reading may be."""
+    path = models.locate(name, "reward model")
+    tokenizer = models.load_tokenizer(path)
+    loaded = models.load_reward_model(name, tokenizer, role="reward model", fresh=False)
+    limit = min(config.max_length, models.limits_of(loaded).context)
+    reward = RewardModel(
+        loaded,
+        tokenizer,
+        max_tokens=max(limit, 1024),
+        bf16=config.bf16,
+        familiarity=models.Familiarity.load(Path(path)),
+    )
+    return ModelJudge(reward, chat)
+
+
+def members_of(names: str) -> list[str]:
+    """The models that a setting names: one, several with commas, or a folder with ensemble.json."""
+    found: list[str] = []
+    for name in (part.strip() for part in names.split(",")):
+        file = Path(name).expanduser() / "ensemble.json"
+        if name and file.is_file():
+            found += _listed(file)
+        elif name:
+            found.append(name)
+    return found
+
+
+def _listed(file: Path) -> list[str]:
+    try:
+        members = json.loads(file.read_text(encoding="utf-8"))["members"]
+        folders = [file.parent / member for member in members]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadInput(
+            f'{file} cannot be read; it should be {{"members": ["member-0", …]}}.'
+        ) from error
+    home = file.parent.resolve()
+    if not folders or not all(folder.resolve().is_relative_to(home) for folder in folders):
+        raise BadInput(f"{file} must name folders beside it.")
+    return [str(folder) for folder in folders]

@@ -1,0 +1,95 @@
+"""Watching a training that writes nothing by itself (DPO): the same prompts, answered again."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from app.run_config import DpoConfig
+from app.trainer.batches import Example
+from app.trainer.chat import ChatFormat
+from app.trainer.judges import Judge
+from app.trainer.monitors.acting import for_people, react, take_up
+from app.trainer.monitors.keeping import LastGood
+from app.trainer.monitors.watch import Seen, Watch
+from app.trainer.rollout import Sampling, generate, noise_seed
+from app.trainer.run_folder import RunFolder
+
+
+class Reader:
+    """Asks a policy a few prompts with the same noise each time, and watches what it says."""
+
+    def __init__(
+        self,
+        config: DpoConfig,
+        chat: ChatFormat,
+        asked: Sequence[Example],
+        folder: RunFolder,
+        judge: Judge | None,
+    ) -> None:
+        self.config, self.chat, self.folder, self.judge = config, chat, folder, judge
+        self.watch = Watch(config)
+        self.asked = list(asked[: config.monitor_prompts]) if self.watch.is_on else []
+        self.before: list[list[int]] = []  # what the untrained policy said
+        self.last_good: LastGood | None = None
+
+    def begin(self, policy: Any, state: dict[str, Any] | None) -> None:
+        """Ask the start of the run, or go on where a checkpoint left off."""
+        self.last_good = LastGood(policy, is_off=self.config.monitor_action != "stop")
+        if state:
+            self.before, self.last_good.weights = state["before"], state["within"]
+            take_up(self.watch, self.folder, state["watch"])
+        elif self.asked:
+            self.before = self._written(policy)
+            self.watch.observe(0, self._seen(self.before, step=0, score=0.0))
+
+    def look(self, policy: Any, step: int, *, score: float) -> tuple[dict[str, float], bool]:
+        """Figures for the log, and whether the run is to end now, its weights put back.
+
+        `score` is what training raises: the margin of the implicit rewards.
+        """
+        if not self.asked or self.last_good is None:
+            return {}, False
+        said = self._written(policy)
+        figures, alarms = self.watch.observe(step, self._seen(said, step=step, score=score))
+        why = react(self.watch, self.folder, alarms, lines=lambda: self._lines(step, said))
+        if why:
+            self.last_good.put_back(policy)
+            self.folder.stop_here(step, "monitor", "Stopped; the last weights within limits stay.")
+        elif self.watch.within:
+            self.last_good.keep(policy)
+        return figures, bool(why)
+
+    def state(self) -> dict[str, Any]:
+        within = self.last_good.weights if self.last_good else {}
+        return {"before": self.before, "within": within, "watch": self.watch.state()}
+
+    def _written(self, policy: Any) -> list[list[int]]:
+        return generate(
+            policy,
+            [example.prompt for example in self.asked],
+            Sampling(self.config.max_new_tokens, self.config.temperature),
+            stop_ids=self.chat.stop_ids,
+            seeds=[noise_seed(self.config.seed, i) for i in range(len(self.asked))],
+            batch_size=len(self.asked),
+            bf16=self.config.bf16,
+        )
+
+    def _seen(self, said: Sequence[Sequence[int]], *, step: int, score: float) -> Seen:
+        watched = distances = None
+        if self.judge:
+            answered = [
+                replace(example, responses=(tuple(response),), said=())
+                for example, response in zip(self.asked, said, strict=True)
+            ]
+            scores, far = self.judge.read(answered)
+            watched, distances = scores.tolist(), None if far is None else far.tolist()
+        texts = [self.chat.decode(response) for response in said]
+        return Seen(said, texts, float(step), [score], watched=watched, distances=distances)
+
+    def _lines(self, step: int, said: Sequence[Sequence[int]]) -> list[dict[str, Any]]:
+        return for_people(
+            step,
+            [example.row.prompt for example in self.asked],
+            [self.chat.decode(response) for response in self.before],
+            [self.chat.decode(response) for response in said],
+        )

@@ -1,0 +1,182 @@
+"""What rewards a policy: a model, an ensemble by its worst or its lower bound, or a function."""
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from app.run_config import ConfigError, PpoConfig, parse_config
+from app.trainer import lm as models
+from app.trainer import ppo
+from app.trainer.failures import BadInput
+from app.trainer.judges import aggregate, members_of
+from tests.trainer.test_ppo import episode
+
+SCORES = torch.tensor([[1.0, 4.0], [3.0, 0.0], [2.0, 2.0]])  # three members, two responses
+
+
+class TestAggregation:
+    def test_mean_worst_and_lower_bound(self) -> None:
+        assert aggregate(SCORES).tolist() == [2.0, 2.0]
+        assert aggregate(SCORES, "worst").tolist() == [1.0, 0.0]
+        sigma = torch.tensor([(2 / 3) ** 0.5, (8 / 3) ** 0.5])
+        found = aggregate(SCORES, "lower_bound", 0.5)
+        assert found.tolist() == pytest.approx((2.0 - 0.5 * sigma).tolist())
+
+    def test_of_one_model_each_is_its_score(self) -> None:
+        for how in ("mean", "worst", "lower_bound"):
+            assert aggregate(SCORES[:1], how).tolist() == [1.0, 4.0]
+
+    def test_members_come_to_one_scale_before_they_are_compared(self) -> None:
+        """A member with large figures would else decide alone what the worst is."""
+        one = episode([-1.0], [-1.0], [0.0])
+        one = type(one)(**(vars(one) | {"members": (10.0, 0.0)}))
+        shaping = ppo.Shaping(0.1, mean=[20.0, 0.0], std=[10.0, 1.0])
+        config = PpoConfig(reward_aggregation="worst")
+        assert ppo.shaped_scores([one], shaping, config).tolist() == [-1.0]
+        assert ppo.shaped_scores([one], ppo.Shaping(0.1), config).tolist() == [0.0]
+
+
+@pytest.fixture
+def ensemble(judge: str, tmp_path: Path) -> Path:
+    """A folder as `train reward` writes one: member 0 itself, and each member below it."""
+    folder = tmp_path / "ensemble"
+    shutil.copytree(judge, folder)
+    for number in range(3):
+        member = folder / f"member-{number}"
+        shutil.copytree(judge, member)
+        loaded = models.load_reward_model(judge, models.load_tokenizer(judge), fresh=False)
+        with torch.no_grad():
+            loaded.score.weight *= 1 + number  # they disagree about everything but 0
+        loaded.save_pretrained(member)
+    members = [f"member-{number}" for number in range(3)]
+    (folder / "ensemble.json").write_text(json.dumps({"members": members}))
+    return folder
+
+
+class TestEnsembles:
+    def test_a_folder_or_a_list_names_the_members(self, ensemble: Path, judge: str) -> None:
+        inside = [str(ensemble / f"member-{number}") for number in range(3)]
+        assert members_of(str(ensemble)) == inside
+        assert members_of(f"{judge}, {ensemble}") == [judge, *inside]
+        assert members_of("org/hub-model") == ["org/hub-model"]
+
+    @pytest.mark.parametrize("members", ['["../elsewhere"]', "[]", "3", "[3]"])
+    def test_a_folder_names_nothing_but_what_is_in_it(self, members: str, ensemble: Path) -> None:
+        (ensemble / "ensemble.json").write_text(f'{{"members": {members}}}')
+        with pytest.raises(BadInput, match=r"ensemble\.json"):
+            members_of(str(ensemble))
+
+    def test_every_member_scores_and_the_choice_makes_one_of_them(
+        self, stage, ensemble: Path
+    ) -> None:
+        play, prompts = stage(reward_model_path=str(ensemble), reward_aggregation="worst")
+        episodes = play.episodes(prompts, stream=0, number=1)
+        for e in episodes:
+            first, second, third = e.members
+            assert (second, third) == pytest.approx((2 * first, 3 * first), rel=1e-4, abs=1e-5)
+            assert e.score == pytest.approx(min(e.members))
+
+    def test_a_member_kept_back_only_watches(self, stage, ensemble: Path, judge: str) -> None:
+        play, prompts = stage(reward_model_path=str(ensemble), reward_hold_out=True)
+        e = play.episodes(prompts[:1], stream=0, number=1)[0]
+        assert len(e.members) == 2
+        assert e.watched == pytest.approx(3 * e.members[0], rel=1e-4)
+        with pytest.raises(BadInput, match="keeps back one member"):
+            stage(reward_model_path=judge, reward_hold_out=True)
+
+    def test_a_run_with_an_ensemble_logs_how_far_it_disagrees(self, train, ensemble: Path) -> None:
+        run = train(
+            "ppo", max_steps=2, reward_model_path=ensemble, reward_aggregation="lower_bound",
+            reward_hold_out=True, response_length=6, per_device_train_batch_size=4,
+            score_normalization="reference",
+        )  # fmt: skip
+        assert run.code == 0, run.err
+        assert run.metrics[0]["monitor/disagreement"] > 0
+        assert "monitor/watched_score" in run.metrics[0]
+
+
+FUNCTIONS = """
+def brief(prompts, responses):
+    assert all(prompt[-1]["role"] == "user" for prompt in prompts)
+    return [-len(response) for response in responses]
+
+def breaks(prompts, responses):
+    raise ValueError("no such table")
+
+def short(prompts, responses):
+    return [1.0]
+
+def nan(prompts, responses):
+    return [float("nan") for _ in responses]
+
+NOTHING = 3
+"""
+
+
+@pytest.fixture
+def functions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A module of rewards in the current folder."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    (folder / "rewards_of_mine.py").write_text(FUNCTIONS)
+    monkeypatch.chdir(folder)
+    before = list(sys.path)
+    yield
+    sys.path[:] = before
+    sys.modules.pop("rewards_of_mine", None)
+
+
+class TestFunctions:
+    GIVEN = {"response_length": 6, "per_device_train_batch_size": 4, "max_steps": 1}
+
+    def test_rewards_what_it_says(self, train, functions: None) -> None:
+        run = train("ppo", reward_function="rewards_of_mine:brief", num_samples=4, **self.GIVEN)
+        assert run.code == 0, run.err
+        samples = run.read("samples.jsonl")
+        assert all(row["score"] == -len(row["response"]) for row in samples)
+
+    @pytest.mark.parametrize(
+        ("name", "says"),
+        [
+            ("breaks", "raised ValueError: no such table"),
+            ("short", "returned 1 numbers for 4 responses"),
+            ("nan", "not a finite number"),
+            ("missing", "cannot be loaded (AttributeError"),
+            ("NOTHING", "is no function"),
+        ],
+    )
+    def test_its_errors_name_it(self, train, functions: None, name: str, says: str) -> None:
+        given = self.GIVEN | {"algorithm": "rloo"}
+        run = train("ppo", reward_function=f"rewards_of_mine:{name}", **given)
+        assert (run.code, run.err.count("\n")) == (2, 1)
+        assert f"rewards_of_mine:{name}" in run.err
+        assert says in run.err
+        assert run.result["state"] == "failed"
+
+    def test_a_name_that_is_none(self, train) -> None:
+        run = train("ppo", reward_function="length", **self.GIVEN)
+        assert "write it as package.module:function" in run.err
+        run = train("ppo", reward_function="not_here.at_all:f", output="b", **self.GIVEN)
+        assert "cannot be loaded (ModuleNotFoundError" in run.err
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"reward_function": "a:b", "reward_model_path": "c"}, "name only one of them"),
+        ({"reward_function": "a:b", "score_normalization": "model"}, "stores no figures"),
+        ({"algorithm": "rloo", "num_generations": 1}, "at least 2"),
+        ({"algorithm": "grpo", "num_generations": 3}, "3 must divide the 16 episodes"),
+        ({"algorithm": "rloo", "value_model": "shared"}, "belongs to algorithm=ppo"),
+        ({"algorithm": "rloo", "loss_type": "grpo"}, "belongs to algorithm=grpo"),
+        ({"scale_rewards": "none"}, "belongs to algorithm=grpo; ppo has no use for it"),
+    ],
+)
+def test_settings_that_contradict_each_other(settings: dict, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        parse_config("ppo", settings)
