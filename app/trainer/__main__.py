@@ -27,6 +27,7 @@ from app.trainer.failures import (
     BadInput,
     Cancelled,
     DiskFull,
+    Diverged,
     Failure,
     OutOfMemory,
     is_disk_full,
@@ -185,6 +186,10 @@ def run_training(options: argparse.Namespace) -> int:
     except Cancelled as cancelled:
         folder.finish("cancelled", error=str(cancelled))
         raise
+    except Diverged as diverged:
+        told = Diverged(f"{diverged} {folder.kept()}")
+        folder.finish("failed", error=str(told))
+        raise told from diverged
     except Failure as failure:
         folder.finish("failed", error=str(failure))
         raise

@@ -390,7 +390,8 @@ class TestNumbers:
         save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
         run = train("dpo", model=str(model), max_steps=2)
         assert run.code == 4
-        assert "starting model's weights" in sentence(run.err)
+        assert "has weights that are not numbers (model.norm.weight)" in sentence(run.err)
+        assert "data" not in run.result  # found before anything is read
 
     def test_out_of_memory_ends_with_code_3(self, train, monkeypatch) -> None:
         """The message is torch's own for a CPU; only the moment is chosen here."""

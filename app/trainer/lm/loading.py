@@ -21,6 +21,7 @@ from app.run_config import RunConfig
 from app.trainer.batches import Limits
 from app.trainer.failures import BadInput, is_disk_full, is_out_of_memory
 from app.trainer.lm.attention import attend_by_tree
+from app.trainer.lm.soundness import refuse_broken
 
 PAD = "<|pad|>"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
@@ -86,6 +87,7 @@ def load_lm(name: str, *, role: str = "model") -> Any:
         )  # fmt: skip
     lm, info = loaded
     _complete(info, name, role)
+    refuse_broken(lm, name, role)
     return attend_by_tree(without_dropout(_merged(lm, path) if adapter else lm))
 
 
@@ -115,6 +117,7 @@ def load_reward_model(name: str, tokenizer: Any, *, role: str = "model", fresh: 
     if not hasattr(model, "score"):
         raise BadInput(f"{name} ({config.model_type}) has no score head; use a decoder model.")
     _complete(info, name, role, but="score")
+    refuse_broken(model, name, role)
     set_pad(tokenizer, model)
     return attend_by_tree(without_dropout(_merged(model, path) if adapter else model))
 

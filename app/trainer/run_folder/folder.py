@@ -1,7 +1,6 @@
 """What a run writes, from config.json to result.json."""
 
 import json
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,17 +15,21 @@ from app.trainer.failures import BadInput, Cancelled, is_disk_full, signals
 from app.trainer.run_folder.console import Console
 from app.trainer.run_folder.files import (
     append,
+    discard,
     finite,
     keep_upto,
     read_config,
     replaced,
+    tidy,
     write_whole,
 )
+from app.trainer.run_folder.tracker import Tracker, require
+from app.trainer.run_folder.watch import LossWatch
 
 # Settings that may differ between a run and its resumption: they change no update.
 FREE_ON_RESUME = frozenset(
     {"logging_steps", "eval_steps", "save_steps", "save_total_limit", "num_samples"}
-    | {"max_eval_samples", "max_steps", "num_train_epochs", "total_episodes"}
+    | {"max_eval_samples", "max_steps", "num_train_epochs", "total_episodes", "report_to"}
     | {"dataset", "model", "output", "reward_model_path"}  # paths: the content is compared
 )
 
@@ -56,6 +59,7 @@ class RunFolder:
         self._sums: dict[str, list[float]] = {}
         self.resuming = False
         self._console = Console()
+        self._tracker: Tracker | None = None
         self.agree: Callable[[bool], bool] = bool  # with several processes: any of them
 
     # -- opening ------------------------------------------------------------------------------
@@ -68,6 +72,8 @@ class RunFolder:
 
         """
         self.config, self.resuming = config, resume
+        self._watch = LossWatch(config)
+        require(config.report_to)
         file = self.path / "config.json"
         if resume and not file.is_file() and not self._checkpoints():
             raise BadInput(
@@ -84,6 +90,8 @@ class RunFolder:
         if self.main:
             try:
                 self.path.mkdir(parents=True, exist_ok=True)
+                tidy(self.path)
+                tidy(self.path / "checkpoints")
                 write_whole(file, json.dumps(described, indent=2, ensure_ascii=False) + "\n")
             except OSError as error:
                 if is_disk_full(error):
@@ -112,6 +120,9 @@ class RunFolder:
         """How long the run is, and hashes of the model and data it starts from."""
         self.total_steps, self.steps_per_epoch = total_steps, steps_per_epoch
         self.start = dict(start)
+        if self.main and self.config.report_to != "none":
+            settings = {"kind": self.kind, **to_mapping(self.config)}
+            self._tracker = Tracker(self.config.report_to, self.path, settings)
 
     def describe_data(self, figures: Mapping[str, Any], sentences: Sequence[str]) -> None:
         """Keep what was read and left out for result.json, and say it."""
@@ -143,6 +154,7 @@ class RunFolder:
 
         """
         self.step = step
+        self.note_if(self._watch.sees(step, metrics))
         for name, value in metrics.items():
             self._sums.setdefault(name, []).append(float(value))
         every = self.config.logging_steps
@@ -166,6 +178,9 @@ class RunFolder:
         row = {"step": step, "epoch": round(step / self.steps_per_epoch, 4), "time": time.time()}
         append(self.path / "metrics.jsonl", row | dict(means))
         self._console.step(step, self.total_steps, means)
+        if self._tracker and (sentence := self._tracker.log(step, means)):
+            self._tracker = None
+            self.note(sentence)
 
     def sample(self, step: int, rows: list[dict[str, Any]]) -> None:
         """Texts for people to read."""
@@ -178,6 +193,11 @@ class RunFolder:
         self.notes.append(sentence)
         if self.main:
             self._console.say(sentence)
+
+    def note_if(self, sentence: str) -> None:
+        """The same for a finding that may be empty."""
+        if sentence:
+            self.note(sentence)
 
     def eval_due(self, step: int) -> bool:
         every = self.config.eval_steps or -(-self.total_steps // 5)
@@ -203,17 +223,26 @@ class RunFolder:
             "sums": self._sums,
             "last": self.last,
             "start": self.start,
+            "watch": self._watch.state(),
         }
         with replaced(final) as partial:
             write(partial)
             torch.save({"loop": state, "folder": own}, partial / "state.pt")
         limit = self.config.save_total_limit
         for old in self._checkpoints()[: -limit if limit else 0]:
-            shutil.rmtree(self.path / "checkpoints" / f"step-{old}")
+            discard(self.path / "checkpoints" / f"step-{old}")
 
     def _checkpoints(self) -> list[int]:
         names = (p.name for p in (self.path / "checkpoints").glob("step-*") if p.is_dir())
         return sorted(int(name.removeprefix("step-")) for name in names)
+
+    def kept(self) -> str:
+        """Where a run that went wrong can be taken up."""
+        steps = self._checkpoints()
+        if not steps:
+            return "No checkpoint had been saved (save_steps)."
+        model = self.path / "checkpoints" / f"step-{steps[-1]}" / "model"
+        return f"The last good weights are in {model}: a new run can begin there with --model."
 
     def load_checkpoint(self) -> tuple[int, Path, Any] | None:
         """The last checkpoint: step, folder, state; what was logged after it is forgotten.
@@ -248,6 +277,8 @@ class RunFolder:
                 )
         self.step, self.before = step, own["seconds"]
         self._sums, self.last = own["sums"], own["last"]
+        if watch := own.get("watch"):
+            self._watch.load(watch)
         return step, folder, state["loop"]
 
     def save_model(self, write: Callable[[Path], None], *, base: str, dataset: Path) -> None:
@@ -275,6 +306,8 @@ class RunFolder:
         if not self.main:
             return
         self._console.end()
+        if self._tracker:
+            self._tracker.finish()
         result: dict[str, Any] = {
             "state": state,
             "steps": self.step,
