@@ -167,6 +167,7 @@ def read_examples(
         sentences.append(f"The model sees at most {max_length} tokens, less than max_length.")
     for split in ("train", "test"):
         rows = [to_row(where, record) for where, record in read_split(folder, split)]
+        available = len(rows)
         if split == "test" and config.max_eval_samples:
             rows = rows[: config.max_eval_samples]
         if split == "train" and not rows:
@@ -178,7 +179,11 @@ def read_examples(
             limits=limits,
             bad_rows=config.bad_rows,
         )
-        figures[split] = report.figures()
+        figures[split] = report.figures() | {
+            "available": available,
+            "tokens": sum(example.size for example in splits[split]),
+            "longest": max((example.length for example in splits[split]), default=0),
+        }
         sentences += report.sentences()
     weightless = sum(example.row.weight == 0 for example in splits["train"])
     if weightless and getattr(config, "use_weights", False):
