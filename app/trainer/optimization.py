@@ -171,6 +171,18 @@ class Updater:
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["scheduler"])
         set_random_state(state["random"])
+        follow(self.schedule)
+
+
+def follow(schedule: Any) -> None:
+    """Take the rate of the next update from the schedule of this run, which may be longer now."""
+    rates = [
+        base * share(schedule.last_epoch)
+        for base, share in zip(schedule.base_lrs, schedule.lr_lambdas, strict=True)
+    ]
+    for group, rate in zip(schedule.optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
+    schedule._last_lr = rates  # noqa: SLF001 - as its own `step` does
 
 
 def any_process(accelerator: Accelerator, *, flag: bool) -> bool:
