@@ -68,6 +68,12 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last checkpoint in the run folder.")
     ] = False,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check", help="Try a few updates, keep nothing; steps, time, memory as JSON."
+        ),
+    ] = False,
     device: Device = None,
     list_settings: Annotated[
         bool, typer.Option("--list-settings", help="List the settings of this kind, and stop.")
@@ -78,15 +84,17 @@ def train(
         print_settings(kind)
         return
     for name, value in (("--dataset", dataset), ("--model", model), ("--output", output)):
-        if value is None:
+        if value is None and not (check and name == "--output"):
             fail(f"Name the {name[2:]} with {name}; `touchstone train {kind} --help` has all.")
     chosen = [*(settings or []), *(more_settings or [])]
     start_trainer(
         kind,
-        *("--dataset", str(dataset), "--model", str(model), "--output", str(output)),
+        *("--dataset", str(dataset), "--model", str(model)),
+        *option("--output", output),
         *option("--config", config),
         *(part for setting in chosen for part in ("--set", setting)),
         *(["--resume"] if resume else []),
+        *(["--check"] if check else []),
         *option("--device", device),
     )
 

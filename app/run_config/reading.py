@@ -174,8 +174,11 @@ def _contradictions(config: RunConfig) -> list[dict[str, str]]:
     if isinstance(config, DpoConfig):
         if config.loss_type == "robust" and config.label_smoothing == 0:
             wrong("label_smoothing", "robust needs the assumed share of flipped labels, e.g. 0.1.")
-        if config.loss_type in ("ipo", "ipo_sum", "kto") and config.label_smoothing > 0:
+        smooths = config.loss_type in ("sigmoid", "sigmoid_norm", "robust")
+        if config.label_smoothing > 0 and not smooths:
             wrong("label_smoothing", f"{config.loss_type} has no label smoothing; leave it at 0.")
+        if config.loss_type == "kto" and config.soft_labels:
+            wrong("soft_labels", "kto reads rows with a label, which have no p; leave it off.")
     if isinstance(config, PpoConfig):
         for name, message in ppo_contradictions(config):
             wrong(name, message)

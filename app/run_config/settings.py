@@ -41,8 +41,9 @@ class RunConfig:
     )
     bad_rows: str = setting(
         "drop",
-        "Rows that are too long or have an empty response: drop (counted and reported) or stop.",
-        choices=("drop", "stop"),
+        "Rows that cannot be used, such as one with an empty response: drop (counted and reported) "
+        "or stop. truncate cuts the end off responses that are too long and drops the rest.",
+        choices=("drop", "stop", "truncate"),
         group="data",
     )
     shuffle: bool = setting(True, "Shuffle the training rows anew each epoch.", group="data")
@@ -98,6 +99,13 @@ class RunConfig:
     )
     max_eval_samples: int = setting(
         512, "Test rows used in an evaluation; 0 uses all.", at_least=0, group="output"
+    )
+    report_to: str = setting(
+        "none",
+        "Write the figures to a tracker too; its package must be installed. The run folder has "
+        "them always.",
+        choices=("none", "tensorboard", "wandb", "trackio", "mlflow"),
+        group="output",
     )
     num_samples: int = setting(
         4, "Texts written for people to read at each evaluation.", at_least=0, group="output"
@@ -213,12 +221,28 @@ class DpoConfig(MonitorSettings, RunConfig):
     beta: float = setting(0.1, "How strongly the policy is held to the reference.", above=0)
     loss_type: str = setting(
         "sigmoid",
-        "sigmoid (with label_smoothing: cDPO), robust, ipo (per token, as TRL), ipo_sum (summed), "
-        "or kto on unpaired rows.",
-        choices=("sigmoid", "robust", "ipo", "ipo_sum", "kto"),
-    )
+        "sigmoid (with label_smoothing: cDPO), sigmoid_norm (per token), robust, hinge, ipo (per "
+        "token, as TRL), ipo_sum (summed), apo_zero; simpo and orpo need no reference; kto reads "
+        "unpaired rows.",
+        choices=(
+            "sigmoid", "sigmoid_norm", "robust", "hinge", "ipo", "ipo_sum", "apo_zero", "simpo",
+            "orpo", "kto",
+        ),
+    )  # fmt: skip
     label_smoothing: float = setting(
-        0.0, "Assumed share of flipped labels.", at_least=0, at_most=0.499
+        0.0,
+        "Assumed share of flipped labels, below one half; for sigmoid, sigmoid_norm and robust.",
+        at_least=0,
+        at_most=0.499,
+    )
+    simpo_gamma: float = setting(
+        0.5, "SimPO: margin that the chosen response is to win by.", at_least=0, advanced=True
+    )
+    soft_labels: bool = setting(
+        False,
+        "Use `p`, the share of votes for chosen, where rows have it: the pair counts p times as "
+        "it stands and 1 - p times turned round.",
+        group="data",
     )
     desirable_weight: float = setting(1.0, "KTO: weight of good responses.", at_least=0)
     undesirable_weight: float = setting(1.0, "KTO: weight of bad responses.", at_least=0)

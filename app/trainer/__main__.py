@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from app.trainer.failures import (
     BadInput,
     Cancelled,
     DiskFull,
+    Diverged,
     Failure,
     OutOfMemory,
     is_disk_full,
@@ -99,10 +101,14 @@ def add_train(commands: Any, kind: str) -> None:
     )
     command.add_argument("--dataset", required=True, type=Path, metavar="DIR")
     command.add_argument("--model", required=True, metavar="DIR_OR_ID")
-    command.add_argument("--output", required=True, type=Path, metavar="DIR")
+    command.add_argument("--output", type=Path, metavar="DIR", help="the run folder to write")
     command.add_argument("--config", type=Path, metavar="FILE", help="settings as JSON or TOML")
     command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings")
     command.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    command.add_argument(
+        "--check", action="store_true",
+        help="train a few updates only, keep nothing, and print steps, time and memory as JSON",
+    )  # fmt: skip
     add_device(command)
     command.set_defaults(run=run_training, kind=kind)
 
@@ -168,22 +174,35 @@ AT_ONCE = "Stopped at once, within a step; add --resume to go on from the last c
 
 def run_training(options: argparse.Namespace) -> int:
     """One run in its folder; whatever happens, result.json says it."""
+    if options.output is None and not options.check:
+        raise BadInput("Name the run folder with --output.")
     try:
         config = parse_config(options.kind, chosen_settings(options))
     except ConfigError as error:
         raise BadInput(f"Settings: {error}") from error
+    main_process = os.environ.get("RANK", "0") == "0"
+    if options.check:
+        return run_check(config, options, main_process=main_process)
     from app.trainer.run_folder import RunFolder  # noqa: PLC0415 - torch loads here
 
-    main_process = os.environ.get("RANK", "0") == "0"
     folder = RunFolder(options.output, kind=options.kind, main=main_process)
     inputs = {
         "dataset": str(options.dataset), "model": options.model, "output": str(options.output)
     }  # fmt: skip
     folder.open(config, inputs, resume=options.resume)
     try:
-        train(config, options, folder)
+        with room_as_failure():
+            train(config, options, folder)
     except Cancelled as cancelled:
         folder.finish("cancelled", error=str(cancelled))
+        raise
+    except Diverged as diverged:
+        told = Diverged(f"{diverged} {folder.kept()}")
+        folder.finish("failed", error=str(told))
+        raise told from diverged
+    except DiskFull as full:
+        with contextlib.suppress(OSError):  # there may be no room for it
+            folder.finish("failed", error=str(full))
         raise
     except Failure as failure:
         folder.finish("failed", error=str(failure))
@@ -192,16 +211,42 @@ def run_training(options: argparse.Namespace) -> int:
         folder.finish("cancelled", error=AT_ONCE)
         raise
     except BaseException as error:
-        if is_out_of_memory(error):
-            folder.finish("failed", error=OUT_OF_MEMORY)
-            raise OutOfMemory(OUT_OF_MEMORY) from error
-        if is_disk_full(error):
-            with contextlib.suppress(OSError):  # there may be no room for it
-                folder.finish("failed", error=DISK_FULL)
-            raise DiskFull(DISK_FULL) from error
         folder.finish("failed", error=f"{type(error).__name__}: {error}")
         raise
     folder.finish("succeeded")
+    return 0
+
+
+@contextlib.contextmanager
+def room_as_failure() -> Iterator[None]:
+    """Memory or disk that ran out, as a failure that says what to change."""
+    try:
+        yield
+    except BaseException as error:
+        if is_out_of_memory(error):
+            raise OutOfMemory(OUT_OF_MEMORY) from error
+        if is_disk_full(error):
+            raise DiskFull(DISK_FULL) from error
+        raise
+
+
+def run_check(config: RunConfig, options: argparse.Namespace, *, main_process: bool) -> int:
+    """Rehearse the run; one JSON object on standard output says what it would be."""
+    from app.trainer.rehearsal import rehearse  # noqa: PLC0415 - torch loads here
+
+    def rehearsed(short: RunConfig, folder: Any) -> None:
+        with room_as_failure():
+            train(short, options, folder)
+
+    report: dict[str, Any] = {"ok": False, "kind": options.kind}
+    try:
+        report = rehearse(config, options.kind, rehearsed, main=main_process)
+    except Failure as failure:
+        report |= {"error": str(failure), "exit_code": failure.exit_code}
+        raise
+    finally:
+        if main_process:
+            print(json.dumps(report, ensure_ascii=False))  # noqa: T201
     return 0
 
 
@@ -234,7 +279,7 @@ def train(config: RunConfig, options: argparse.Namespace, folder: Any) -> None:
 def chosen_settings(options: argparse.Namespace) -> dict[str, Any]:
     """--config, then --set over it; a resumed run starts from its own config.json."""
     settings: dict[str, Any] = {}
-    if options.resume and (options.output / "config.json").is_file():
+    if options.resume and options.output and (options.output / "config.json").is_file():
         from app.trainer.run_folder import read_config  # noqa: PLC0415 - torch loads here
 
         known = {row["name"] for row in describe(options.kind)}

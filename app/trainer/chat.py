@@ -1,5 +1,6 @@
 """Conversations as tokens: by the tokenizer's chat template, or as HH transcripts without one."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,8 @@ Messages = Sequence[Message]
 
 HH_ROLES = {"system": "System", "user": "Human", "assistant": "Assistant"}
 HH_NAMES = {name: role for role, name in HH_ROLES.items()}
+HALF = "it holds half a character, which is no text"  # half of a surrogate pair
+MARKS = re.compile(r"{%-?\s*(\w+)\s*-?%}")  # statements of one word, as {% generation %}
 PROBE = "touchstone"  # a reply whose place in the rendered text shows what surrounds replies
 
 
@@ -55,6 +58,8 @@ class ChatFormat:
         self._header = "" if self.has_template else "\n\nAssistant:"
         if self.has_template:
             self._header = self._missing_generation_prompt()
+        self.marks = "generation" in MARKS.findall(str(tokenizer.chat_template))
+        self.rewritten = 0  # assistant turns that cannot be learned from
         self.lead = self._lead()
         self.stop_ids, self.tail_ids = self._end_of_turn()
 
@@ -73,13 +78,17 @@ class ChatFormat:
         return self._render(messages, add_generation_prompt=False)
 
     def _render(self, messages: Messages, *, add_generation_prompt: bool) -> str:
+        return str(
+            self._apply(messages, tokenize=False, add_generation_prompt=add_generation_prompt)
+        )
+
+    def _apply(self, messages: Messages, **more: bool) -> Any:
         try:
-            text = self.tokenizer.apply_chat_template(
-                list(messages), tokenize=False, add_generation_prompt=add_generation_prompt
-            )
+            return self.tokenizer.apply_chat_template(list(messages), **more)
         except Exception as error:  # a template may raise anything
+            if any("\ud800" <= c <= "\udfff" for m in messages for c in m["content"]):
+                raise BadConversation(HALF) from error
             raise BadConversation(f"the chat template refuses it ({error})") from error
-        return str(text)
 
     def _missing_generation_prompt(self) -> str:
         """What a template without a generation prompt writes before a reply; else nothing."""
@@ -103,11 +112,17 @@ class ChatFormat:
         """Token ids of rendered text, without any token the text does not spell."""
         return list(self._tokens(text)["input_ids"])
 
+    def text_ids(self, text: str) -> list[int]:
+        """A text that is no conversation, with the tokens that begin and end one."""
+        ids = list(self._tokens(text, add_special_tokens=True)["input_ids"])
+        end = self.tokenizer.eos_token_id
+        return ids if end is None or ids[-1:] == [end] else [*ids, end]
+
     def _tokens(self, text: str, **more: bool) -> Any:
         try:
-            return self.tokenizer(text, add_special_tokens=False, **more)
-        except (TypeError, UnicodeEncodeError) as error:  # half of a surrogate pair
-            raise BadConversation("it holds half a character, which is no text") from error
+            return self.tokenizer(text, **({"add_special_tokens": False} | more))
+        except (TypeError, UnicodeEncodeError) as error:
+            raise BadConversation(HALF) from error
 
     def decode(self, ids: Sequence[int]) -> str:
         """The words of a generated reply, without control tokens and surrounding space."""
@@ -131,7 +146,15 @@ class ChatFormat:
         return self.encode(full[len(before) :])  # a merge across the boundary: split there
 
     def conversation(self, messages: Messages) -> tuple[list[int], list[bool]]:
-        """All tokens and which of them the assistant says: `(ids, said)` of equal length."""
+        """All tokens and which of them the assistant says: `(ids, said)` of equal length.
+
+        Every turn of the assistant counts, each with the token that ends it, as in TRL's
+        `assistant_only_loss`. A template that marks them with {% generation %} is believed;
+        elsewhere a turn is what comes between the conversation up to it and the one with it.
+        """
+        if self.marks:
+            marked = self._apply(messages, return_dict=True, return_assistant_tokens_mask=True)
+            return list(marked["input_ids"]), [bool(m) for m in marked["assistant_masks"]]
         full = self.full_text(messages)
         spans = []
         for i, message in enumerate(messages):
@@ -142,6 +165,8 @@ class ChatFormat:
                 spans.append((len(start), len(upto)))
             elif i == len(messages) - 1:  # earlier turns may be rewritten (hidden thoughts)
                 raise BadConversation("the chat template rewrites the conversation before a reply")
+            else:
+                self.rewritten += 1
         encoded = self._tokens(full, return_offsets_mapping=True)
         said = [
             end > begin and any(a <= begin and end <= b for a, b in spans)

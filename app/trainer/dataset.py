@@ -3,6 +3,7 @@
 import gzip
 import json
 import math
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from app.trainer.chat import BadConversation, Message, parse_transcript
 from app.trainer.failures import BadInput
 
+TEXT = "text"  # the role of a text that is no conversation
 SUFFIXES = (".jsonl.gz", ".jsonl", ".parquet")
 WANTED = {
     "sft": ("sft",),
@@ -62,6 +64,12 @@ def open_config(folder: Path, *, purpose: str, wanted: str | None) -> Path:
             return folder / name
     if not wanted and _split_file(folder, "train"):
         return folder  # one config, handed in directly
+    for name in names:
+        if _split_file(folder / name, "test"):
+            raise BadInput(
+                f"{folder / name} has only a test split, and nothing to train on. Lower the "
+                "recipe's test_share."
+            )
     there = sorted(p.name for p in folder.iterdir() if p.is_dir() and _split_file(p, "train"))
     has = f"it has {', '.join(there)}" if there else "it has no folder with a train file at all"
     raise BadInput(
@@ -106,7 +114,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
             for number, line in enumerate(lines, 1):
                 if line.strip():
                     yield number, line
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise BadInput(f"{path} cannot be read: {error}.") from error
 
 
@@ -127,11 +135,13 @@ def parse_line(path: Path, number: int, line: str) -> dict[str, Any]:
 
 
 def sft_row(where: str, record: Mapping[str, Any]) -> Row:
-    """`{messages}`, or `{prompt, completion}`."""
+    """`{messages}`, `{prompt, completion}`, or `{text}`, which is learned whole."""
     if "messages" in record:
         messages = as_messages(record["messages"], where, "messages")
+    elif isinstance(record.get("text"), str):
+        messages = ({"role": TEXT, "content": record["text"]},)
     else:
-        need(record, where, "messages", ("messages",), ("prompt", "completion"))
+        need(record, where, "messages", ("messages",), ("prompt", "completion"), ("text",))
         prompt = as_messages(record["prompt"], where, "prompt")
         messages = (*prompt, *as_reply(record["completion"], where, "completion"))
     return Row(where, messages)
@@ -156,7 +166,7 @@ def comparison_row(where: str, record: Mapping[str, Any]) -> Row:
             raise BadInput(f"{where}: a ranking needs responses and a rank for each.")
         return Row(where, as_messages(record["prompt"], where, "prompt"), replies, ranks, **given)
     need(record, where, "preference", ("chosen", "rejected"))
-    if record.get("prompt"):
+    if record.get("prompt") is not None:
         prompt = as_messages(record["prompt"], where, "prompt")
         chosen = as_reply(record["chosen"], where, "chosen")
         rejected = as_reply(record["rejected"], where, "rejected")
@@ -277,7 +287,13 @@ def as_reply(value: Any, where: str, key: str) -> tuple[Message, ...]:
         return ({"role": "assistant", "content": value},)
     if isinstance(value, dict) and "text" in value:
         return ({"role": "assistant", "content": str(value["text"])},)
-    return _messages(value, where, key)
+    messages = _messages(value, where, key)
+    if messages[0]["role"] not in ("assistant", "tool"):
+        raise BadInput(
+            f"{where}: {key} begins with the role {messages[0]['role']!r}, where the assistant "
+            "should answer."
+        )
+    return messages
 
 
 def _messages(value: Any, where: str, key: str) -> tuple[Message, ...]:

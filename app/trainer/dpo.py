@@ -17,19 +17,17 @@ from app.trainer import losses
 from app.trainer.batches import (
     Example,
     Forward,
-    Sampler,
-    batch_size,
     encode_responses,
     lay_out,
     read_examples,
 )
 from app.trainer.chat import ChatFormat
+from app.trainer.course import Course
 from app.trainer.dataset import comparison_row, unpaired_row
-from app.trainer.failures import Cancelled
 from app.trainer.judges import watching
 from app.trainer.monitors import Reader
-from app.trainer.optimization import Updater, seed_everything, total_steps
-from app.trainer.reference import cached_logps, content_key, sequence_logps
+from app.trainer.optimization import Updater, seed_everything
+from app.trainer.reference import NoReference, Reference, sequence_logps
 from app.trainer.rollout import Sampling, generate, noise_seed, readable
 from app.trainer.run_folder import RunFolder
 
@@ -51,113 +49,83 @@ def train(
         encode=partial(encode_responses, chat=chat, ties="drop"),
         limits=models.limits_of(bare),
     )
-    folder.describe_data(data.figures, data.sentences)
-    sampler = Sampler(
-        [example.length for example in data.train],
-        batch=batch_size(config, accelerator.num_processes),
-        seed=config.seed,
-        shuffle=config.shuffle,
-        group=config.group_by_length,
-    )
-    steps = total_steps(config, sampler.steps_per_epoch)
-    folder.plan(
-        total_steps=steps,
-        steps_per_epoch=sampler.steps_per_epoch,
-        start={"model": models.fingerprint(bare), "data": data.fingerprint()},
-    )
-    packable = folder.packs(models.can_pack(bare, longest=config.max_length))
-    forward = Forward.of(config, accelerator.device, packable=packable)
+    course = Course(config, folder, accelerator, data, bare)
+    forward, visited = course.forward, course.sampler.visited(course.steps)
 
     # The model is still the reference here: read its log-probabilities once, before it moves.
     bare.to(accelerator.device)
-
-    def reference(examples: Sequence[Example], name: str) -> list[Tensor]:
-        key = content_key(bare, examples, forward)
-        # the others wait meanwhile, so they cannot be asked whether to stop
-        check = folder.check if accelerator.num_processes == 1 else None
-        compute = partial(sequence_logps, bare, examples, forward, check=check)
-        with accelerator.main_process_first():
-            file = folder.path / "reference" / f"{name}.safetensors"
-            return cached_logps(file, key, examples, compute)
-
-    visited = sampler.visited(steps)
-    used = [data.train[i] for i in visited]
-    references = dict(zip(visited, reference(used, "train"), strict=True))
-    test_references = reference(data.test, "test")
-    others = mismatched(data.train, config.max_length) if kto else []
+    if config.loss_type in losses.REFERENCE_FREE:
+        reference: Reference = NoReference(bare, folder, accelerator, forward)
+    else:
+        reference = Reference(bare, folder, accelerator, forward)
+    references = reference.logps(data.train, visited, "train")
+    tests = reference.logps(data.test, range(len(data.test)), "test")
     if kto:
-        used = [others[i] for i in visited]
-        other_references = dict(zip(visited, reference(used, "mismatched"), strict=True))
+        folder.note_if(imbalance([example.row.label for example in data.train], config))
+        others = mismatched(data.train, config.max_length)
+        other_references = reference.logps(others, visited, "mismatched")
 
     policy = models.with_lora(bare, config, scores=False)
-    updater = Updater(accelerator, policy, config, steps)
+    updater = Updater(accelerator, policy, config, course.steps)
     judge = watching(config, chat, accelerator.device)
     reader = Reader(config, chat, data.test or data.train, folder, judge)
-    done, watched = 0, None
-    if found := folder.load_checkpoint():
-        done, checkpoint, state = found
-        models.load_weights(policy, checkpoint / "model")
-        updater.load(state)
-        watched = state.get("reader")
-    reader.begin(policy, watched)
-
-    def save(step: int) -> None:
-        state = updater.state() | {"sampler": sampler.state(step), "reader": reader.state()}
-        folder.save_checkpoint(
-            step, lambda path: models.save(policy, tokenizer, path / "model"), state
-        )
-
-    try:
-        for step in range(done + 1, steps + 1):
-            began, over = time.perf_counter(), False
-            indices = sampler.batch(step - 1)
-            batch = [data.train[i] for i in indices]
-            weight = sum(weight_of(example, config) for example in batch) or 1.0
+    with course.steps_left(policy, tokenizer, updater, beside=reader) as steps:
+        for step in steps:
+            began, rows, over = time.perf_counter(), course.indices(step), False
             z0 = 0.0
             if kto:
-                policy_logps = sequence_logps(policy, [others[i] for i in indices], forward)
-                drift = [
-                    p - other_references[i] for p, i in zip(policy_logps, indices, strict=True)
-                ]
-                z0 = max(0.0, float(torch.cat(drift).mean()))
-            sums: dict[str, Any] = dict.fromkeys(("loss", "tokens", *FIGURES), 0.0)
-            for examples, places, scale in updater.pieces(batch, forward):
-                layout = lay_out(examples, packed=forward.packed).to(accelerator.device)
-                with models.autocast(accelerator.device, bf16=forward.bf16):
-                    logps = models.target_logps(updater.model, layout)
-                sequence = losses.sum_by(logps, layout.owners, layout.responses)
-                frozen = torch.cat([references[indices[i]] for i in places]).to(sequence.device)
-                loss, figures = batch_loss(examples, sequence, frozen, config, z0=z0)
-                updater.backward(loss / weight * scale)
-                if scale:
-                    sums["loss"] += loss.detach() / weight
-                    sums["tokens"] += layout.tokens
-                    for name, value in figures.items():
-                        sums[name] += value
-            totals = updater.total(sums)
-            metrics = {
-                "loss": totals["loss"],
-                **named(totals),
-                **({"kl": z0} if kto else {}),
-                **updater.step(step, totals["loss"]),
-                "tokens_per_second": totals["tokens"] / (time.perf_counter() - began),
-            }
+                elsewhere = [others[i] for i in rows]
+                frozen = [other_references[i] for i in rows]
+                z0 = reference_point(sequence_logps(policy, elsewhere, forward), frozen)
+            batch, frozen = course.batch(step), [references[i] for i in rows]
+            metrics = update(batch, frozen, config, updater, forward, step, z0=z0)
+            metrics["tokens_per_second"] = metrics.pop("tokens") / (time.perf_counter() - began)
             if folder.eval_due(step):
-                metrics |= evaluate(policy, data.test, test_references, config, forward)
+                metrics |= evaluate(policy, data.test, list(tests.values()), config, forward)
                 folder.sample(step, samples(policy, chat, data.test or data.train, config))
                 figures, over = reader.look(policy, step, score=margin(metrics))
                 metrics |= figures
-            folder.log(step, metrics)
-            if over or folder.save_due(step):
-                save(step)
+            course.log(step, metrics, last=over)
             if over:
                 break
-    except Cancelled:
-        save(folder.step)
-        raise
-    folder.save_model(
-        lambda path: models.save(policy, tokenizer, path), base=model, dataset=dataset
-    )
+    course.save_model(base=model, dataset=dataset)
+
+
+def update(
+    batch: Sequence[Example],
+    references: Sequence[Tensor],
+    config: DpoConfig,
+    updater: Updater,
+    forward: Forward,
+    step: int,
+    *,
+    z0: float = 0.0,
+) -> dict[str, float]:
+    """One step on the weighted mean over the batch → figures for the log, and `tokens`."""
+    device = updater.accelerator.device
+    weight = sum(weight_of(example, config) for example in batch) or 1.0
+    sums: dict[str, Any] = dict.fromkeys(("loss", "tokens", *FIGURES), 0.0)
+    for examples, places, scale in updater.pieces(batch, forward):
+        layout = lay_out(examples, packed=forward.packed).to(device)
+        with models.autocast(device, bf16=forward.bf16):
+            logps = models.target_logps(updater.model, layout)
+        sequence = losses.sum_by(logps, layout.owners, layout.responses)
+        frozen = torch.cat([references[i] for i in places]).to(device)
+        loss, figures = batch_loss(examples, sequence, frozen, config, z0=z0)
+        updater.backward(loss / weight * scale)
+        if scale:
+            sums["loss"] += loss.detach() / weight
+            sums["tokens"] += layout.tokens
+            for name, value in figures.items():
+                sums[name] += value
+    totals = updater.total(sums)
+    return {
+        "loss": totals["loss"],
+        **named(totals),
+        **({"kl": z0} if config.loss_type == "kto" else {}),
+        **updater.step(step, totals["loss"]),
+        "tokens": totals["tokens"],
+    }
 
 
 def weight_of(example: Example, config: DpoConfig) -> float:
@@ -184,6 +152,33 @@ def mismatched(examples: Sequence[Example], max_length: int) -> list[Example]:
     return found
 
 
+def reference_point(logps: Sequence[Tensor], references: Sequence[Tensor]) -> float:
+    """KTO's z0: how far the policy has moved on responses to other prompts, not below 0."""
+    drift = [policy - frozen for policy, frozen in zip(logps, references, strict=True)]
+    return max(0.0, float(torch.cat(drift).mean()))
+
+
+def imbalance(labels: Sequence[bool], config: DpoConfig) -> str:
+    """A sentence where good and bad responses are not balanced as KTO's authors advise, else ""."""
+    good, bad = sum(labels), len(labels) - sum(labels)
+    if not good or not bad:
+        return (
+            f"All {len(labels)} responses are labelled {'good' if good else 'bad'}: KTO learns "
+            "little from one side alone. Add rows of the other label."
+        )
+    ratio = config.desirable_weight * good / (config.undesirable_weight * bad or 1e-9)
+    if 0.99 <= ratio <= 1.35:
+        return ""
+    if ratio > 1:
+        advice = f"undesirable_weight={config.desirable_weight * good / bad:.3g}"
+    else:
+        advice = f"desirable_weight={config.undesirable_weight * bad / good:.3g}"
+    return (
+        f"{good} good and {bad} bad responses: with their weights the good ones count "
+        f"{ratio:.2g} times as much as the bad, and 1 to 1.33 times works best. Set {advice}."
+    )
+
+
 FIGURES = (
     "chosen", "rejected", "chosen_logps", "rejected_logps", "chosen_count", "rejected_count",
     "right", "pairs",
@@ -205,27 +200,38 @@ def batch_loss(
     """
     if config.loss_type == "kto":
         return kto_loss(examples, logps, reference, config, z0=z0)
-    first, second, weights, lengths = [], [], [], []
+    first, second, weights, shares, lengths = [], [], [], [], []
     start = 0
     for example in examples:
-        pairs = losses.comparisons_of(example.row.ranks, ties="drop")
+        row = example.row
+        pairs = losses.comparisons_of(row.ranks, ties="drop")
         for i, j, _ in pairs:
             first.append(start + i)
             second.append(start + j)
             weights.append(weight_of(example, config) / len(pairs))
+            shares.append(row.p if config.soft_labels and len(row.ranks) == 2 else 1.0)
         lengths += [len(response) for response in example.responses]
         start += len(example.responses)
     ratios = logps - reference
     sizes = ratios.new_tensor(lengths)
-    each = losses.dpo(
-        ratios[first],
-        ratios[second],
-        beta=config.beta,
-        loss_type=config.loss_type,
-        label_smoothing=config.label_smoothing,
-        lengths=(sizes[first], sizes[second]),
-    )
-    rewards = config.beta * ratios.detach()
+
+    def loss_of(better: list[int], worse: list[int]) -> Tensor:
+        return losses.dpo(
+            ratios[better],
+            ratios[worse],
+            beta=config.beta,
+            loss_type=config.loss_type,
+            label_smoothing=config.label_smoothing,
+            gamma=config.simpo_gamma,
+            lengths=(sizes[better], sizes[worse]),
+        )
+
+    each = loss_of(first, second)
+    if min(shares, default=1.0) < 1.0:  # a split vote counts both ways
+        p = each.new_tensor(shares)
+        each = p * each + (1 - p) * loss_of(second, first)
+    compared = ratios / sizes if config.loss_type in losses.REFERENCE_FREE else ratios
+    rewards = config.beta * compared.detach()
     delta = rewards[first] - rewards[second]
     figures = {
         "chosen": rewards[first].sum(),

@@ -57,7 +57,10 @@ def is_disk_full(error: BaseException) -> bool:
     """Whether there was no room to write (safetensors and torch say it in their own words)."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return True
-    signs = ("No space left on device", "PytorchStreamWriter failed", "inline_container.cc")
+    signs = (
+        "No space left on device", "File too large", "Disk quota exceeded",
+        "PytorchStreamWriter failed", "inline_container.cc",
+    )  # fmt: skip
     return any(sign in str(error) for sign in signs)
 
 

@@ -90,6 +90,10 @@ def rating_error(found: Tensor, wanted: Tensor, weights: Tensor) -> Tensor:
 # -- DPO --------------------------------------------------------------------------------------
 
 
+PER_TOKEN = ("ipo", "sigmoid_norm", "simpo", "orpo")  # compare means over a response's tokens
+REFERENCE_FREE = ("simpo", "orpo")  # take log π instead of log π/π_ref
+
+
 def dpo(
     chosen: Tensor,
     rejected: Tensor,
@@ -97,25 +101,44 @@ def dpo(
     beta: float,
     loss_type: str = "sigmoid",
     label_smoothing: float = 0.0,
+    gamma: float = 0.5,
     lengths: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """DPO losses on log ratios log π/π_ref of whole responses: `(n,)`, `(n,)` → `(n,)`.
 
-    sigmoid: eq. 7 of the DPO paper, with `label_smoothing` cDPO; robust: unbiased under flips
-    (Chowdhury et al., eq. 11); ipo: eq. 17 of the IPO paper on per-token means, as TRL; ipo_sum:
-    on sums, as OpenRLHF. `lengths` are the responses' tokens, for ipo.
+    sigmoid: eq. 7 of the DPO paper, with `label_smoothing` cDPO; sigmoid_norm: the same on
+    per-token means; robust: unbiased under flips (Chowdhury et al., eq. 11); hinge: SLiC; ipo:
+    eq. 17 of the IPO paper on per-token means, as TRL; ipo_sum: on sums, as OpenRLHF; apo_zero:
+    chosen up and rejected down, each on its own (APO, eq. 7). SimPO (eq. 6, with
+    its target margin `gamma`) and ORPO (eq. 6-8) read plain log-probabilities. `lengths` are the
+    responses' tokens, for the losses in PER_TOKEN.
     """
-    if loss_type == "ipo":
+    if loss_type in PER_TOKEN:
         assert lengths is not None
         chosen, rejected = chosen / lengths[0], rejected / lengths[1]
     h = chosen - rejected
-    if loss_type in ("ipo", "ipo_sum"):
-        return (h - 1 / (2 * beta)) ** 2
+    match loss_type:
+        case "ipo" | "ipo_sum":
+            return (h - 1 / (2 * beta)) ** 2
+        case "hinge":
+            return F.relu(1 - beta * h)
+        case "apo_zero":
+            return torch.sigmoid(-beta * chosen) + torch.sigmoid(beta * rejected)
+        case "simpo":
+            return -F.logsigmoid(beta * h - gamma)
+        case "orpo":
+            log_odds = h - (log1mexp(chosen) - log1mexp(rejected))
+            return -chosen - beta * F.logsigmoid(log_odds)
     kept, flipped = -F.logsigmoid(beta * h), -F.logsigmoid(-beta * h)
+    e = label_smoothing
     if loss_type == "robust":
-        e = label_smoothing
         return ((1 - e) * kept - e * flipped) / (1 - 2 * e)
-    return (1 - label_smoothing) * kept + label_smoothing * flipped
+    return (1 - e) * kept + e * flipped
+
+
+def log1mexp(x: Tensor) -> Tensor:
+    """log(1 - exp(x)) for x below 0; -1e-6 stands for the 0 of a response that is certain."""
+    return torch.log(-torch.expm1(x.clamp(max=-1e-6)))
 
 
 def kto(

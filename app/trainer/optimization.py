@@ -15,6 +15,7 @@ from transformers import PreTrainedModel, get_scheduler
 from app.run_config import RunConfig
 from app.trainer.batches import Example, Forward, pieces
 from app.trainer.failures import Diverged
+from app.trainer.lm.soundness import first_broken
 
 
 def start_processes(device: torch.device) -> Accelerator:
@@ -112,8 +113,9 @@ class Updater:
             raise Diverged(
                 f"Not a number at step {number}: loss {loss:g}, gradient norm {norm:g}. Lower "
                 f"learning_rate (now {self.config.learning_rate:g}), add warmup_steps"
+                + ("" if self.config.max_grad_norm else ", clip with max_grad_norm=1")
                 + (", set bf16=false" if self.config.bf16 else "")
-                + ", or check that the starting model's weights are sound."
+                + ", or look for broken texts in the data."
             )
         self.optimizer.step()
         if advance:
@@ -155,7 +157,17 @@ class Updater:
         }
 
     def state(self) -> dict[str, Any]:
-        """Optimiser, schedule and random state, as plain values and tensors."""
+        """Optimiser, schedule and random state, as plain values and tensors.
+
+        Raises:
+            Diverged: when the last update left weights that are not numbers: not worth keeping.
+
+        """
+        if broken := first_broken(self.bare):
+            raise Diverged(
+                f"The weights are not numbers any more ({broken}). Lower learning_rate (now "
+                f"{self.config.learning_rate:g}), or add warmup_steps."
+            )
         return {
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.schedule.state_dict(),
@@ -166,6 +178,18 @@ class Updater:
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["scheduler"])
         set_random_state(state["random"])
+        follow(self.schedule)
+
+
+def follow(schedule: Any) -> None:
+    """Take the rate of the next update from the schedule of this run, which may be longer now."""
+    rates = [
+        base * share(schedule.last_epoch)
+        for base, share in zip(schedule.base_lrs, schedule.lr_lambdas, strict=True)
+    ]
+    for group, rate in zip(schedule.optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
+    schedule._last_lr = rates  # noqa: SLF001 - as its own `step` does
 
 
 def any_process(accelerator: Accelerator, *, flag: bool) -> bool:

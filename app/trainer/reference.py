@@ -2,10 +2,12 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -13,6 +15,7 @@ from torch import Tensor
 from app.trainer import losses
 from app.trainer.batches import Example, Forward, lay_out, pieces
 from app.trainer.lm import autocast, target_logps
+from app.trainer.run_folder import RunFolder
 
 
 @torch.no_grad()
@@ -41,24 +44,80 @@ def sequence_logps(
     return [found[i] for i in range(len(examples))]
 
 
+class Reference:
+    """What the frozen start of a run says of its rows; read once, then taken from the folder."""
+
+    def __init__(
+        self, lm: Any, folder: RunFolder, accelerator: Accelerator, forward: Forward
+    ) -> None:
+        self.lm, self.folder, self.accelerator, self.forward = lm, folder, accelerator, forward
+
+    def logps(
+        self, examples: Sequence[Example], wanted: Sequence[int], name: str
+    ) -> dict[int, Tensor]:
+        """Log-probabilities of the wanted examples' responses, by index."""
+        used = [examples[i] for i in wanted]
+        return dict(zip(wanted, self._read(used, name), strict=True))
+
+    def _read(self, examples: Sequence[Example], name: str) -> list[Tensor]:
+        key = content_key(self.lm, examples, self.forward)
+        # the others wait meanwhile, so they cannot be asked whether to stop
+        check = self.folder.check if self.accelerator.num_processes == 1 else None
+        compute = partial(sequence_logps, self.lm, examples, self.forward, check=check)
+        with self.accelerator.main_process_first():
+            file = self.folder.path / "reference" / f"{name}.safetensors"
+            return cached_logps(file, key, examples, compute, note=self.folder.note)
+
+
+class NoReference(Reference):
+    """For losses that read the policy alone: log 1 of every response."""
+
+    def _read(self, examples: Sequence[Example], name: str) -> list[Tensor]:  # noqa: ARG002
+        return [torch.zeros(len(example.responses)) for example in examples]
+
+
 def cached_logps(
-    file: Path, key: str, examples: Sequence[Example], compute: Callable[[], list[Tensor]]
+    file: Path,
+    key: str,
+    examples: Sequence[Example],
+    compute: Callable[[], list[Tensor]],
+    *,
+    note: Callable[[str], None] = lambda _sentence: None,
 ) -> list[Tensor]:
     """What `file` holds for this model and data, or the computed values, which it then holds."""
     counts = [len(example.responses) for example in examples]
-    try:
-        with safe_open(file, "pt") as stored:
-            if (stored.metadata() or {}).get("key") == key:
-                return list(stored.get_tensor("logps").split(counts))
-    except (OSError, SafetensorError):
-        pass  # not there, or cut off: compute
+    if (stored := stored_logps(file, key, sum(counts), note)) is not None:
+        return list(stored.split(counts))
     values = compute()
     if values:
         file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_suffix(".partial")
-        save_file({"logps": torch.cat(values)}, partial, metadata={"key": key})
-        partial.rename(file)
+        unfinished = file.with_suffix(".partial")
+        whole = torch.cat(values)
+        save_file({"logps": whole}, unfinished, metadata={"key": key, "sha256": checksum(whole)})
+        unfinished.replace(file)
     return values
+
+
+def stored_logps(file: Path, key: str, count: int, note: Callable[[str], None]) -> Tensor | None:
+    """The stored values, if they are of this content and as they were written."""
+    if not file.is_file():
+        return None
+    try:
+        with safe_open(file, "pt") as stored:
+            about = stored.metadata() or {}
+            if about.get("key") != key:
+                return None  # of other data, or of another start
+            values: Tensor = stored.get_tensor("logps")
+            if values.shape == (count,) and about.get("sha256") == checksum(values):
+                return values
+    except (OSError, SafetensorError):
+        pass  # cut off
+    note(f"The reference's log-probabilities in {file} are damaged: they are computed anew.")
+    return None
+
+
+def checksum(values: Tensor) -> str:
+    return hashlib.sha256(values.numpy().tobytes()).hexdigest()
 
 
 def content_key(lm: Any, examples: Sequence[Example], forward: Forward) -> str:

@@ -15,17 +15,15 @@ from app.trainer import losses
 from app.trainer.batches import (
     Example,
     Forward,
-    Sampler,
-    batch_size,
     encode_conversation,
     lay_out,
     pieces,
     read_examples,
 )
 from app.trainer.chat import ChatFormat
+from app.trainer.course import Course
 from app.trainer.dataset import sft_row
-from app.trainer.failures import Cancelled
-from app.trainer.optimization import Updater, seed_everything, total_steps
+from app.trainer.optimization import Updater, seed_everything
 from app.trainer.rollout import Sampling, generate
 from app.trainer.run_folder import RunFolder
 
@@ -46,71 +44,48 @@ def train(
         encode=partial(encode_conversation, chat=chat),
         limits=models.limits_of(policy),
     )
-    folder.describe_data(data.figures, data.sentences)
-    sampler = Sampler(
-        [example.length for example in data.train],
-        batch=batch_size(config, accelerator.num_processes),
-        seed=config.seed,
-        shuffle=config.shuffle,
-        group=config.group_by_length,
-    )
-    steps = total_steps(config, sampler.steps_per_epoch)
-    folder.plan(
-        total_steps=steps,
-        steps_per_epoch=sampler.steps_per_epoch,
-        start={"model": models.fingerprint(policy), "data": data.fingerprint()},
-    )
-    updater = Updater(accelerator, policy, config, steps)
-    packable = folder.packs(models.can_pack(policy, longest=config.max_length))
-    forward = Forward.of(config, accelerator.device, packable=packable)
-
-    done = 0
-    if found := folder.load_checkpoint():
-        done, checkpoint, state = found
-        models.load_weights(policy, checkpoint / "model")
-        updater.load(state)
-
-    def save(step: int) -> None:
-        state = updater.state() | {"sampler": sampler.state(step)}
-        folder.save_checkpoint(
-            step, lambda path: models.save(policy, tokenizer, path / "model"), state
+    if chat.rewritten:
+        folder.note(
+            f"{chat.rewritten} earlier turns of the assistant are not learned from: the chat "
+            "template writes them differently afterwards (it may leave out thoughts)."
         )
-
-    try:
-        for step in range(done + 1, steps + 1):
-            began = time.perf_counter()
-            batch = [data.train[i] for i in sampler.batch(step - 1)]
-            count = sum(example.targets for example in batch)
-            sums: dict[str, Any] = {"loss": 0.0, "right": 0.0, "tokens": 0}
-            for examples, _, scale in updater.pieces(batch, forward):
-                layout = lay_out(examples, packed=forward.packed).to(accelerator.device)
-                with models.autocast(accelerator.device, bf16=forward.bf16):
-                    logits = models.target_logits(updater.model, layout)
-                loss = -losses.logps_of(logits, layout.targets).sum() / count
-                updater.backward(loss * scale)
-                if scale:
-                    sums["loss"] += loss.detach()
-                    sums["right"] += (logits.detach().argmax(-1) == layout.targets).sum()
-                    sums["tokens"] += layout.tokens
-            totals = updater.total(sums)
-            metrics = {
-                "loss": totals["loss"],
-                "mean_token_accuracy": totals["right"] / count,
-                **updater.step(step, totals["loss"]),
-                "tokens_per_second": totals["tokens"] / (time.perf_counter() - began),
-            }
+    course = Course(config, folder, accelerator, data, policy)
+    updater = Updater(accelerator, policy, config, course.steps)
+    with course.steps_left(policy, tokenizer, updater) as steps:
+        for step in steps:
+            metrics = update(course.batch(step), updater, course.forward, step)
             if folder.eval_due(step):
-                metrics |= evaluate(policy, data.test, forward)
+                metrics |= evaluate(policy, data.test, course.forward)
                 folder.sample(step, samples(policy, chat, data.test or data.train, config))
-            folder.log(step, metrics)
-            if folder.save_due(step):
-                save(step)
-    except Cancelled:
-        save(folder.step)
-        raise
-    folder.save_model(
-        lambda path: models.save(policy, tokenizer, path), base=model, dataset=dataset
-    )
+            course.log(step, metrics)
+    course.save_model(base=model, dataset=dataset)
+
+
+def update(
+    batch: Sequence[Example], updater: Updater, forward: Forward, step: int
+) -> dict[str, float]:
+    """One step on the mean over all targets of the batch → figures for the log."""
+    began = time.perf_counter()
+    device = updater.accelerator.device
+    count = sum(example.targets for example in batch)
+    sums: dict[str, Any] = {"loss": 0.0, "right": 0.0, "tokens": 0}
+    for examples, _, scale in updater.pieces(batch, forward):
+        layout = lay_out(examples, packed=forward.packed).to(device)
+        with models.autocast(device, bf16=forward.bf16):
+            logits = models.target_logits(updater.model, layout)
+        loss = -losses.logps_of(logits, layout.targets).sum() / count
+        updater.backward(loss * scale)
+        if scale:
+            sums["loss"] += loss.detach()
+            sums["right"] += (logits.detach().argmax(-1) == layout.targets).sum()
+            sums["tokens"] += layout.tokens
+    totals = updater.total(sums)
+    return {
+        "loss": totals["loss"],
+        "mean_token_accuracy": totals["right"] / count,
+        **updater.step(step, totals["loss"]),
+        "tokens_per_second": totals["tokens"] / (time.perf_counter() - began),
+    }
 
 
 @torch.no_grad()

@@ -2,13 +2,13 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from app.run_config import RunConfig
 from app.trainer.chat import BadConversation, ChatFormat
-from app.trainer.dataset import Row, open_config, read_split
+from app.trainer.dataset import TEXT, Row, open_config, read_split
 from app.trainer.failures import BadInput
 
 
@@ -62,16 +62,24 @@ class Report:
     rows: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
     first: dict[str, str] = field(default_factory=dict)
+    truncated: int = 0
 
     def drop(self, reason: str, where: str, count: int = 1) -> None:
         self.dropped[reason] = self.dropped.get(reason, 0) + count
         self.first.setdefault(reason, where)
 
     def sentences(self, what: str = "rows") -> list[str]:
-        return [
+        found = [
             f"Left out {count} of {self.rows} {what}: {reason} (first: {self.first[reason]})."
             for reason, count in self.dropped.items()
         ]
+        if self.truncated:
+            found.append(f"Cut the end off {self.truncated} of {self.rows} {what}, as asked for.")
+        return found
+
+    def figures(self) -> dict[str, Any]:
+        cut = {"truncated": self.truncated} if self.truncated else {}
+        return {"rows": self.rows, "dropped": self.dropped, **cut}
 
 
 def encode_rows(
@@ -92,17 +100,19 @@ def encode_rows(
     examples = []
     for row in rows:
         report.rows += 1
-        reason = ""
+        cut = False
         try:
-            if any(not m["content"].strip() for reply in row.replies for m in reply):
-                reason = "a response is empty"
-            else:
+            reason = _pointless(row)
+            if not reason:
                 example = encode(row)
+                if bad_rows == "truncate":
+                    example, cut = shortened(example, max_length)
                 reason = _unusable(example, max_length) or beyond(limits, example)
         except BadConversation as error:
             reason = str(error)
         if not reason:
             examples.append(example)
+            report.truncated += cut
         elif bad_rows == "stop":
             raise BadInput(f"{row.where}: {reason}. Mend the row, or set bad_rows=drop.")
         else:
@@ -161,6 +171,7 @@ def read_examples(
     for split in ("train", "test"):
         rows = [to_row(where, record) for where, record in read_split(folder, split)]
         rows += more(split)
+        available = len(rows)
         if split == "test" and config.max_eval_samples:
             rows = rows[: config.max_eval_samples]
         if split == "train" and not rows:
@@ -172,11 +183,45 @@ def read_examples(
             limits=limits,
             bad_rows=config.bad_rows,
         )
-        figures[split] = {"rows": report.rows, "dropped": report.dropped}
+        figures[split] = report.figures() | {
+            "available": available,
+            "tokens": sum(example.size for example in splits[split]),
+            "longest": max((example.length for example in splits[split]), default=0),
+        }
         sentences += report.sentences()
+    weightless = sum(example.row.weight == 0 for example in splits["train"])
+    if weightless and getattr(config, "use_weights", False):
+        sentences.append(f"{weightless} of {len(splits['train'])} rows have weight 0: no use.")
     if not splits["test"]:
         sentences.append(f"{folder.name} has no test rows: nothing will be evaluated.")
     return Data(splits["train"], splits["test"], figures, sentences)
+
+
+def _pointless(row: Row) -> str:
+    """Why nothing can be learned from a row, as far as its words show it."""
+    if any(not m["content"].strip() for reply in row.replies for m in reply):
+        return "a response is empty"
+    if row.replies:
+        last = row.prompt[-1] if row.prompt else {"role": "user", "content": ""}
+        if last["role"] == "assistant":
+            return "the prompt ends with the assistant's own turn"
+        if not last["content"].strip():
+            return "the prompt is empty"
+    if len(row.replies) > 1 and all(reply == row.replies[0] for reply in row.replies):
+        return "its responses are all the same"
+    return ""
+
+
+def shortened(example: Example, max_length: int) -> tuple[Example, bool]:
+    """The example with the ends of its responses cut off at `max_length`, and whether any was."""
+    room = max_length - len(example.prompt)
+    if example.length <= max_length or room < 1:
+        return example, False
+    responses = tuple(response[:room] for response in example.responses)
+    if len(responses) > 1 and len(set(responses)) == 1:
+        raise BadConversation(f"its responses differ only beyond max_length = {max_length} tokens")
+    said = tuple(mask[:room] for mask in example.said)
+    return replace(example, responses=responses, said=said), True
 
 
 def _unusable(example: Example, max_length: int) -> str:
@@ -203,6 +248,11 @@ def beyond(limits: Limits, example: Example) -> str:
 
 def encode_conversation(row: Row, chat: ChatFormat) -> Example:
     """For SFT: everything up to the first assistant token is prompt, the rest one response."""
+    if row.prompt[0]["role"] == TEXT:
+        if not row.prompt[0]["content"].strip():
+            raise BadConversation("the text is empty")
+        text = tuple(chat.text_ids(row.prompt[0]["content"]))
+        return Example(row, (), (text,), ((True,) * len(text),))
     if any(m["role"] == "assistant" and not m["content"].strip() for m in row.prompt):
         raise BadConversation("a response is empty")
     ids, said = chat.conversation(row.prompt)
@@ -235,6 +285,10 @@ def _check_ranks(ranks: Sequence[int], replies: Sequence[tuple[int, ...]], ties:
 
 def encode_prompt(row: Row, chat: ChatFormat, longest: int) -> Example:
     """For PPO and generation: a prompt without responses, which leaves room for one."""
+    if not row.prompt or not row.prompt[-1]["content"].strip():
+        raise BadConversation("the prompt is empty")
+    if row.prompt[-1]["role"] == "assistant":
+        raise BadConversation("the prompt ends with the assistant's own turn")
     ids = chat.prompt_ids(row.prompt)
     if len(ids) > longest:
         raise BadConversation(

@@ -30,6 +30,7 @@ from app.trainer.lm.heads import (
     with_heads,
     write_beside,
 )
+from app.trainer.lm.soundness import refuse_broken
 
 PAD = "<|pad|>"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
@@ -95,6 +96,7 @@ def load_lm(name: str, *, role: str = "model") -> Any:
         )  # fmt: skip
     lm, info = loaded
     _complete(info, name, role)
+    refuse_broken(lm, name, role)
     return attend_by_tree(without_dropout(_merged(lm, path) if adapter else lm))
 
 
@@ -137,6 +139,7 @@ def load_reward_model(
         raise BadInput(f"{name} ({config.model_type}) has no score head; use a decoder model.")
     _complete(info, name, role, but="score")
     name_heads(model, names, **about)
+    refuse_broken(model, name, role)
     set_pad(tokenizer, model)
     model = without_dropout(_merged(model, path) if adapter else model)
     return attend_by_tree(with_heads(model, heads) if heads else model)

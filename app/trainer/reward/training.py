@@ -146,8 +146,9 @@ def train(
     def write(path: Path) -> None:
         members.save(ensemble, tokenizer, path, **about)
         if few := config.familiarity_samples:
+            first = models.Scorer(ensemble.judges[0])
             seen, unseen = (
-                models.features_of(ensemble.members[0], rows[:few], forward)
+                models.features_of(first, rows[:few], forward)
                 for rows in (data.train, data.test)
             )
             models.Familiarity.of(seen, unseen).save(path)

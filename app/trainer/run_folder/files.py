@@ -41,24 +41,27 @@ def append(path: Path, row: Mapping[str, Any]) -> None:
 
 
 def keep_upto(path: Path, step: int) -> None:
-    """Drop lines after `step`, and a last line that was cut off."""
+    """Drop lines after `step`, and a last line that was cut off (be it inside a character)."""
     if not path.is_file():
         return
     kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_bytes().split(b"\n"):
         try:
             row = json.loads(line)
         except ValueError:
             continue
         if row["step"] <= step:
-            kept.append(line + "\n")
+            kept.append(line.decode() + "\n")
     write_whole(path, "".join(kept))
 
 
 @contextlib.contextmanager
 def replaced(folder: Path) -> Iterator[Path]:
-    """A folder to fill, which takes the place of `folder` when all went well, and else goes."""
-    partial = folder.with_name(f".{folder.name}.partial")
+    """A folder to fill, which takes the place of `folder` when all went well, and else goes.
+
+    Whatever kills the process, `tidy` finds the old one or the new one.
+    """
+    partial, old = (folder.with_name(f".{folder.name}.{end}") for end in ("partial", "old"))
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
@@ -66,8 +69,32 @@ def replaced(folder: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
     partial.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def discard(folder: Path) -> None:
+    """Remove a folder; half of one is never taken for the whole."""
+    partial = folder.with_name(f".{folder.name}.partial")
+    folder.rename(partial)
+    shutil.rmtree(partial)
+
+
+def tidy(parent: Path) -> None:
+    """Put back what `replaced` had moved aside and remove what was half written, after a kill."""
+    for old in parent.glob(".*.old"):
+        folder = parent / old.name[1:].removesuffix(".old")
+        if folder.exists():
+            shutil.rmtree(old)
+        else:
+            old.rename(folder)
+    for partial in parent.glob(".*.partial"):
+        if partial.is_dir():
+            shutil.rmtree(partial)
+        else:
+            partial.unlink()
 
 
 def write_whole(path: Path, text: str) -> None:

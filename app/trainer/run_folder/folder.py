@@ -1,7 +1,6 @@
 """What a run writes, from config.json to result.json."""
 
 import json
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
@@ -17,17 +16,21 @@ from app.trainer.failures import BadInput, Cancelled, is_disk_full, signals
 from app.trainer.run_folder.console import Console
 from app.trainer.run_folder.files import (
     append,
+    discard,
     finite,
     keep_upto,
     read_config,
     replaced,
+    tidy,
     write_whole,
 )
+from app.trainer.run_folder.tracker import Tracker, require
+from app.trainer.run_folder.watch import LossWatch
 
 # Settings that may differ between a run and its resumption: they change no update.
 FREE_ON_RESUME = frozenset(
     {"logging_steps", "eval_steps", "save_steps", "save_total_limit", "num_samples"}
-    | {"max_eval_samples", "max_steps", "num_train_epochs", "total_episodes"}
+    | {"max_eval_samples", "max_steps", "num_train_epochs", "total_episodes", "report_to"}
     | {"dataset", "model", "output", "reward_model_path"}  # paths: the content is compared
     | {f.name for f in fields(MonitorSettings)}  # they look, and may end a run; no update changes
 )
@@ -58,6 +61,7 @@ class RunFolder:
         self._sums: dict[str, list[float]] = {}
         self.resuming = False
         self._console = Console()
+        self._tracker: Tracker | None = None
         self.agree: Callable[[bool], bool] = bool  # with several processes: any of them
 
     # -- opening ------------------------------------------------------------------------------
@@ -70,6 +74,8 @@ class RunFolder:
 
         """
         self.config, self.resuming = config, resume
+        self._watch = LossWatch(config)
+        require(config.report_to)
         file = self.path / "config.json"
         if resume and not file.is_file() and not self._checkpoints():
             raise BadInput(
@@ -86,6 +92,8 @@ class RunFolder:
         if self.main:
             try:
                 self.path.mkdir(parents=True, exist_ok=True)
+                tidy(self.path)
+                tidy(self.path / "checkpoints")
                 write_whole(file, json.dumps(described, indent=2, ensure_ascii=False) + "\n")
             except OSError as error:
                 if is_disk_full(error):
@@ -114,6 +122,9 @@ class RunFolder:
         """How long the run is, and hashes of the model and data it starts from."""
         self.total_steps, self.steps_per_epoch = total_steps, steps_per_epoch
         self.start = dict(start)
+        if self.main and self.config.report_to != "none":
+            settings = {"kind": self.kind, **to_mapping(self.config)}
+            self._tracker = Tracker(self.config.report_to, self.path, settings)
 
     def describe_data(self, figures: Mapping[str, Any], sentences: Sequence[str]) -> None:
         """Keep what was read and left out for result.json, and say it."""
@@ -145,6 +156,7 @@ class RunFolder:
 
         """
         self.step = step
+        self.note_if(self._watch.sees(step, metrics))
         for name, value in metrics.items():
             self._sums.setdefault(name, []).append(float(value))
         every = self.config.logging_steps
@@ -168,6 +180,9 @@ class RunFolder:
         row = {"step": step, "epoch": round(step / self.steps_per_epoch, 4), "time": time.time()}
         append(self.path / "metrics.jsonl", row | dict(means))
         self._console.step(step, self.total_steps, means)
+        if self._tracker and (sentence := self._tracker.log(step, means)):
+            self._tracker = None
+            self.note(sentence)
 
     def sample(self, step: int, rows: list[dict[str, Any]]) -> None:
         """Texts for people to read."""
@@ -198,6 +213,11 @@ class RunFolder:
             lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
             write_whole(self.path / name, "".join(lines))
 
+    def note_if(self, sentence: str) -> None:
+        """The same for a finding that may be empty."""
+        if sentence:
+            self.note(sentence)
+
     def eval_due(self, step: int) -> bool:
         every = self.config.eval_steps or -(-self.total_steps // 5)
         return step == self.total_steps or step % every == 0
@@ -222,17 +242,26 @@ class RunFolder:
             "sums": self._sums,
             "last": self.last,
             "start": self.start,
+            "watch": self._watch.state(),
         }
         with replaced(final) as partial:
             write(partial)
             torch.save({"loop": state, "folder": own}, partial / "state.pt")
         limit = self.config.save_total_limit
         for old in self._checkpoints()[: -limit if limit else 0]:
-            shutil.rmtree(self.path / "checkpoints" / f"step-{old}")
+            discard(self.path / "checkpoints" / f"step-{old}")
 
     def _checkpoints(self) -> list[int]:
         names = (p.name for p in (self.path / "checkpoints").glob("step-*") if p.is_dir())
         return sorted(int(name.removeprefix("step-")) for name in names)
+
+    def kept(self) -> str:
+        """Where a run that went wrong can be taken up."""
+        steps = self._checkpoints()
+        if not steps:
+            return "No checkpoint had been saved (save_steps)."
+        model = self.path / "checkpoints" / f"step-{steps[-1]}" / "model"
+        return f"The last good weights are in {model}: a new run can begin there with --model."
 
     def load_checkpoint(self) -> tuple[int, Path, Any] | None:
         """The last checkpoint: step, folder, state; what was logged after it is forgotten.
@@ -267,6 +296,8 @@ class RunFolder:
                 )
         self.step, self.before = step, own["seconds"]
         self._sums, self.last = own["sums"], own["last"]
+        if watch := own.get("watch"):
+            self._watch.load(watch)
         return step, folder, state["loop"]
 
     def save_model(self, write: Callable[[Path], None], *, base: str, dataset: Path) -> None:
@@ -295,6 +326,8 @@ class RunFolder:
         if not self.main:
             return
         self._console.end()
+        if self._tracker:
+            self._tracker.finish()
         result: dict[str, Any] = {
             "state": state,
             "steps": self.step,

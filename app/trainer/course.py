@@ -1,0 +1,100 @@
+"""The course of a run: which rows come when, where it stands, what it keeps and how it goes on."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from accelerate import Accelerator
+
+from app.run_config import RunConfig
+from app.trainer import lm as models
+from app.trainer.batches import Data, Example, Forward, Sampler, batch_size
+from app.trainer.failures import Cancelled
+from app.trainer.optimization import Updater, total_steps
+from app.trainer.run_folder import RunFolder
+
+
+class Beside(Protocol):
+    """What goes along with a run and is kept in its checkpoints."""
+
+    def begin(self, policy: Any, state: dict[str, Any] | None) -> None: ...
+
+    def state(self) -> dict[str, Any]: ...
+
+
+class Course:
+    """The plan of a run over its data, and its checkpoints."""
+
+    def __init__(
+        self, config: RunConfig, folder: RunFolder, accelerator: Accelerator, data: Data, model: Any
+    ) -> None:
+        self.folder, self.data = folder, data
+        self.sampler = Sampler(
+            [example.length for example in data.train],
+            batch=batch_size(config, accelerator.num_processes),
+            seed=config.seed,
+            shuffle=config.shuffle,
+            group=config.group_by_length,
+        )
+        self.steps = total_steps(config, self.sampler.steps_per_epoch)
+        folder.describe_data(data.figures, data.sentences)
+        folder.plan(
+            total_steps=self.steps,
+            steps_per_epoch=self.sampler.steps_per_epoch,
+            start={"model": models.fingerprint(model), "data": data.fingerprint()},
+        )
+        packable = folder.packs(models.can_pack(model, longest=config.max_length))
+        self.forward = Forward.of(config, accelerator.device, packable=packable)
+
+    def indices(self, step: int) -> list[int]:
+        """Which rows make update `step`, counted from 1."""
+        return self.sampler.batch(step - 1)
+
+    def batch(self, step: int) -> list[Example]:
+        return [self.data.train[i] for i in self.indices(step)]
+
+    @contextlib.contextmanager
+    def steps_left(
+        self, policy: Any, tokenizer: Any, updater: Updater, *, beside: Beside | None = None
+    ) -> Iterator[range]:
+        """The updates still to make, from the last checkpoint on; a cancelled run saves one more.
+
+        Raises:
+            BadInput: when the checkpoint is of another model or other data.
+
+        """
+        self.policy, self.tokenizer, self.updater = policy, tokenizer, updater
+        self.beside = beside
+        done, state = 0, dict[str, Any]()
+        if found := self.folder.load_checkpoint():
+            done, checkpoint, state = found
+            models.load_weights(policy, checkpoint / "model")
+            updater.load(state)
+        if beside:
+            beside.begin(policy, state.get("beside"))
+        try:
+            yield range(done + 1, self.steps + 1)
+        except Cancelled:
+            self._save(self.folder.step)
+            raise
+
+    def log(self, step: int, metrics: dict[str, float], *, last: bool = False) -> None:
+        """Record a finished update, and save where that is due or the run ends early."""
+        self.folder.log(step, metrics)
+        if last or self.folder.save_due(step):
+            self._save(step)
+
+    def _save(self, step: int) -> None:
+        state = self.updater.state() | {"sampler": self.sampler.state(step)}
+        if self.beside:
+            state["beside"] = self.beside.state()
+        self.folder.save_checkpoint(
+            step, lambda path: models.save(self.policy, self.tokenizer, path / "model"), state
+        )
+
+    def save_model(self, *, base: str, dataset: Path) -> None:
+        """The model as the last update left it."""
+        self.folder.save_model(
+            lambda path: models.save(self.policy, self.tokenizer, path), base=base, dataset=dataset
+        )

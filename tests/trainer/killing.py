@@ -1,0 +1,69 @@
+"""Trainings that die by SIGKILL at a chosen write: each a fork of a process that has torch loaded.
+
+Python tells of every file it opens, makes, renames or removes (an audit hook), so the n-th of them
+inside the run folder is a moment that can be named, and reached again.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+from pathlib import Path
+
+import torch
+
+from app.trainer import dpo, ppo, reward, sft  # noqa: F401 - loaded once, before the forks
+from app.trainer.__main__ import main
+
+ROOT = Path(__file__).parents[2]
+CHANGES = ("os.mkdir", "os.rename", "os.remove", "os.rmdir")
+NEVER = 0
+
+
+def run_upto(moment: int, arguments: list[str], folder: str, count: str) -> None:
+    """Train, and die before the write number `moment` in the folder; at the end tell how many."""
+    torch.set_num_threads(1)
+    writes = 0
+
+    def watch(event: str, given: tuple) -> None:
+        nonlocal writes
+        opened = event == "open" and isinstance(given[2], int) and given[2] & os.O_ACCMODE
+        if (opened or event in CHANGES) and folder in str(given[0]):
+            writes += 1
+            if writes == moment:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(watch)
+    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+        code = main(arguments)
+    Path(count).write_text(str(writes))
+    sys.exit(code)
+
+
+class Trainings:
+    """Starts them."""
+
+    def __init__(self) -> None:
+        self.context = multiprocessing.get_context("forkserver")
+        self.context.set_forkserver_preload(["tests.trainer.killing"])
+
+    def run(self, arguments: list[str], folder: Path, *, until: int = NEVER) -> int:
+        """Exit code (-9: killed) of one training, or the number of its writes when it went well."""
+        count = folder.with_name(f"{folder.name}-writes")
+        count.unlink(missing_ok=True)
+        before = os.environ.get("PYTHONPATH")
+        os.environ["PYTHONPATH"] = str(ROOT)  # for the process that forks, when it starts
+        try:
+            process = self.context.Process(
+                target=run_upto, args=(until, arguments, str(folder), str(count))
+            )
+            process.start()
+        finally:
+            os.environ.pop("PYTHONPATH")
+            if before is not None:
+                os.environ["PYTHONPATH"] = before
+        process.join(120)
+        if process.exitcode is None:
+            process.kill()
+        return int(count.read_text()) if process.exitcode == 0 else process.exitcode or -1
