@@ -8,6 +8,7 @@ from typing import Any
 from app.datasets.formats.columns import features
 from app.datasets.formats.files import WrittenFile
 from app.datasets.rules.counts import REASONS
+from app.datasets.rules.origins import language_tags, licence_fields, shares
 from app.datasets.rules.rows import ConfigName, Dedup, WeightBy
 from app.datasets.schemas import Margin, Method, Recipe, Ties
 
@@ -68,7 +69,13 @@ def card(
     configs = list(dict.fromkeys(file.config for file in files))
     parts = [
         "---",
-        *yaml_lines(_metadata(files, configs, criteria, by_people=quality["n_annotators"] > 0)),
+        *yaml_lines(
+            {
+                **licence_fields(recipe.license),
+                **_languages(counts),
+                **_metadata(files, configs, criteria, by_people=quality["n_annotators"] > 0),
+            }
+        ),
         "---",
         "",
         "# Preference dataset",
@@ -79,6 +86,7 @@ def card(
         "",
         *_making(recipe),
         "",
+        *_origins(counts, recipe.license),
         *_left_out(counts),
         "",
         *_agreement(quality),
@@ -167,6 +175,34 @@ def _making(recipe: Recipe) -> list[str]:
         + (f" {_SAME_TEXTS}" if recipe.dedup is Dedup.NORMALISED else ""),
         *_filters(recipe),
     ]
+
+
+def _languages(counts: Mapping[str, Any]) -> dict[str, Any]:
+    tags = language_tags(counts["origins"]["languages"])
+    return {"language": tags} if tags else {}
+
+
+def _origins(counts: Mapping[str, Any], licence: str | None) -> list[str]:
+    """Licence, and languages and sources by their share of the prompts."""
+    lines = [
+        "## Where it comes from",
+        "",
+        f"Licence of the data: {_listed([licence])}."
+        if licence
+        else "No licence is stated: ask whoever gave you the data what you may do with it.",
+        "",
+    ]
+    for kind in ("languages", "sources"):
+        origin = counts["origins"][kind]
+        if not origin["named"]:
+            continue
+        lines += [f"| {kind[:-1]} of the prompt | prompts | share |", "|---|---:|---:|"]
+        lines += [
+            f"| {_cell(name)} | {number:,} | {share:.1f} % |"
+            for name, number, share in shares(origin)
+        ]
+        lines.append("")
+    return lines
 
 
 def _listed(words: Sequence[str]) -> str:

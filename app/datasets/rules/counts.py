@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.datasets.rules.identity import Split
+from app.datasets.rules.origins import named
 from app.datasets.rules.rows import ConfigName, PromptRows
 from app.datasets.rules.transcripts import REFUSAL_TEXTS
 
@@ -68,6 +69,8 @@ class Counts:
     """The counters of one snapshot, filled while it is built."""
 
     prompts: int = 0
+    languages: Counter[str | None] = field(default_factory=Counter)  # of prompts with rows
+    sources: Counter[str | None] = field(default_factory=Counter)
     prompts_excluded: Counter[str] = field(default_factory=Counter)
     responses_excluded: Counter[str] = field(default_factory=Counter)
     gold_tasks: int = 0
@@ -101,6 +104,7 @@ class Counts:
     def as_json(self) -> dict[str, Any]:
         return {
             "prompts": self.prompts,
+            "origins": {"languages": named(self.languages), "sources": named(self.sources)},
             "prompts_excluded": _sorted(self.prompts_excluded),
             "responses_excluded": _sorted(self.responses_excluded),
             "tasks": {

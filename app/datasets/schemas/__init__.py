@@ -46,6 +46,10 @@ def _utc(moment: datetime) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
+def _one_line(text: str | None) -> str | None:
+    return " ".join((text or "").split()) or None
+
+
 Words = Annotated[tuple[Annotated[str, Field(max_length=200)], ...], Field(max_length=200)]
 Moment = Annotated[datetime, AfterValidator(_utc)]
 
@@ -111,6 +115,11 @@ class Recipe(BaseModel):
     format: FileFormat = Field(FileFormat.JSONL, description="Of the data files: JSONL or Parquet.")
     configs: tuple[ConfigName, ...] | None = Field(
         None, description="Only these configs; without it every one that has rows."
+    )
+    license: Annotated[str | None, AfterValidator(_one_line)] = Field(
+        None,
+        max_length=200,
+        description="Under what licence the data may be used, as its card says: `CC-BY-4.0`.",
     )
 
     @model_validator(mode="after")
@@ -240,6 +249,7 @@ class RecipeForm(BaseModel):
     seed: str = "0"
     format: str = FileFormat.JSONL
     configs: list[str] = []  # none: every one that has rows
+    license: str = ""
     # Not of the recipe:
     preview: str = ""  # the button that asks for counts, without JavaScript
     preset: str = ""  # begin with one of these

@@ -60,6 +60,8 @@ class Assembled:
 
     prompt_id: str
     messages: Messages
+    source: str | None
+    language: str | None
     draw: int
     split: Split
     made: PromptRows
@@ -165,6 +167,9 @@ class Assembly:
     def _counted(self, assembled: Assembled) -> Assembled:
         made = assembled.made
         self.counts.prompts += 1
+        if made.rows:
+            self.counts.languages[assembled.language] += 1
+            self.counts.sources[assembled.source] += 1
         self.counts.add_rows(made, assembled.split)
         if len(self.examples) < EXAMPLES:
             self.examples += made.rows.get(ConfigName.PREFERENCE, ())[:1]
@@ -198,7 +203,16 @@ class Assembly:
         )
         draw = draw_of(prompt.messages, seed=recipe.seed)
         split = side_of(draw, test_share=recipe.test_share)
-        return Assembled(prompt.id, prompt.messages, draw, split, made, behind)
+        return Assembled(
+            prompt_id=prompt.id,
+            messages=prompt.messages,
+            source=prompt.source,
+            language=prompt.language,
+            draw=draw,
+            split=split,
+            made=made,
+            judgements=behind,
+        )
 
     def _leave_out(self, prompt: JudgedPrompt, reason: str) -> None:
         counts = self.counts
