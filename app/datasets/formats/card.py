@@ -10,7 +10,7 @@ from app.datasets.formats.files import WrittenFile
 from app.datasets.rules.counts import REASONS
 from app.datasets.rules.origins import language_tags, licence_fields, shares
 from app.datasets.rules.rows import ConfigName, Dedup, WeightBy
-from app.datasets.schemas import Margin, Method, Recipe, Ties
+from app.datasets.schemas import Margin, Method, NearDuplicates, Recipe, Ties
 
 DESCRIPTIONS = {
     ConfigName.PREFERENCE: "explicit prompt, chosen and rejected response, as TRL reads them",
@@ -82,7 +82,7 @@ def card(
         "",
         _INTRODUCTION,
         "",
-        *_table(counts, configs),
+        *_table(counts, configs, recipe.near_duplicates),
         "",
         *_making(recipe),
         "",
@@ -139,7 +139,22 @@ def _size(rows: int) -> str:
     return "1B<n<10B"
 
 
-def _table(counts: Mapping[str, Any], configs: Sequence[ConfigName]) -> list[str]:
+_NEAR = {
+    NearDuplicates.KEEP: [],
+    NearDuplicates.TOGETHER: [
+        "Conversations that begin almost alike (triples of words, Jaccard 0.7 or more, found by",
+        "MinHash) are on one side as well.",
+    ],
+    NearDuplicates.DROP: [
+        "Of prompts that ask almost the same (triples of words, Jaccard 0.7 or more, found by",
+        "MinHash) one is kept; conversations that begin almost alike are on one side.",
+    ],
+}
+
+
+def _table(
+    counts: Mapping[str, Any], configs: Sequence[ConfigName], near: NearDuplicates
+) -> list[str]:
     lines = ["| config | what a row is | train | test |", "|---|---|---:|---:|"]
     for config in configs:
         rows = counts["rows"][config.value]
@@ -150,6 +165,7 @@ def _table(counts: Mapping[str, Any], configs: Sequence[ConfigName]) -> list[str
         *lines,
         "",
         _SPLIT,
+        *_NEAR[near],
     ]
 
 

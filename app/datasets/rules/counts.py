@@ -37,6 +37,7 @@ REASONS = {
     "other_source": "from other sources than the recipe asks for",
     "other_tag": "without any of the recipe's tags",
     "other_language": "in other languages than the recipe asks for",
+    "near_duplicate": "that ask almost what another prompt asks",
     # of responses
     "flagged": "that somebody flagged",
     "short": "shorter than the recipe asks for",
@@ -69,6 +70,7 @@ class Counts:
     """The counters of one snapshot, filled while it is built."""
 
     prompts: int = 0
+    near_copies: Mapping[str, int] = field(default_factory=dict)  # as `service.near` tells it
     languages: Counter[str | None] = field(default_factory=Counter)  # of prompts with rows
     sources: Counter[str | None] = field(default_factory=Counter)
     prompts_excluded: Counter[str] = field(default_factory=Counter)
@@ -105,6 +107,7 @@ class Counts:
         return {
             "prompts": self.prompts,
             "origins": {"languages": named(self.languages), "sources": named(self.sources)},
+            "near_copies": dict(self.near_copies),
             "prompts_excluded": _sorted(self.prompts_excluded),
             "responses_excluded": _sorted(self.responses_excluded),
             "tasks": {

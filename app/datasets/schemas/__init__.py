@@ -24,6 +24,14 @@ class Ties(StrEnum):
     KEEP = "keep"
 
 
+class NearDuplicates(StrEnum):
+    """What becomes of prompts that begin almost alike."""
+
+    KEEP = "keep"
+    TOGETHER = "together"
+    DROP = "drop"
+
+
 class Margin(StrEnum):
     NONE = "none"
     STRENGTH = "strength"
@@ -107,6 +115,11 @@ class Recipe(BaseModel):
     dedup: Dedup = Field(
         Dedup.EXACT,
         description="`normalised`: texts that differ in case or white space alone are the same.",
+    )
+    near_duplicates: NearDuplicates = Field(
+        NearDuplicates.KEEP,
+        description="Prompts almost alike: `together` on one side of the split; `drop` all but one"
+        " of those that ask almost the same.",
     )
     test_share: float = Field(
         0.1, ge=0, le=0.9, description="Share of prompts whose rows go to the test split."
@@ -245,6 +258,7 @@ class RecipeForm(BaseModel):
     max_pairs_per_prompt: str = ""
     weight_by: str = WeightBy.TASK
     dedup: str = Dedup.EXACT
+    near_duplicates: str = NearDuplicates.KEEP
     test_share: str = "0.1"
     seed: str = "0"
     format: str = FileFormat.JSONL

@@ -1,6 +1,6 @@
 """From judged prompts to rows: what a recipe takes, settles and counts."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from sqlalchemy.orm import Session
@@ -43,6 +43,18 @@ Classes = dict[Pair, tuple[float, float, float]]
 
 
 @dataclass(frozen=True, slots=True)
+class Near:
+    """What becomes of prompts that are almost alike.
+
+    moved: where on the line that the split cuts a conversation stands instead, by its draw;
+    dropped: ids of prompts that are left out.
+    """
+
+    moved: Mapping[int, int] = field(default_factory=dict)
+    dropped: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """A recipe with what it means in this project now."""
 
@@ -52,16 +64,21 @@ class Plan:
     criteria: tuple[str, ...]
     strength_levels: int
     posteriors: Posteriors = field(default_factory=Posteriors)
+    near: Near = field(default_factory=Near)
 
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """The rows of one prompt, and the judgements behind them. draw: of its conversation."""
+    """The rows of one prompt, and the judgements behind them.
+
+    draw: of its conversation, or of all that begin like it; own_draw: of it alone.
+    """
 
     prompt_id: str
     messages: Messages
     source: str | None
     language: str | None
+    own_draw: int
     draw: int
     split: Split
     made: PromptRows
@@ -184,6 +201,9 @@ class Assembly:
         if choice.is_of_prompts and (reason := choice.refuses(prompt)) is not None:
             self._leave_out(prompt, reason)
             return None
+        if prompt.id in self.plan.near.dropped:
+            self._leave_out(prompt, "near_duplicate")
+            return None
         tasks, behind = [], []
         for task in prompt.tasks:
             rows, judgements = self._task(task)
@@ -201,13 +221,15 @@ class Assembly:
             dedup=recipe.dedup,
             weight_by=recipe.weight_by,
         )
-        draw = draw_of(prompt.messages, seed=recipe.seed)
+        own_draw = draw_of(prompt.messages, seed=recipe.seed)
+        draw = self.plan.near.moved.get(own_draw, own_draw)
         split = side_of(draw, test_share=recipe.test_share)
         return Assembled(
             prompt_id=prompt.id,
             messages=prompt.messages,
             source=prompt.source,
             language=prompt.language,
+            own_draw=own_draw,
             draw=draw,
             split=split,
             made=made,
