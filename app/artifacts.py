@@ -325,6 +325,14 @@ def remove(path: str) -> None:
         filesystem.rm(target, recursive=True)
 
 
+def remove_beside(path: str) -> None:
+    """Take out what stands beside the folder `path`: what earlier attempts had not registered."""
+    inside, _, name = path.rpartition("/")
+    for other in folders(inside):
+        if other != name:
+            remove(f"{inside}/{other}")
+
+
 def local_path(path: str) -> Path | None:
     """Where `path` lies on this machine's disk, or None for a store that is elsewhere."""
     filesystem, root = _store()

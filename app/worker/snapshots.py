@@ -106,6 +106,8 @@ def _build(lease: Lease, *, beat: Beat) -> None:
     except BaseException:
         artifacts.remove(path)  # nobody registered it, and no other attempt uses this folder
         raise
+    with suppress(OSError):
+        artifacts.remove_beside(path)
 
 
 def _fail(lease: Lease, error: str) -> None:

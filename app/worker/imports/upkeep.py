@@ -30,7 +30,10 @@ def requeue_lost_imports(session: Session, *, silent_for: timedelta) -> int:
     lost = queries.imports_without_job(session, silent_for=silent_for)
     for import_id in lost:
         defer(session, JobName.IMPORT, import_id=str(import_id))
-    return len(lost)
+    half_undone = queries.undoings_without_job(session, silent_for=silent_for)
+    for import_id in half_undone:
+        defer(session, JobName.UNDO_IMPORT, import_id=str(import_id))
+    return len(lost) + len(half_undone)
 
 
 def clear_staged(import_id: UUID) -> None:
