@@ -96,6 +96,21 @@ def judged_prompts(
                 yield from batch
 
 
+def prompts_alone(
+    session: Session, *, project: Project, limit: int | None = None
+) -> Iterator[JudgedPrompt]:
+    """The same prompts in the same order, without their tasks."""
+    prompts = (
+        _PROMPTS.where(Prompt.project_id == project.id)
+        .order_by(Prompt.content_hash)
+        .limit(limit)
+        .execution_options(yield_per=BATCH)
+    )
+    with session.execute(prompts) as cursor:
+        for prompt in cursor:
+            yield _with(prompt, tasks=(), gold_tasks=0)
+
+
 def judged_prompt(session: Session, *, prompt_id: UUID) -> JudgedPrompt:
     """One of them, as a snapshot frozen now would see it."""
     return next(_with_tasks(session, session.execute(_PROMPTS.where(Prompt.id == prompt_id)).all()))
@@ -123,20 +138,28 @@ def _with_tasks(session: Session, prompts: Sequence[Row[Any]]) -> Iterator[Judge
     ordinary = [row.id for rows in tasks for row in rows if row.kind is TaskKind.ORDINARY]
     judged = _judged_tasks(session, ordinary) if ordinary else {}
     for prompt, rows in zip(prompts, tasks, strict=True):
-        messages = [
-            {"role": message["role"], "content": message["content"]} for message in prompt.messages
-        ]
-        if prompt.system:
-            messages.insert(0, {"role": "system", "content": prompt.system})
-        yield JudgedPrompt(
-            id=prompt.content_hash.hex(),
-            messages=messages,
+        yield _with(
+            prompt,
             tasks=[judged[row.id] for row in rows if row.id in judged],
             gold_tasks=sum(row.kind is not TaskKind.ORDINARY for row in rows),
-            source=prompt.source,
-            tags=prompt.tags,
-            language=prompt.language,
         )
+
+
+def _with(prompt: Row[Any], *, tasks: Sequence[JudgedTask], gold_tasks: int) -> JudgedPrompt:
+    messages = [
+        {"role": message["role"], "content": message["content"]} for message in prompt.messages
+    ]
+    if prompt.system:
+        messages.insert(0, {"role": "system", "content": prompt.system})
+    return JudgedPrompt(
+        id=prompt.content_hash.hex(),
+        messages=messages,
+        tasks=tasks,
+        gold_tasks=gold_tasks,
+        source=prompt.source,
+        tags=prompt.tags,
+        language=prompt.language,
+    )
 
 
 def numbered(ids: Sequence[UUID]) -> Any:
