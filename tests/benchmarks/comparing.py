@@ -70,8 +70,7 @@ def make(folder: Path, *, pairs: int, share: float, file_format: FileFormat) -> 
             pair = {"chosen": start + texts[0], "rejected": start + texts[1]}
             files.add(ConfigName.HH_RLHF, split, pair)
             origins = [
-                (str(UUID(int=number * 8 + vote)), f"annotator-{vote}", 1)
-                for vote in range(3)
+                (str(UUID(int=number * 8 + vote)), f"annotator-{vote}", 1) for vote in range(3)
             ]
             behind.add(prompt_id, origins)
         written = files.close()

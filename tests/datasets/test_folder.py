@@ -27,8 +27,7 @@ def write(folder, ids):
     with lineage_file(folder / ".lineage") as behind:
         for number, prompt_id in enumerate(ids):
             origins = [
-                (f"{number}-{vote}", f"annotator-{vote} é", 1)
-                for vote in range(number % 5 + 1)
+                (f"{number}-{vote}", f"annotator-{vote} é", 1) for vote in range(number % 5 + 1)
             ]
             behind.add(prompt_id, origins)
         write_manifest(folder / "manifest.json", body=body, about=about, lineage=behind)

@@ -240,7 +240,7 @@ def _adjudications(session: Session, asked: Any) -> dict[int, list[int]]:
         .order_by(asked.c.number, Adjudication.created_at.desc(), Adjudication.id)
         .ext(distinct_on(asked.c.number))
     )
-    return {row.number: row.ranks for row in session.execute(newest)}
+    return {row.number: row.ranks for row in session.connection().execute(newest)}
 
 
 def _in_order(ranks: Sequence[int] | None, order: Sequence[int]) -> Ranks | None:

@@ -221,7 +221,7 @@ class Assembly:
         if admitted.reasons:
             counts.judgements_excluded.update(admitted.reasons)
         if admitted.by_people and len(task.responses) >= 2:
-            people = (judgement.user_id or "" for judgement in admitted.judgements)
+            people = [judgement.user_id or "" for judgement in admitted.judgements]
             self.tally.add(admitted.votes, people)
         adjudicated = task.adjudicated if recipe.consensus is Method.ADJUDICATED_FIRST else None
         settled, reason = self._settle(task, admitted, classes)
