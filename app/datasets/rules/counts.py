@@ -98,7 +98,8 @@ class Counts:
                 self.comparisons_without_strength += sum(row["strength"] is None for row in rows)
         for refusal in made.refused:
             self.refused[refusal.config, refusal.reason.value] += 1
-        self.comparisons_excluded.update(made.dropped)
+        if made.dropped:
+            self.comparisons_excluded.update(made.dropped)
 
     def number(self, config: ConfigName) -> int:
         return sum(self.rows[config, split] for split in Split)

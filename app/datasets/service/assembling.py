@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
@@ -67,8 +68,7 @@ class Plan:
     near: Near = field(default_factory=Near)
 
 
-@dataclass(frozen=True, slots=True)
-class Assembled:
+class Assembled(NamedTuple):
     """The rows of one prompt, and the judgements behind them.
 
     draw: of its conversation, or of all that begin like it; own_draw: of it alone.
@@ -171,7 +171,7 @@ class Assembly:
         for assembled in waiting or ():
             if assembled.draw == moved:
                 other = Split.TRAIN if assembled.split is Split.TEST else Split.TEST
-                assembled = replace(assembled, split=other)  # noqa: PLW2901
+                assembled = assembled._replace(split=other)  # noqa: PLW2901
             yield self._counted(assembled)
 
     def _moved(self, waiting: Iterable[Assembled]) -> int | None:
@@ -254,9 +254,10 @@ class Assembly:
         admitted = admit(task, self.plan.admission)
         counts.tasks_read += 1
         counts.judgements_read += len(task.judgements)
-        counts.judgements_excluded.update(admitted.reasons)
+        if admitted.reasons:
+            counts.judgements_excluded.update(admitted.reasons)
         if admitted.by_people and len(task.responses) >= 2:
-            people = (judgement.user_id or "" for judgement in admitted.judgements)
+            people = [judgement.user_id or "" for judgement in admitted.judgements]
             self.tally.add(admitted.votes, people)
         adjudicated = task.adjudicated if recipe.consensus is Method.ADJUDICATED_FIRST else None
         settled, reason = self._settle(task, admitted, classes)
@@ -267,7 +268,7 @@ class Assembly:
             counts.tasks_excluded[reason] += 1
         enough = len(admitted.judgements) >= recipe.min_annotations or adjudicated is not None
         enough = enough and reason not in _NOTHING_AT_ALL
-        rows = self._rows(task, admitted if enough else Admitted((), ()), settled)
+        rows = self._rows(task, admitted if enough else Admitted(), settled)
         if settled is None and not rows.rewrites and not any(rows.raters):
             if admitted.judgements:
                 counts.judgements_excluded["task_left_out"] += len(admitted.judgements)
@@ -306,7 +307,7 @@ class Assembly:
         settled = by_majority(votes) if classes is None else by_posterior(classes, votes)
         if settled.outcome is Outcome.UNRESOLVED:
             return None, "unresolved"
-        if settled.agreement < recipe.min_agreement:
+        if recipe.min_agreement and settled.agreement < recipe.min_agreement:
             return None, "low_agreement"
         return self._unless_tied(settled)
 

@@ -167,11 +167,7 @@ class _Names:
         self.versions.add(judgement.guidelines_version)
         annotator = self._annotator(judgement)
         self.judgements[annotator] += 1
-        return JudgementOrigin(
-            annotation_id=judgement.id,
-            annotator=annotator,
-            guidelines_version=judgement.guidelines_version,
-        )
+        return judgement.id, annotator, judgement.guidelines_version
 
     def _annotator(self, judgement: Judgement) -> str:
         if judgement.user_id is None:
