@@ -27,6 +27,7 @@ from fsspec.implementations.local import LocalFileSystem
 from app.config import settings
 from app.errors import Conflict, Invalid, NotFound
 
+READ_ONLY = 0o444
 FRESH = 60  # seconds in which a new workspace may not be held yet
 
 
@@ -123,10 +124,11 @@ def modified_at(path: str) -> datetime | None:
     return modified if modified.tzinfo else modified.replace(tzinfo=UTC)
 
 
-def put_folder(folder: Path, *, to: str) -> list[StoredFile]:
+def put_folder(folder: Path, *, to: str, read_only: bool = False) -> list[StoredFile]:
     """Store everything inside `folder` as the folder `to`, and say what it was, sorted by path.
 
     `folder` may be gone afterwards. Raises `Conflict` where `to` exists: nothing is replaced.
+    `read_only`: on a local disk nobody may write to its files, so that no slip changes them.
     """
     files = [
         StoredFile(path.relative_to(folder).as_posix(), path.stat().st_size, digest(path))
@@ -144,6 +146,8 @@ def put_folder(folder: Path, *, to: str) -> list[StoredFile]:
             filesystem.put_file(str(folder / file.path), target)
         return sorted(files, key=lambda file: file.path)
     for file in files:
+        if read_only:
+            (folder / file.path).chmod(READ_ONLY)
         _flush_to_disk(folder / file.path)
     local.parent.mkdir(parents=True, exist_ok=True)
     shutil.move(folder, local)
@@ -319,6 +323,14 @@ def remove(path: str) -> None:
     target = f"{root}/{_inside(path)}"
     if filesystem.exists(target):
         filesystem.rm(target, recursive=True)
+
+
+def remove_beside(path: str) -> None:
+    """Take out what stands beside the folder `path`: what earlier attempts had not registered."""
+    inside, _, name = path.rpartition("/")
+    for other in folders(inside):
+        if other != name:
+            remove(f"{inside}/{other}")
 
 
 def local_path(path: str) -> Path | None:

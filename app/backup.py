@@ -205,6 +205,8 @@ def unpack(
         descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
         with os.fdopen(descriptor, "wb") as written:
             shutil.copyfileobj(source, written, 1 << 20)
+        if not is_secret and not member.mode & 0o222:  # frozen
+            unfinished.chmod(artifacts.READ_ONLY)
         unfinished.replace(target)
         report(count, total=len(members))
 

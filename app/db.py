@@ -1,6 +1,5 @@
 """The database: base class, column types, sessions and the clock."""
 
-import json
 import os
 import select as polling
 import time
@@ -13,6 +12,7 @@ from uuid import UUID
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import Depends
+from pydantic_core import to_json
 from sqlalchemy import (
     ColumnElement,
     DateTime,
@@ -89,9 +89,8 @@ def bulk_insert(model: type[Base], rows: Sequence[Mapping[str, Any]]) -> Insert:
     columns = [column(name, types[name]) for name in varying]
     written = [_written(types[name], [row[name] for row in rows]) for name in varying]
     slim = [dict(zip(varying, values, strict=True)) for values in zip(*written, strict=True)]
-    content = json.dumps(slim, default=_as_json, ensure_ascii=False, separators=(",", ":"))
     source = (
-        func.json_to_recordset(cast(literal(content, Text()), JSON))
+        func.json_to_recordset(cast(literal(to_json(slim).decode(), Text()), JSON))
         .table_valued(*columns, name="row")
         .render_derived(with_types=True)
     )
@@ -111,17 +110,10 @@ def _varies(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
 
 
 def _written(kind: TypeEngine[Any], values: list[Any]) -> list[Any]:
-    """The column as JSON has it; what stands in every row is not left to `default`, row by row."""
-    if isinstance(kind, Uuid):
-        return [value and value.hex for value in values]
+    """The column as JSON has it; `to_json` writes ids and times as PostgreSQL reads them."""
     if isinstance(kind, LargeBinary):
         return [value if value is None else f"\\x{value.hex()}" for value in values]
     return values
-
-
-def _as_json(value: Any) -> str:
-    """How PostgreSQL reads what else JSON has no word for."""
-    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def new_ids(count: int) -> list[UUID]:

@@ -303,6 +303,8 @@ class ImportedJudgement:
     meta: JsonObject = field(default_factory=dict)
     rewrite: str | None = None
     counted: bool = True
+    guidelines_version: int | None = None  # where the project has that one, else the newest
+    times: dict[str, int] = field(default_factory=dict)  # by column, milliseconds
 
 
 @dataclass(frozen=True, slots=True)

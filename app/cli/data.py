@@ -47,11 +47,14 @@ def create_project(
     ] = None,
     settings: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="JSON or TOML with the body of POST /projects."),
+        typer.Option(
+            metavar="FILE",
+            help="JSON or TOML with the body of POST /projects, as `export --settings` writes it.",
+        ),
     ] = None,
 ) -> None:
     """Make a project and print its id."""
-    body = {"name": name} | (read_table(settings) if settings else {})
+    body = (read_table(settings) if settings else {}) | {"name": name}
     from app.db import transaction
     from app.projects import service
     from app.projects.schemas import ProjectBody
@@ -269,19 +272,33 @@ def export_project(
         Literal["pseudonyms", "names"],
         typer.Option(help="What the people who judged are called in it."),
     ] = "pseudonyms",
+    settings: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Also a new file with the settings and all versions of the guidelines, for "
+            "`project create NAME --settings FILE`.",
+        ),
+    ] = None,
 ) -> None:
     """Write a whole project, judgements and gold included; import brings it back elsewhere."""
-    if file.exists():
-        fail(f"{file} is there already. Name a new file: nothing is overwritten.")
-    if not file.parent.is_dir():
-        fail(f"There is no folder {file.parent}.")
+    for each in [file, *([settings] if settings else [])]:
+        if each.exists():
+            fail(f"{each} is there already. Name a new file: nothing is overwritten.")
+        if not each.parent.is_dir():
+            fail(f"There is no folder {each.parent}.")
     from app.datasets.schemas import Annotators
     from app.datasets.service import export_project as write_project
     from app.db import transaction
+    from app.projects.service import settings_of
 
     with connected(), progress("Exporting") as report:
         with transaction() as session:
-            project_id = project_of(session, project).id
+            found = project_of(session, project)
+            project_id = found.id
+            if settings:
+                said = settings_of(session, project=found).model_dump_json(indent=2)
+                settings.write_text(said + "\n", encoding="utf-8")
         done = 0
 
         def beat() -> None:

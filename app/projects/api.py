@@ -67,6 +67,15 @@ def change_project(
     return project_out(session, project, Role.ADMIN)
 
 
+@router.get("/projects/{project_id}/settings")
+def get_settings(session: SessionDep, project: AdminProject) -> ProjectBody:
+    """Everything that `POST /projects` takes to make such a project, guidelines included.
+
+    The tasks and judgements are in `GET /projects/{id}/export`.
+    """
+    return service.settings_of(session, project=project)
+
+
 @router.get("/projects/{project_id}/guidelines")
 def list_guidelines(session: SessionDep, project: ViewerProject) -> list[GuidelinesOut]:
     """All versions of the guidelines, newest first: text, examples, and why they changed."""

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
+    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -18,6 +19,7 @@ from app.accounts.models import Role
 from app.projects import rules
 
 MAX_GUIDELINES = 200_000  # characters
+MOST_VERSIONS = 1_000
 
 
 def storable(text: str) -> str:
@@ -155,8 +157,31 @@ class Example(Body):
 Examples = Annotated[list[Example], Field(max_length=rules.MOST_EXAMPLES)]
 
 
+class Scale(Body):
+    """What people were asked in a version of the guidelines."""
+
+    criteria: Criteria = []
+    strength_levels: Annotated[int, Field(ge=0, le=4)] = 3
+    allow_ties: bool = True
+
+
+class VersionBody(Body):
+    """A version of the guidelines that comes along from elsewhere."""
+
+    text: Markdown = ""
+    note: Note = ""
+    is_clarification: bool = False
+    examples: Examples = []
+    scale: Scale | None = None  # without it, that of the project
+    created_at: AwareDatetime | None = None
+
+
 class ProjectBody(Body):
-    """`POST /projects`."""
+    """`POST /projects`.
+
+    `guidelines`, or all `guidelines_versions` of another project (`GET /projects/{id}/settings`),
+    the first one first.
+    """
 
     name: Name
     description: Description = ""
@@ -176,6 +201,13 @@ class ProjectBody(Body):
     currency: Currency = ""
     qualification: Qualification = Qualification()
     guidelines: Markdown = ""
+    guidelines_versions: Annotated[list[VersionBody], Field(max_length=MOST_VERSIONS)] = []
+
+    @model_validator(mode="after")
+    def _is_told_once(self) -> Self:
+        if self.guidelines and self.guidelines_versions:
+            raise ValueError("give “guidelines” or “guidelines_versions”, not both")
+        return self
 
 
 class ProjectPatch(Body):

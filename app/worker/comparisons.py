@@ -1,6 +1,7 @@
 """The job that compares two large snapshots."""
 
 import threading
+from contextlib import suppress
 from uuid import UUID
 
 import structlog
@@ -64,6 +65,8 @@ def _make(lease: ComparisonLease, *, beat: Beat) -> None:
         except BaseException:
             artifacts.remove(comparisons.comparison_folder(lease))  # nobody registered it
             raise
+        with suppress(OSError):
+            artifacts.remove_beside(comparisons.comparison_folder(lease))
     except (LeaseLost, Stopped):
         raise
     except AppError as error:

@@ -99,13 +99,15 @@ def _build(lease: Lease, *, beat: Beat) -> None:
                 beat=beat,
             )
         beat()
-        files = artifacts.put_folder(folder, to=path)
+        files = artifacts.put_folder(folder, to=path, read_only=True)
     try:
         with transaction() as session:
             datasets.succeed(session, lease=lease, path=path, files=files, frozen=frozen)
     except BaseException:
         artifacts.remove(path)  # nobody registered it, and no other attempt uses this folder
         raise
+    with suppress(OSError):
+        artifacts.remove_beside(path)
 
 
 def _fail(lease: Lease, error: str) -> None:
@@ -162,7 +164,9 @@ def freeze_now(
         if output is not None:
             assert made.path is not None
             with artifacts.local_folder(made.path) as folder:
-                shutil.copytree(folder, output, dirs_exist_ok=True)
+                shutil.copytree(
+                    folder, output, dirs_exist_ok=True, copy_function=shutil.copyfile
+                )  # not as it is in the store, read-only
     return made
 
 

@@ -238,6 +238,7 @@ PERMISSIONS = {
     "GET /api/v1/projects/{project_id}/snapshots": Who.VIEWER,
     "POST /api/v1/projects/{project_id}/snapshots/preview": Who.ADMIN,
     "GET /api/v1/projects/{project_id}/export": Who.ADMIN,
+    "GET /api/v1/projects/{project_id}/settings": Who.ADMIN,
     "GET /api/v1/snapshots/{snapshot_id}": Who.VIEWER,
     "GET /api/v1/snapshots/{snapshot_id}/files/{path:path}": Who.VIEWER,
     "GET /api/v1/snapshots/{snapshot_id}/archive": Who.VIEWER,

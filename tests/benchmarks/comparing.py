@@ -18,7 +18,7 @@ from uuid import UUID
 from app.datasets.formats.blocks import lines, rows_of_prompt
 from app.datasets.formats.files import data_files
 from app.datasets.formats.folder import judgements_of, lineage, local_folder
-from app.datasets.formats.manifest import JudgementOrigin, lineage_file, write_manifest
+from app.datasets.formats.manifest import lineage_file, write_manifest
 from app.datasets.formats.prompt_ids import id_of_messages
 from app.datasets.rules.identity import Split
 from app.datasets.rules.rows import ConfigName
@@ -70,8 +70,7 @@ def make(folder: Path, *, pairs: int, share: float, file_format: FileFormat) -> 
             pair = {"chosen": start + texts[0], "rejected": start + texts[1]}
             files.add(ConfigName.HH_RLHF, split, pair)
             origins = [
-                JudgementOrigin(str(UUID(int=number * 8 + vote)), f"annotator-{vote}", 1)
-                for vote in range(3)
+                (str(UUID(int=number * 8 + vote)), f"annotator-{vote}", 1) for vote in range(3)
             ]
             behind.add(prompt_id, origins)
         written = files.close()

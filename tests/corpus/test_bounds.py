@@ -11,11 +11,13 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from app.corpus.formats import BadFile, Limits, read_file
+from app.corpus.formats import BadFile, Limits, parquet, read_file
+from tests.corpus import lying
 
 LIMITS = Limits(file_bytes=20 * 10**9, line_bytes=16 * 10**6, rows=200_000)
 STATUS = Path("/proc/self/status")
@@ -67,7 +69,7 @@ def packed(unit: bytes, size: int) -> io.BytesIO:
     return io.BytesIO(b"".join([*pieces, packer.flush()]))
 
 
-def parquet(columns: dict, **options) -> io.BytesIO:
+def table(columns: dict, **options) -> io.BytesIO:
     file = io.BytesIO()
     pq.write_table(pa.table(columns), file, compression="zstd", **options)
     file.seek(0)
@@ -168,7 +170,7 @@ FILES = {
         "is longer than 16 MB. Is a quotation mark never closed?",
     ),
     "a Parquet file of many columns": (
-        lambda: parquet({f"c{n}": [1] for n in range(3000)}),
+        lambda: table({f"c{n}": [1] for n in range(3000)}),
         "3,000 columns; 200 are allowed",
     ),
     "a Parquet file that says it has a million columns": (
@@ -176,11 +178,11 @@ FILES = {
         "describes too many columns",
     ),
     "Parquet cells of millions together": (
-        lambda: parquet({"prompt": ["x"] * 11, "a": numbers(11, 2_000_000)}, row_group_size=1),
+        lambda: table({"prompt": ["x"] * 11, "a": numbers(11, 2_000_000)}, row_group_size=1),
         "holds more than 20,000,000 values",
     ),
     "bytes that stand once and are meant often": (
-        lambda: parquet(
+        lambda: table(
             {
                 "prompt": ["x"] * 300,
                 "b": pa.DictionaryArray.from_arrays(
@@ -191,11 +193,11 @@ FILES = {
         "“b” holds bytes",
     ),
     "bytes of a fixed length": (
-        lambda: parquet({"prompt": ["x"], "b": pa.array([b"x" * 100_000], pa.binary(100_000))}),
+        lambda: table({"prompt": ["x"], "b": pa.array([b"x" * 100_000], pa.binary(100_000))}),
         "The column “b” holds bytes",
     ),
     "lists in lists in Parquet": (
-        lambda: parquet({"prompt": ["x"], "a": nested(150)}),
+        lambda: table({"prompt": ["x"], "a": nested(150)}),
         "The Parquet file cannot be read: Parquet schema too deeply nested",
     ),
 }
@@ -209,7 +211,7 @@ def test_a_file_made_to_exhaust_the_machine_is_refused_in_little_memory(name):
 
 def test_a_row_of_lists_is_read_a_few_at_a_time():
     limits = Limits(file_bytes=10**9, line_bytes=16 * 10**6, rows=200_000)
-    file = parquet({"prompt": ["x"] * 40, "a": numbers(40, 50_000)})
+    file = table({"prompt": ["x"] * 40, "a": numbers(40, 50_000)})
     Path("/proc/self/clear_refs").write_text("5")
     before = megabytes("VmRSS")
     rows = [len(row.task.meta["a"]) for row in read_file(file, format="auto", limits=limits)]
@@ -220,9 +222,30 @@ def test_a_row_of_lists_is_read_a_few_at_a_time():
 def test_a_group_of_rows_that_holds_too_many_numbers_is_refused(monkeypatch):
     """However few bytes they take in the file: a group is read at once."""
     monkeypatch.setattr("app.corpus.formats.parquet.MAX_ROW_GROUP", 10**7)
-    file = parquet({"prompt": ["x"], "a": numbers(1, 10**6)})
+    file = table({"prompt": ["x"], "a": numbers(1, 10**6)})
     assert len(file.getvalue()) < 10_000
     assert "A row group unpacks to more than" in said_of(file)
+
+
+LIES = {
+    "columns by the million in a footer": lying.chunks_without_end,
+    "a page of a gigabyte": lambda: lying.page_of(1 << 30),
+}
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_a_parquet_file_that_lies_about_what_it_takes_is_refused_in_little_memory(name):
+    """Arrow takes one to four gigabytes for them, in whichever process reads them."""
+    content = io.BytesIO(LIES[name]())
+    assert "takes far more memory than it says" in said_of(content)
+
+
+def test_the_reader_of_parquet_ends_with_whoever_wants_no_more_rows():
+    rows = parquet.parquet_lines(table({"prompt": ["x"] * 5_000}, row_group_size=1_000), LIMITS)
+    assert next(rows).row == {"prompt": "x"}
+    (reader,) = (each for each in psutil.Process().children() if parquet.READER in each.cmdline())
+    rows.close()
+    assert not reader.is_running()
 
 
 @pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-12:00"])

@@ -162,6 +162,7 @@ def test_the_line_that_verifies_a_copy_does(snapshot, tmp_path):
 
     assert verify().returncode == 0
     card = folder / "README.md"
+    card.chmod(0o644)
     card.write_text(card.read_text() + " ")
     assert verify().returncode != 0
     assert json.loads((folder / "manifest.json").read_text())["identity"]

@@ -221,6 +221,7 @@ def test_a_damaged_file_fails_with_a_sentence(session, before, after, monkeypatc
     kept = comparisons.comparison_of(session, before=before, after=after)
     session.commit()
     path = artifacts.local_path(f"{after.path}/preference/train.jsonl.gz")
+    path.chmod(0o644)
     path.write_bytes(path.read_bytes()[:-8])
     run_comparison(kept.id, stopping=threading.Event())
     session.expire_all()

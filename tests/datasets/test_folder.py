@@ -5,7 +5,7 @@ import json
 import pytest
 
 from app.datasets.formats.folder import judgements, judgements_of, lineage, local_folder
-from app.datasets.formats.manifest import JudgementOrigin, lineage_file, write_manifest
+from app.datasets.formats.manifest import lineage_file, write_manifest
 from app.errors import Invalid, NotFound
 
 IDS = [f"{number * 7919:064x}" for number in range(1, 400)]
@@ -27,8 +27,7 @@ def write(folder, ids):
     with lineage_file(folder / ".lineage") as behind:
         for number, prompt_id in enumerate(ids):
             origins = [
-                JudgementOrigin(f"{number}-{vote}", f"annotator-{vote} é", 1)
-                for vote in range(number % 5 + 1)
+                (f"{number}-{vote}", f"annotator-{vote} é", 1) for vote in range(number % 5 + 1)
             ]
             behind.add(prompt_id, origins)
         write_manifest(folder / "manifest.json", body=body, about=about, lineage=behind)

@@ -14,7 +14,6 @@ from app.datasets.formats.card import card, yaml_lines
 from app.datasets.formats.columns import features
 from app.datasets.formats.files import data_files
 from app.datasets.formats.manifest import (
-    JudgementOrigin,
     identity,
     lineage_file,
     write_manifest,
@@ -189,7 +188,7 @@ def test_yaml_reads_back_whatever_a_criterion_is_called():
 
 def test_the_manifest_ends_with_the_judgements_behind_each_prompt(tmp_path):
     with lineage_file(tmp_path / "lineage") as lineage:
-        lineage.add("p1", [JudgementOrigin("b", "annotator-1", 2), JudgementOrigin("a", "x", 1)])
+        lineage.add("p1", [("b", "annotator-1", 2), ("a", "x", 1)])
         lineage.add("p2", [])
         write_manifest(
             tmp_path / "manifest.json",

@@ -10,7 +10,6 @@ from sqlalchemy import select, update
 from app.annotation.models import Annotation
 from app.corpus.models import Prompt
 from app.datasets.schemas import Annotators
-from app.datasets.service import export_project
 from app.tasks.models import GoldKey, Task, TaskKind
 from tests.corpus.files import brought_in, counts, json_lines, problems
 from tests.factories import make_annotation, make_project, make_question, make_task
@@ -66,21 +65,6 @@ LINES = [
     {"prompt": "Gold?", "responses": ["yes", "perhaps"]},
     {"prompt": "Gold?", "responses": ["yes", "perhaps", "no"]},
 ]  # fmt: skip
-
-
-@pytest.fixture
-def export(session, tmp_path):
-    number = 0
-
-    def export(project, annotators=Annotators.NAMES, name="out-{}.jsonl"):
-        nonlocal number
-        number += 1
-        session.commit()
-        file = tmp_path / name.format(number)
-        export_project(project_id=project.id, file=file, annotators=annotators)
-        return file
-
-    return export
 
 
 @pytest.fixture

@@ -44,6 +44,19 @@ def test_ada_gives_it_another_name(session, project, frozen, sign_in, api, ada):
     ]
 
 
+def test_nobody_may_write_to_what_is_frozen(session, project, frozen, ana):
+    task, _ = true_task(session, project, "Bye", ["a", "b"])
+    make_annotation(session, task, ana, ranks=[1, 2])
+    again = freeze(session, project, test_share=0)
+    kept = comparison_of(session, before=frozen, after=again)
+    session.commit()
+    for folder in (frozen.path, kept.path):
+        root = artifacts.local_path(folder)
+        modes = {path.name: path.stat().st_mode & 0o777 for path in root.rglob("*.*")}
+        assert modes
+        assert set(modes.values()) == {0o444}, modes
+
+
 def test_it_goes_with_its_files_and_comparisons(session, project, frozen, sign_in, ada):
     again = freeze(session, project, test_share=0)
     kept = comparison_of(session, before=frozen, after=again)

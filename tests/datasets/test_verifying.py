@@ -18,7 +18,7 @@ ROWS = "preference/train.jsonl.gz"
 
 def out_of_store(snapshot, to):
     with artifacts.local_folder(snapshot.path) as folder:
-        return shutil.copytree(folder, to)
+        return shutil.copytree(folder, to, copy_function=shutil.copyfile)
 
 
 @pytest.fixture

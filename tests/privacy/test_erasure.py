@@ -26,7 +26,8 @@ from app.quality.service import summary
 from app.tasks.models import Appeal, Assignment, AssignmentState, Task
 from app.work.queries.checks import invariants
 from app.worker.imports import run_import
-from tests.corpus.files import json_lines, pair, request_check
+from app.worker.imports.upkeep import clear_forgotten
+from tests.corpus.files import brought_in, json_lines, pair, request_check
 from tests.datasets.frozen import contents_of, freeze
 from tests.factories import make_annotation, make_member, make_project, make_task, make_user
 from tests.privacy.world import EMAIL, NAME, bring_in, everything, make_world, where_said
@@ -61,19 +62,55 @@ def test_no_trace_of_name_or_address_is_left_anywhere(session, world, maria, ada
 def test_reports_of_imports_that_name_her_keep_their_numbers_alone(
     session, world, maria, ada, tmp_path
 ):
-    said = {"annotator": NAME, "ranks": [1, 2]}
-    rows = [pair(annotations=[said]), {"prompt": "Hello", "responses": [f"{NAME} says"]}]
+    rows = [pair(), {"prompt": "Hello", "responses": [f"{NAME} says"]}]
     file = json_lines(tmp_path / "named.jsonl", rows)
-    check = request_check(session, world.project, file, by=ada)
-    run_import(check)
-    refused = session.get_one(Import, check, populate_existing=True).report["refused"]
+    row = brought_in(session, world.project, file, skip_bad_lines=True)
+    refused = row.report["refused"]
     assert "import" in where_said(session, NAME)
     erase(session, maria, ada, identity=True)
     assert where_said(session, NAME, EMAIL) == []
-    report = session.get_one(Import, check).report
-    assert report["people"]["n_new"] + report["people"]["n_known"] == 1
+    kept = session.get_one(Import, row.id)
+    assert (kept.rows_rejected, kept.report["brings"]["tasks"]) == (1, 1)
     with pytest.raises(NotFound), artifacts.open_file(refused["report"]):
         pass
+
+
+def test_files_that_wait_to_be_brought_in_are_thrown_away(session, world, maria, ada, tmp_path):
+    """Also one that is being checked at that moment, and none of another project's."""
+    file = json_lines(tmp_path / "named.jsonl", [pair(), {"prompt": f"{NAME}?", "responses": [1]}])
+    other = make_project(session, "Other", by=ada)
+    elsewhere = request_check(session, other, file, by=ada)
+    waits = request_check(session, world.project, file, by=ada)
+    for check in (elsewhere, waits):
+        run_import(check)
+    queued = request_check(session, world.project, file, by=ada)
+    row = session.get_one(Import, waits, populate_existing=True)
+    paths = [row.path, row.report["refused"]["report"], session.get_one(Import, queued).path]
+    assert all(artifacts.exists(path) for path in paths)
+    done = erase(session, maria, ada, judgements=True, project_id=world.project.id)
+    assert done.counts["checks"] == 2
+    assert not any(artifacts.exists(path) for path in paths)
+    assert session.get(Import, waits) is session.get(Import, queued) is None
+    assert artifacts.exists(session.get_one(Import, elsewhere).path)
+    run_import(queued)  # its job comes to nothing
+    assert not artifacts.exists(paths[-1])
+
+
+def test_what_a_check_stores_after_it_was_thrown_away_goes_too(
+    session, world, maria, ada, tmp_path
+):
+    """Its worker has lost the lease, and looks whether there is a row at all."""
+    file = json_lines(tmp_path / "named.jsonl", [pair(), {"prompt": f"{NAME}?", "responses": [1]}])
+    check = request_check(session, world.project, file, by=ada)
+    run_import(check)
+    session.expire_all()
+    paths = [session.get_one(Import, check).path, f"refused/{check}/1/report"]
+    clear_forgotten(check)
+    assert all(artifacts.exists(path) for path in paths)
+    session.delete(session.get_one(Import, check))
+    session.commit()
+    clear_forgotten(check)
+    assert not any(artifacts.exists(path) for path in paths)
 
 
 def test_what_a_file_said_beside_her_judgements_is_cleared(session, world, maria, ada):

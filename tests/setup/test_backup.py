@@ -62,7 +62,7 @@ def saved(server_url, template, tmp_path_factory):
         made = folder / "made" / "weights.bin"
         made.parent.mkdir()
         made.write_bytes(b"weights" * 1000)
-        artifacts.put_folder(made.parent, to="runs/1/attempt-1")
+        artifacts.put_folder(made.parent, to="runs/1/attempt-1", read_only=True)
         settings.secrets_path.mkdir()
         (settings.secrets_path / "key").write_text("canary")
         file = folder / "saved.tar"
@@ -95,6 +95,8 @@ def test_everything_is_back_elsewhere(saved, server_url, tmp_path):
             assert [event.hash for event in chain] == [accounts.event_hash(e) for e in chain]
         with artifacts.open_file("runs/1/attempt-1/weights.bin") as weights:
             assert weights.read() == b"weights" * 1000
+        stored = artifacts.local_path("runs/1/attempt-1/weights.bin")
+        assert stored.stat().st_mode & 0o222 == 0  # as it was stored
         secret = settings.secrets_path / "key"
         assert secret.read_text() == "canary"
         assert secret.stat().st_mode & 0o077 == 0

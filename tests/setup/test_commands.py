@@ -247,12 +247,16 @@ def test_a_project_moves_as_one_file(touchstone, tmp_path):
     }
     file = tmp_path / "kitchen.jsonl"
     file.write_text(json.dumps(line) + "\n")
-    for name in ("Kitchen", "Garden"):
-        touchstone("project", "create", name)
+    touchstone("project", "create", "Kitchen")
     touchstone("import", "Kitchen", file)
     whole = tmp_path / "whole.jsonl.gz"
-    done = touchstone("export", "Kitchen", whole, "--annotators", "names")
+    settings = tmp_path / "settings.json"
+    options = ("--annotators", "names", "--settings", settings)
+    done = touchstone("export", "Kitchen", whole, *options)
     assert (done.code, done.output) == (0, f"{whole}: 1 line\n"), done.errors
+    assert json.loads(settings.read_text())["guidelines_versions"][0]["text"] == ""
+    made = touchstone("project", "create", "Garden", "--settings", settings)
+    assert made.code == 0, made.errors
     assert touchstone("import", "Garden", whole).code == 0
     again = tmp_path / "again.jsonl.gz"
     assert touchstone("export", "Garden", again, "--annotators", "names").code == 0

@@ -209,7 +209,9 @@ def _annotation(
         "assignment_id": None,
         "user_id": None,
         "source": None,
-        "guidelines_version": project.guidelines_version,
+        "guidelines_version": min(
+            judgement.guidelines_version or project.guidelines_version, project.guidelines_version
+        ),
         "counted": False,
         "is_repeat": False,
         "gold_passed": None,
@@ -220,6 +222,9 @@ def _annotation(
         "flags": judgement.flags,
         "meta": judgement.meta or None,
         "rewrite": judgement.rewrite,
+        "wall_ms": judgement.times.get("wall_ms"),
+        "visible_ms": judgement.times.get("visible_ms"),
+        "active_ms": judgement.times.get("active_ms"),
         "body_hash": hashlib.sha256(CONTENT.encode(content).encode()).digest(),
         "submitted_at": judgement.created_at or now,
     }

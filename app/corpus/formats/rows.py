@@ -46,6 +46,8 @@ class ImportedAnnotation:
     flags: list[list[str]] = field(default_factory=list)  # of each response; or none at all
     rewrite: str | None = None
     counted: bool = True  # False for what came too late there, or was taken out of the count
+    guidelines_version: int | None = None  # that it was made under
+    times: dict[str, int] = field(default_factory=dict)  # milliseconds: wall, visible, active
     meta: JsonObject = field(default_factory=dict)  # what else the file says of it
 
 
@@ -62,6 +64,15 @@ class ImportedGold:
 
 
 @dataclass(frozen=True, slots=True)
+class ImportedAdjudication:
+    """What a reviewer settled, by ranks over the line's responses."""
+
+    ranks: list[int]
+    reason: str
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ImportedTask:
     """A prompt with no response (to be filled) or 2–10, and what is known about their order.
 
@@ -74,6 +85,7 @@ class ImportedTask:
     order_tells: bool = False
     gold: ImportedGold | None = None
     annotations: list[ImportedAnnotation] = field(default_factory=list)
+    adjudication: ImportedAdjudication | None = None
     external_id: str | None = None
     source: str | None = None
     tags: list[str] = field(default_factory=list)

@@ -6,6 +6,7 @@ from typing import Any
 
 from app.corpus.formats.rows import (
     BadLine,
+    ImportedAdjudication,
     ImportedAnnotation,
     ImportedGold,
     ImportedResponse,
@@ -33,12 +34,15 @@ MAX_RATINGS = 10
 ANNOTATION_KEYS = frozenset(
     {
         "annotator", "ranks", "strength", "rationale", "created_at", "ratings", "flags", "rewrite",
-        "counted",
+        "counted", "guidelines_version", "times",
     }
 )  # fmt: skip
+TIMES = ("wall_ms", "visible_ms", "active_ms")
+LONGEST = 2**31 - 1  # milliseconds
+LONGEST_REASON = 4_000
 MAX_FLAGS = 20
 ABOUT = frozenset({"id", "prompt", "system", "source", "tags", "language", "expertise"})
-TASK_KEYS = ABOUT | {"responses", "gold", "annotations", "ranks"}
+TASK_KEYS = ABOUT | {"responses", "gold", "annotations", "ranks", "adjudication"}
 FROZEN = "dataset:touchstone"  # who ranked the rows of a snapshot, once they leave it
 
 
@@ -54,12 +58,17 @@ def parse_task(row: Mapping[str, Any]) -> ImportedTask:
     if ranks is not None:
         ranks = ranks_of(ranks, where="The line", responses=len(responses))
         annotations.append(ImportedAnnotation(annotator=FROZEN, ranks=ranks))
+    gold = _gold(row.get("gold"), responses=len(responses))
+    adjudication = _adjudication(row.get("adjudication"), responses=len(responses))
+    if gold is not None and adjudication is not None:
+        raise BadLine("The line has “gold” and an “adjudication”: a gold question is its key.")
     return ImportedTask(
         messages=messages,
         system=system,
         responses=responses,
-        gold=_gold(row.get("gold"), responses=len(responses)),
+        gold=gold,
         annotations=annotations,
+        adjudication=adjudication,
         meta=further_keys(row, TASK_KEYS),
         **_about(row),
     )
@@ -146,6 +155,24 @@ def _gold(value: Any, *, responses: int) -> ImportedGold | None:
     return ImportedGold(prefers, equal, ties_allowed, explanation, qualification, suspended)
 
 
+def _adjudication(value: Any, *, responses: int) -> ImportedAdjudication | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise BadLine(f"“adjudication” must be an object {{ranks, reason}}, not {kind(value)}.")
+    reason = (text_of(value, "reason") or "").strip()
+    if not reason or len(reason) > LONGEST_REASON:
+        raise BadLine(
+            f"“adjudication” needs a “reason”, a sentence of up to {LONGEST_REASON:,} characters."
+        )
+    where = "The adjudication"
+    return ImportedAdjudication(
+        ranks=ranks_of(value.get("ranks"), where=where, responses=responses),
+        reason=reason,
+        created_at=moment_of(value.get("created_at"), where=where),
+    )
+
+
 def _pairs(value: Any, *, name: str, responses: int) -> list[list[int]]:
     pairs = value if value is not None else []
     if not isinstance(pairs, list):
@@ -196,8 +223,28 @@ def _annotation(item: Any, *, where: str, responses: int) -> ImportedAnnotation:
         flags=_flags(item.get("flags"), where=where, responses=responses),
         rewrite=text_of(item, "rewrite"),
         counted=_is_counted(item.get("counted"), where=where),
+        guidelines_version=_version(item.get("guidelines_version"), where=where),
+        times=_times(item.get("times"), where=where),
         meta=further_keys(item, ANNOTATION_KEYS),
     )
+
+
+def _version(value: Any, *, where: str) -> int | None:
+    if value is None or (type(value) is int and 1 <= value <= LONGEST):
+        return value
+    raise BadLine(f"“guidelines_version” of {where} must be a whole number from 1 on.")
+
+
+def _times(value: Any, *, where: str) -> dict[str, int]:
+    """How long it took: milliseconds of the clock, with the page in view, and of activity."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not value.keys() <= set(TIMES):
+        raise BadLine(f"“times” of {where} must be an object of {', '.join(TIMES)}.")
+    times = {name: time for name, time in value.items() if time is not None}
+    if any(type(time) is not int or not 0 <= time <= LONGEST for time in times.values()):
+        raise BadLine(f"“times” of {where} must be whole milliseconds.")
+    return times
 
 
 def _is_counted(value: Any, *, where: str) -> bool:

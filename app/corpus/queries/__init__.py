@@ -9,6 +9,7 @@ from app.corpus.queries.imports import (
     known_imports,
     lines_to_mend,
     refused_lines,
+    undoings_without_job,
     waiting_checks,
     waits_for,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "refused_lines",
     "responses_of",
     "undoing_of",
+    "undoings_without_job",
     "waiting_checks",
     "waits_for",
 ]

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import Text, and_, cast, column, exists, func, select, table, tuple_
+from sqlalchemy import ColumnElement, Text, and_, cast, column, exists, func, select, table, tuple_
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
@@ -48,19 +48,33 @@ def known_imports(session: Session, *, ids: Collection[UUID]) -> set[UUID]:
 
 def imports_without_job(session: Session, *, silent_for: timedelta) -> Sequence[UUID]:
     """Imports that wait or run, as their rows say, for which the queue has no job any more."""
-    has_job = exists().where(
-        JOB.c.task_name == JobName.IMPORT,
-        JOB.c.args["import_id"].astext == cast(Import.id, Text),
-        cast(JOB.c.status, Text).in_(["todo", "doing"]),
-    )
     return session.scalars(
         select(Import.id).where(
             Import.state.in_([JobState.QUEUED, JobState.RUNNING]),
             func.coalesce(Import.seen_at, Import.created_at) < func.now() - silent_for,
             Import.path != "",
-            ~has_job,
+            ~_has_job(JobName.IMPORT),
         )
     ).all()
+
+
+def undoings_without_job(session: Session, *, silent_for: timedelta) -> Sequence[UUID]:
+    """Imports that somebody takes back, of which the job failed or was lost."""
+    return session.scalars(
+        select(Import.id).where(
+            Import.undo_requested_at < func.now() - silent_for,
+            Import.undone_at.is_(None),
+            ~_has_job(JobName.UNDO_IMPORT),
+        )
+    ).all()
+
+
+def _has_job(name: JobName) -> ColumnElement[bool]:
+    return exists().where(
+        JOB.c.task_name == name,
+        JOB.c.args["import_id"].astext == cast(Import.id, Text),
+        cast(JOB.c.status, Text).in_(["todo", "doing"]),
+    )
 
 
 def imports_of(

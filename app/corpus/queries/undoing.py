@@ -37,7 +37,7 @@ ANNOTATION = table(
     column("import_id", Uuid()),
 )
 GOLD_KEY = table("gold_key", *map(column, ("task_id", "created_at")))
-ADJUDICATION = table("adjudication", column("task_id"))
+ADJUDICATION = table("adjudication", *map(column, ("task_id", "created_at")))
 SEND_BACK = table("send_back", column("task_id"))
 SNAPSHOT = table("snapshot", *map(column, ("name", "project_id", "state", "created_at")))
 GENERATION = table("generation", *map(column, ("project_id", "state")))
@@ -77,15 +77,18 @@ def was_judged(task: FromClause) -> ColumnElement[bool]:
     return or_(
         _has(ASSIGNMENT, task, ASSIGNMENT.c.display_order.is_not(None)),
         _has(ANNOTATION, task, ANNOTATION.c.import_id.is_distinct_from(THIS)),
-        _has(ADJUDICATION, task),
+        _has(ADJUDICATION, task, ADJUDICATION.c.created_at > _ended()),
         _has(SEND_BACK, task),
     )
 
 
 def became_gold(task: FromClause) -> ColumnElement[bool]:
     """Somebody has given it a key since."""
-    ended = select(Import.finished_at).where(Import.id == THIS).scalar_subquery()
-    return _has(GOLD_KEY, task, GOLD_KEY.c.created_at > ended)
+    return _has(GOLD_KEY, task, GOLD_KEY.c.created_at > _ended())
+
+
+def _ended() -> ScalarSelect[Any]:
+    return select(Import.finished_at).where(Import.id == THIS).scalar_subquery()
 
 
 def in_snapshot(task: FromClause) -> ColumnElement[bool]:

@@ -7,6 +7,8 @@ from app.corpus.service.checks import (
     discard_check,
     expire_checks,
     forget_check,
+    remove_files,
+    throw_checks_away,
 )
 from app.corpus.service.contents import add_prompts, add_responses
 from app.corpus.service.erasing import forget_reports
@@ -48,11 +50,13 @@ __all__ = [
     "new_import",
     "note_progress",
     "note_undone",
+    "remove_files",
     "remove_unused_prompts",
     "remove_unused_responses",
     "request_import",
     "request_undo",
     "start_import",
     "start_undo",
+    "throw_checks_away",
     "unanswered_prompts",
 ]

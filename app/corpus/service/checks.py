@@ -15,6 +15,7 @@ from app.corpus.models import Import
 from app.db import JobState
 from app.errors import AppError, Conflict
 from app.jobs import JobName, defer
+from app.projects.models import Project
 
 KEPT_FOR = timedelta(days=7)
 LOST_AFTER = timedelta(days=1)
@@ -94,7 +95,7 @@ def discard_check(session: Session, *, row: Import, by: User) -> None:
     )
     if gone is None:
         raise Conflict("Only a check that has ended can be thrown away. Cancel it first.")
-    _remove_files(row.id)
+    remove_files(row.id)
     audit(session, user=by, action="import.discard", target=row.filename, project_id=row.project_id)
 
 
@@ -113,12 +114,25 @@ def expire_checks(session: Session, *, now: datetime) -> int:
         .with_for_update(skip_locked=True)
     ).all()
     for row in old:
-        _remove_files(row.id)
+        remove_files(row.id)
         session.delete(row)
     return len(old)
 
 
-def _remove_files(import_id: UUID) -> None:
+def throw_checks_away(session: Session, *, project: Project) -> int:
+    """Every file of the project that was checked, or is being, and not brought in; how many.
+
+    What is in them nobody knows without reading them. A worker that reads one loses its lease.
+    """
+    gone = session.scalars(
+        delete(Import).where(Import.project_id == project.id, Import.dry_run).returning(Import.id)
+    ).all()
+    for import_id in gone:
+        remove_files(import_id)
+    return len(gone)
+
+
+def remove_files(import_id: UUID) -> None:
     for folder in ("imports", "refused"):
         with suppress(OSError, AppError):
             artifacts.remove(f"{folder}/{import_id}")

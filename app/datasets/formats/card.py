@@ -8,8 +8,9 @@ from typing import Any
 from app.datasets.formats.columns import features
 from app.datasets.formats.files import WrittenFile
 from app.datasets.rules.counts import REASONS
+from app.datasets.rules.origins import language_tags, licence_fields, shares
 from app.datasets.rules.rows import ConfigName, Dedup, WeightBy
-from app.datasets.schemas import Margin, Method, Recipe, Ties
+from app.datasets.schemas import Margin, Method, NearDuplicates, Recipe, Ties
 
 DESCRIPTIONS = {
     ConfigName.PREFERENCE: "explicit prompt, chosen and rejected response, as TRL reads them",
@@ -68,17 +69,24 @@ def card(
     configs = list(dict.fromkeys(file.config for file in files))
     parts = [
         "---",
-        *yaml_lines(_metadata(files, configs, criteria, by_people=quality["n_annotators"] > 0)),
+        *yaml_lines(
+            {
+                **licence_fields(recipe.license),
+                **_languages(counts),
+                **_metadata(files, configs, criteria, by_people=quality["n_annotators"] > 0),
+            }
+        ),
         "---",
         "",
         "# Preference dataset",
         "",
         _INTRODUCTION,
         "",
-        *_table(counts, configs),
+        *_table(counts, configs, recipe.near_duplicates),
         "",
         *_making(recipe),
         "",
+        *_origins(counts, recipe.license),
         *_left_out(counts),
         "",
         *_agreement(quality),
@@ -131,7 +139,22 @@ def _size(rows: int) -> str:
     return "1B<n<10B"
 
 
-def _table(counts: Mapping[str, Any], configs: Sequence[ConfigName]) -> list[str]:
+_NEAR = {
+    NearDuplicates.KEEP: [],
+    NearDuplicates.TOGETHER: [
+        "Conversations that begin almost alike (triples of words, Jaccard 0.7 or more, found by",
+        "MinHash) are on one side as well.",
+    ],
+    NearDuplicates.DROP: [
+        "Of prompts that ask almost the same (triples of words, Jaccard 0.7 or more, found by",
+        "MinHash) one is kept; conversations that begin almost alike are on one side.",
+    ],
+}
+
+
+def _table(
+    counts: Mapping[str, Any], configs: Sequence[ConfigName], near: NearDuplicates
+) -> list[str]:
     lines = ["| config | what a row is | train | test |", "|---|---|---:|---:|"]
     for config in configs:
         rows = counts["rows"][config.value]
@@ -142,6 +165,7 @@ def _table(counts: Mapping[str, Any], configs: Sequence[ConfigName]) -> list[str
         *lines,
         "",
         _SPLIT,
+        *_NEAR[near],
     ]
 
 
@@ -167,6 +191,34 @@ def _making(recipe: Recipe) -> list[str]:
         + (f" {_SAME_TEXTS}" if recipe.dedup is Dedup.NORMALISED else ""),
         *_filters(recipe),
     ]
+
+
+def _languages(counts: Mapping[str, Any]) -> dict[str, Any]:
+    tags = language_tags(counts["origins"]["languages"])
+    return {"language": tags} if tags else {}
+
+
+def _origins(counts: Mapping[str, Any], licence: str | None) -> list[str]:
+    """Licence, and languages and sources by their share of the prompts."""
+    lines = [
+        "## Where it comes from",
+        "",
+        f"Licence of the data: {_listed([licence])}."
+        if licence
+        else "No licence is stated: ask whoever gave you the data what you may do with it.",
+        "",
+    ]
+    for kind in ("languages", "sources"):
+        origin = counts["origins"][kind]
+        if not origin["named"]:
+            continue
+        lines += [f"| {kind[:-1]} of the prompt | prompts | share |", "|---|---:|---:|"]
+        lines += [
+            f"| {_cell(name)} | {number:,} | {share:.1f} % |"
+            for name, number, share in shares(origin)
+        ]
+        lines.append("")
+    return lines
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 from app.datasets.formats.files import WrittenFile
 from app.datasets.rules.identity import canonical_json, sha256
@@ -14,12 +14,9 @@ FORMAT_VERSION = 1
 _PIECE = 1 << 18
 
 
-class JudgementOrigin(NamedTuple):
-    """Where one judgement came from. annotator: a pseudonym, or the name of a source."""
-
-    annotation_id: str
-    annotator: str
-    guidelines_version: int
+# Where one judgement came from: its id, the annotator (a pseudonym, or the name of a source), and
+# the version of the guidelines. Plain tuples: there are a million of them.
+JudgementOrigin = tuple[str, str, int]
 
 
 class LineageFile:

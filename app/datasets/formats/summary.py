@@ -212,6 +212,11 @@ def _besides(counts: Mapping[str, Any], figures: _Figures) -> Sequence[str]:
         for config, reasons in counts["refused"].items()
         for reason, number in reasons.items()
     ]
+    near = counts.get("near_copies") or {"groups": 0}
+    if near["groups"]:  # of so many prompts, and never scaled up: pairs are not
+        prompts = f"{near['prompts']:,} of the {near['looked_at']:,} prompts looked at"
+        groups = f"{near['groups']:,} group{'' if near['groups'] == 1 else 's'}"
+        lines.append(f"{prompts} begin almost like another one: {groups}, all taken")
     if gold := counts["tasks"]["gold_left_out"]:
         questions = figures.of(gold, "gold or qualification question")
         lines.append(f"{questions} and all that was said there")

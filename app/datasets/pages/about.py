@@ -11,6 +11,7 @@ from app.datasets.formats.pictures import pictures
 from app.datasets.models import Snapshot
 from app.datasets.pages.looking import row_helpers
 from app.datasets.queries.comparisons import frozen_before
+from app.datasets.rules.origins import shares
 from app.datasets.service import looking
 from app.errors import AppError
 from app.projects.models import Project
@@ -20,7 +21,7 @@ def about(
     request: Request, session: Session, *, project: Project, snapshot: Snapshot
 ) -> Mapping[str, Any]:
     """For the template; of one that is not frozen there is nothing to say."""
-    helpers = row_helpers(project.criteria)
+    helpers = {**row_helpers(project.criteria), "origins": _origins(snapshot)}
     if snapshot.folder is None:
         return helpers
     seen = _pictures(snapshot)
@@ -43,6 +44,16 @@ def _pictures(snapshot: Snapshot) -> Mapping[str, Any] | None:
         return pictures(snapshot.folder) if snapshot.folder else None
     except AppError:
         return None
+
+
+def _origins(snapshot: Snapshot) -> list[tuple[str, list[tuple[str, int, float]]]]:
+    """Languages and sources of the prompts by their share, where any is known."""
+    known = snapshot.counts.get("origins", {})
+    return [
+        (name, shares(known[kind], most=8))
+        for kind, name in (("languages", "Language"), ("sources", "Source"))
+        if known.get(kind, {}).get("named")
+    ]
 
 
 def _agreement_bars(numbers: list[int]) -> list[tuple[str, int]]:

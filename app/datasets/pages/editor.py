@@ -18,6 +18,7 @@ from app.datasets.formats.names import file_name
 from app.datasets.formats.recipes import MOST_BYTES, recipe_json, recipe_toml
 from app.datasets.formats.recipes import read_recipe as parsed_recipe
 from app.datasets.queries import recipes
+from app.datasets.rules.origins import LICENCES
 from app.datasets.rules.presets import PRESETS, preset
 from app.datasets.schemas import Recipe, RecipeForm
 from app.db import JsonObject, SessionDep
@@ -44,6 +45,8 @@ def new_snapshot(
     It begins with a preset or with the recipe of a snapshot, where the address names one.
     """
     form = _begun(session, project, form)
+    if not request.query_params.keys() - {"preset"}:  # nothing was asked for yet
+        form = form.model_copy(update={"license": recipes.last_licence(session, project=project)})
     seen = _preview(session, project, form, seconds=service.GLANCE)
     return _editor(request, session, project, form, seen=seen)
 
@@ -162,6 +165,7 @@ def _editor(
         flags=FLAGS | {flag: flag for flag in form.exclude_flags if flag not in FLAGS},
         configs=DESCRIPTIONS,
         presets=PRESETS,
+        licences=LICENCES,
         earlier=queries.snapshots_of(session, project=project, limit=20),
         pasted=pasted,
         problems=problems,

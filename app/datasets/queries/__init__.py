@@ -3,6 +3,7 @@
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from itertools import chain, islice
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -89,11 +90,26 @@ def judged_prompts(
         .limit(limit)
         .execution_options(yield_per=BATCH)
     )
-    with session.execute(prompts) as cursor:
+    with session.connection().execute(prompts) as cursor:
         batches = (list(_with_tasks(session, batch)) for batch in cursor.partitions())
         with closing(_ahead(batches) if ahead else batches) as read:
             for batch in read:
                 yield from batch
+
+
+def prompts_alone(
+    session: Session, *, project: Project, limit: int | None = None
+) -> Iterator[JudgedPrompt]:
+    """The same prompts in the same order, without their tasks."""
+    prompts = (
+        _PROMPTS.where(Prompt.project_id == project.id)
+        .order_by(Prompt.content_hash)
+        .limit(limit)
+        .execution_options(yield_per=BATCH)
+    )
+    with session.execute(prompts) as cursor:
+        for prompt in cursor:
+            yield _with(prompt, tasks=(), gold_tasks=0)
 
 
 def judged_prompt(session: Session, *, prompt_id: UUID) -> JudgedPrompt:
@@ -114,29 +130,36 @@ def _ahead(items: Iterator[T]) -> Generator[T]:
 
 
 def _with_tasks(session: Session, prompts: Sequence[Row[Any]]) -> Iterator[JudgedPrompt]:
-    tasks: list[list[Any]] = [[] for _ in prompts]
+    golden = [0 for _ in prompts]
+    ordinary: list[list[UUID]] = [[] for _ in prompts]
     asked = numbered([prompt.id for prompt in prompts])
-    for row in session.execute(
+    for number, task_id, kind in session.connection().execute(
         select(asked.c.number, Task.id, Task.kind).join(Task, Task.prompt_id == asked.c.id)
     ):
-        tasks[row.number - 1].append(row)
-    ordinary = [row.id for rows in tasks for row in rows if row.kind is TaskKind.ORDINARY]
-    judged = _judged_tasks(session, ordinary) if ordinary else {}
-    for prompt, rows in zip(prompts, tasks, strict=True):
-        messages = [
-            {"role": message["role"], "content": message["content"]} for message in prompt.messages
-        ]
-        if prompt.system:
-            messages.insert(0, {"role": "system", "content": prompt.system})
-        yield JudgedPrompt(
-            id=prompt.content_hash.hex(),
-            messages=messages,
-            tasks=[judged[row.id] for row in rows if row.id in judged],
-            gold_tasks=sum(row.kind is not TaskKind.ORDINARY for row in rows),
-            source=prompt.source,
-            tags=prompt.tags,
-            language=prompt.language,
-        )
+        if kind is TaskKind.ORDINARY:
+            ordinary[number - 1].append(task_id)
+        else:
+            golden[number - 1] += 1
+    judged = iter(_judged_tasks(session, list(chain.from_iterable(ordinary))))
+    for prompt, task_ids, gold in zip(prompts, ordinary, golden, strict=True):
+        yield _with(prompt, tasks=list(islice(judged, len(task_ids))), gold_tasks=gold)
+
+
+def _with(prompt: Row[Any], *, tasks: Sequence[JudgedTask], gold_tasks: int) -> JudgedPrompt:
+    messages = [
+        {"role": message["role"], "content": message["content"]} for message in prompt.messages
+    ]
+    if prompt.system:
+        messages.insert(0, {"role": "system", "content": prompt.system})
+    return JudgedPrompt(
+        id=prompt.content_hash.hex(),
+        messages=messages,
+        tasks=tasks,
+        gold_tasks=gold_tasks,
+        source=prompt.source,
+        tags=prompt.tags,
+        language=prompt.language,
+    )
 
 
 def numbered(ids: Sequence[UUID]) -> Any:
@@ -149,8 +172,10 @@ def numbered(ids: Sequence[UUID]) -> Any:
     )
 
 
-def _judged_tasks(session: Session, task_ids: Sequence[UUID]) -> dict[UUID, JudgedTask]:
-    """By id; everything in a task is put into the order of its responses' ids."""
+def _judged_tasks(session: Session, task_ids: Sequence[UUID]) -> list[JudgedTask]:
+    """In the order given; everything in a task is put into the order of its responses' ids."""
+    if not task_ids:
+        return []
     asked = numbered(task_ids)
     stored: list[list[tuple[str, str, int, int]]] = [[] for _ in task_ids]
     connection = session.connection()
@@ -180,15 +205,15 @@ def _judged_tasks(session: Session, task_ids: Sequence[UUID]) -> dict[UUID, Judg
             by_id = ratings_in_order(ratings, order) if ratings else None
             judgements[number - 1].append(Judgement._make((*rest, vote, by_id, requeued)))
     settled = _adjudications(session, asked)
-    return {
-        task_id: JudgedTask(
-            id=task_id,
-            responses=[Candidate(name, body, turns) for name, body, _, turns in stored[index]],
-            judgements=judgements[index],
-            adjudicated=_in_order(settled.get(index + 1), orders[index]),
+    return [
+        JudgedTask(
+            task_id,
+            [Candidate(name, body, turns) for name, body, _, turns in stored[index]],
+            judgements[index],
+            _in_order(settled.get(index + 1), orders[index]) if settled else None,
         )
         for index, task_id in enumerate(task_ids)
-    }
+    ]
 
 
 def _annotations(asked: Any) -> Select[Any]:
@@ -234,7 +259,7 @@ def _adjudications(session: Session, asked: Any) -> dict[int, list[int]]:
         .order_by(asked.c.number, Adjudication.created_at.desc(), Adjudication.id)
         .ext(distinct_on(asked.c.number))
     )
-    return {row.number: row.ranks for row in session.execute(newest)}
+    return {row.number: row.ranks for row in session.connection().execute(newest)}
 
 
 def _in_order(ranks: Sequence[int] | None, order: Sequence[int]) -> Ranks | None:

@@ -45,6 +45,17 @@ def _commonest(words: Iterable[str | None], most: int = 30) -> list[str]:
     return sorted(counted, key=lambda word: (-counted[word], word))[:most]
 
 
+def last_licence(session: Session, *, project: Project) -> str:
+    """What the last snapshot of the project said of its licence; empty where it said nothing."""
+    recipe = session.scalar(
+        select(Snapshot.recipe)
+        .where(Snapshot.project_id == project.id)
+        .order_by(Snapshot.created_at.desc(), Snapshot.id.desc())
+        .limit(1)
+    )
+    return str((recipe or {}).get("license") or "")
+
+
 def number_of_open_tasks(session: Session, *, project: Project) -> int:
     """Ordinary tasks that still wait for judgements."""
     statement = select(func.count()).where(

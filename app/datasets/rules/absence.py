@@ -35,7 +35,7 @@ REASONS = {
 
 CHOICES = (
     "sources", "tags", "languages", "exclude_flags", "min_response_length", "people_only",
-    "adjudicated_only",
+    "adjudicated_only", "near_duplicates",
 )  # fmt: skip
 
 

@@ -228,14 +228,14 @@ def mean_strength(
     """
     signed = []
     given = False
-    for vote in votes:
-        direction = _sign(vote.ranks[rejected] - vote.ranks[chosen])
-        if direction == 0:
+    for ranks, strength in votes:
+        towards = ranks[rejected] - ranks[chosen]
+        if towards == 0:
             signed.append(0)
-        elif vote.strength is not None:
+        elif strength is not None:
             given = True
-            strength = min(vote.strength, levels) if levels else vote.strength
-            signed.append(direction * strength)
+            on_scale = min(strength, levels) if levels else strength
+            signed.append(on_scale if towards > 0 else -on_scale)
     return sum(signed) / len(signed) if given else None
 
 

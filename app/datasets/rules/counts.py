@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.datasets.rules.identity import Split
+from app.datasets.rules.origins import named
 from app.datasets.rules.rows import ConfigName, PromptRows
 from app.datasets.rules.transcripts import REFUSAL_TEXTS
 
@@ -36,6 +37,7 @@ REASONS = {
     "other_source": "from other sources than the recipe asks for",
     "other_tag": "without any of the recipe's tags",
     "other_language": "in other languages than the recipe asks for",
+    "near_duplicate": "that ask almost what another prompt asks",
     # of responses
     "flagged": "that somebody flagged",
     "short": "shorter than the recipe asks for",
@@ -68,6 +70,9 @@ class Counts:
     """The counters of one snapshot, filled while it is built."""
 
     prompts: int = 0
+    near_copies: Mapping[str, int] = field(default_factory=dict)  # as `service.near` tells it
+    languages: Counter[str | None] = field(default_factory=Counter)  # of prompts with rows
+    sources: Counter[str | None] = field(default_factory=Counter)
     prompts_excluded: Counter[str] = field(default_factory=Counter)
     responses_excluded: Counter[str] = field(default_factory=Counter)
     gold_tasks: int = 0
@@ -93,7 +98,8 @@ class Counts:
                 self.comparisons_without_strength += sum(row["strength"] is None for row in rows)
         for refusal in made.refused:
             self.refused[refusal.config, refusal.reason.value] += 1
-        self.comparisons_excluded.update(made.dropped)
+        if made.dropped:
+            self.comparisons_excluded.update(made.dropped)
 
     def number(self, config: ConfigName) -> int:
         return sum(self.rows[config, split] for split in Split)
@@ -101,6 +107,8 @@ class Counts:
     def as_json(self) -> dict[str, Any]:
         return {
             "prompts": self.prompts,
+            "origins": {"languages": named(self.languages), "sources": named(self.sources)},
+            "near_copies": dict(self.near_copies),
             "prompts_excluded": _sorted(self.prompts_excluded),
             "responses_excluded": _sorted(self.responses_excluded),
             "tasks": {

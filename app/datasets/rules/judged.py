@@ -1,4 +1,8 @@
-"""What was judged, and which judgements a recipe takes."""
+"""What was judged, and which judgements a recipe takes.
+
+What there is one of per prompt, task or judgement is a named tuple: there are a million of them,
+and a frozen dataclass takes several times as long to make.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,10 +17,7 @@ Ratings = dict[str, list[float | None]]
 
 
 class Judgement(NamedTuple):
-    """A current annotation of an ordinary task, by a person (`user_id`) or a source.
-
-    A named tuple and not a dataclass, and ids as text: there are a million of them.
-    """
+    """A current annotation of an ordinary task, by a person (`user_id`) or a source."""
 
     id: str
     user_id: str | None
@@ -31,8 +32,7 @@ class Judgement(NamedTuple):
     is_requeued: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class JudgedTask:
+class JudgedTask(NamedTuple):
     """An ordinary task, everything in it in the order of response ids."""
 
     id: UUID
@@ -41,8 +41,7 @@ class JudgedTask:
     adjudicated: Ranks | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class JudgedPrompt:
+class JudgedPrompt(NamedTuple):
     """A prompt with its tasks. messages: the system prompt first, where there is one."""
 
     id: str
@@ -89,20 +88,13 @@ class Admission:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(NamedTuple):
     """The judgements of one task that a recipe takes, and why it leaves the others."""
 
-    judgements: Sequence[Judgement]
-    reasons: Sequence[str]
-
-    @property
-    def votes(self) -> list[Vote]:
-        return [judgement.vote for judgement in self.judgements]
-
-    @property
-    def by_people(self) -> bool:
-        return any(judgement.user_id is not None for judgement in self.judgements)
+    judgements: Sequence[Judgement] = ()
+    votes: Sequence[Vote] = ()
+    by_people: bool = False
+    reasons: Sequence[str] = ()
 
 
 def admit(task: JudgedTask, admission: Admission) -> Admitted:
@@ -118,4 +110,5 @@ def admit(task: JudgedTask, admission: Admission) -> Admitted:
     if people:
         reasons += ["person_judged"] * (len(taken) - len(people))
         taken = people
-    return Admitted(taken, reasons)
+    votes = [judgement.vote for judgement in taken]
+    return Admitted(taken, votes, bool(people), reasons)

@@ -1,9 +1,10 @@
 """The rows of every config, from all settled tasks of one prompt."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from operator import itemgetter
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from app.datasets.rules.comparisons import (
@@ -14,7 +15,13 @@ from app.datasets.rules.comparisons import (
     strict_rankings,
 )
 from app.datasets.rules.identity import drawn_first, normalised
-from app.datasets.rules.transcripts import Refusal, refusal, reply_refusal, transcript
+from app.datasets.rules.transcripts import (
+    Refusal,
+    refusal,
+    reply_refusal,
+    reply_transcript,
+    transcript,
+)
 
 Row = dict[str, Any]
 Messages = list[dict[str, str]]
@@ -57,8 +64,7 @@ class Candidate(NamedTuple):
     turns: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class TaskRows:
+class TaskRows(NamedTuple):
     """What one task gives: everything in the order of response ids.
 
     settled: None where its consensus is not wanted; comparisons: pairs taken from it;
@@ -69,7 +75,7 @@ class TaskRows:
     n_annotators: int
     settled: Settled | None = None
     comparisons: Sequence[Comparison] = ()
-    ratings: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
+    ratings: Mapping[str, Sequence[float | None]] = MappingProxyType({})
     raters: Sequence[int] = ()
     rewrites: Sequence[str] = ()
 
@@ -252,13 +258,12 @@ def _transcripts(
     of_prompt = refusal(messages, is_followed=True)
     beginning = "" if of_prompt else transcript(messages)
     for pair in pairs:
-        chosen, rejected = _reply(pair.chosen.text), _reply(pair.rejected.text)
         reason = of_prompt or _refused(pair.chosen) or _refused(pair.rejected)
         if reason is None:
             rows.append(
                 {
-                    "chosen": beginning + transcript(chosen),
-                    "rejected": beginning + transcript(rejected),
+                    "chosen": beginning + reply_transcript(pair.chosen.text),
+                    "rejected": beginning + reply_transcript(pair.rejected.text),
                 }
             )
         else:

@@ -37,7 +37,7 @@ def refusal(messages: Sequence[Message], *, is_followed: bool = False) -> Refusa
         return Refusal.EMPTY
     if any(message["role"] not in MARKERS for message in messages):
         return Refusal.ROLE
-    if any(_ANY_MARKER.search(message["content"]) for message in messages):
+    if any(_markers(message["content"]) for message in messages):
         return Refusal.ROLE_MARKER
     before_others = messages if is_followed else messages[:-1]
     if any(message["content"].endswith("\r") for message in before_others):
@@ -47,7 +47,7 @@ def refusal(messages: Sequence[Message], *, is_followed: bool = False) -> Refusa
 
 def reply_refusal(text: str, *, turns: int) -> Refusal | None:
     """Why a reply would not read back as so many turns; `text` has their markers in it."""
-    found = _ANY_MARKER.findall(text)
+    found = _markers(text)
     if len(found) != turns - 1:
         return Refusal.ROLE_MARKER
     if any("\r" in marker for marker in found):
@@ -55,6 +55,18 @@ def reply_refusal(text: str, *, turns: int) -> Refusal | None:
     return None
 
 
+def _markers(text: str) -> list[str]:
+    """The role markers in a text; that it has none is seen many times as fast as a search says."""
+    if "\nHuman:" not in text and "\nAssistant:" not in text:
+        return []
+    return _ANY_MARKER.findall(text)
+
+
 def transcript(messages: Sequence[Message]) -> str:
     r"""`\n\nHuman: …\n\nAssistant: …`, white space kept exactly; only where `refusal` is None."""
     return "".join(f"{MARKERS[message['role']]} {message['content']}" for message in messages)
+
+
+def reply_transcript(text: str) -> str:
+    """What a reply adds to the transcript of its prompt."""
+    return f"{MARKERS['assistant']} {text}"

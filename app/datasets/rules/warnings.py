@@ -23,6 +23,7 @@ def warnings(
         _alpha(quality),
         _one_person(quality),
         _one_prompt(counts, recipe),
+        _near(counts),
         _margin(counts, recipe),
         _open(open_tasks),
     ]
@@ -94,6 +95,17 @@ def _one_prompt(counts: Mapping[str, Any], recipe: Mapping[str, Any]) -> str | N
     return (
         f"{few:,} of {prompts:,} prompts give{'s' if few == 1 else ''} {100 * theirs / whole:.0f} %"
         " of the comparisons. Cap the comparisons per prompt, or let weights sum to one per prompt."
+    )
+
+
+def _near(counts: Mapping[str, Any]) -> str | None:
+    groups = (counts.get("near_copies") or {}).get("on_both_sides")
+    if not groups:
+        return None
+    return (
+        f"{groups:,} group{' of prompts that begin' if groups == 1 else 's of prompts that begin'}"
+        f" almost alike stand{'s' if groups == 1 else ''} on both sides of the split, so that the"
+        " test is easier than it looks. Keep near-copies on one side, or leave all but one out."
     )
 
 

@@ -24,6 +24,14 @@ class Ties(StrEnum):
     KEEP = "keep"
 
 
+class NearDuplicates(StrEnum):
+    """What becomes of prompts that begin almost alike."""
+
+    KEEP = "keep"
+    TOGETHER = "together"
+    DROP = "drop"
+
+
 class Margin(StrEnum):
     NONE = "none"
     STRENGTH = "strength"
@@ -44,6 +52,10 @@ class Annotators(StrEnum):
 def _utc(moment: datetime) -> datetime:
     """A moment without a zone is meant in UTC."""
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _one_line(text: str | None) -> str | None:
+    return " ".join((text or "").split()) or None
 
 
 Words = Annotated[tuple[Annotated[str, Field(max_length=200)], ...], Field(max_length=200)]
@@ -104,6 +116,11 @@ class Recipe(BaseModel):
         Dedup.EXACT,
         description="`normalised`: texts that differ in case or white space alone are the same.",
     )
+    near_duplicates: NearDuplicates = Field(
+        NearDuplicates.KEEP,
+        description="Prompts almost alike: `together` on one side of the split; `drop` all but one"
+        " of those that ask almost the same.",
+    )
     test_share: float = Field(
         0.1, ge=0, le=0.9, description="Share of prompts whose rows go to the test split."
     )
@@ -111,6 +128,11 @@ class Recipe(BaseModel):
     format: FileFormat = Field(FileFormat.JSONL, description="Of the data files: JSONL or Parquet.")
     configs: tuple[ConfigName, ...] | None = Field(
         None, description="Only these configs; without it every one that has rows."
+    )
+    license: Annotated[str | None, AfterValidator(_one_line)] = Field(
+        None,
+        max_length=200,
+        description="Under what licence the data may be used, as its card says: `CC-BY-4.0`.",
     )
 
     @model_validator(mode="after")
@@ -236,10 +258,12 @@ class RecipeForm(BaseModel):
     max_pairs_per_prompt: str = ""
     weight_by: str = WeightBy.TASK
     dedup: str = Dedup.EXACT
+    near_duplicates: str = NearDuplicates.KEEP
     test_share: str = "0.1"
     seed: str = "0"
     format: str = FileFormat.JSONL
     configs: list[str] = []  # none: every one that has rows
+    license: str = ""
     # Not of the recipe:
     preview: str = ""  # the button that asks for counts, without JavaScript
     preset: str = ""  # begin with one of these

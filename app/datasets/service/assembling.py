@@ -1,7 +1,8 @@
 """From judged prompts to rows: what a recipe takes, settles and counts."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
@@ -43,6 +44,18 @@ Classes = dict[Pair, tuple[float, float, float]]
 
 
 @dataclass(frozen=True, slots=True)
+class Near:
+    """What becomes of prompts that are almost alike.
+
+    moved: where on the line that the split cuts a conversation stands instead, by its draw;
+    dropped: ids of prompts that are left out.
+    """
+
+    moved: Mapping[int, int] = field(default_factory=dict)
+    dropped: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """A recipe with what it means in this project now."""
 
@@ -52,14 +65,20 @@ class Plan:
     criteria: tuple[str, ...]
     strength_levels: int
     posteriors: Posteriors = field(default_factory=Posteriors)
+    near: Near = field(default_factory=Near)
 
 
-@dataclass(frozen=True, slots=True)
-class Assembled:
-    """The rows of one prompt, and the judgements behind them. draw: of its conversation."""
+class Assembled(NamedTuple):
+    """The rows of one prompt, and the judgements behind them.
+
+    draw: of its conversation, or of all that begin like it; own_draw: of it alone.
+    """
 
     prompt_id: str
     messages: Messages
+    source: str | None
+    language: str | None
+    own_draw: int
     draw: int
     split: Split
     made: PromptRows
@@ -152,7 +171,7 @@ class Assembly:
         for assembled in waiting or ():
             if assembled.draw == moved:
                 other = Split.TRAIN if assembled.split is Split.TEST else Split.TEST
-                assembled = replace(assembled, split=other)  # noqa: PLW2901
+                assembled = assembled._replace(split=other)  # noqa: PLW2901
             yield self._counted(assembled)
 
     def _moved(self, waiting: Iterable[Assembled]) -> int | None:
@@ -165,6 +184,9 @@ class Assembly:
     def _counted(self, assembled: Assembled) -> Assembled:
         made = assembled.made
         self.counts.prompts += 1
+        if made.rows:
+            self.counts.languages[assembled.language] += 1
+            self.counts.sources[assembled.source] += 1
         self.counts.add_rows(made, assembled.split)
         if len(self.examples) < EXAMPLES:
             self.examples += made.rows.get(ConfigName.PREFERENCE, ())[:1]
@@ -178,6 +200,9 @@ class Assembly:
             return None
         if choice.is_of_prompts and (reason := choice.refuses(prompt)) is not None:
             self._leave_out(prompt, reason)
+            return None
+        if prompt.id in self.plan.near.dropped:
+            self._leave_out(prompt, "near_duplicate")
             return None
         tasks, behind = [], []
         for task in prompt.tasks:
@@ -196,9 +221,20 @@ class Assembly:
             dedup=recipe.dedup,
             weight_by=recipe.weight_by,
         )
-        draw = draw_of(prompt.messages, seed=recipe.seed)
+        own_draw = draw_of(prompt.messages, seed=recipe.seed)
+        draw = self.plan.near.moved.get(own_draw, own_draw)
         split = side_of(draw, test_share=recipe.test_share)
-        return Assembled(prompt.id, prompt.messages, draw, split, made, behind)
+        return Assembled(
+            prompt_id=prompt.id,
+            messages=prompt.messages,
+            source=prompt.source,
+            language=prompt.language,
+            own_draw=own_draw,
+            draw=draw,
+            split=split,
+            made=made,
+            judgements=behind,
+        )
 
     def _leave_out(self, prompt: JudgedPrompt, reason: str) -> None:
         counts = self.counts
@@ -218,9 +254,10 @@ class Assembly:
         admitted = admit(task, self.plan.admission)
         counts.tasks_read += 1
         counts.judgements_read += len(task.judgements)
-        counts.judgements_excluded.update(admitted.reasons)
+        if admitted.reasons:
+            counts.judgements_excluded.update(admitted.reasons)
         if admitted.by_people and len(task.responses) >= 2:
-            people = (judgement.user_id or "" for judgement in admitted.judgements)
+            people = [judgement.user_id or "" for judgement in admitted.judgements]
             self.tally.add(admitted.votes, people)
         adjudicated = task.adjudicated if recipe.consensus is Method.ADJUDICATED_FIRST else None
         settled, reason = self._settle(task, admitted, classes)
@@ -231,7 +268,7 @@ class Assembly:
             counts.tasks_excluded[reason] += 1
         enough = len(admitted.judgements) >= recipe.min_annotations or adjudicated is not None
         enough = enough and reason not in _NOTHING_AT_ALL
-        rows = self._rows(task, admitted if enough else Admitted((), ()), settled)
+        rows = self._rows(task, admitted if enough else Admitted(), settled)
         if settled is None and not rows.rewrites and not any(rows.raters):
             if admitted.judgements:
                 counts.judgements_excluded["task_left_out"] += len(admitted.judgements)
@@ -270,7 +307,7 @@ class Assembly:
         settled = by_majority(votes) if classes is None else by_posterior(classes, votes)
         if settled.outcome is Outcome.UNRESOLVED:
             return None, "unresolved"
-        if settled.agreement < recipe.min_agreement:
+        if recipe.min_agreement and settled.agreement < recipe.min_agreement:
             return None, "low_agreement"
         return self._unless_tied(settled)
 

@@ -140,7 +140,7 @@ def make_comparison(
             facts=facts,
             beat=beat,
         )
-        artifacts.put_folder(folder, to=comparison_folder(lease))
+        artifacts.put_folder(folder, to=comparison_folder(lease), read_only=True)
     return summary
 
 

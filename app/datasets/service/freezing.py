@@ -32,6 +32,7 @@ from app.datasets.rules.judged import JudgedPrompt, Judgement
 from app.datasets.rules.rows import RefusedRow
 from app.datasets.schemas import Recipe
 from app.datasets.service.assembling import Assembly, plan, with_posteriors
+from app.datasets.service.near import Watch, with_near
 from app.db import JsonObject, database_now
 from app.errors import Invalid
 from app.projects.models import Project
@@ -74,7 +75,8 @@ def freeze(
     made = with_posteriors(
         session, project=project, plan=plan(session, project=project, recipe=recipe)
     )
-    assembly = Assembly(made)
+    made = with_near(session, project=project, plan=made, beat=beat)
+    assembly, watch = Assembly(made), Watch()
     refused: list[RefusedRow] = []
     names = _Names(project)
     removals = frozenset(removal.id for removal in queries.removals_in(session, project=project))
@@ -86,7 +88,7 @@ def freeze(
         refused_file(folder) as refused_rows,
         closing(queries.judged_prompts(session, project=project, ahead=True)) as prompts,
     ):
-        for assembled in assembly.all(_beating(prompts, beat)):
+        for assembled in watch.look(assembly.all(_beating(prompts, beat))):
             for config, rows in assembled.made.rows.items():
                 for row in rows:
                     files.add(config, assembled.split, row)
@@ -97,6 +99,7 @@ def freeze(
                     assembled.prompt_id, [names.origin(each) for each in assembled.judgements]
                 )
         written = files.close()
+        assembly.counts.near_copies = watch.told()
         counts, quality = assembly.counts.as_json(), assembly.tally.figures()
         if not written:
             raise Invalid(_nothing(counts))
@@ -164,11 +167,7 @@ class _Names:
         self.versions.add(judgement.guidelines_version)
         annotator = self._annotator(judgement)
         self.judgements[annotator] += 1
-        return JudgementOrigin(
-            annotation_id=judgement.id,
-            annotator=annotator,
-            guidelines_version=judgement.guidelines_version,
-        )
+        return judgement.id, annotator, judgement.guidelines_version
 
     def _annotator(self, judgement: Judgement) -> str:
         if judgement.user_id is None:

@@ -17,13 +17,14 @@ from app.accounts.models import User
 from app.accounts.service import audit
 from app.annotation.models import Annotation
 from app.annotation.rules import is_source
-from app.corpus.formats.touchstone import ANNOTATION_KEYS, TASK_KEYS
+from app.corpus.formats.touchstone import ANNOTATION_KEYS, TASK_KEYS, TIMES
 from app.corpus.models import Prompt, Response
 from app.datasets import queries
 from app.datasets.rules.identity import canonical_json, pseudonym
 from app.datasets.schemas import Annotators
 from app.db import JsonObject, transaction
 from app.projects.models import Membership, Project
+from app.quality.models import Adjudication
 from app.tasks.models import GoldKey, Task, TaskKind, TaskResponse
 
 Names = Mapping[UUID, str]
@@ -53,7 +54,8 @@ def export_project(
         queries.see_one_moment(session)
         project = session.get_one(Project, project_id)
         names = _names(session, project=project, annotators=annotators)
-        for lines in _lines(session, project=project, names=names):
+        versions = project.guidelines_version > 1  # else each judgement was made under the first
+        for lines in _lines(session, project=project, names=names, versions=versions):
             beat()
             number += len(lines)
             target.writelines(canonical_json(line) + b"\n" for line in lines)
@@ -105,7 +107,9 @@ def _names(session: Session, *, project: Project, annotators: Annotators) -> Nam
     return names
 
 
-def _lines(session: Session, *, project: Project, names: Names) -> Iterator[list[JsonObject]]:
+def _lines(
+    session: Session, *, project: Project, names: Names, versions: bool
+) -> Iterator[list[JsonObject]]:
     """The lines of one prompt after the other, sorted by content hash; memory is flat."""
     prompts = (
         select(
@@ -125,11 +129,11 @@ def _lines(session: Session, *, project: Project, names: Names) -> Iterator[list
     )
     with session.execute(prompts) as cursor:
         for batch in cursor.partitions():
-            yield from _of_prompts(session, batch, names=names)
+            yield from _of_prompts(session, batch, names=names, versions=versions)
 
 
 def _of_prompts(
-    session: Session, prompts: Sequence[Row[Any]], *, names: Names
+    session: Session, prompts: Sequence[Row[Any]], *, names: Names, versions: bool
 ) -> Iterator[list[JsonObject]]:
     asked = queries.numbered([prompt.id for prompt in prompts])
     tasks: list[list[Row[Any]]] = [[] for _ in prompts]
@@ -155,7 +159,8 @@ def _of_prompts(
     responses, hashes = _responses(session, task_ids=ids)
     for of_prompt in tasks:
         of_prompt.sort(key=lambda task: hashes[task.id])
-    annotations = _annotations(session, tasks=tasks, names=names)
+    annotations = _annotations(session, tasks=tasks, names=names, versions=versions)
+    settled = _adjudications(session, task_ids=ids)
     for prompt, of_prompt in zip(prompts, tasks, strict=True):
         about = _about(prompt)
         lines = []
@@ -167,6 +172,7 @@ def _of_prompts(
                 "responses": responses[task.id],
                 "gold": _gold(task),
                 "annotations": annotations.get(task.id),
+                "adjudication": settled.get(task.id) if task.kind is TaskKind.ORDINARY else None,
             }
             lines.append(_line(task.external_id, about, said, task.meta))
         yield lines
@@ -251,8 +257,38 @@ def _gold(task: Row[Any]) -> JsonObject | None:
     return gold
 
 
+def _adjudications(session: Session, *, task_ids: Sequence[UUID]) -> dict[UUID, JsonObject]:
+    """Of each task, the one that holds; who settled it stays here."""
+    asked = queries.numbered(task_ids)
+    newest = (
+        select(
+            Adjudication.task_id, Adjudication.ranks, Adjudication.reason, Adjudication.created_at
+        )
+        .select_from(asked)
+        .join(Adjudication, Adjudication.task_id == asked.c.id)
+        .where(Adjudication.withdrawn_at.is_(None))
+        .order_by(Adjudication.task_id, Adjudication.created_at, Adjudication.id.desc())
+    )
+    return {
+        row.task_id: {
+            "ranks": row.ranks,
+            "reason": row.reason,
+            "created_at": _in_utc(row.created_at),
+        }
+        for row in session.execute(newest)
+    }
+
+
+def _in_utc(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
 def _annotations(
-    session: Session, *, tasks: Sequence[Sequence[Row[Any]]], names: Names
+    session: Session,
+    *,
+    tasks: Sequence[Sequence[Row[Any]]],
+    names: Names,
+    versions: bool,
 ) -> dict[UUID, list[JsonObject]]:
     """Of each task, every current judgement: first the first of each person, then repeats."""
     kinds = {task.id: task.kind for of_prompt in tasks for task in of_prompt}
@@ -274,6 +310,8 @@ def _annotations(
             Annotation.counted,
             Annotation.is_repeat,
             Annotation.meta,
+            Annotation.guidelines_version,
+            *(getattr(Annotation, name) for name in TIMES),
         )
         .select_from(asked)
         .join(Annotation, Annotation.task_id == asked.c.id)
@@ -289,6 +327,8 @@ def _annotations(
         is_counted = row.counted or again or not row.user_id
         is_ordinary = kinds[row.task_id] is TaskKind.ORDINARY
         line = _annotation(row, name=name, is_left_out=is_ordinary and not is_counted)
+        if versions:
+            line["guidelines_version"] = row.guidelines_version
         place = (again, row.submitted_at, canonical_json(line), line)
         said.setdefault(row.task_id, []).append(place)
     return {
@@ -313,6 +353,8 @@ def _annotation(row: Any, *, name: str, is_left_out: bool) -> JsonObject:
         line["rewrite"] = row.rewrite
     if is_left_out:
         line["counted"] = False
-    moment: datetime = row.submitted_at
-    line["created_at"] = moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    line["created_at"] = _in_utc(row.submitted_at)
+    times = {name: getattr(row, name) for name in TIMES if getattr(row, name) is not None}
+    if times:
+        line["times"] = times
     return line | _further(row.meta or {}, known=ANNOTATION_KEYS)

@@ -12,6 +12,7 @@ from app.datasets.rules.judged import JudgedPrompt
 from app.datasets.rules.rows import Row
 from app.datasets.schemas import Recipe
 from app.datasets.service.assembling import Assembly, plan, with_posteriors
+from app.datasets.service.near import Watch, with_near
 from app.db import JsonObject
 from app.projects.models import Project
 
@@ -79,7 +80,8 @@ def _assembled(
         plan=plan(session, project=project, recipe=recipe),
         limit=limit,
     )
-    assembly = Assembly(made)
+    made = with_near(session, project=project, plan=made, limit=limit)
+    assembly, watch = Assembly(made), Watch()
     looked_at = 0
 
     def read() -> Iterator[JudgedPrompt]:
@@ -92,8 +94,9 @@ def _assembled(
             if is_late and looked_at >= FEWEST_PROMPTS:
                 return
 
-    for _ in assembly.all(read()):
+    for _ in watch.look(assembly.all(read())):
         pass
+    assembly.counts.near_copies = watch.told()
     return Preview(
         counts=assembly.counts.as_json(),
         quality=assembly.tally.figures(),

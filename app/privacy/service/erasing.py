@@ -64,7 +64,7 @@ def erase(
     annotation.lock_work(session, user=user, projects=where)
     if scope.judgements or scope.texts:
         look_through(session, projects=where)  # else some of her snapshots would not be marked
-    counts = {"judgements": 0, "texts": 0, "opened": 0, "snapshots": 0}
+    counts = {"judgements": 0, "texts": 0, "opened": 0, "snapshots": 0, "checks": 0}
     for each in where:
         done = _erase_in(session, user=user, project=each, scope=scope, by=by, now=now)
         counts = {name: counts[name] + done[name] for name in counts}
@@ -88,6 +88,7 @@ def _erase_in(
     """What goes in one project, in numbers."""
     found = Removable()
     texts = 0
+    checks = corpus.throw_checks_away(session, project=project)
     corpus.forget_reports(session, project=project)
     if scope.texts:
         texts = annotation.remove_texts(session, user=user, project=project, by=by, now=now)
@@ -103,6 +104,7 @@ def _erase_in(
         "texts": max(texts, found.texts),
         "opened": found.opened,
         "snapshots": marked,
+        "checks": checks,
     }
 
 

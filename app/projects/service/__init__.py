@@ -21,6 +21,7 @@ from app.projects.service.members import (
     set_member,
     set_member_by_email,
 )
+from app.projects.service.moving import settings_of
 from app.projects.service.settings import (
     Outdated,
     changes,
@@ -63,6 +64,7 @@ __all__ = [
     "set_member",
     "set_member_by_email",
     "set_terms",
+    "settings_of",
     "tell",
     "undo",
     "undoing",

@@ -17,6 +17,7 @@ from app.jobs import JobName, defer
 from app.projects import queries, rules
 from app.projects.models import Guidelines, Membership, Project
 from app.projects.schemas import ProjectBody, ProjectPatch
+from app.projects.service.moving import versions_of
 from app.projects.service.qualification import admit_proven
 
 ABOUT_A_VERSION = {"guidelines_version", "guidelines_note", "guidelines_kind"}
@@ -49,13 +50,16 @@ def create(session: Session, *, by: User, body: ProjectBody) -> Project:
         qualification_pass=body.qualification.pass_mark,
         qualification_attempts=body.qualification.attempts,
         qualification_wait_hours=body.qualification.wait_hours,
-        guidelines_version=1,
+        guidelines_version=max(1, len(body.guidelines_versions)),
         created_by=by.id,
     )
     session.add(project)
     session.flush()  # its id is needed below
     session.add(Membership(project_id=project.id, user_id=by.id, role=Role.ADMIN))
-    session.add(_version(project, text=body.guidelines, by=by))
+    if body.guidelines_versions:
+        session.add_all(versions_of(project, body.guidelines_versions, by=by))
+    else:
+        session.add(_version(project, text=body.guidelines, by=by))
     audit(session, user=by, action="project.create", target=project.name, project_id=project.id)
     session.flush()  # times and other defaults of the database are part of the answer
     return project

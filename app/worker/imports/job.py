@@ -36,7 +36,7 @@ from app.projects.models import Project
 from app.worker.imports.checking import Findings
 from app.worker.imports.reading import Metered, read_ahead
 from app.worker.imports.terms import Terms, suited
-from app.worker.imports.upkeep import clear_staged, remove_staged
+from app.worker.imports.upkeep import clear_forgotten, clear_staged, remove_staged
 from app.worker.imports.writing import write_batch
 
 log = structlog.get_logger(__name__)
@@ -140,6 +140,7 @@ def run_import(import_id: UUID, *, is_stopping: Callable[[], bool] = lambda: Fal
             _bring_in(lease, stream, is_stopping=is_stopping)
     except LeaseLost:
         log.warning("lost the import to another attempt", import_id=str(import_id))
+        clear_forgotten(import_id)
         return
     except _Stopped:
         _give_back(lease)

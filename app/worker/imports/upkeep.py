@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from app import artifacts
 from app.corpus import queries, service
+from app.corpus.models import Import
 from app.db import database_now, transaction
 from app.errors import AppError
 from app.jobs import JobName, defer
@@ -29,7 +30,10 @@ def requeue_lost_imports(session: Session, *, silent_for: timedelta) -> int:
     lost = queries.imports_without_job(session, silent_for=silent_for)
     for import_id in lost:
         defer(session, JobName.IMPORT, import_id=str(import_id))
-    return len(lost)
+    half_undone = queries.undoings_without_job(session, silent_for=silent_for)
+    for import_id in half_undone:
+        defer(session, JobName.UNDO_IMPORT, import_id=str(import_id))
+    return len(lost) + len(half_undone)
 
 
 def clear_staged(import_id: UUID) -> None:
@@ -38,6 +42,14 @@ def clear_staged(import_id: UUID) -> None:
         is_over = queries.is_over(session, import_id=import_id)
     if is_over:
         remove_staged(import_id)
+
+
+def clear_forgotten(import_id: UUID) -> None:
+    """Remove the files of a check whose row went while it was read: somebody was erased."""
+    with transaction() as session:
+        is_gone = session.get(Import, import_id) is None
+    if is_gone:
+        service.remove_files(import_id)
 
 
 def remove_staged(import_id: UUID) -> None:

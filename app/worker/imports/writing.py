@@ -16,6 +16,7 @@ from app.corpus.rules import canonical_order
 from app.corpus.schemas import NewPrompt, NewResponse, Stored
 from app.db import database_now
 from app.projects.models import Project
+from app.quality.service.importing import record_adjudications
 from app.tasks import service as tasks
 from app.tasks.schemas import Gold, NewTask, OpenedTask
 
@@ -84,6 +85,16 @@ def _write_tasks(
     opened = tasks.open_tasks(session, project=project, tasks=new_tasks, by=by, import_id=import_id)
     brought["tasks"] += sum(task.is_new for task in opened)
     brought["gold"] += sum(task.is_new and task.is_gold for task in opened)
+    settled = [
+        (task.task_id, task.canonical([its.ranks[place] for place in orders[number]]), its)
+        for number, task in enumerate(opened)
+        if (its := rows[number][0].adjudication) and task.is_new and not task.is_gold
+    ]
+    if settled:
+        record_adjudications(
+            session, [(where, ranks, its.reason, its.created_at) for where, ranks, its in settled]
+        )
+        brought["adjudications"] += len(settled)
     judged = [
         (number, _judgement(judgement, opened[number], order=orders[number]))
         for number, (task, _) in enumerate(rows)
@@ -173,6 +184,8 @@ def _judgement(
         flags=_flags(judgement, task, order=order),
         rewrite=judgement.rewrite,
         counted=judgement.counted,
+        guidelines_version=judgement.guidelines_version,
+        times=judgement.times,
     )
 
 
