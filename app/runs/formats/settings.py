@@ -24,6 +24,7 @@ GROUPS = {
     "lora": "Adapters (LoRA)",
     "data": "Data",
     "output": "Logs, checkpoints and samples",
+    "judging": "Criteria and ensembles",
     "memory": "Memory",
 }
 
