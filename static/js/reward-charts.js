@@ -23,7 +23,7 @@ function shares({ rows, line }, colour, wide) {
       text: rows.map((row) => `${plain(row.label)}: ${percent(row.value)}${spread(row)}, ${row.n} pairs`),
     }],
     layout: {
-      height: Math.max(150, 70 + 34 * rows.length), xaxis: { tickformat: ".0%", dtick: wide ? 0.1 : 0.2, tick0: 0, range: [Math.max(-0.02, least - 0.06), 1.03] },
+      height: Math.max(224, 70 + 34 * rows.length), xaxis: { tickformat: ".0%", dtick: wide ? 0.1 : 0.2, tick0: 0, range: [Math.max(-0.02, least - 0.06), 1.03] },
       yaxis: {
         tickvals: place, ticktext: rows.map((row) => plain(shorten(row.label, wide ? 30 : 22))), range: [rows.length - 0.4, -0.6],
         showgrid: false, zeroline: false,
@@ -43,6 +43,7 @@ function calibration({ bins }, colour) {
       text: bins.map((row) => `claims ${percent(row.claimed)}, holds ${percent(row.held)}${spread(row)}, ${row.n} pairs`),
     }],
     layout: {
+      height: 288,
       xaxis: { tickformat: ".0%", range: [0.48, 1.03], title: { text: "it claims", standoff: 6 } },
       yaxis: { tickformat: ".0%", range: [Math.min(0.4, ...bins.map((row) => row.low - 0.04)), 1.04], title: { text: "people say so" } },
       shapes: [{ type: "line", x0: 0.5, y0: 0.5, x1: 1, y1: 1, line: { color: colour.strong, dash: "dot", width: 1.5 } }],

@@ -24,7 +24,7 @@ HEADING = "How good is this reward model?"
 
 
 def test_the_page_says_how_good_it_is_and_where_it_is_wrong(
-    session: Session, sign_in: SignIn, people: Any
+    session: Session, sign_in: SignIn, api: SignIn, people: Any
 ) -> None:
     run = evaluated_run(session, people.project)
     session.commit()
@@ -43,6 +43,8 @@ def test_the_page_says_how_good_it_is_and_where_it_is_wrong(
     assert lines.headers["content-disposition"].endswith('"mistakes.jsonl"')
     first = json.loads(lines.text.splitlines()[0])
     assert first.keys() >= {"prompt", "responses"}
+    told = api(people.vic).get(f"/api/v1/runs/{run.id}/evaluation").json()
+    assert told == EVALUATION
 
 
 def test_an_evaluation_without_votes_members_or_criteria(
@@ -61,7 +63,7 @@ def test_an_evaluation_without_votes_members_or_criteria(
 
 
 def test_other_runs_have_none(
-    session: Session, sign_in: SignIn, ada: User, project: Project
+    session: Session, sign_in: SignIn, api: SignIn, ada: User, project: Project
 ) -> None:
     snapshot = make_snapshot(session, project)
     runs = [make_run(session, snapshot, kind) for kind in (RunKind.SFT, RunKind.REWARD)]
@@ -71,6 +73,7 @@ def test_other_runs_have_none(
         address = f"/projects/{project.id}/runs/{run.id}"
         assert HEADING not in sign_in(ada).get(address).text
         assert sign_in(ada).get(f"{address}/mistakes").status_code == 404
+        assert api(ada).get(f"/api/v1/runs/{run.id}/evaluation").status_code == 404
 
 
 @pytest.mark.browser
