@@ -25,7 +25,7 @@ function shares({ rows, line }, colour, wide) {
     layout: {
       height: Math.max(224, 70 + 34 * rows.length), xaxis: { tickformat: ".0%", dtick: wide ? 0.1 : 0.2, tick0: 0, range: [Math.max(-0.02, least - 0.06), 1.03] },
       yaxis: {
-        tickvals: place, ticktext: rows.map((row) => plain(shorten(row.label, wide ? 30 : 22))), range: [rows.length - 0.4, -0.6],
+        tickvals: place, ticktext: rows.map((row) => plain(shorten(row.label, wide ? 30 : 24))), range: [rows.length - 0.4, -0.6],
         showgrid: false, zeroline: false,
       },
       shapes: line === null ? [] : [{ type: "line", yref: "paper", y0: 0, y1: 1, x0: line, x1: line, line: { color: colour.strong, dash: "dot", width: 1 } }],

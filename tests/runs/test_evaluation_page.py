@@ -36,7 +36,7 @@ def test_the_page_says_how_good_it_is_and_where_it_is_wrong(
     assert charts == [
         "standing", "people", "agreement", "strength", "length", "ensemble", "calibration",
     ]  # fmt: skip
-    assert "one who knows the majority" in page
+    assert "best possible" in page
     assert "A &lt;b&gt;great&lt;/b&gt; many" in page
     assert "2 more" in page
     lines = browser.get(f"{address}/mistakes")

@@ -97,7 +97,7 @@ def _people(figure: Mapping[str, Any] | None) -> list[dict[str, Any]]:
     return [
         _row("this model", figure["model"]),
         _row("two people", {"value": figure["people"], "n": n}),
-        _row("one who knows the majority", {"value": figure["best"], "n": n}),
+        _row("best possible", {"value": figure["best"], "n": n}),
     ]
 
 
