@@ -11,7 +11,7 @@ from app import artifacts
 from app.accounts.auth import CurrentUser
 from app.datasets.formats.names import file_name
 from app.db import JsonObject, SessionDep
-from app.errors import found
+from app.errors import NotFound, found
 from app.projects.auth import AdminProject, ViewerProject
 from app.runs import queries, service
 from app.runs.auth import (
@@ -97,6 +97,15 @@ def run_samples(
     """Texts the model wrote during the run, the last step first."""
     items = queries.samples_of(session, run=run, after_step=after_step, limit=limit)
     return SamplesOut(items=items, next_cursor=None)
+
+
+@router.get("/runs/{run_id}/evaluation")
+def run_evaluation(run: ViewedRun) -> JsonObject:
+    """How good a finished reward model is on its test split, in figures and in sentences."""
+    evaluation = queries.evaluation_of(run)
+    if evaluation is None:
+        raise NotFound("This run has no evaluation: only a finished reward model has one.")
+    return evaluation
 
 
 @router.post("/runs/{run_id}/cancel", status_code=202)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from app.errors import Conflict, Invalid
-from app.run_config import DpoConfig, PpoConfig, RunConfig, describe
+from app.run_config import DpoConfig, PpoConfig, RewardConfig, RunConfig, describe
 
 # From each state to those it may become. A lost or stopped attempt goes back to the queue.
 MOVES: dict[str, frozenset[str]] = {
@@ -91,6 +91,11 @@ def check_from_afar(kind: str, given: Mapping[str, Any]) -> None:
 def dataset_config(kind: str, config: RunConfig, *, available: Iterable[str]) -> str:
     """The folder of the snapshot that the run reads; `Invalid` where there is none that fits."""
     there = sorted(set(available))
+    if isinstance(config, RewardConfig) and config.objectives and "ratings" not in there:
+        raise Invalid(
+            "objectives learn from the ratings of a snapshot, and this one has none. Let people "
+            "rate responses by criteria first, or leave objectives empty."
+        )
     purpose = "kto" if isinstance(config, DpoConfig) and config.loss_type == "kto" else kind
     wanted = (config.dataset_config,) if config.dataset_config else READS[purpose]
     for name in wanted:

@@ -42,6 +42,9 @@ def trained(kind: str, folder: Path, dataset: Path, model: Path, **settings: obj
     for name in SHOWN[kind]:
         values = " ".join(f"{row[name]:8.3f}" for row in curve if name in row)
         print(f"  {name:28} {values}")
+    told = json.loads((folder / "result.json").read_text()).get("evaluation", {})
+    for sentence in told.get("sentences", {}).values():
+        print(f"  {sentence}")
     return rows
 
 

@@ -44,6 +44,13 @@ def test_kto_reads_unpaired_rows_and_a_chosen_config_wins() -> None:
     assert rules.dataset_config("sft", chosen, available=["preference", "sft"]) == "preference"
 
 
+def test_objectives_need_ratings_beside_the_comparisons() -> None:
+    config = parse_config("reward", {"objectives": "all"})
+    assert rules.dataset_config("reward", config, available=["ranking", "ratings"]) == "ranking"
+    with pytest.raises(Invalid, match="objectives learn from the ratings of a snapshot"):
+        rules.dataset_config("reward", config, available=["ranking"])
+
+
 def test_missing_data_is_named_with_what_is_there() -> None:
     with pytest.raises(Invalid, match=r"preference data.*It has prompts.*judge some tasks"):
         rules.dataset_config("dpo", parse_config("dpo", {}), available=["prompts"])

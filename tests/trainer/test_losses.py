@@ -1,5 +1,6 @@
 """Losses against numbers worked out by hand or by another statement of the same maths."""
 
+import itertools
 import math
 
 import pytest
@@ -41,6 +42,27 @@ class TestRankings:
         chance = weights[1] / sum(weights) * weights[0] / (weights[0] + weights[2])
         loss = losses.plackett_luce(scores, [2, 1, 3])
         assert loss.item() == pytest.approx(-math.log(chance), rel=1e-6)
+
+    def test_chances_of_all_orders_add_up_and_the_first_place_is_a_softmax(self) -> None:
+        scores = torch.tensor([0.3, 1.2, -0.5, 0.1], dtype=torch.float64)
+        chances = {
+            ranks: math.exp(-losses.plackett_luce(scores, ranks).item())
+            for ranks in itertools.permutations((1, 2, 3, 4))
+        }
+        assert sum(chances.values()) == pytest.approx(1)
+        first = [sum(p for ranks, p in chances.items() if ranks[i] == 1) for i in range(4)]
+        assert first == pytest.approx(scores.softmax(0).tolist())
+
+    def test_ties_of_plackett_luce_by_hand(self) -> None:
+        """Breslow's rule: both in the tied place stand against all four; dropped, each is alone."""
+        a, b, c, d = (math.exp(s) for s in (0.3, 1.2, -0.5, 0.1))
+        scores, ranks = torch.tensor([0.3, 1.2, -0.5, 0.1]), [2, 1, 4, 2]
+        first = -math.log(b / (a + b + c + d))
+        tied = -(math.log(a / (a + c + d)) + math.log(d / (a + c + d))) / 2
+        assert losses.plackett_luce(scores, ranks).item() == pytest.approx(first + tied, rel=1e-5)
+        apart = -(math.log(a / (a + c)) + math.log(d / (d + c))) / 2
+        found = losses.plackett_luce(scores, ranks, ties="drop").item()
+        assert found == pytest.approx(first + apart, rel=1e-5)
 
     @pytest.mark.parametrize(("ranks", "p"), [([1, 2], 1.0), ([2, 1], 0.0), ([1, 1], 0.5)])
     def test_plackett_luce_of_two_is_bradley_terry(self, ranks: list[int], p: float) -> None:

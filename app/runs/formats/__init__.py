@@ -1,6 +1,7 @@
 """What the pages show of runs: curves, settings, and the picture of a lineage."""
 
 from app.runs.formats.curves import CURVES, MORE, Chart
+from app.runs.formats.evaluation import Shares, mistakes, share_charts
 from app.runs.formats.picture import Picture, picture
 from app.runs.formats.settings import SettingField, given_settings, setting_groups
 
@@ -10,7 +11,10 @@ __all__ = [
     "Chart",
     "Picture",
     "SettingField",
+    "Shares",
     "given_settings",
+    "mistakes",
     "picture",
     "setting_groups",
+    "share_charts",
 ]

@@ -25,6 +25,7 @@ GROUPS = {
     "lora": "Adapters (LoRA)",
     "data": "Data",
     "output": "Logs, checkpoints and samples",
+    "judging": "Criteria and ensembles",
     "memory": "Memory",
 }
 

@@ -118,6 +118,7 @@ def run_page(
     events = queries.events_of(session, run=run)
     reward = session.get(Checkpoint, run.reward_checkpoint_id) if run.reward_checkpoint_id else None
     parent = session.get(Checkpoint, run.parent_checkpoint_id) if run.parent_checkpoint_id else None
+    evaluation = queries.evaluation_of(run)
     return render(
         request,
         "runs/run.html",
@@ -138,6 +139,9 @@ def run_page(
         samples=_by_prompt(queries.samples_of(session, run=run)),
         curves=[chart.as_json() for chart in formats.CURVES[run.kind]],
         more=[chart.as_json() for chart in formats.MORE],
+        evaluation=evaluation,
+        shares=formats.share_charts(evaluation) if evaluation else [],
+        mistakes=list(formats.mistakes(evaluation)) if evaluation else [],
         changed=rules.changed_settings(run.config, defaults(run.kind)),
         may_manage=role is Role.ADMIN,
         rules=rules,
@@ -176,6 +180,19 @@ def run_log(run: PageRun) -> Response:
     return StreamingResponse(
         artifacts.chunks(f"{run.path}/log.txt"), media_type=PlainTextResponse.media_type
     )
+
+
+@router.get(
+    "/projects/{project_id}/runs/{run_id}/mistakes", name="run_mistakes", response_model=None
+)
+def run_mistakes(run: PageRun) -> Response:
+    """The most confident mistakes of a reward model, as lines that can be imported."""
+    if queries.evaluation_of(run) is None:
+        raise NotFound("This run has no evaluation: only a finished reward model has one.")
+    return StreamingResponse(
+        artifacts.chunks(f"{run.path}/worst.jsonl"), media_type="application/x-ndjson",
+        headers={"content-disposition": 'attachment; filename="mistakes.jsonl"'},
+    )  # fmt: skip
 
 
 def _form(
