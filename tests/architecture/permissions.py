@@ -256,6 +256,7 @@ PERMISSIONS = {
     "POST /projects/{project_id}/runs/chain": Who.ADMIN,
     "GET /projects/{project_id}/runs/{run_id}": Who.VIEWER,
     "GET /projects/{project_id}/runs/{run_id}/log": Who.VIEWER,
+    "GET /projects/{project_id}/runs/{run_id}/for-people": Who.VIEWER,
     "POST /projects/{project_id}/runs/{run_id}/cancel": Who.ADMIN,
     "POST /projects/{project_id}/runs/{run_id}/resume": Who.ADMIN,
     "GET /projects/{project_id}/checkpoints/{checkpoint_id}": Who.VIEWER,

@@ -166,11 +166,12 @@ class TestFamiliarity:
         return scale * torch.randn(rows, 6, generator=generator) @ mixing + 3.0
 
     def test_it_is_the_mahalanobis_distance(self) -> None:
-        """With all directions but one kept it must be that of the full covariance."""
+        """With all directions but one kept it must be that of the covariance, shrunk a little."""
         features, other = self.data(400, 1).double(), self.data(5, 2).double()
-        mean, covariance = features.mean(0), torch.cov(features.T)
-        away = other - mean
-        expected = (away @ torch.linalg.inv(covariance) * away).sum(1)
+        covariance = torch.cov(features.T)
+        covariance += 0.1 * covariance.trace() / 6 * torch.eye(6)
+        away = other - features.mean(0)
+        expected = (away @ torch.linalg.inv(covariance) * away).sum(1).sqrt()
         found = Familiarity.of(features, features)
         assert found.directions.shape == (5, 6)
         ratio = found.distance(other) / expected
@@ -178,9 +179,19 @@ class TestFamiliarity:
 
     def test_unseen_responses_of_the_same_data_are_at_1_and_others_farther(self) -> None:
         found = Familiarity.of(self.data(300, 1), self.data(300, 2))
-        assert found.distance(self.data(300, 2)).mean().item() == pytest.approx(1.0, rel=1e-5)
-        assert found.distance(self.data(300, 3)).mean().item() == pytest.approx(1.0, abs=0.2)
-        assert found.distance(self.data(300, 3, scale=3.0)).mean() > 5
+        squares = found.distance(self.data(300, 2)) ** 2
+        assert squares.mean().item() == pytest.approx(1.0, rel=1e-5)
+        assert found.distance(self.data(300, 3)).mean().item() == pytest.approx(1.0, abs=0.1)
+        assert found.distance(self.data(300, 3, scale=3.0)).mean() > 2
+
+    def test_a_direction_that_the_data_lacks_is_far_but_not_infinitely(self) -> None:
+        flat = self.data(300, 1)
+        flat[:, 0] = 3.0
+        strange = flat[:5].clone()
+        strange[:, 0] += flat.std(0).mean()
+        found = Familiarity.of(flat, flat).distance(strange)
+        assert found.min() > 1
+        assert found.max() < 10
 
     @pytest.mark.parametrize("rows", [1, 2, 3])
     def test_a_handful_of_rows_gives_numbers_all_the_same(self, rows: int) -> None:

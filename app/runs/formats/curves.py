@@ -30,6 +30,18 @@ LOSS = Chart(
     {"loss": "training", "eval_loss": "unseen"},
 )
 
+TRICKS = Chart(
+    "Does it please its judge by a trick?",
+    "Share of refusals, of what a response says twice, and of different phrases over all of them. "
+    "When variety falls or the others rise, read its texts.",
+    {
+        "monitor/distinct": "variety",
+        "monitor/repetition": "repetition",
+        "monitor/refusals": "refusals",
+    },
+    percent=True,
+)
+
 CURVES: dict[str, list[Chart]] = {
     "sft": [
         LOSS,
@@ -82,12 +94,17 @@ CURVES: dict[str, list[Chart]] = {
             "Log-probability of whole responses. When both fall far, it forgets how to write.",
             {"logps/chosen": "chosen", "logps/rejected": "rejected"},
         ),
+        TRICKS,
     ],
     "ppo": [
         Chart(
             "Do the scores rise?",
             "What the reward model gives its responses, and the same less the price of moving.",
-            {"objective/scores": "score", "objective/rlhf_reward": "score less KL"},
+            {
+                "objective/scores": "score",
+                "objective/rlhf_reward": "score less KL",
+                "monitor/watched_score": "a model that only watches",
+            },
         ),
         Chart(
             "How far has it moved from where it began?",
@@ -100,6 +117,7 @@ CURVES: dict[str, list[Chart]] = {
             "In tokens. A reward model that likes length makes them grow.",
             {"tokens/response_length": "tokens"},
         ),
+        TRICKS,
         Chart(
             "Does it keep its variety?",
             "Entropy; when it falls to nothing, every response is the same.",
