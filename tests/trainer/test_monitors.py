@@ -292,9 +292,10 @@ class TestActions:
 
     def test_a_resumed_run_still_knows_what_it_warned_of(self, gamed) -> None:
         whole = gamed(output="whole", monitor_action="send")
-        part = gamed(output="part", monitor_action="send")
-        shutil.rmtree(part.folder / "checkpoints" / "step-8")
-        shutil.rmtree(part.folder / "model")
+        part = whole.folder.with_name("part")
+        shutil.copytree(whole.folder, part)
+        shutil.rmtree(part / "checkpoints" / "step-8")
+        shutil.rmtree(part / "model")
         again = gamed("--resume", output="part", monitor_action="send")
         assert again.figures() == whole.figures()
         assert again.result["warnings"] == whole.result["warnings"]

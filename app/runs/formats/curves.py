@@ -1,5 +1,6 @@
 """Which curves matter for each kind, most first, and the question each answers."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -137,6 +138,13 @@ CURVES: dict[str, list[Chart]] = {
         ),
     ],
 }
+
+
+def charts_of(kind: str, config: Mapping[str, Any]) -> list[Chart]:
+    """The curves that a run has; without a value model there is nothing to foresee."""
+    values = config.get("algorithm", "ppo") == "ppo"
+    return [c for c in CURVES[kind] if values or "loss/value_avg" not in c.curves]
+
 
 MORE = [
     Chart("Learning rate", "As the schedule has it.", {"learning_rate": "learning rate"}),

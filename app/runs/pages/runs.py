@@ -138,7 +138,7 @@ def run_page(
         warnings=[event.message for event in events if event.kind == "warning"],
         for_people=any(event.kind == "for people" for event in events),
         samples=_by_prompt(queries.samples_of(session, run=run)),
-        curves=[chart.as_json() for chart in formats.CURVES[run.kind]],
+        curves=[chart.as_json() for chart in formats.charts_of(run.kind, run.config)],
         more=[chart.as_json() for chart in formats.MORE],
         changed=rules.changed_settings(run.config, defaults(run.kind)),
         may_manage=role is Role.ADMIN,
