@@ -9,6 +9,8 @@ NAMES = {
     "reward": "reward model",
     "dpo": "direct preference optimisation",
     "ppo": "proximal policy optimisation",
+    "rloo": "REINFORCE leave-one-out",
+    "grpo": "group relative policy optimisation",
 }
 
 
@@ -23,19 +25,20 @@ def model_card(
 ) -> str:
     """Markdown with a YAML head (JSON values, which YAML reads)."""
     adapter = bool(settings.get("lora_r"))
-    scores = kind == "reward"
+    scores, method = kind == "reward", str(settings.get("algorithm", kind))
     head: dict[str, Any] = {
         "base_model": base,
         "datasets": [dataset],
         "library_name": "peft" if adapter else "transformers",
         "pipeline_tag": "text-classification" if scores else "text-generation",
-        "tags": ["touchstone", "reward-model" if scores else kind] + (["lora"] if adapter else []),
+        "tags": ["touchstone", "reward-model" if scores else method]
+        + (["lora"] if adapter else []),
     }
     lines = ["---", *(f"{key}: {json.dumps(value)}" for key, value in head.items()), "---", ""]
     lines += [
-        f"# {base.rstrip('/').rsplit('/', 1)[-1]}: {NAMES[kind]}",
+        f"# {base.rstrip('/').rsplit('/', 1)[-1]}: {NAMES[method]}",
         "",
-        f"Trained from `{base}` on the dataset `{dataset}` by Touchstone ({NAMES[kind]}).",
+        f"Trained from `{base}` on the dataset `{dataset}` by Touchstone ({NAMES[method]}).",
         "",
     ]
     if scores:

@@ -258,6 +258,7 @@ PERMISSIONS = {
     "GET /projects/{project_id}/runs/{run_id}": Who.VIEWER,
     "GET /projects/{project_id}/runs/{run_id}/log": Who.VIEWER,
     "GET /projects/{project_id}/runs/{run_id}/mistakes": Who.VIEWER,
+    "GET /projects/{project_id}/runs/{run_id}/for-people": Who.VIEWER,
     "POST /projects/{project_id}/runs/{run_id}/cancel": Who.ADMIN,
     "POST /projects/{project_id}/runs/{run_id}/resume": Who.ADMIN,
     "GET /projects/{project_id}/checkpoints/{checkpoint_id}": Who.VIEWER,

@@ -1,9 +1,9 @@
 """What the trainer learns: `python -m tests.benchmarks.learning [--real]`.
 
-A model from scratch through SFT, reward model, DPO and PPO on a rule that can be learned (polite
-beats rude, then shorter beats longer), tested on prompts it has not seen. With `--real` a reward
-model on HH harmlessness judgements, split by first question, with a binomial test against chance;
-that takes about ten minutes of CPU. Prints the curves; asserts nothing.
+A model from scratch through SFT, reward model, DPO, PPO, RLOO and GRPO on a rule that can be
+learned (polite beats rude, then shorter beats longer), tested on prompts it has not seen. With
+`--real` a reward model on HH harmlessness judgements, split by first question, with a binomial test
+against chance; that takes about ten minutes of CPU. Prints the curves; asserts nothing.
 """
 
 import argparse
@@ -37,7 +37,8 @@ def trained(kind: str, folder: Path, dataset: Path, model: Path, **settings: obj
     if code:
         raise SystemExit(code)
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    print(f"\n{kind}: {rows[-1]['step']} steps, {time.process_time() - began:.0f} s of CPU")
+    seconds = time.process_time() - began
+    print(f"\n{folder.name}: {rows[-1]['step']} steps, {seconds:.0f} s of CPU")
     curve = [row for row in rows if any(name.startswith("eval_") for name in row)]
     for name in SHOWN[kind]:
         values = " ".join(f"{row[name]:8.3f}" for row in curve if name in row)
@@ -52,8 +53,11 @@ SHOWN = {
     "sft": ("eval_loss", "eval_mean_token_accuracy"),
     "reward": ("eval_loss", "eval_accuracy", "eval_longer_wins"),
     "dpo": ("eval_loss", "eval_rewards/accuracies", "eval_rewards/margins"),
-    "ppo": ("eval_objective/scores", "eval_objective/kl", "eval_tokens/response_length"),
-}
+    "ppo": (
+        "eval_objective/scores", "eval_objective/kl", "eval_tokens/response_length",
+        "monitor/length_drift", "monitor/distinct", "monitor/distance",
+    ),
+}  # fmt: skip
 
 
 def new(corpus: Path, folder: Path, steps: int) -> None:
@@ -70,13 +74,16 @@ def made_up(home: Path) -> None:
     start = home / "sft" / "model"
     rows = trained("reward", home / "reward", data, start, max_steps=60, learning_rate=5e-4)
     trained("dpo", home / "dpo", data, start, max_steps=60, learning_rate=2e-4)
-    played = trained(
-        "ppo", home / "ppo", data, start, max_steps=20, learning_rate=3e-4, temperature=1.0,
-        per_device_train_batch_size=32, response_length=32, num_ppo_epochs=2, kl_budget=8,
-        reward_model_path=home / "reward" / "model",
-    )  # fmt: skip
-    gain = played[-1]["eval_objective/scores"] - played[0]["objective/scores"]
-    print(f"\nPPO gained {gain / rows[-1]['eval_score_std']:.2f} deviations of the reward model")
+    for algorithm in ("ppo", "rloo", "grpo"):  # the same number of episodes each
+        played = trained(
+            "ppo", home / algorithm, data, start, max_steps=20, learning_rate=3e-4,
+            algorithm=algorithm, per_device_train_batch_size=32, response_length=32,
+            num_ppo_epochs=2, kl_budget=8, temperature=1.0,
+            reward_model_path=home / "reward" / "model",
+        )  # fmt: skip
+        gain = played[-1]["eval_objective/scores"] - played[0]["objective/scores"]
+        gain /= rows[-1]["eval_score_std"]
+        print(f"  {algorithm} gained {gain:.2f} deviations of the reward model's scores")
 
 
 def real(home: Path) -> None:

@@ -55,8 +55,8 @@ def responses() -> Iterator[list[list[list[int]]]]:
     found: list[list[list[int]]] = []
     episodes = Play.episodes
 
-    def spying(self: Play, prompts: Any, *, stream: int, number: int) -> Any:
-        made = episodes(self, prompts, stream=stream, number=number)
+    def spying(self: Play, prompts: Any, *, stream: int, **more: int) -> Any:
+        made = episodes(self, prompts, stream=stream, **more)
         if stream == 0:
             found.append([list(e.example.responses[0]) for e in made])
         return made

@@ -7,6 +7,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
+from app import artifacts
 from app.accounts.models import User
 from app.db import JobState
 from app.projects.models import Project
@@ -198,6 +199,33 @@ def test_a_failure_is_shown_with_its_remedy_and_its_log(
     assert "Out of memory. Lower it." in page
     assert "step 1\nstep 2" in page
     assert "data-curves" not in page  # it has nothing to draw
+
+
+def test_what_the_monitors_said_stands_above_a_run_that_is_done(
+    session: Session, sign_in: SignIn, ada: User, project: Project
+) -> None:
+    run = make_run(session, make_snapshot(session, project), RunKind.PPO)
+    lease = service.start(session, run_id=run.id)
+    assert lease is not None
+    with artifacts.workspace() as space:
+        (space / "run").mkdir()
+        (space / "run" / "for_people.jsonl").write_text('{"prompt": "Tea?"}\n')
+        artifacts.put_folder(space / "run", to="runs/watched")
+    warning = "Step 7: responses have become <shorter>."
+    result = {"steps": 9, "warnings": [warning], "for_people": "for_people.jsonl"}
+    service.succeed(session, lease=lease, path="runs/watched", files=[], result=result)
+    quiet = make_run(session, make_snapshot(session, project), RunKind.PPO)
+    session.commit()
+    browser = sign_in(ada)
+    page = browser.get(f"/projects/{project.id}/runs/{run.id}").text
+    assert "Read what it writes before you use it" in page
+    assert "responses have become &lt;shorter&gt;." in page
+    file = browser.get(f"/projects/{project.id}/runs/{run.id}/for-people")
+    assert file.text == '{"prompt": "Tea?"}\n'
+    assert 'filename="for_people.jsonl"' in file.headers["content-disposition"]
+    other = f"/projects/{project.id}/runs/{quiet.id}"
+    assert "Read what it writes" not in browser.get(other).text
+    assert browser.get(f"{other}/for-people").status_code == 404
 
 
 def test_a_run_of_another_project_is_not_here(

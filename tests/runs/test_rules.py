@@ -3,6 +3,7 @@ import pytest
 from app.errors import Conflict, Invalid
 from app.run_config import parse_config
 from app.runs import rules
+from app.runs.formats import charts_of
 
 
 def test_a_succeeded_run_never_changes_again() -> None:
@@ -140,3 +141,10 @@ def test_making_a_model_says_how_far_it_is() -> None:
     assert rules.making_a_model(said).endswith("(14 of 45)")
     assert rules.new_model_steps("tiny", corpus_bytes=100) == 40
     assert rules.new_model_steps("tiny", corpus_bytes=10**9) == 300
+
+
+def test_a_run_without_a_value_model_has_no_curve_of_its_loss() -> None:
+    def titles(**config: str) -> list[str]:
+        return [chart.title for chart in charts_of("ppo", config)]
+
+    assert set(titles()) - set(titles(algorithm="rloo")) == {"Does it foresee its scores?"}

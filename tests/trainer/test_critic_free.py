@@ -146,9 +146,10 @@ def test_no_value_model_is_there_and_a_broken_run_goes_on_without_a_seam(
     names = {p.name for p in (whole.folder / "checkpoints" / "step-3").iterdir()}
     assert names == {"model", "state.pt"}
     assert whole.metrics[0]["val/ratio"] != 1  # two passes: the second one has moved
-    part = train("ppo", max_steps=3, output="part", **given)
-    shutil.rmtree(part.folder / "checkpoints" / "step-3")
-    shutil.rmtree(part.folder / "model")
+    part = whole.folder.with_name("part")
+    shutil.copytree(whole.folder, part)
+    shutil.rmtree(part / "checkpoints" / "step-3")
+    shutil.rmtree(part / "model")
     again = train("ppo", "--resume", max_steps=3, output="part", **given)
     assert again.code == 0, again.err
     assert again.figures() == whole.figures()

@@ -131,11 +131,13 @@ def functions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     sys.modules.pop("rewards_of_mine", None)
 
 
-class TestFunctions:
-    GIVEN = {"response_length": 6, "per_device_train_batch_size": 4, "max_steps": 1}
+QUICK = {"response_length": 6, "per_device_train_batch_size": 4, "max_steps": 1}
 
-    def test_rewards_what_it_says(self, train, functions: None) -> None:
-        run = train("ppo", reward_function="rewards_of_mine:brief", num_samples=4, **self.GIVEN)
+
+@pytest.mark.usefixtures("functions")
+class TestFunctions:
+    def test_rewards_what_it_says(self, train) -> None:
+        run = train("ppo", reward_function="rewards_of_mine:brief", num_samples=4, **QUICK)
         assert run.code == 0, run.err
         samples = run.read("samples.jsonl")
         assert all(row["score"] == -len(row["response"]) for row in samples)
@@ -150,8 +152,8 @@ class TestFunctions:
             ("NOTHING", "is no function"),
         ],
     )
-    def test_its_errors_name_it(self, train, functions: None, name: str, says: str) -> None:
-        given = self.GIVEN | {"algorithm": "rloo"}
+    def test_its_errors_name_it(self, train, name: str, says: str) -> None:
+        given = QUICK | {"algorithm": "rloo"}
         run = train("ppo", reward_function=f"rewards_of_mine:{name}", **given)
         assert (run.code, run.err.count("\n")) == (2, 1)
         assert f"rewards_of_mine:{name}" in run.err
@@ -159,9 +161,9 @@ class TestFunctions:
         assert run.result["state"] == "failed"
 
     def test_a_name_that_is_none(self, train) -> None:
-        run = train("ppo", reward_function="length", **self.GIVEN)
+        run = train("ppo", reward_function="length", **QUICK)
         assert "write it as package.module:function" in run.err
-        run = train("ppo", reward_function="not_here.at_all:f", output="b", **self.GIVEN)
+        run = train("ppo", reward_function="not_here.at_all:f", output="b", **QUICK)
         assert "cannot be loaded (ModuleNotFoundError" in run.err
 
 

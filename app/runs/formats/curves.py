@@ -1,5 +1,6 @@
 """Which curves matter for each kind, most first, and the question each answers."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -28,6 +29,18 @@ LOSS = Chart(
     "The loss on what it trains on, and on comparisons or texts it has not seen. When the second "
     "rises while the first falls, it learns by heart.",
     {"loss": "training", "eval_loss": "unseen"},
+)
+
+TRICKS = Chart(
+    "Does it please its judge by a trick?",
+    "Share of refusals, of what a response says twice, and of different phrases over all of them. "
+    "When variety falls or the others rise, read its texts.",
+    {
+        "monitor/distinct": "variety",
+        "monitor/repetition": "repetition",
+        "monitor/refusals": "refusals",
+    },
+    percent=True,
 )
 
 CURVES: dict[str, list[Chart]] = {
@@ -82,12 +95,17 @@ CURVES: dict[str, list[Chart]] = {
             "Log-probability of whole responses. When both fall far, it forgets how to write.",
             {"logps/chosen": "chosen", "logps/rejected": "rejected"},
         ),
+        TRICKS,
     ],
     "ppo": [
         Chart(
             "Do the scores rise?",
             "What the reward model gives its responses, and the same less the price of moving.",
-            {"objective/scores": "score", "objective/rlhf_reward": "score less KL"},
+            {
+                "objective/scores": "score",
+                "objective/rlhf_reward": "score less KL",
+                "monitor/watched_score": "a model that only watches",
+            },
         ),
         Chart(
             "How far has it moved from where it began?",
@@ -100,6 +118,7 @@ CURVES: dict[str, list[Chart]] = {
             "In tokens. A reward model that likes length makes them grow.",
             {"tokens/response_length": "tokens"},
         ),
+        TRICKS,
         Chart(
             "Does it keep its variety?",
             "Entropy; when it falls to nothing, every response is the same.",
@@ -119,6 +138,13 @@ CURVES: dict[str, list[Chart]] = {
         ),
     ],
 }
+
+
+def charts_of(kind: str, config: Mapping[str, Any]) -> list[Chart]:
+    """The curves that a run has; without a value model there is nothing to foresee."""
+    values = config.get("algorithm", "ppo") == "ppo"
+    return [c for c in CURVES[kind] if values or "loss/value_avg" not in c.curves]
+
 
 MORE = [
     Chart("Learning rate", "As the schedule has it.", {"learning_rate": "learning rate"}),

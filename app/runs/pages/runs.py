@@ -136,8 +136,10 @@ def run_page(
         events=[event for event in events if event.kind != "log"],
         log=next((event.message for event in reversed(events) if event.kind == "log"), ""),
         preparing=_preparing(run),
+        warnings=[event.message for event in events if event.kind == "warning"],
+        for_people=any(event.kind == "for people" for event in events),
         samples=_by_prompt(queries.samples_of(session, run=run)),
-        curves=[chart.as_json() for chart in formats.CURVES[run.kind]],
+        curves=[chart.as_json() for chart in formats.charts_of(run.kind, run.config)],
         more=[chart.as_json() for chart in formats.MORE],
         evaluation=evaluation,
         shares=formats.share_charts(evaluation) if evaluation else [],
@@ -193,6 +195,19 @@ def run_mistakes(run: PageRun) -> Response:
         artifacts.chunks(f"{run.path}/worst.jsonl"), media_type="application/x-ndjson",
         headers={"content-disposition": 'attachment; filename="mistakes.jsonl"'},
     )  # fmt: skip
+
+
+@router.get("/projects/{project_id}/runs/{run_id}/for-people", name="run_for_people")
+def run_for_people(session: SessionDep, run: PageRun) -> StreamingResponse:
+    """Responses of the start and of the end, as a file to import: people say which are better."""
+    kinds = {event.kind for event in queries.events_of(session, run=run)}
+    if run.path is None or "for people" not in kinds:
+        raise NotFound("This run sent no responses to people.")
+    return StreamingResponse(
+        artifacts.chunks(f"{run.path}/for_people.jsonl"),
+        media_type="application/jsonl",
+        headers={"Content-Disposition": 'attachment; filename="for_people.jsonl"'},
+    )
 
 
 def _form(

@@ -165,6 +165,10 @@ def succeed(
     )
     session.add(checkpoint)
     session.flush()  # the runs that waited point to it
+    for warning in result.get("warnings") or []:  # of monitors: read before the model is used
+        note(session, lease, "warning", rules.storable(str(warning)))
+    if result.get("for_people"):
+        note(session, lease, "for people", "Responses of the start and of the end can be judged.")
     note(session, lease, "succeeded", "")
     _wake(session, run=run, checkpoint=checkpoint)
     return checkpoint

@@ -6,7 +6,7 @@ its own each, and one variance for all others (probabilistic PCA, Tipping and Bi
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -20,6 +20,7 @@ from app.trainer.failures import BadInput
 from app.trainer.lm.forward import Scorer, autocast
 
 DIRECTIONS = 32  # most that have a variance of their own
+SHRINKAGE = 0.1  # share of the mean variance added to each: what the data lacks is far, not ∞ far
 FILE = "familiarity/statistics.safetensors"  # in a folder: beside the weights it would be loaded
 
 
@@ -65,23 +66,23 @@ class Familiarity:
         _, sizes, directions = torch.linalg.svd(features - mean, full_matrices=False)
         spread = sizes**2 / max(rows - 1, 1)
         kept = min(DIRECTIONS, int((spread > 0).sum()), max(rows - 2, 0), width - 1)
-        # never 0: a direction that the training data lacks is far away, not infinitely far
-        floor = 1e-6 * spread.sum().clamp(min=1e-12) / width
-        rest = (spread[kept:].sum() / max(width - kept, 1)).clamp(min=floor)
+        even = SHRINKAGE * spread.sum().clamp(min=1e-12) / width
+        rest = spread[kept:].sum() / max(width - kept, 1) + even
         one = torch.ones(())
-        found = cls(mean, directions[:kept].contiguous(), spread[:kept], rest, one)
-        typical = found.distance(unseen if len(unseen) else features).mean()
-        return cls(mean, found.directions, found.variances, rest, typical.clamp(min=1e-12))
+        found = cls(mean, directions[:kept].contiguous(), spread[:kept] + even, rest, one)
+        typical = (found.distance(unseen if len(unseen) else features) ** 2).mean()
+        return replace(found, typical=typical.clamp(min=1e-12))
 
     def distance(self, features: Tensor) -> Tensor:
-        """Squared Mahalanobis distance; 1 is that of an unseen response of the same data.
+        """Mahalanobis distance; 1 is usual for unseen responses of the same data.
 
         `(responses, hidden)` → `(responses,)`.
         """
         away = features - self.mean
         along = away @ self.directions.T
         outside = ((away**2).sum(1) - (along**2).sum(1)).clamp(min=0)
-        return ((along**2 / self.variances).sum(1) + outside / self.rest) / self.typical
+        squares = (along**2 / self.variances).sum(1) + outside / self.rest
+        return (squares / self.typical).sqrt()
 
     def save(self, model: Path) -> None:
         """Keep it with the model in whose folder it is."""

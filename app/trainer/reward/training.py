@@ -148,8 +148,7 @@ def train(
         if few := config.familiarity_samples:
             first = models.Scorer(ensemble.judges[0])
             seen, unseen = (
-                models.features_of(first, rows[:few], forward)
-                for rows in (data.train, data.test)
+                models.features_of(first, rows[:few], forward) for rows in (data.train, data.test)
             )
             models.Familiarity.of(seen, unseen).save(path)
 
