@@ -96,7 +96,8 @@ def read_records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         try:
             records = pq.read_table(path).to_pylist()
         except (OSError, ValueError) as error:
-            raise BadInput(f"{path} cannot be read: {error}.") from error
+            reason = " ".join(str(error).split()).rstrip(".")  # Arrow's have several lines
+            raise BadInput(f"{path} cannot be read: {reason}.") from error
         for number, record in enumerate(records, 1):
             yield f"{path.parent.name}/{path.name} row {number}", record
         return

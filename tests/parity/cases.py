@@ -79,6 +79,14 @@ CASES = (
         {"loss_type": ["robust"], "label_smoothing": SMOOTHING},
     ),
     dpo("ipo", {"loss_type": "ipo"}, {"loss_type": ["ipo"]}),
+    dpo("sigmoid_norm", {"loss_type": "sigmoid_norm"}, {"loss_type": ["sigmoid_norm"]}),
+    dpo("hinge", {"loss_type": "hinge"}, {"loss_type": ["hinge"]}),
+    dpo("apo_zero", {"loss_type": "apo_zero"}, {"loss_type": ["apo_zero"]}),
+    Case(
+        "SimPO", "dpo", "CPO", "preference",
+        ours={"loss_type": "simpo", "beta": 2.0, "simpo_gamma": 1.0},
+        theirs={"loss_type": "simpo", "beta": 2.0, "simpo_gamma": 1.0, "cpo_alpha": 0.0},
+    ),
     Case("KTO", "dpo", "KTO", "unpaired", ours={"loss_type": "kto"}),
 )  # fmt: skip
 

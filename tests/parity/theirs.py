@@ -6,6 +6,7 @@ versions, and per case the loss of each step. The gradient of the first step goe
 """
 
 import gc
+import importlib
 import json
 import sys
 from importlib.metadata import version
@@ -61,9 +62,10 @@ def losses_of(case, world, output):
     more = {}
     if case["trainer"] == "KTO":
         more["ref_model"] = AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32)
-    trainer = getattr(trl, f"{case['trainer']}Trainer")(
+    package = importlib.import_module("trl.experimental.cpo") if case["trainer"] == "CPO" else trl
+    trainer = getattr(package, f"{case['trainer']}Trainer")(
         model=loader.from_pretrained(start, dtype=torch.float32),
-        args=getattr(trl, f"{case['trainer']}Config")(output_dir=str(output), **settings),
+        args=getattr(package, f"{case['trainer']}Config")(output_dir=str(output), **settings),
         train_dataset=rows,
         processing_class=AutoTokenizer.from_pretrained(start),
         callbacks=[FirstGradient(output / f"{case['name']}.safetensors")],

@@ -75,6 +75,45 @@ def test_only_what_the_assistant_says_is_learned(chat: ChatFormat) -> None:
     assert said[-1] or chat.tail_ids
 
 
+def test_marks_in_a_template_say_what_comes_between_the_turns_too(tokenizer) -> None:
+    """With and without {% generation %} the same tokens are learned."""
+    marked = ChatFormat(tokenizer)
+    plain = with_template(
+        tokenizer, tokenizer.chat_template.replace("{%- generation -%}", "").replace(
+            "{%- endgeneration -%}", ""
+        ),
+    )  # fmt: skip
+    assert (marked.marks, plain.marks) == (True, False)
+    talk = [*ask("Tell me about maps."), *say("Old maps."), *ask("And bees?"), *say("Go away.")]
+    assert marked.conversation(talk) == plain.conversation(talk)
+
+
+def test_marks_are_believed_where_a_template_rewrites_earlier_turns(tokenizer) -> None:
+    thoughts = (  # of earlier turns they are left out, as Qwen 3 does
+        "{%- for m in messages -%}{{- '<|' + m['role'] + '|>' -}}"
+        "{%- if m['role'] == 'assistant' -%}MARK"
+        "{{- (m['content'] if loop.last else m['content'].split('. ')[-1]) + '<|end|>' -}}ENDMARK"
+        "{%- else -%}{{- m['content'] + '<|end|>' -}}{%- endif -%}{%- endfor -%}"
+        "{%- if add_generation_prompt -%}{{- '<|assistant|>' -}}{%- endif -%}"
+    )
+    talk = [*ask("x"), *say("Well. Tea."), *ask("y"), *say("Well. Maps.")]
+    learned = {}
+    for marks in (True, False):
+        opened, closed = ("{% generation %}", "{% endgeneration %}") if marks else ("", "")
+        template = thoughts.replace("ENDMARK", closed).replace("MARK", opened)
+        chat = with_template(tokenizer, template)
+        ids, said = chat.conversation(talk)
+        learned[marks] = tokenizer.decode([i for i, m in zip(ids, said, strict=True) if m])
+        assert chat.rewritten == (0 if marks else 1)
+    assert learned == {True: "Tea.<|end|>Well. Maps.<|end|>", False: "Well. Maps.<|end|>"}
+
+
+def test_a_text_has_the_tokens_that_begin_and_end_one(chat: ChatFormat) -> None:
+    ids = chat.text_ids("Old tea.")
+    assert chat.tokenizer.decode(ids[:-1]) == "Old tea."
+    assert ids[-1] == chat.tokenizer.eos_token_id
+
+
 def test_system_prompt_is_part_of_the_prompt(chat: ChatFormat) -> None:
     prompt = [{"role": "system", "content": "Be brief."}, *ask("Tell me about tea.")]
     assert "Be brief." in chat.tokenizer.decode(chat.prompt_ids(prompt))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from app.run_config import DpoConfig
 from app.trainer import dpo
@@ -51,6 +52,54 @@ class TestBatchLoss:
         loss, _ = dpo.batch_loss([pair(2, 4)], logps, frozen, config)
         assert loss.item() == pytest.approx((1 / 2 + 1 / 4 - 1) ** 2)
 
+    def test_a_split_vote_counts_both_ways(self) -> None:
+        logps, frozen = torch.tensor([-4.0, -6.0]), torch.tensor([-5.0, -5.0])
+        row = Row("made", (), ((), ()), (1, 2), p=0.75)
+        split = Example(row, (1, 2), ((3, 4), (3, 4)))
+        loss, _ = dpo.batch_loss([split], logps, frozen, DpoConfig(beta=0.5, soft_labels=True))
+        won, lost = math.log1p(math.exp(-1.0)), math.log1p(math.exp(1.0))
+        assert loss.item() == pytest.approx(0.75 * won + 0.25 * lost)
+        hard, _ = dpo.batch_loss([split], logps, frozen, DpoConfig(beta=0.5))
+        assert hard.item() == pytest.approx(won)
+        smooth = DpoConfig(beta=0.5, label_smoothing=0.25)  # what cDPO assumes of every pair
+        assert dpo.batch_loss([split], logps, frozen, smooth)[0].item() == pytest.approx(
+            loss.item()
+        )
+
+    def test_losses_without_a_reference_show_log_probabilities_per_token_as_rewards(self) -> None:
+        logps, none = torch.tensor([-4.0, -6.0]), torch.zeros(2)
+        config = DpoConfig(beta=2.0, loss_type="simpo")
+        _, figures = dpo.batch_loss([pair(2, 4)], logps, none, config)
+        assert (float(figures["chosen"]), float(figures["rejected"])) == (-4.0, -3.0)
+
+
+class TestBalance:
+    """KTO's authors: the weighted sides should stand as 1 : 1 to 4 : 3."""
+
+    @pytest.mark.parametrize(
+        ("good", "bad", "settings", "advice"),
+        [
+            (10, 10, {}, ""),
+            (12, 10, {}, ""),
+            (90, 10, {}, "undesirable_weight=9"),
+            (10, 90, {}, "desirable_weight=9"),
+            (10, 10, {"desirable_weight": 2.0}, "undesirable_weight=2"),
+            (90, 10, {"undesirable_weight": 9.0}, ""),
+        ],
+    )
+    def test_what_to_set(self, good: int, bad: int, settings: dict, advice: str) -> None:
+        sentence = dpo.imbalance([True] * good + [False] * bad, DpoConfig(**settings))
+        if not advice:
+            assert sentence == ""
+            return
+        assert f"Set {advice}." in sentence
+        name, value = advice.split("=")
+        mended = DpoConfig(**(settings | {name: float(value)}))
+        assert dpo.imbalance([True] * good + [False] * bad, mended) == ""
+
+    def test_one_side_alone(self) -> None:
+        assert "All 3 responses are labelled bad" in dpo.imbalance([False] * 3, DpoConfig())
+
 
 class TestReference:
     def test_sequence_logps_are_those_of_the_plain_model(self, micro: str) -> None:
@@ -81,8 +130,22 @@ class TestReference:
         with torch.no_grad():
             lm.model.norm.weight[0] += 0.1
         assert content_key(lm, batch, FORWARD) != key
-        file.write_bytes(file.read_bytes()[:20])
-        assert cached_logps(file, key, batch, lambda: values) == values
+
+    def test_a_damaged_file_is_noticed_and_written_anew(self, tmp_path: Path) -> None:
+        file, batch = tmp_path / "train.safetensors", [pair(3, 5)]
+        values, notes = [torch.tensor([1.0, 2.0])], []
+        cached_logps(file, "key", batch, lambda: values)
+        whole = file.read_bytes()
+        flipped = whole[:-1] + bytes([whole[-1] ^ 1])
+        for number, damaged in enumerate((whole[:20], flipped, b""), 1):
+            file.write_bytes(damaged)
+            again = cached_logps(file, "key", batch, lambda: values, note=notes.append)
+            assert torch.equal(again[0], values[0])
+            assert torch.equal(load_file(file)["logps"], values[0])
+            assert len(notes) == number
+        assert f"{file} are damaged" in notes[0]
+        cached_logps(file, "other", batch, lambda: values, note=notes.append)
+        assert len(notes) == 3  # of other data: no damage
 
 
 class TestRuns:
@@ -94,6 +157,9 @@ class TestRuns:
             ({"loss_type": "robust", "label_smoothing": 0.1}, math.log(2)),
             ({"loss_type": "ipo", "beta": 0.5}, 1.0),
             ({"loss_type": "ipo_sum", "beta": 0.5}, 1.0),
+            ({"loss_type": "hinge"}, 1.0),
+            ({"loss_type": "apo_zero"}, 1.0),
+            ({"loss_type": "sigmoid_norm", "soft_labels": True}, math.log(2)),
             ({"loss_type": "kto"}, 0.5),
         ],
     )
@@ -106,6 +172,22 @@ class TestRuns:
         assert first["loss"] == pytest.approx(start, abs=1e-5)
         assert first.get("rewards/chosen", 0.0) == pytest.approx(0.0, abs=1e-5)
         assert second["loss"] != first["loss"]
+
+    @pytest.mark.parametrize("loss_type", ["simpo", "orpo"])
+    def test_losses_without_a_reference_never_read_one(self, loss_type: str, train) -> None:
+        run = train("dpo", max_steps=2, num_samples=0, loss_type=loss_type)
+        assert run.code == 0, run.err
+        assert run.metrics[1]["loss"] < run.metrics[0]["loss"] + 0.5
+        assert run.metrics[0]["rewards/chosen"] < 0
+        assert not (run.folder / "reference").exists()
+
+    def test_unequal_labels_are_told_with_what_to_set(self, train, tmp_path: Path) -> None:
+        made = manners.rows("unpaired", manners.prompts()[:8])
+        few = [row for i, row in enumerate(made) if row["label"] or i == 1]
+        manners.write_split(tmp_path / "d", "unpaired", "train", few)
+        run = train("dpo", dataset=tmp_path / "d", loss_type="kto", max_steps=1)
+        assert run.code == 0, run.err
+        assert "Set undesirable_weight=8." in run.out
 
     def test_lora_reference_is_the_model_without_its_adapter(self, train) -> None:
         run = train("dpo", max_steps=2, lora_r=4, num_samples=0)

@@ -1,7 +1,7 @@
 """Kill −9 at any write, then `--resume`: the same figures, texts and weights as an unbroken run.
 
-TOUCHSTONE_KILLS=30 kills each kind so many times (default 1); the moments are drawn from
-TOUCHSTONE_KILL_SEED.
+TOUCHSTONE_KILLS=30 tries so many runs of each kind, which are killed up to three times; the suite
+kills one of each kind once. The moments are drawn from TOUCHSTONE_KILL_SEED.
 """
 
 import contextlib
@@ -18,9 +18,9 @@ import torch
 from safetensors.torch import load_file
 
 from app.trainer.run_folder.files import discard, keep_upto, replaced, tidy
-from tests.trainer.killing import Trainings
+from tests.trainer.killing import NEVER, Trainings
 
-KILLS = int(os.environ.get("TOUCHSTONE_KILLS", "1"))
+RUNS = int(os.environ.get("TOUCHSTONE_KILLS", "1"))
 SEED = int(os.environ.get("TOUCHSTONE_KILL_SEED", "3"))
 SHORT = {"max_steps": 3, "save_steps": 1, "eval_steps": 2, "num_samples": 1, "learning_rate": 1e-3}
 PPO = {"response_length": 6, "per_device_train_batch_size": 4, "num_ppo_epochs": 1}
@@ -47,32 +47,31 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(
     given = SHORT | KINDS[name] | ({"reward_model_path": judge} if kind == "ppo" else {})
     settings = [part for k, v in given.items() for part in ("--set", f"{k}={v}")]
 
-    def arguments(output: Path, *more: str) -> list[str]:
+    def train(output: Path, *, until: int = NEVER) -> int:
         folders = ["--dataset", str(data), "--model", micro, "--output", str(output)]
-        return [kind, *folders, *settings, *more]
+        resume = ["--resume"] if (output / "config.json").is_file() else []
+        return trainings.run([kind, *folders, *settings, *resume], output, until=until)
 
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    writes = trainings.run(arguments(whole), whole)
+    whole = tmp_path / "whole"
+    writes = train(whole)
     assert writes > 30, writes
     rng = random.Random(f"{SEED} {name}")
-    moments = []
-    for _ in range(KILLS):
-        begun = (broken / "config.json").is_file()
-        moments.append(rng.randint(2, writes))
-        code = trainings.run(
-            arguments(broken, *(["--resume"] if begun else [])), broken, until=moments[-1]
-        )
-        if code >= 0:  # it had less left to do than that
-            break
-        assert code == -signal.SIGKILL, moments
-    resumed = ["--resume"] if (broken / "config.json").is_file() else []
-    assert trainings.run(arguments(broken, *resumed), broken) > 0, moments
-    for file in ("metrics.jsonl", "samples.jsonl"):
-        assert figures(broken / file) == figures(whole / file), (file, moments)
-    one, other = (weights(folder) for folder in (whole, broken))
-    assert all(torch.equal(one[key], other[key]) for key in one), moments
-    leftovers = [p for p in broken.rglob(".*") if p.name.endswith((".partial", ".old"))]
-    assert not leftovers, moments
+    for number in range(RUNS):
+        broken, moments = tmp_path / f"broken-{number}", []
+        for _ in range(1 if RUNS == 1 else 3):
+            moments.append(rng.randint(2, writes))
+            code = train(broken, until=moments[-1])
+            if code > 0:  # it had less left to do than that
+                break
+            assert code == -signal.SIGKILL, moments
+        else:
+            assert train(broken) > 0, moments
+        for file in ("metrics.jsonl", "samples.jsonl"):
+            assert figures(broken / file) == figures(whole / file), (file, moments)
+        one, other = weights(whole), weights(broken)
+        assert all(torch.equal(one[key], other[key]) for key in one), moments
+        leftovers = [p for p in broken.rglob(".*") if p.name.endswith((".partial", ".old"))]
+        assert not leftovers, moments
 
 
 def figures(file: Path) -> list[dict]:

@@ -124,6 +124,30 @@ def test_gradients_do_not_depend_on_the_layout() -> None:
     assert torch.allclose(*grads, atol=1e-4)
 
 
+@pytest.mark.parametrize("attention", ["tree", "dense mask"])
+def test_a_row_in_a_pack_knows_nothing_of_its_neighbours(attention: str) -> None:
+    """Neither its loss nor its gradient changes with what lies before and behind it."""
+    own = example(4, 6, seed=7)
+    found = []
+    for others in ([example(5, 9, seed=8), example(2, 3, 8, seed=9)], [example(11, 1, seed=10)]):
+        model = models.without_dropout(lm("llama"))
+        if attention == "tree":
+            model = models.attend_by_tree(model)
+        pack = [others[0], own, *others[1:]]
+        layout = lay_out(pack, packed=True)
+        place = len(others[0].responses)
+        loss = models.target_logps(model, layout)[layout.owners == place].sum()
+        loss.backward()
+        grads = torch.cat([p.grad.flatten() for p in model.parameters()])
+        found.append((loss.item(), grads))
+    alone = models.without_dropout(lm("llama"))
+    models.target_logps(alone, lay_out([own], packed=False)).sum().backward()
+    expected = torch.cat([p.grad.flatten() for p in alone.parameters()])
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-6)
+    for _, grads in found:
+        assert torch.allclose(grads, expected, atol=1e-5)
+
+
 def test_model_with_a_short_window_is_not_packed() -> None:
     model = lm("mistral")
     assert not models.can_pack(model, longest=64)

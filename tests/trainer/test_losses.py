@@ -108,6 +108,37 @@ class TestDpo:
         loss = losses.dpo(torch.tensor([8.0]), torch.tensor([-6.0]), **given)
         assert loss.item() == pytest.approx((14 - 5) ** 2)
 
+    @pytest.mark.parametrize(
+        ("loss_type", "expected"),
+        [  # as TRL 1.16 writes them, on log ratios of 1.2 and -0.4 over 4 and 2 tokens, beta = 0.5
+            ("hinge", 1 - 0.5 * 1.6),
+            ("apo_zero", 1 - sigmoid(0.5 * 1.2) + sigmoid(0.5 * -0.4)),
+            ("sigmoid_norm", -math.log(sigmoid(0.5 * (1.2 / 4 + 0.4 / 2)))),
+            # logits = 0.3 + 0.2 - gamma / beta, -log σ(beta · logits)
+            ("simpo", -math.log(sigmoid(0.5 * (0.5 - 0.7 / 0.5)))),
+        ],
+    )
+    def test_losses_that_trl_has_too(self, loss_type: str, expected: float) -> None:
+        lengths = (torch.tensor([4.0]), torch.tensor([2.0]))
+        given = {"beta": 0.5, "loss_type": loss_type, "lengths": lengths, "gamma": 0.7}
+        loss = losses.dpo(torch.tensor([1.2]), torch.tensor([-0.4]), **given)
+        assert loss.item() == pytest.approx(expected, rel=1e-6)
+
+    def test_hinge_is_done_once_the_margin_is_reached(self) -> None:
+        given = {"beta": 0.5, "loss_type": "hinge"}
+        assert losses.dpo(torch.tensor([3.0]), torch.tensor([1.0]), **given).item() == 0
+
+    def test_orpo_is_likelihood_and_log_odds(self) -> None:
+        lengths = (torch.tensor([4.0]), torch.tensor([2.0]))
+        given = {"beta": 0.1, "loss_type": "orpo", "lengths": lengths}
+        loss = losses.dpo(torch.tensor([-2.0]), torch.tensor([-3.0]), **given)
+        good, bad = math.exp(-2 / 4), math.exp(-3 / 2)  # chance per token, geometric mean
+        odds = (good / (1 - good)) / (bad / (1 - bad))
+        expected = -math.log(good) - 0.1 * math.log(sigmoid(math.log(odds)))
+        assert loss.item() == pytest.approx(expected, rel=1e-6)
+        certain = losses.dpo(torch.tensor([0.0]), torch.tensor([-3.0]), **given)
+        assert math.isfinite(certain.item())
+
     def test_kto_pulls_good_up_and_bad_down_around_the_reference_point(self) -> None:
         ratios, labels = torch.tensor([1.0, 1.0]), torch.tensor([True, False])
         loss = losses.kto(ratios, labels, torch.tensor(0.4), beta=0.5, undesirable_weight=2.0)
@@ -210,6 +241,11 @@ class TestTokens:
             lambda x: losses.dpo(x[:2], x[2:], beta=0.3, label_smoothing=0.1),
             lambda x: losses.dpo(x[:2], x[2:], beta=0.3, loss_type="robust", label_smoothing=0.1),
             lambda x: losses.dpo(x[:2], x[2:], beta=0.3, loss_type="ipo_sum"),
+            lambda x: losses.dpo(x[:2], x[2:], beta=0.3, loss_type="hinge"),
+            lambda x: losses.dpo(x[:2], x[2:], beta=0.3, loss_type="apo_zero"),
+            lambda x: losses.dpo(x[:2], x[2:], beta=0.3, loss_type="sigmoid_norm", lengths=LONG),
+            lambda x: losses.dpo(x[:2], x[2:], beta=0.3, loss_type="simpo", lengths=LONG),
+            lambda x: losses.dpo(x[:2] - 2, x[2:] - 2, beta=0.3, loss_type="orpo", lengths=LONG),
             lambda x: losses.kto(x, GOOD, torch.tensor(0.1, dtype=torch.float64), beta=0.3),
             lambda x: losses.kl_per_token(x, OLD, "k3"),
             lambda x: losses.ppo_policy(x, OLD, x.new_tensor([1.0, -1.0, 1.0, -1.0]), 0.2)[0],
@@ -221,5 +257,6 @@ class TestTokens:
         assert torch.autograd.gradcheck(loss, x)
 
 
+LONG = (torch.tensor([3.0, 2.0]), torch.tensor([1.0, 4.0]))
 GOOD = torch.tensor([True, False, True, False])
 OLD = torch.tensor([0.35, -0.5, 1.35, 0.3], dtype=torch.float64)
