@@ -63,7 +63,8 @@ def numbers():
 
 def waits_for_row(blocker):
     waiting = (
-        "SELECT pid FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+        "SELECT pid FROM pg_locks"
+        " WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
     )
     return blocker.scalars(text(waiting)).all()
 
