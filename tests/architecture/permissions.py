@@ -224,6 +224,7 @@ PERMISSIONS = {
     "GET /projects/{project_id}/snapshots/new": Who.ADMIN,
     "GET /projects/{project_id}/snapshots/preview": Who.ADMIN,
     "GET /projects/{project_id}/snapshots/counts": Who.ADMIN,
+    "GET /projects/{project_id}/snapshots/choices/{kind}": Who.ADMIN,
     "POST /projects/{project_id}/snapshots/recipe": Who.ADMIN,
     "POST /projects/{project_id}/snapshots/recipe/{kind}": Who.ADMIN,
     "GET /projects/{project_id}/snapshots/{snapshot_id}": Who.VIEWER,

@@ -4,6 +4,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from app.accounts.models import Role
+from app.corpus.models import Prompt
 from app.datasets import service
 from app.datasets.models import Snapshot
 from app.datasets.schemas import Recipe
@@ -147,3 +148,22 @@ def test_the_pages_have_no_accessibility_errors(page, address, scheme):
             page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
         )
         assert found.violations_count == 0, found.generate_report()
+
+
+def test_a_tag_beyond_the_boxes_is_found_and_counted(page, address):
+    """Typed, chosen by Enter, counted with; and nothing is sent on the way."""
+    with transaction() as session:
+        for number, prompt in enumerate(session.query(Prompt).order_by(Prompt.id)):
+            prompt.tags = [f"tag {number:02} {letter}" for letter in "abcd"]
+    page.goto(f"{address[0]}/snapshots/new")
+    page.locator("summary", has_text="Tags").click()
+    find = page.get_by_label("Others")
+    find.press_sequentially("TAG 11 d")
+    page.get_by_text("1 found: choose one").wait_for()
+    find.press("Enter")
+    assert page.get_by_label("tag 11 d").is_checked()
+    page.locator("[data-summary]", has_text="11 prompts").wait_for()
+    assert find.input_value() == ""
+    find.press_sequentially("nothing like it")
+    page.get_by_text("None contains that.").wait_for()
+    assert page.url.endswith("/snapshots/new")

@@ -141,7 +141,7 @@ def test_hostile_texts_come_back_to_the_byte_in_every_format_that_can_hold_them(
     assert snapshot.counts["refused"]["hh-rlhf"]["role"] == 1
 
     ending = "jsonl.gz" if file_format == "jsonl" else "parquet"
-    for config in ("preference", "hh-rlhf", "prompts"):
+    for config in ("preference", "hh-rlhf", "prompts", "ranking"):
         other = make_project(session, f"From {config}", by=ada)
         put_back(session, snapshot, f"{config}/train.{ending}", other, tmp_path)
         again = freeze(session, other, test_share=0, format=file_format)
@@ -156,6 +156,31 @@ def test_hostile_texts_come_back_to_the_byte_in_every_format_that_can_hold_them(
             for each in rows_of(snapshot, "preference")
         }
         assert said >= {(question, one) for question, one, _ in [*pairs, long]}
+
+
+@pytest.mark.parametrize("file_format", ["jsonl", "parquet"])
+def test_rankings_with_ties_come_back_to_the_byte(session, project, ada, tmp_path, file_format):
+    """Of three to six hostile responses, each with an order of its own."""
+    rng = random.Random(11)
+    lines = []
+    for at, (question, one, other) in enumerate(made_up(25, seed=3)):
+        size = rng.randint(3, 6)
+        responses = [f"{one}{at}{place}{other}" for place in range(size)]
+        ranks = [rng.randint(1, 3) for _ in responses]
+        said = [{"annotator": "dataset:x", "ranks": ranks}]
+        lines.append({"prompt": question, "responses": responses, "annotations": said})
+    brought_in(session, project, json_lines(tmp_path / "in.jsonl", lines))
+    recipe = {"test_share": 0, "ties": "keep", "configs": ["ranking"], "format": file_format}
+    snapshot = freeze(session, project, **recipe)
+    (path,) = (file["path"] for file in snapshot.files if file["path"].startswith("ranking/"))
+    there = make_project(session, "There", by=ada)
+    put_back(session, snapshot, path, there, tmp_path)
+    again = freeze(session, there, **recipe)
+    ours, theirs = (
+        next(file for file in each.files if file["path"] == path) for each in (snapshot, again)
+    )
+    assert ours["rows"] > 20
+    assert ours["sha256"] == theirs["sha256"]
 
 
 @pytest.mark.parametrize("text", ["a\0b", "half \ud83d of it", "\udc00"])

@@ -119,6 +119,26 @@ def test_whatever_changes_a_task_is_noticed(
         assert rui.put(f"{address}/adjudication", json=unconditional).status_code == 200
 
 
+def test_a_key_is_not_set_upon_a_task_that_has_changed(
+    session: Session, people: People, task: Task, api: Api
+):
+    ada, address = api(people.ada), f"/api/v1/tasks/{task.id}"
+    read = ada.get(address).json()
+    ids = [each["id"] for each in read["responses"]]
+    body = {"prefers": [ids], "if_unchanged": read["stamp"]}
+    ada.put(f"{address}/adjudication", json={"ranking": [["B"], ["A"]], "reason": "No."})
+    refused = ada.put(f"{address}/gold", json=body)
+    assert refused.status_code == 409
+    assert "Ada settled it: B > A" in refused.json()["detail"]
+    assert session.get_one(Task, task.id).kind is TaskKind.ORDINARY
+    body["if_unchanged"] = ada.get(address).json()["stamp"]
+    done = ada.put(f"{address}/gold", json=body)
+    assert (done.status_code, "if_unchanged" in done.json()) == (200, False)
+    corrected = {"prefers": [ids[::-1]], "if_unchanged": body["if_unchanged"]}
+    assert ada.put(f"{address}/gold", json=corrected).status_code == 409
+    assert ada.put(f"{address}/gold", json={"prefers": [ids[::-1]]}).status_code == 200
+
+
 def test_sending_twice_is_no_change_in_between(
     session: Session, people: People, task: Task, api: Api
 ):

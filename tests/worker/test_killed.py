@@ -62,7 +62,10 @@ def numbers():
 
 
 def waits_for_row(blocker):
-    waiting = "SELECT pid FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+    waiting = (
+        "SELECT pid FROM pg_locks"
+        " WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+    )
     return blocker.scalars(text(waiting)).all()
 
 

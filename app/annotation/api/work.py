@@ -20,8 +20,6 @@ from app.annotation.schemas import (
     ClaimBody,
     DraftBody,
     DraftOut,
-    GoldBody,
-    GoldOut,
     HistoryPage,
     JudgementBody,
     SkipBody,
@@ -228,16 +226,6 @@ def project_annotations(
         for annotation, external_id, annotator in rows[:limit]
     ]
     return AnnotationPage(items=items, next_cursor=items[-1].id if len(rows) > limit else None)
-
-
-@router.put("/tasks/{task_id}/gold")
-def set_gold(
-    session: SessionDep, at: AdminTask, user: CurrentUser, body: GoldBody, now: Now
-) -> GoldOut:
-    """Make a task gold, or change its key; judgements that are there are scored anew."""
-    project, task = at
-    service.set_gold(session, task=task, project=project, body=body, by=user, now=now)
-    return GoldOut(task_id=str(task.id), **body.model_dump())
 
 
 @router.delete("/tasks/{task_id}/gold", status_code=204)

@@ -17,7 +17,7 @@ from app.datasets.formats.editor import mistakes, shown
 from app.datasets.formats.names import file_name
 from app.datasets.formats.recipes import MOST_BYTES, recipe_json, recipe_toml
 from app.datasets.formats.recipes import read_recipe as parsed_recipe
-from app.datasets.queries import recipes
+from app.datasets.queries import choices, recipes
 from app.datasets.rules.origins import LICENCES
 from app.datasets.rules.presets import PRESETS, preset
 from app.datasets.schemas import Recipe, RecipeForm
@@ -29,6 +29,7 @@ from app.projects.queries import excluded_members
 from app.web import redirect, render
 
 RecipeKind = Literal["toml", "json"]
+ChoiceKind = Literal["sources", "tags", "languages", "exclude_annotators"]
 
 router = APIRouter(include_in_schema=False)
 
@@ -69,6 +70,31 @@ def recipe_counts(
     """The same as a part of the page, which takes it in while the recipe is edited."""
     seen = _preview(session, project, form, seconds=_seconds(form))
     return render(request, "datasets/_result.html", project=project, seen=seen)
+
+
+@router.get("/projects/{project_id}/snapshots/choices/{kind}", name="recipe_choices")
+def recipe_choices(
+    session: SessionDep,
+    project: AdminProject,
+    kind: ChoiceKind,
+    search: Annotated[str, Query(max_length=200)] = "",
+) -> JSONResponse:
+    """What can be chosen and contains what was typed: `[{value, label, hint}]`, a few of many."""
+    words = " ".join(search.replace("\0", "").split())
+    if kind == "exclude_annotators":
+        people = choices.people_like(session, project=project, search=words)
+        found = [
+            {
+                "value": str(each.id),
+                "label": each.name,
+                "hint": each.email or each.imported_name or "",
+            }
+            for each in people
+        ]
+    else:
+        values = choices.values_like(session, project=project, kind=kind, search=words)
+        found = [{"value": value, "label": value, "hint": ""} for value in values]
+    return JSONResponse(found)
 
 
 @router.post("/projects/{project_id}/snapshots/recipe", name="read_recipe")
@@ -147,7 +173,10 @@ def _editor(
     pasted: str = "",
     problems: Sequence[JsonObject] = (),
 ) -> HTMLResponse:
-    people = queries.annotators_of(session, project=project)
+    chosen = {UUID(each) for each in form.exclude_annotators if queries.is_uuid(each)}
+    people = choices.people_with(session, project=project, ids=chosen)
+    others = choices.people_like(session, project=project)
+    people = [*people, *(each for each in others if each.id not in chosen)]
     return render(
         request,
         "datasets/new_snapshot.html",
@@ -158,10 +187,13 @@ def _editor(
         seen=seen,
         wrong={error["field"]: error["message"] for error in seen["errors"]},
         people=people,
-        strangers=set(form.exclude_annotators) - {str(person.id) for person in people},
+        more_people=len(others) == choices.SHOWN,
+        strangers={each for each in form.exclude_annotators if each.strip()}
+        - {str(person.id) for person in people},
         kept_out=excluded_members(session, project=project),
         versions=queries.guidelines_versions(session, project=project),
         offered=recipes.offered(session, project=project),
+        most_words=choices.SHOWN,
         flags=FLAGS | {flag: flag for flag in form.exclude_flags if flag not in FLAGS},
         configs=DESCRIPTIONS,
         presets=PRESETS,

@@ -317,7 +317,7 @@ def people_called(
         func.lower(User.name).in_(folded),
         func.lower(Membership.imported_name).in_(folded),
     )
-    ids = [UUID(name) for name in folded if _is_uuid(name)]
+    ids = [UUID(name) for name in folded if is_uuid(name)]
     rows = session.execute(
         select(User.id, User.email, User.name, Membership.imported_name)
         .join(Membership, Membership.user_id == User.id)
@@ -340,7 +340,7 @@ def people_called(
     }
 
 
-def _is_uuid(name: str) -> bool:
+def is_uuid(name: str) -> bool:
     try:
         UUID(name)
     except ValueError:
@@ -353,17 +353,6 @@ def guidelines_versions(session: Session, *, project: Project) -> Sequence[Guide
         select(Guidelines)
         .where(Guidelines.project_id == project.id)
         .order_by(Guidelines.version.desc())
-    ).all()
-
-
-def annotators_of(session: Session, *, project: Project) -> Sequence[Any]:
-    """Everybody whose judgements the project has: (id, name, email, imported_name, standing)."""
-    judged = select(Annotation.user_id).where(Annotation.project_id == project.id).distinct()
-    return session.execute(
-        select(User.id, User.name, User.email, Membership.imported_name, Membership.standing)
-        .join(Membership, Membership.user_id == User.id)
-        .where(Membership.project_id == project.id, User.id.in_(judged))
-        .order_by(User.name, User.id)
     ).all()
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from app.annotation.models import Annotation
 from app.corpus.models import Prompt, Response
 from app.datasets.models import Snapshot
+from app.datasets.queries.choices import SHOWN
 from app.projects.models import Project
 from app.tasks.models import Task, TaskKind, TaskResponse
 
@@ -40,7 +41,7 @@ def offered(session: Session, *, project: Project, looked_at: int = 2_000) -> Of
     )
 
 
-def _commonest(words: Iterable[str | None], most: int = 30) -> list[str]:
+def _commonest(words: Iterable[str | None], most: int = SHOWN) -> list[str]:
     counted = Counter(word for word in words if word)
     return sorted(counted, key=lambda word: (-counted[word], word))[:most]
 

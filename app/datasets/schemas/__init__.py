@@ -273,7 +273,13 @@ class RecipeForm(BaseModel):
     def recipe(self) -> Recipe:
         """The recipe; a `ValidationError` names the fields that are wrong."""
         fields = self.model_dump(exclude={"name", "keep_failed_gold", *_BESIDES})
-        given = {key: value for key, value in fields.items() if value not in ("", [])}
+        typed = {
+            key: list(dict.fromkeys(each for each in value if each.strip()))
+            if isinstance(value, list)
+            else value
+            for key, value in fields.items()
+        }
+        given = {key: value for key, value in typed.items() if value not in ("", [])}
         return Recipe.model_validate({**given, "exclude_failed_gold": not self.keep_failed_gold})
 
     @classmethod

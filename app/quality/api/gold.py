@@ -7,6 +7,8 @@ from sqlalchemy.orm import Session
 
 from app.accounts.auth import CurrentUser
 from app.accounts.models import Role
+from app.annotation.auth import AdminTask
+from app.annotation.schemas import GoldOut
 from app.db import Now, SessionDep
 from app.errors import found
 from app.projects.auth import ProjectRole, ReviewerProject, require
@@ -22,6 +24,7 @@ from app.quality.schemas.gold import (
     GoldChangeOut,
     GoldLineOut,
     GoldPage,
+    KeyBody,
     ScoreChangeOut,
     ScoreOut,
     Settlement,
@@ -29,6 +32,7 @@ from app.quality.schemas.gold import (
 )
 from app.quality.service.appeals import settle_appeal
 from app.quality.service.gold import Doubt, change_gold, changed_scores
+from app.quality.service.settling import set_key
 from app.tasks import queries as task_queries
 from app.tasks.models import Appeal
 from app.tasks.queries import AppealLine
@@ -61,6 +65,16 @@ def list_gold(session: SessionDep, project: ReviewerProject) -> GoldPage:
             for line in queries.gold_lines(session, project=project)
         ]
     )
+
+
+@router.put("/tasks/{task_id}/gold")
+def set_gold(
+    session: SessionDep, at: AdminTask, user: CurrentUser, body: KeyBody, now: Now
+) -> GoldOut:
+    """Make a task gold, or change its key; judgements that are there are scored anew."""
+    project, task = at
+    set_key(session, task=task, project=project, body=body, by=user, now=now)
+    return GoldOut(task_id=str(task.id), **body.model_dump(exclude={"if_unchanged"}))
 
 
 @router.post("/tasks/{task_id}/gold/suspension")

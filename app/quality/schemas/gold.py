@@ -5,11 +5,24 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from app.annotation.schemas import GoldBody
 from app.quality.schemas.agreement import FigureOut
+from app.quality.schemas.review import Stamp
 from app.tasks.models import Outcome
 
 Words = Annotated[str, StringConstraints(max_length=2_000)]
 Explanation = Annotated[str, StringConstraints(max_length=20_000)]
+
+
+class KeyBody(GoldBody):
+    """`PUT /tasks/{id}/gold`: pairs of response ids; the first of a pair is the better one.
+
+    `qualification`: asked openly before real work, with feedback, instead of mixed in unseen.
+    """
+
+    if_unchanged: Annotated[
+        Stamp | None, Field(description="`stamp` of the task as it was read; 409 if it changed")
+    ] = None
 
 
 class GoldChange(BaseModel):

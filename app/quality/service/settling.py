@@ -19,6 +19,7 @@ from app.quality.queries import review as queries
 from app.quality.rules.keys import key_in_words, read_key
 from app.quality.rules.review import in_words
 from app.quality.rules.seen import Fact, is_unchanged, news, stamp
+from app.quality.schemas.gold import KeyBody
 from app.tasks import service as tasks
 from app.tasks.models import Task, TaskKind
 from app.tasks.queries import takers
@@ -307,6 +308,17 @@ def make_gold(
         ties_allowed=gold.ties_allowed,
         explanation=gold.explanation,
     )
+    annotation.set_gold(session, task=task, project=project, body=body, by=by, now=now)
+
+
+def set_key(
+    session: Session, *, task: Task, project: Project, body: KeyBody, by: User, now: datetime
+) -> None:
+    """As `annotation.set_gold`; `Conflict` where the task is not as its `stamp` says."""
+    annotation.lock_members(session, project=project)
+    if body.if_unchanged is not None:
+        lock_task(session, task=task)
+        require_unchanged(session, task=task, seen=body.if_unchanged)
     annotation.set_gold(session, task=task, project=project, body=body, by=by, now=now)
 
 
