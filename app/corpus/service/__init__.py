@@ -8,7 +8,12 @@ from app.corpus.service.checks import (
     expire_checks,
     forget_check,
 )
-from app.corpus.service.contents import add_prompts, add_responses
+from app.corpus.service.contents import (
+    PreparedPrompts,
+    add_prompts,
+    add_responses,
+    prepare_prompts,
+)
 from app.corpus.service.erasing import forget_reports
 from app.corpus.service.imports import (
     MAX_ERRORS,
@@ -33,6 +38,7 @@ from app.corpus.service.undoing import (
 __all__ = [
     "KEPT_FOR",
     "MAX_ERRORS",
+    "PreparedPrompts",
     "add_prompts",
     "add_responses",
     "cancel_import",
@@ -48,6 +54,7 @@ __all__ = [
     "new_import",
     "note_progress",
     "note_undone",
+    "prepare_prompts",
     "remove_unused_prompts",
     "remove_unused_responses",
     "request_import",
