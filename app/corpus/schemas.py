@@ -26,7 +26,7 @@ class NewPrompt:
 
 @dataclass(frozen=True, slots=True)
 class NewResponse:
-    """A candidate reply to a stored prompt."""
+    """A candidate reply to a stored prompt; its hash where the caller has it already."""
 
     prompt_id: UUID
     prompt_hash: bytes
@@ -35,6 +35,7 @@ class NewResponse:
     checkpoint_id: UUID | None = None
     sampling: JsonObject | None = None
     meta: JsonObject = field(default_factory=dict)
+    content_hash: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from app.tasks.models import (
     Task,
     TaskKind,
 )
+from app.worker.imports.preparing import prepare
 from app.worker.imports.writing import write_batch
 from tests.factories import make_annotation, make_member, make_project
 
@@ -80,12 +81,13 @@ def bring_in(session, project, people):
             gold=ImportedGold(prefers=[(0, 1)], equal=[], ties_allowed=False, explanation=""),
         )
     )
+    import_id = _import_row(session, project)
     write_batch(
         session,
-        rows,
+        prepare(rows, project_id=project.id, import_id=import_id),
         project=project,
         by=people.ada,
-        import_id=_import_row(session, project),
+        import_id=import_id,
         brought=Counter(),
     )
 

@@ -10,7 +10,12 @@ from app.corpus.service.checks import (
     remove_files,
     throw_checks_away,
 )
-from app.corpus.service.contents import add_prompts, add_responses
+from app.corpus.service.contents import (
+    PreparedPrompts,
+    add_prompts,
+    add_responses,
+    prepare_prompts,
+)
 from app.corpus.service.erasing import forget_reports
 from app.corpus.service.imports import (
     MAX_ERRORS,
@@ -35,6 +40,7 @@ from app.corpus.service.undoing import (
 __all__ = [
     "KEPT_FOR",
     "MAX_ERRORS",
+    "PreparedPrompts",
     "add_prompts",
     "add_responses",
     "cancel_import",
@@ -50,6 +56,7 @@ __all__ = [
     "new_import",
     "note_progress",
     "note_undone",
+    "prepare_prompts",
     "remove_files",
     "remove_unused_prompts",
     "remove_unused_responses",

@@ -4,9 +4,10 @@ All of a file or nothing of it stands, whenever a worker dies; the CLI calls the
 """
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 from uuid import UUID
@@ -25,6 +26,7 @@ from app.corpus.formats import (
     BadFile,
     ImportedTask,
     Limits,
+    Read,
     read_file,
 )
 from app.corpus.models import Import
@@ -34,6 +36,7 @@ from app.jobs import JobName, queue
 from app.projects import service as projects
 from app.projects.models import Project
 from app.worker.imports.checking import Findings
+from app.worker.imports.preparing import Prepared, Preparing
 from app.worker.imports.reading import Metered, read_ahead
 from app.worker.imports.terms import Terms, suited
 from app.worker.imports.upkeep import clear_forgotten, clear_staged, remove_staged
@@ -344,11 +347,33 @@ def _write_all(
         tally.findings.look(stream, project=project, format=lease.format, limits=limits)
     meter = Metered(stream)
     reads = read_file(meter.buffered(), format=lease.format, limits=limits)
-    checked = suited(reads, terms=Terms.of(project))
+    rows = suited(reads, terms=Terms.of(project))
+    with (
+        closing(
+            _batches(lease, rows, meter, tally, is_stopping=is_stopping, report=report)
+        ) as batches,
+        Preparing(project_id=project.id, import_id=lease.import_id) as preparing,
+    ):
+        for batch in chain(batches, [()]):
+            if ready := preparing.swap(batch):
+                _write(session, ready, tally, lease=lease, project=project, by=by)
+    projects.follow_overlap(session, project=project)
+
+
+def _batches(
+    lease: Lease,
+    rows: Iterator[Read],
+    meter: Metered,
+    tally: Tally,
+    *,
+    is_stopping: Callable[[], bool],
+    report: Report,
+) -> Generator[Sequence[ImportedTask]]:
+    """The good rows, by the batch; none any more once a bad one has spoilt the import."""
     batch: list[ImportedTask] = []
     size = 0
     due = time.monotonic() + PROGRESS_EVERY
-    for read in read_ahead(checked, at_least_every=PROGRESS_EVERY or 0.1):
+    for read in read_ahead(rows, at_least_every=PROGRESS_EVERY or 0.1):
         if read is not None:
             tally.read += 1
             tally.format = tally.format or read.format
@@ -360,7 +385,7 @@ def _write_all(
                 batch.append(read.task)
                 size += read.size
         if len(batch) == BATCH or size > BATCH_SIZE:
-            _write(session, batch, tally, lease=lease, project=project, by=by)
+            yield batch
             batch, size = [], 0
         if time.monotonic() > due:
             if is_stopping():
@@ -372,8 +397,7 @@ def _write_all(
     tally.bytes_read = meter.taken
     if tally.rejected and not lease.takes_good_lines:
         raise _Refused
-    _write(session, batch, tally, lease=lease, project=project, by=by)
-    projects.follow_overlap(session, project=project)
+    yield batch
 
 
 def _wait_for_turn(
@@ -406,21 +430,20 @@ def _show_progress(lease: Lease, tally: Tally) -> None:
 
 def _write(
     session: Session,
-    batch: Sequence[ImportedTask],
+    batch: Prepared,
     tally: Tally,
     *,
     lease: Lease,
     project: Project,
     by: User | None,
 ) -> None:
-    if batch:
-        added = write_batch(
-            session,
-            batch,
-            project=project,
-            by=by,
-            import_id=lease.import_id,
-            brought=tally.findings.brought,
-        )
-        tally.imported += added
-        tally.skipped += len(batch) - added
+    added = write_batch(
+        session,
+        batch,
+        project=project,
+        by=by,
+        import_id=lease.import_id,
+        brought=tally.findings.brought,
+    )
+    tally.imported += added
+    tally.skipped += len(batch.tasks) - added

@@ -13,17 +13,20 @@ from app.annotation.schemas import ImportedJudgement
 from app.corpus import service as corpus
 from app.corpus.formats import ImportedAnnotation, ImportedGold, ImportedTask
 from app.corpus.rules import canonical_order
-from app.corpus.schemas import NewPrompt, NewResponse, Stored
+from app.corpus.schemas import NewResponse, Stored
 from app.db import database_now
 from app.projects.models import Project
 from app.quality.service.importing import record_adjudications
 from app.tasks import service as tasks
 from app.tasks.schemas import Gold, NewTask, OpenedTask
+from app.worker.imports.preparing import Prepared
+
+Row = tuple[ImportedTask, Stored, Sequence[bytes]]  # with its prompt and its responses' hashes
 
 
 def write_batch(
     session: Session,
-    batch: Sequence[ImportedTask],
+    batch: Prepared,
     *,
     project: Project,
     by: User | None,
@@ -31,15 +34,10 @@ def write_batch(
     brought: Counter[str],
 ) -> int:
     """Write the rows; answers how many of them added something, and counts in `brought` what."""
-    prompts = corpus.add_prompts(
-        session, project=project, prompts=[_prompt(task) for task in batch], import_id=import_id
-    )
-    rankable = [
-        (task, prompt) for task, prompt in zip(batch, prompts, strict=True) if task.responses
-    ]
-    imported = sum(
-        prompt.is_new for task, prompt in zip(batch, prompts, strict=True) if not task.responses
-    )
+    prompts = corpus.add_prompts(session, prompts=batch.prompts)
+    rows = list(zip(batch.tasks, prompts, batch.responses, strict=True))
+    rankable = [row for row in rows if row[0].responses]
+    imported = sum(prompt.is_new for task, prompt, _ in rows if not task.responses)
     brought["prompts"] += sum(prompt.is_new for prompt in prompts)
     if rankable:
         imported += _write_tasks(
@@ -50,7 +48,7 @@ def write_batch(
 
 def _write_tasks(
     session: Session,
-    rows: Sequence[tuple[ImportedTask, Stored]],
+    rows: Sequence[Row],
     *,
     project: Project,
     by: User | None,
@@ -66,7 +64,7 @@ def _write_tasks(
     brought["responses"] += sum(response.is_new for response in kept)
     stored = iter(kept)
     new_tasks, orders = [], []
-    for task, prompt in rows:
+    for task, prompt, _ in rows:
         responses = [next(stored) for _ in task.responses]
         order = list(range(len(responses)))  # first and second mean what they mean in the file
         if task.order_tells:
@@ -97,7 +95,7 @@ def _write_tasks(
         brought["adjudications"] += len(settled)
     judged = [
         (number, _judgement(judgement, opened[number], order=orders[number]))
-        for number, (task, _) in enumerate(rows)
+        for number, (task, _, _) in enumerate(rows)
         for judgement in task.annotations
     ]
     added = {number for number, task in enumerate(opened) if task.is_new}
@@ -126,22 +124,9 @@ def _judges(task: ImportedTask) -> set[str]:
     }
 
 
-def _prompt(task: ImportedTask) -> NewPrompt:
-    return NewPrompt(
-        messages=task.messages,
-        system=task.system,
-        source=task.source,
-        tags=task.tags,
-        language=task.language,
-        expertise=task.expertise,
-        external_id=task.external_id,
-        meta={} if task.responses else task.meta,
-    )
-
-
-def _responses(rows: Sequence[tuple[ImportedTask, Stored]]) -> Iterator[NewResponse]:
-    for task, prompt in rows:
-        for response in task.responses:
+def _responses(rows: Sequence[Row]) -> Iterator[NewResponse]:
+    for task, prompt, hashes in rows:
+        for response, content_hash in zip(task.responses, hashes, strict=True):
             yield NewResponse(
                 prompt_id=prompt.id,
                 prompt_hash=prompt.content_hash,
@@ -149,6 +134,7 @@ def _responses(rows: Sequence[tuple[ImportedTask, Stored]]) -> Iterator[NewRespo
                 source=response.source,
                 sampling=response.sampling,
                 meta=response.meta,
+                content_hash=content_hash,
             )
 
 
