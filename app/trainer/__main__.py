@@ -24,13 +24,16 @@ from app.run_config import (
 from app.trainer.failures import (
     DISK_FULL,
     OUT_OF_MEMORY,
+    PROCESS_LOST,
     BadInput,
     Cancelled,
     DiskFull,
     Failure,
     OutOfMemory,
+    ProcessLost,
     is_disk_full,
     is_out_of_memory,
+    is_process_lost,
     signals,
 )
 
@@ -199,6 +202,9 @@ def run_training(options: argparse.Namespace) -> int:
             with contextlib.suppress(OSError):  # there may be no room for it
                 folder.finish("failed", error=DISK_FULL)
             raise DiskFull(DISK_FULL) from error
+        if is_process_lost(error):
+            folder.finish("failed", error=PROCESS_LOST)
+            raise ProcessLost(PROCESS_LOST) from error
         folder.finish("failed", error=f"{type(error).__name__}: {error}")
         raise
     folder.finish("succeeded")

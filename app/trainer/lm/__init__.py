@@ -23,6 +23,17 @@ from app.trainer.lm.loading import (
     with_lora,
     without_dropout,
 )
+from app.trainer.lm.sharding import (
+    copied,
+    gathered,
+    is_main,
+    put,
+    scattered,
+    shard,
+    sharding_wanted,
+    synchronise,
+    whole,
+)
 
 __all__ = [
     "Scorer",
@@ -30,7 +41,10 @@ __all__ = [
     "autocast",
     "can_pack",
     "choose_attention",
+    "copied",
     "fingerprint",
+    "gathered",
+    "is_main",
     "limits_of",
     "load_lm",
     "load_reward_model",
@@ -38,11 +52,17 @@ __all__ = [
     "load_weights",
     "locate",
     "pick_device",
+    "put",
     "save",
+    "scattered",
     "set_pad",
+    "shard",
+    "sharding_wanted",
+    "synchronise",
     "target_logits",
     "target_logps",
     "target_states",
+    "whole",
     "with_lora",
     "without_dropout",
 ]

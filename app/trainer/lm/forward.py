@@ -74,7 +74,7 @@ class Scorer(nn.Module):
         wanted = hidden.reshape(-1, hidden.shape[-1])[positions]
         with torch.autocast(hidden.device.type, enabled=False):
             scores: Tensor = whole.score(wanted.float()).squeeze(-1)
-        return scores
+        return scores.clone()  # no view: FSDP hangs its hook on it
 
 
 def autocast(device: torch.device, *, bf16: bool) -> Any:

@@ -21,6 +21,7 @@ from app.run_config import RunConfig
 from app.trainer.batches import Limits
 from app.trainer.failures import BadInput, is_disk_full, is_out_of_memory
 from app.trainer.lm.attention import attend_by_tree
+from app.trainer.lm.sharding import gathered, is_main, put
 
 PAD = "<|pad|>"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
@@ -231,26 +232,49 @@ def load_weights(model: Any, folder: Path) -> None:
     """Put the weights of a checkpoint into a model (or adapter) of the same shape, in place."""
     from safetensors.torch import load_file  # noqa: PLC0415 - only on resume
 
-    if hasattr(model, "peft_config"):
-        from peft import set_peft_model_state_dict  # noqa: PLC0415 - only for adapters
-
-        set_peft_model_state_dict(model, load_file(folder / "adapter_model.safetensors"))
-        return
     state: dict[str, Tensor] = {}
     for file in sorted(folder.glob("*.safetensors")):
         state |= load_file(file)
-    problems = model.load_state_dict(state, strict=False)
+    kept = _weights(model)
     tied = set(getattr(model, "all_tied_weights_keys", None) or ())
-    lost = [key for key in problems.missing_keys if key not in tied]
-    if lost or problems.unexpected_keys:
+    if kept.keys() - tied != state.keys() - tied or any(
+        kept[name].shape != weights.shape for name, weights in state.items()
+    ):
         raise BadInput(f"The checkpoint {folder} does not fit the model it is resumed with.")
+    put(state, kept)
+
+
+def _weights(model: Any) -> dict[str, Tensor]:
+    """What a checkpoint holds, under its names: all weights, or those of the adapter."""
+    if not hasattr(model, "peft_config"):
+        found: dict[str, Tensor] = model.state_dict()
+        return found
+    from peft import get_peft_model_state_dict  # noqa: PLC0415 - only for adapters
+
+    adapter: dict[str, Tensor] = get_peft_model_state_dict(model, save_embedding_layers=False)
+    return adapter
 
 
 def save(model: Any, tokenizer: Any, folder: Path) -> None:
-    """Write weights (safetensors; an adapter alone where there is one) and tokenizer."""
-    folder.mkdir(parents=True, exist_ok=True)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    """Write weights (safetensors; an adapter alone where there is one) and tokenizer.
+
+    Every process calls it, because sharded weights are put together first; one of them writes.
+    """
+    adapter = hasattr(model, "peft_config")
+    trained = {name for name, weights in model.named_parameters() if weights.requires_grad}
+    left_out = set() if adapter else set(getattr(model, "all_tied_weights_keys", None) or ())
+    state = gathered(
+        {
+            name: weights
+            for name, weights in model.state_dict().items()
+            if (name in trained or not adapter) and name not in left_out
+        }
+    )
+    if is_main():
+        folder.mkdir(parents=True, exist_ok=True)
+        extra = {"save_embedding_layers": False} if adapter else {}
+        model.save_pretrained(folder, state_dict=state, **extra)
+        tokenizer.save_pretrained(folder)
 
 
 def fingerprint(model: Any) -> str:

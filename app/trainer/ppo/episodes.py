@@ -36,6 +36,10 @@ class PolicyAndValue(nn.Module):
             nn.init.zeros_(self.head.weight)  # values start at 0 (lm-human-preferences)
             nn.init.zeros_(self.head.bias)
 
+    def parts(self) -> list[nn.Module]:
+        """The modules that are called by themselves: the policy also alone, to generate."""
+        return list(self.children())
+
     def forward(self, layout: Layout) -> tuple[Tensor, Tensor]:
         """Logits of each action and the value of the state before it."""
         if self.value is not None:
@@ -94,8 +98,9 @@ class Play:
         rank, every = self.accelerator.process_index, self.accelerator.num_processes
         mine = range(rank, len(prompts), every)
         seeds = [noise_seed(self.config.seed, stream, number, place) for place in mine]
-        answered = self.generate([prompts[i] for i in mine], seeds)
-        own = self.measure(answered, self.score(answered))
+        with self.updater.whole():
+            answered = self.generate([prompts[i] for i in mine], seeds)
+            own = self.measure(answered, self.score(answered))
         if every == 1:
             return own
         gathered = gather_object(list(zip(mine, own, strict=True)))

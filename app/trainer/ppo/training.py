@@ -100,7 +100,7 @@ def train(
         state = updater.state() | {
             "sampler": sampler.state(step),
             "shaping": vars(shaping),
-            "within": budget.kept,
+            "within": models.gathered(budget.kept),
         }
 
         def write(path: Path) -> None:
@@ -211,12 +211,15 @@ def sample(episode: Episode, chat: ChatFormat) -> dict[str, Any]:
 def save_values(module: PolicyAndValue, tokenizer: Any, path: Path) -> None:
     if module.value is not None:
         models.save(module.value.model, tokenizer, path / "value")
-    else:
-        torch.save(module.head.state_dict(), path / "value_head.pt")
+        return
+    head = models.gathered(dict(module.head.state_dict()))
+    if models.is_main():
+        torch.save(head, path / "value_head.pt")
 
 
 def load_values(module: PolicyAndValue, path: Path) -> None:
     if module.value is not None:
         models.load_weights(module.value.model, path / "value")
     else:
-        module.head.load_state_dict(torch.load(path / "value_head.pt", weights_only=True))
+        head = torch.load(path / "value_head.pt", weights_only=True)
+        models.put(head, module.head.state_dict())

@@ -127,13 +127,10 @@ class KlBudget:
     def keep(self, module: PolicyAndValue) -> None:
         if self.limit is not None:
             trained = ((n, p) for n, p in module.policy.named_parameters() if p.requires_grad)
-            self.kept = {name: p.detach().cpu().clone() for name, p in trained}
+            self.kept = {name: models.copied(p) for name, p in trained}
 
-    @torch.no_grad()
     def put_back(self, module: PolicyAndValue) -> None:
-        parameters = dict(module.policy.named_parameters())
-        for name, value in self.kept.items():
-            parameters[name].copy_(value)
+        models.put(self.kept, dict(module.policy.named_parameters()))
 
     def sentence(self, step: int) -> str:
         return (

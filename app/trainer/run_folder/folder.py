@@ -192,11 +192,13 @@ class RunFolder:
     def save_checkpoint(self, step: int, write: Callable[[Path], None], state: Any) -> None:
         """`checkpoints/step-N`, complete or not there: `write` puts the models into a folder.
 
-        `state` (tensors, numbers, lists and dicts of them) is what the loop needs to go on.
+        `state` (tensors, numbers, lists and dicts of them) is what the loop needs to go on. Every
+        process calls `write`, which may have to put weights together; the main one keeps files.
         """
-        if not self.main:
-            return
         final = self.path / "checkpoints" / f"step-{step}"
+        if not self.main:
+            write(final)
+            return
         own = {
             "step": step,
             "seconds": self.seconds(),
@@ -251,8 +253,9 @@ class RunFolder:
         return step, folder, state["loop"]
 
     def save_model(self, write: Callable[[Path], None], *, base: str, dataset: Path) -> None:
-        """The final model with its card, in `model/`."""
+        """The final model with its card, in `model/`; `write` as for a checkpoint."""
         if not self.main:
+            write(self.path / "model")
             return
         card = model_card(
             self.kind,
