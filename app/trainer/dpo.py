@@ -39,7 +39,7 @@ def train(
     seed_everything(config.seed)
     tokenizer = models.load_tokenizer(models.locate(model, "model"))
     chat = ChatFormat(tokenizer)
-    bare = models.load_lm(model)
+    bare = models.load_lm(model, config=config)
     kto = config.loss_type == "kto"
     data = read_examples(
         dataset,
@@ -146,7 +146,7 @@ def train(
         save(folder.step)
         raise
     folder.save_model(
-        lambda path: models.save(policy, tokenizer, path), base=model, dataset=dataset
+        lambda path: models.save(policy, tokenizer, path, final=True), base=model, dataset=dataset
     )
 
 

@@ -37,7 +37,7 @@ def train(
     """Minimise the weighted mean over tasks; all responses of a task are scored in one pass."""
     seed_everything(config.seed)
     tokenizer = models.load_tokenizer(models.locate(model, "model"))
-    bare = models.load_reward_model(model, tokenizer)
+    bare = models.load_reward_model(model, tokenizer, config=config)
     chat = ChatFormat(tokenizer)
     data = read_examples(
         dataset,
@@ -122,7 +122,9 @@ def train(
     bare.config.score_mean = folder.last.get("eval_score_mean", 0.0)
     bare.config.score_std = folder.last.get("eval_score_std", 1.0)
     folder.save_model(
-        lambda path: models.save(scorer.model, tokenizer, path), base=model, dataset=dataset
+        lambda path: models.save(scorer.model, tokenizer, path, final=True),
+        base=model,
+        dataset=dataset,
     )
 
 

@@ -37,7 +37,7 @@ def train(
     seed_everything(config.seed)
     tokenizer = models.load_tokenizer(models.locate(model, "model"))
     chat = ChatFormat(tokenizer)
-    policy = models.with_lora(models.load_lm(model), config, scores=False)
+    policy = models.with_lora(models.load_lm(model, config=config), config, scores=False)
     data = read_examples(
         dataset,
         config,
@@ -109,7 +109,7 @@ def train(
         save(folder.step)
         raise
     folder.save_model(
-        lambda path: models.save(policy, tokenizer, path), base=model, dataset=dataset
+        lambda path: models.save(policy, tokenizer, path, final=True), base=model, dataset=dataset
     )
 
 

@@ -103,7 +103,7 @@ def can_pack(model: Any, *, longest: int) -> bool:
             layout = lay_out(examples, packed=packed).to(model.device)
             read = (
                 Scorer(model)(layout, layout.ends)
-                if _scores(model)
+                if gives_scores(model)
                 else target_logps(model, layout)
             )
             outputs.append(read)
@@ -116,6 +116,7 @@ def can_pack(model: Any, *, longest: int) -> bool:
     return bool(torch.allclose(outputs[0], outputs[1], atol=1e-3, rtol=1e-3))
 
 
-def _scores(model: Any) -> bool:
+def gives_scores(model: Any) -> bool:
+    """Whether it is a reward model, with or without an adapter."""
     whole = model.get_base_model() if hasattr(model, "peft_config") else model
     return "SequenceClassification" in type(whole).__name__

@@ -2,9 +2,11 @@
 
 import contextlib
 import hashlib
+import importlib.util
 import re
+import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +17,14 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    BitsAndBytesConfig,
 )
 
 from app.run_config import RunConfig
 from app.trainer.batches import Limits
 from app.trainer.failures import BadInput, is_disk_full, is_out_of_memory
 from app.trainer.lm.attention import attend_by_tree
+from app.trainer.lm.forward import gives_scores
 from app.trainer.lm.sharding import gathered, is_main, put
 
 PAD = "<|pad|>"
@@ -70,28 +74,42 @@ def load_tokenizer(name: str) -> Any:
     return tokenizer
 
 
-def load_lm(name: str, *, role: str = "model") -> Any:
-    """A causal language model in 32 bit without dropout; an adapter is merged into its base."""
+def load_lm(name: str, *, role: str = "model", config: RunConfig | None = None) -> Any:
+    """A causal language model in 32 bit without dropout; an adapter is merged into its base.
+
+    With `load_in_4bit` in the config of a run its linear layers have 4 bits, for adapters on top.
+    """
     path = locate(name, role)
     adapter = _adapter(path)
     base = str(adapter["base_model_name_or_path"]) if adapter else path
-    config = _config(base, role)
-    if any("SequenceClassification" in a for a in config.architectures or ()) or (
+    described = _config(base, role)
+    if any("SequenceClassification" in a for a in described.architectures or ()) or (
         adapter and adapter.get("task_type") == "SEQ_CLS"
     ):
         raise BadInput(f"{name} is a reward model; a language model is needed here.")
-    with _loading(base, role):
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            base, dtype=torch.float32, use_safetensors=True, trust_remote_code=False,
-            output_loading_info=True,
-        )  # fmt: skip
-    lm, info = loaded
-    _complete(info, name, role)
-    return attend_by_tree(without_dropout(_merged(lm, path) if adapter else lm))
+
+    def load(folder: str, **more: Any) -> Any:
+        with _loading(folder, role):
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False,
+                output_loading_info=True, **more,
+            )  # fmt: skip
+        lm, info = loaded
+        _complete(info, name, role)
+        return lm
+
+    return _prepared(load, base, path if adapter else None, config)
 
 
-def load_reward_model(name: str, tokenizer: Any, *, role: str = "model", fresh: bool = True) -> Any:
-    """A model with one score per sequence, in 32 bit without dropout.
+def load_reward_model(
+    name: str,
+    tokenizer: Any,
+    *,
+    role: str = "model",
+    fresh: bool = True,
+    config: RunConfig | None = None,
+) -> Any:
+    """A model with one score per sequence, in 32 bit (or as `load_lm`) without dropout.
 
     A language model gets a new head, drawn from torch's seed, unless `fresh` is off: then only a
     trained reward model will do. The tokenizer gets a pad token of its own where it has none.
@@ -99,25 +117,50 @@ def load_reward_model(name: str, tokenizer: Any, *, role: str = "model", fresh: 
     path = locate(name, role)
     adapter = _adapter(path)
     base = str(adapter["base_model_name_or_path"]) if adapter else path
-    config = _config(base, role)
-    trained = any("SequenceClassification" in a for a in config.architectures or ()) or bool(
+    described = _config(base, role)
+    trained = any("SequenceClassification" in a for a in described.architectures or ()) or bool(
         adapter and adapter.get("task_type") == "SEQ_CLS"
     )
     if not trained and not fresh:
         raise BadInput(f"{name} is not a reward model: train one with `train reward` first.")
-    labels = getattr(config, "num_labels", 1) if trained and not adapter else 1
+    labels = getattr(described, "num_labels", 1) if trained and not adapter else 1
     if labels != 1:
         raise BadInput(f"{name} has {labels} labels; a reward model has one.")
-    with _loading(base, role):
-        model, info = AutoModelForSequenceClassification.from_pretrained(
-            base, num_labels=1, dtype=torch.float32, use_safetensors=True,
-            trust_remote_code=False, output_loading_info=True,
-        )  # fmt: skip
-    if not hasattr(model, "score"):
-        raise BadInput(f"{name} ({config.model_type}) has no score head; use a decoder model.")
-    _complete(info, name, role, but="score")
-    set_pad(tokenizer, model)
-    return attend_by_tree(without_dropout(_merged(model, path) if adapter else model))
+
+    def load(folder: str, **more: Any) -> Any:
+        with _loading(folder, role):
+            model, info = AutoModelForSequenceClassification.from_pretrained(
+                folder, num_labels=1, dtype=torch.float32, use_safetensors=True,
+                trust_remote_code=False, output_loading_info=True, **more,
+            )  # fmt: skip
+        if not hasattr(model, "score"):
+            raise BadInput(
+                f"{name} ({described.model_type}) has no score head; use a decoder model."
+            )
+        _complete(info, name, role, but="score")
+        set_pad(tokenizer, model)
+        return model
+
+    return _prepared(load, base, path if adapter else None, config)
+
+
+def _prepared(
+    load: Callable[..., Any], base: str, adapter: str | None, config: RunConfig | None
+) -> Any:
+    """A loaded model as it is used: an adapter merged in, in 4 bits where wanted, no dropout."""
+    bits = four_bit(config)
+    if not adapter:
+        model = load(base, **bits)
+    else:
+        model = _merged(load(base), adapter)
+        if bits:  # from 32 bit once more, because merging into 4 bits would lose of both
+            with tempfile.TemporaryDirectory() as folder:
+                model.save_pretrained(folder)
+                model = load(folder, **bits)
+        model.begun_from_adapter = adapter
+    for module in model.modules() if bits else ():
+        module.support_avx512bf16_for_cpu = False  # what bitsandbytes packs so rounds once more
+    return attend_by_tree(without_dropout(model))
 
 
 def _adapter(path: str) -> dict[str, Any] | None:
@@ -228,6 +271,25 @@ def with_lora(model: Any, config: RunConfig, *, scores: bool) -> Any:
             raise BadInput(f"lora_target_modules: {error}") from error
 
 
+def four_bit(config: RunConfig | None) -> dict[str, Any]:
+    """What loads linear layers in 4 bits (QLoRA's NF4, quantised twice), where it is wanted."""
+    if config is None or not config.load_in_4bit:
+        return {}
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise BadInput(
+            "load_in_4bit needs the package bitsandbytes, which is not installed. Install it "
+            "(pip install bitsandbytes), or set load_in_4bit=false."
+        )
+    settings = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16 if config.bf16 else torch.float32,
+        llm_int8_skip_modules=["score", "lm_head"],
+    )
+    return {"quantization_config": settings}
+
+
 def load_weights(model: Any, folder: Path) -> None:
     """Put the weights of a checkpoint into a model (or adapter) of the same shape, in place."""
     from safetensors.torch import load_file  # noqa: PLC0415 - only on resume
@@ -255,10 +317,11 @@ def _weights(model: Any) -> dict[str, Tensor]:
     return adapter
 
 
-def save(model: Any, tokenizer: Any, folder: Path) -> None:
+def save(model: Any, tokenizer: Any, folder: Path, *, final: bool = False) -> None:
     """Write weights (safetensors; an adapter alone where there is one) and tokenizer.
 
-    Every process calls it, because sharded weights are put together first; one of them writes.
+    Every process calls it, because sharded weights are put together first; one of them writes. A
+    final adapter that began on top of another one, which it could not name as its base, is merged.
     """
     adapter = hasattr(model, "peft_config")
     trained = {name for name, weights in model.named_parameters() if weights.requires_grad}
@@ -275,6 +338,18 @@ def save(model: Any, tokenizer: Any, folder: Path) -> None:
         extra = {"save_embedding_layers": False} if adapter else {}
         model.save_pretrained(folder, state_dict=state, **extra)
         tokenizer.save_pretrained(folder)
+        begun = getattr(model, "begun_from_adapter", None)
+        if final and adapter and begun:
+            _save_merged(model, tokenizer, begun, folder)
+
+
+def _save_merged(model: Any, tokenizer: Any, begun: str, folder: Path) -> None:
+    """Both adapters in 32-bit weights, in place of the second one that `folder` holds."""
+    start = load_reward_model(begun, tokenizer) if gives_scores(model) else load_lm(begun)
+    merged = _merged(start, str(folder))
+    for file in folder.glob("adapter_*"):
+        file.unlink()
+    merged.save_pretrained(folder)
 
 
 def fingerprint(model: Any) -> str:

@@ -77,7 +77,7 @@ def whole(*called: nn.Module) -> Iterator[None]:
 def gathered(value: Any) -> Any:
     """The value, in whatever dicts and lists, with whole tensors: work of all processes."""
     if isinstance(value, DTensor):
-        own: DTensor = value.detach()  # type: ignore[assignment] - torch says Tensor
+        own: Any = value.detach()
         return own.full_tensor().cpu()
     if isinstance(value, dict):
         return {key: gathered(item) for key, item in value.items()}

@@ -46,7 +46,7 @@ def train(
     seed_everything(config.seed)
     tokenizer = models.load_tokenizer(models.locate(model, "model"))
     chat = ChatFormat(tokenizer)
-    bare = models.load_lm(model)
+    bare = models.load_lm(model, config=config)
     reward, value = load_judges(config, model, chat, folder)
     context = min(config.max_length, models.limits_of(bare).context)
     data = read_examples(
@@ -141,7 +141,7 @@ def train(
         save(folder.step)
         raise
     folder.save_model(
-        lambda path: models.save(policy, tokenizer, path), base=model, dataset=dataset
+        lambda path: models.save(policy, tokenizer, path, final=True), base=model, dataset=dataset
     )
 
 

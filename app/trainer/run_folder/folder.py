@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from app.run_config import RunConfig, to_mapping
+from app.run_config import RunConfig, defaults, to_mapping
 from app.trainer.card import model_card
 from app.trainer.failures import BadInput, Cancelled, is_disk_full, signals
 from app.trainer.run_folder.console import Console
@@ -94,12 +94,13 @@ class RunFolder:
                 ) from error
             (self.path / "result.json").unlink(missing_ok=True)
 
-    def _compare(self, stored: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    def _compare(self, stored: dict[str, Any], given: Mapping[str, Any]) -> None:
         if stored.get("kind", self.kind) != self.kind:
             raise BadInput(
                 f"{self.path} holds a run of {stored['kind']}, which {self.kind} cannot resume. "
                 "Choose another --output."
             )
+        stored = defaults(self.kind) | stored  # a setting may be newer than the run
         changed = [k for k in given if k not in FREE_ON_RESUME and stored.get(k) != given[k]]
         if changed:
             raise BadInput(
