@@ -53,7 +53,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 OUT_OF_MEMORY = (
     "Out of memory. Lower max_tokens_per_forward or per_device_train_batch_size (raise "
     "gradient_accumulation_steps to keep the batch), set gradient_checkpointing=true or "
-    "bf16=true, shorten max_length, or train an adapter with lora_r=16."
+    "bf16=true, shorten max_length, or train an adapter with lora_r=16 (and load_in_4bit=true)."
 )
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import importlib.util
+import json
 import re
 import tempfile
 import warnings
@@ -24,7 +25,7 @@ from app.run_config import RunConfig
 from app.trainer.batches import Limits
 from app.trainer.failures import BadInput, is_disk_full, is_out_of_memory
 from app.trainer.lm.attention import attend_by_tree
-from app.trainer.lm.forward import gives_scores
+from app.trainer.lm.forward import check_causal, gives_scores
 from app.trainer.lm.sharding import gathered, is_main, put
 
 PAD = "<|pad|>"
@@ -53,9 +54,18 @@ def locate(name: str, role: str) -> str:
         if any(p for pattern in PICKLES for p in folder.glob(pattern)):
             raise BadInput(
                 f"The {role} folder {name} has only pickled weights, which can run code when "
-                "loaded. Convert them to safetensors (save_pretrained of a recent transformers)."
+                "loaded. Convert them to safetensors where you trust the file: load it with "
+                "transformers' from_pretrained and write it with save_pretrained."
             )
         raise BadInput(f"The {role} folder {name} has no *.safetensors weights.")
+    for index in folder.glob("*.safetensors.index.json"):
+        with _loading(str(folder), role):
+            shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        if missing := sorted(shard for shard in shards if not (folder / shard).is_file()):
+            raise BadInput(
+                f"The {role} folder {name} is half copied: {missing[0]} is missing ({len(missing)} "
+                f"of {len(shards)} files of weights). Copy the rest of it."
+            )
     return str(folder)
 
 
@@ -160,6 +170,8 @@ def _prepared(
         model.begun_from_adapter = adapter
     for module in model.modules() if bits else ():
         module.support_avx512bf16_for_cpu = False  # what bitsandbytes packs so rounds once more
+    with _loading(base, "model"):
+        check_causal(model, base)
     return attend_by_tree(without_dropout(model))
 
 
@@ -186,7 +198,13 @@ def _merged(model: Any, path: str) -> Any:
 
 def _config(path: str, role: str) -> Any:
     with _loading(path, role):
-        return AutoConfig.from_pretrained(path, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(path, trust_remote_code=False)
+    if config.is_encoder_decoder:
+        raise BadInput(
+            f"{path} ({config.model_type}) is an encoder with a decoder, not a decoder alone. "
+            "Choose a decoder such as Llama, Qwen, Gemma, Mistral or GPT-2."
+        )
+    return config
 
 
 @contextlib.contextmanager
@@ -197,6 +215,11 @@ def _loading(name: str, role: str) -> Iterator[None]:
     except Exception as error:  # libraries raise anything for a file that is not sound
         if isinstance(error, BadInput) or is_out_of_memory(error) or is_disk_full(error):
             raise
+        if "trust_remote_code" in str(error):
+            raise BadInput(
+                f"The {role} {name} brings code of its own, which is never run here. Choose a "
+                "model of an architecture that transformers knows."
+            ) from error
         if Path(name).is_dir():
             reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
             raise BadInput(
