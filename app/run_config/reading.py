@@ -171,6 +171,8 @@ def _contradictions(config: RunConfig) -> list[dict[str, str]]:
             score_weights(config)
         except ValueError as error:
             wrong("score_weights", str(error))
+    if config.load_in_4bit and not config.lora_r:
+        wrong("load_in_4bit", "4-bit weights are frozen: set lora_r as well, e.g. 16.")
     if isinstance(config, DpoConfig):
         if config.loss_type == "robust" and config.label_smoothing == 0:
             wrong("label_smoothing", "robust needs the assumed share of flipped labels, e.g. 0.1.")

@@ -36,6 +36,12 @@ class RunConfig:
     lora_target_modules: tuple[str, ...] = setting(
         (), "Modules that get an adapter; empty means every linear layer.", group="lora"
     )
+    load_in_4bit: bool = setting(
+        False,
+        "Keep the frozen weights in 4 bits under the adapters (QLoRA); needs lora_r and the "
+        "package bitsandbytes.",
+        group="lora",
+    )
     dataset_config: str | None = setting(
         None, "Folder of the dataset to read; empty chooses by kind.", group="data"
     )

@@ -25,14 +25,17 @@ from app.run_config import (
 from app.trainer.failures import (
     DISK_FULL,
     OUT_OF_MEMORY,
+    PROCESS_LOST,
     BadInput,
     Cancelled,
     DiskFull,
     Diverged,
     Failure,
     OutOfMemory,
+    ProcessLost,
     is_disk_full,
     is_out_of_memory,
+    is_process_lost,
     signals,
 )
 
@@ -191,7 +194,7 @@ def run_training(options: argparse.Namespace) -> int:
     }  # fmt: skip
     folder.open(config, inputs, resume=options.resume)
     try:
-        with room_as_failure():
+        with told_as_failure():
             train(config, options, folder)
     except Cancelled as cancelled:
         folder.finish("cancelled", error=str(cancelled))
@@ -218,8 +221,8 @@ def run_training(options: argparse.Namespace) -> int:
 
 
 @contextlib.contextmanager
-def room_as_failure() -> Iterator[None]:
-    """Memory or disk that ran out, as a failure that says what to change."""
+def told_as_failure() -> Iterator[None]:
+    """Memory or disk that ran out, or a lost process, as a failure that says what to change."""
     try:
         yield
     except BaseException as error:
@@ -227,6 +230,8 @@ def room_as_failure() -> Iterator[None]:
             raise OutOfMemory(OUT_OF_MEMORY) from error
         if is_disk_full(error):
             raise DiskFull(DISK_FULL) from error
+        if is_process_lost(error):
+            raise ProcessLost(PROCESS_LOST) from error
         raise
 
 
@@ -235,7 +240,7 @@ def run_check(config: RunConfig, options: argparse.Namespace, *, main_process: b
     from app.trainer.rehearsal import rehearse  # noqa: PLC0415 - torch loads here
 
     def rehearsed(short: RunConfig, folder: Any) -> None:
-        with room_as_failure():
+        with told_as_failure():
             train(short, options, folder)
 
     report: dict[str, Any] = {"ok": False, "kind": options.kind}

@@ -96,5 +96,7 @@ class Course:
     def save_model(self, *, base: str, dataset: Path) -> None:
         """The model as the last update left it."""
         self.folder.save_model(
-            lambda path: models.save(self.policy, self.tokenizer, path), base=base, dataset=dataset
+            lambda path: models.save(self.policy, self.tokenizer, path, final=True),
+            base=base,
+            dataset=dataset,
         )

@@ -39,7 +39,7 @@ def train(
     seed_everything(config.seed)
     tokenizer = models.load_tokenizer(models.locate(model, "model"))
     chat = ChatFormat(tokenizer)
-    bare = models.load_lm(model)
+    bare = models.load_lm(model, config=config)
     kto = config.loss_type == "kto"
     data = read_examples(
         dataset,

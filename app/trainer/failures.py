@@ -31,6 +31,10 @@ class DiskFull(Failure):
     """Something could not be written; what was complete before stays."""
 
 
+class ProcessLost(Failure):
+    """Another process of the same training ended."""
+
+
 class Cancelled(Failure):
     """SIGTERM or Ctrl-C came; raised between two steps."""
 
@@ -49,7 +53,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 OUT_OF_MEMORY = (
     "Out of memory. Lower max_tokens_per_forward or per_device_train_batch_size (raise "
     "gradient_accumulation_steps to keep the batch), set gradient_checkpointing=true or "
-    "bf16=true, shorten max_length, or train an adapter with lora_r=16."
+    "bf16=true, shorten max_length, or train an adapter with lora_r=16 (and load_in_4bit=true)."
 )
 
 
@@ -67,6 +71,20 @@ def is_disk_full(error: BaseException) -> bool:
 DISK_FULL = (
     "The disk is full. Make room (save_total_limit says how many checkpoints are kept), then add "
     "--resume to go on from the last checkpoint."
+)
+
+
+def is_process_lost(error: BaseException) -> bool:
+    """Whether another process no longer answers (gloo, NCCL and torch's store say it)."""
+    if type(error).__name__ in ("DistBackendError", "DistNetworkError", "DistStoreError"):
+        return True
+    signs = ("gloo/transport", "Connection closed by peer", "Connection reset by peer")
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)
+
+
+PROCESS_LOST = (
+    "Another process of this training ended, so that it cannot go on; its own last lines say why. "
+    "Launch all of them again with --resume to go on from the last checkpoint."
 )
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, get_scheduler
 
 from app.run_config import RunConfig
+from app.trainer import lm as models
 from app.trainer.batches import Example, Forward, pieces
 from app.trainer.failures import Diverged
 from app.trainer.lm.soundness import first_broken
@@ -70,11 +71,18 @@ class Updater:
                 if isinstance(part, PreTrainedModel):
                     recompute(part)
         self.bare = model.to(accelerator.device)
-        optimizer = make_optimizer(self.bare, config)
-        self.model, self.optimizer = accelerator.prepare(self.bare, optimizer)
+        self.parts: list[Any] = model.parts() if hasattr(model, "parts") else [model]
+        self.sharded = models.sharding_wanted()
+        if self.sharded:
+            models.shard(*self.parts)
+            self.model, self.optimizer = self.bare, make_optimizer(self.bare, config)
+        else:
+            optimizer = make_optimizer(self.bare, config)
+            self.model, self.optimizer = accelerator.prepare(self.bare, optimizer)
         self.model.train()
         warmup = config.warmup_steps or math.ceil(config.warmup_ratio * steps)
-        self.schedule: Any = get_scheduler(config.lr_scheduler_type, optimizer, warmup, steps)
+        inner = getattr(self.optimizer, "optimizer", self.optimizer)  # inside accelerate's
+        self.schedule: Any = get_scheduler(config.lr_scheduler_type, inner, warmup, steps)
 
     def pieces(
         self, batch: Sequence[Example], forward: Forward
@@ -83,19 +91,32 @@ class Updater:
 
         A loss term that is a share of the whole batch's mean is to be multiplied by `scale`, which
         undoes the average over processes; they exchange gradients once, after the last piece. A
-        process without examples gets one at scale 0, because all must take part.
+        process without examples gets one at scale 0, because all must take part; with sharded
+        weights also one with fewer pieces than another does.
         """
         every = self.accelerator.num_processes
-        mine = list(range(self.accelerator.process_index, len(batch), every))
-        scale = float(every) if mine else 0.0
-        mine = mine or [0]
-        groups = list(pieces([batch[i] for i in mine], forward))
-        for number, group in enumerate(groups, 1):
-            last = number == len(groups)
-            quiet = contextlib.nullcontext() if last else self.accelerator.no_sync(self.model)
-            with quiet:
-                places = [mine[i] for i in group]
+        shares = [share_of(batch, rank, every, forward) for rank in range(every)]
+        own = shares[self.accelerator.process_index]
+        least = max(map(len, shares)) if self.sharded else 1
+        spare = [own[-1] if own else [0]] * max(0, least - len(own))
+        groups = [(group, 0.0) for group in spare] + [(group, float(every)) for group in own]
+        for number, (places, scale) in enumerate(groups, 1):
+            with self._exchange(wanted=number == len(groups)):
                 yield [batch[i] for i in places], places, scale
+
+    @contextlib.contextmanager
+    def _exchange(self, *, wanted: bool) -> Iterator[None]:
+        """Whether the backward pass inside adds up gradients over processes."""
+        if self.sharded:
+            models.synchronise(*self.parts, wanted=wanted)
+        with contextlib.ExitStack() as stack:
+            if not (wanted or self.sharded):
+                stack.enter_context(self.accelerator.no_sync(self.model))
+            yield
+
+    def whole(self) -> Any:
+        """All weights in this process, for what each does at its own pace."""
+        return models.whole(*self.parts)
 
     def backward(self, term: Tensor) -> None:
         self.accelerator.backward(term)
@@ -130,7 +151,8 @@ class Updater:
         for part in parts:
             trained = [p for p in part.parameters() if p.requires_grad]
             limit = self.config.max_grad_norm or math.inf
-            norms.append(float(self.accelerator.clip_grad_norm_(trained, limit)))
+            norm = self.accelerator.clip_grad_norm_(trained, limit)
+            norms.append(float(models.gathered(norm)))
         return sum(norms) / len(norms)
 
     def total(self, sums: Mapping[str, Any]) -> dict[str, float]:
@@ -145,7 +167,8 @@ class Updater:
 
     def spread(self, scores: Sequence[Tensor]) -> dict[str, float]:
         """`min_reward`, `mean_reward`, `max_reward` over all processes."""
-        own = torch.cat(list(scores)) if scores else torch.zeros(1, device=self.accelerator.device)
+        nothing = torch.full((1,), float("nan"), device=self.accelerator.device)
+        own = torch.cat(list(scores)) if scores else nothing
         if self.accelerator.num_processes > 1:
             own = self.accelerator.pad_across_processes(own, pad_index=float("nan"))
             own = self.accelerator.gather(own)
@@ -157,7 +180,7 @@ class Updater:
         }
 
     def state(self) -> dict[str, Any]:
-        """Optimiser, schedule and random state, as plain values and tensors.
+        """Optimiser, schedule and random state, as plain values and tensors: of all processes.
 
         Raises:
             Diverged: when the last update left weights that are not numbers: not worth keeping.
@@ -169,13 +192,18 @@ class Updater:
                 f"{self.config.learning_rate:g}), or add warmup_steps."
             )
         return {
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": models.gathered(self.optimizer.state_dict()),
             "scheduler": self.schedule.state_dict(),
             "random": random_state(),
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        self.optimizer.load_state_dict(state["optimizer"])
+        weights = [p for group in self.optimizer.param_groups for p in group["params"]]
+        moments = {
+            i: {k: models.scattered(v, weights[i]) if v.ndim else v for k, v in own.items()}
+            for i, own in state["optimizer"]["state"].items()
+        }
+        self.optimizer.load_state_dict(state["optimizer"] | {"state": moments})
         self.schedule.load_state_dict(state["scheduler"])
         set_random_state(state["random"])
         follow(self.schedule)
@@ -190,6 +218,14 @@ def follow(schedule: Any) -> None:
     for group, rate in zip(schedule.optimizer.param_groups, rates, strict=True):
         group["lr"] = rate
     schedule._last_lr = rates  # noqa: SLF001 - as its own `step` does
+
+
+def share_of(
+    batch: Sequence[Example], rank: int, processes: int, forward: Forward
+) -> list[list[int]]:
+    """The places in a batch that are one process's work, in forward-sized pieces."""
+    mine = range(rank, len(batch), processes)
+    return [[mine[i] for i in group] for group in pieces([batch[i] for i in mine], forward)]
 
 
 def any_process(accelerator: Accelerator, *, flag: bool) -> bool:

@@ -35,7 +35,7 @@ def train(
     seed_everything(config.seed)
     tokenizer = models.load_tokenizer(models.locate(model, "model"))
     chat = ChatFormat(tokenizer)
-    policy = models.with_lora(models.load_lm(model), config, scores=False)
+    policy = models.with_lora(models.load_lm(model, config=config), config, scores=False)
     data = read_examples(
         dataset,
         config,

@@ -1,12 +1,18 @@
 """Packed, padded and alone are the same on every family of decoders, and so are the attentions."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch.nn.attention.flex_attention import flex_attention
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+)
 
 from app.trainer import lm as models
 from app.trainer import losses
@@ -30,9 +36,13 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "llama": {},
     "qwen2": {},
     "qwen3": {},
-    "gemma2": {"sliding_window": 128, "query_pre_attn_scalar": 8},
-    "gemma3_text": {"sliding_window": 128, "query_pre_attn_scalar": 8},
+    # shorter than the examples: in every layer, and in every second one
+    "mistral": {"sliding_window": 4},
+    "gemma2": {"sliding_window": 4, "query_pre_attn_scalar": 8},
+    "gemma3_text": {"sliding_window": 5, "query_pre_attn_scalar": 8},
     "gpt_neox": {"num_key_value_heads": 4},
+    "phi": {"num_key_value_heads": 4},
+    "opt": {"ffn_dim": 48, "word_embed_proj_dim": 32},
     "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128},
 }
 EVERY = pytest.mark.parametrize("family", FAMILIES)
@@ -118,7 +128,7 @@ def test_flex_attention_is_the_dense_one(family: str) -> None:
     """FlexAttention has no backward on a CPU; the mask's rule and the scaling are what it tests."""
     model = made(family)
     long = [example(70, 40, 50, seed=1), example(20, 5, seed=2)]  # more than one block
-    if family == "gpt2":
+    if family in ("gpt2", "opt"):
         long = [example(40, 30, 20, seed=1), example(60, 50, seed=2)]
     found = {}
     for how in ("sdpa", "flex_attention"):
@@ -128,6 +138,61 @@ def test_flex_attention_is_the_dense_one(family: str) -> None:
     assert torch.allclose(found["sdpa"], found["flex_attention"], atol=1e-5)
 
 
+PADDED: dict[str, dict[str, Any]] = {
+    "bloom": {"n_layer": 2, "n_head": 4},  # places by the mask (ALiBi)
+    "falcon": {"alibi": True, "head_dim": None},
+    "gpt_neo": {  # a window that counts places in the line
+        "num_layers": 2, "num_heads": 4, "attention_types": [[["global", "local"], 1]],
+        "window_size": 256,
+    },
+    "mamba": {"state_size": 4, "expand": 2, "conv_kernel": 4, "time_step_rank": 4},  # a state
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("family", PADDED)
+def test_a_model_that_cannot_take_a_pack_is_padded(family: str) -> None:
+    options = {k: v for k, v in (COMMON | PADDED[family]).items() if v is not None}
+    config = AutoConfig.for_model(family, **options)
+    torch.manual_seed(3)
+    model = AutoModelForCausalLM.from_config(config)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.normal_(0, 0.15) if weight.ndim > 1 else None
+    model = models.attend_by_tree(models.without_dropout(model)).eval()
+    assert not models.can_pack(model, longest=64)
+    found = read(model, lay_out(BATCH, packed=False))[0]
+    alone = []
+    for e in BATCH:
+        for response in e.responses:
+            ids = torch.tensor([e.prompt + response])
+            with torch.no_grad():
+                table = model(input_ids=ids).logits.log_softmax(-1)[0]
+            places = range(len(e.prompt), ids.shape[1])
+            alone.append(sum(table[t - 1, ids[0, t]].item() for t in places))
+    assert found.tolist() == pytest.approx(alone, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("family", "options", "says"),
+    [
+        ("bert", {}, "is an encoder: it reads what comes later"),
+        ("t5", {"d_model": 32, "d_ff": 48, "num_layers": 2, "num_heads": 4, "d_kv": 8},
+         "is an encoder with a decoder"),
+    ],
+)  # fmt: skip
+def test_what_is_no_decoder_is_refused(
+    family: str, options: dict, says: str, train, tokenizer, tmp_path: Path
+) -> None:
+    config = AutoConfig.for_model(family, **(COMMON | {"vocab_size": 400} | options))
+    kind = AutoModel if family == "t5" else AutoModelForCausalLM
+    kind.from_config(config).save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    run = train("sft", model=str(tmp_path / "model"))
+    assert run.code == 2
+    assert says in run.err
+    assert "Choose a decoder such as" in run.err
+
+
 def test_model_that_wants_another_attention_keeps_it() -> None:
     assert made("gemma2").config._attn_implementation == "eager"  # it caps the scores
 
@@ -135,7 +200,7 @@ def test_model_that_wants_another_attention_keeps_it() -> None:
 @UNCOMPILED
 def test_blocks_that_nobody_looks_at_are_left_out() -> None:
     layout = lay_out([example(100, 100, 100, seed=s) for s in range(4)], packed=True)
-    block = attention.block_mask(layout.tree)
+    block = attention.block_mask(layout.tree, layout.position_ids[0])
     assert block.sparsity() > 50
     query, key, value = (torch.randn(1, 2, 1200, 8) for _ in range(3))
     out = flex_attention(query, key, value, block_mask=block)

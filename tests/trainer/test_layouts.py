@@ -148,10 +148,14 @@ def test_a_row_in_a_pack_knows_nothing_of_its_neighbours(attention: str) -> None
         assert torch.allclose(grads, expected, atol=1e-5)
 
 
-def test_model_with_a_short_window_is_not_packed() -> None:
-    model = lm("mistral")
-    assert not models.can_pack(model, longest=64)
-    assert models.can_pack(model, longest=8)
+def test_a_short_window_is_kept_in_a_pack() -> None:
+    model = lm("mistral").eval()
+    assert models.can_pack(model, longest=64)
+    assert model.config.sliding_window == 8  # as it was
+    alone = logps_alone(model, BATCH)
+    assert logps(model, BATCH, packed=True).tolist() == pytest.approx(alone, abs=2e-4)
+    model.config.sliding_window = None
+    assert logps_alone(model, BATCH) != pytest.approx(alone, abs=2e-4)  # it is felt here
 
 
 def test_model_that_ignores_the_mask_is_not_packed() -> None:

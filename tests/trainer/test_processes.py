@@ -1,35 +1,160 @@
-"""Two processes train what one would: the same figures, from the same global batch."""
+"""Several processes train what one would: the same figures, from the same global batch."""
 
 import os
+import shutil
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.trainer import manners
+from tests.trainer.processes import FSDP, Team, start
 
 ROOT = Path(__file__).parents[2]
+WAYS = pytest.mark.parametrize("env", [{}, FSDP], ids=["ddp", "fsdp2"])
+KINDS = ["sft", "reward", "dpo", "ppo"]
 
 
-@pytest.mark.parametrize("kind", ["dpo", "ppo"])
+@pytest.fixture
+def together(tmp_path: Path, data: Path, micro: str) -> Callable[..., Team]:
+    """Begin a training by two processes: `together("sft", max_steps=3)`."""
+
+    def begin(
+        kind: str,
+        *options: str,
+        env: dict[str, str],
+        dataset: Path = data,
+        output: str = "two",
+        **settings: Any,
+    ) -> Team:
+        pairs = [part for k, v in settings.items() for part in ("--set", f"{k}={v}")]
+        command = [kind, "--dataset", str(dataset), "--model", micro, *pairs, *options]
+        return start(command, tmp_path / output, **env)
+
+    return begin
+
+
+@pytest.fixture
+def settings(judge: str) -> dict[str, dict]:
+    """Quick settings of each kind."""
+    every = {"max_steps": 2, "eval_steps": 2, "num_samples": 0, "max_eval_samples": 4}
+    every |= {"learning_rate": 1e-3, "group_by_length": False}
+    ppo = {"reward_model_path": judge, "response_length": 6, "num_ppo_epochs": 2}
+    return {
+        "sft": every | {"num_samples": 1, "max_new_tokens": 4},
+        "reward": every | {"lora_r": 4},
+        "dpo": every,
+        "ppo": every | ppo,
+    }
+
+
+def same(one: list[dict], other: list[dict]) -> None:
+    for a, b in zip(one, other, strict=True):
+        assert a == pytest.approx(b, rel=1e-3, abs=2e-5)
+
+
+def weights_of(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(next((folder / "model").glob("*.safetensors")))
+
+
+@WAYS
+@pytest.mark.parametrize("kind", KINDS)
 def test_two_processes_log_the_figures_of_one(
-    kind: str, train, data: Path, micro: str, judge: str, tmp_path: Path
+    kind: str, env: dict, train, together, settings
 ) -> None:
-    given = {"max_steps": 2, "num_samples": 1, "learning_rate": 1e-3, "max_eval_samples": 4}
-    given |= {"dpo": {"max_new_tokens": 4}, "ppo": {}}[kind]
-    if kind == "ppo":
-        given |= {"reward_model_path": judge, "response_length": 6, "num_ppo_epochs": 2}
-    alone = train(kind, per_device_train_batch_size=6, **given)
+    """24 rows by 14: the second batch has 10; and so little in a pass that pieces are unequal."""
+    given = settings[kind] | {"max_tokens_per_forward": 64}
+    team = together(kind, env=env, per_device_train_batch_size=7, **given)
+    alone = train(kind, per_device_train_batch_size=14, **given)
     assert alone.code == 0, alone.err
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    command += ["-m", "app.trainer", kind, "--dataset", str(data), "--model", micro]
-    command += ["--output", str(tmp_path / "two"), "--set", "per_device_train_batch_size=3"]
+    assert team.wait() == [0, 0], team.err(0) + team.err(1)
+    same(alone.figures(), team.figures())
+    assert (team.out(1), team.err(1), team.err(0)) == ("", "", "")
+    assert team.result["state"] == "succeeded"
+    one, two = weights_of(alone.folder), weights_of(team.folder)
+    assert one.keys() == two.keys()
+    assert all(torch.allclose(one[name], two[name], atol=2e-4) for name in one)
+
+
+@WAYS
+def test_what_two_began_two_can_resume_and_so_can_one(
+    env: dict, train, together, settings, tmp_path: Path
+) -> None:
+    given = settings["sft"] | {"save_steps": 1, "save_total_limit": 0, "max_steps": 3}
+    whole = together("sft", env=env, per_device_train_batch_size=4, **given)
+    assert whole.wait() == [0, 0], whole.err()
+    for name in ("again", "alone"):
+        first = Path("checkpoints") / "step-1"
+        shutil.copytree(whole.folder / first, tmp_path / name / first)
+    resume = ("sft", "--resume")
+    again = together(*resume, env=env, output="again", per_device_train_batch_size=4, **given)
+    assert again.wait() == [0, 0], again.err()
+    assert again.figures() == whole.figures()[1:]
+    alone = train(*resume, output="alone", per_device_train_batch_size=8, **given)
+    assert alone.code == 0, alone.err
+    same(alone.figures(), whole.figures()[1:])
+
+
+@WAYS
+def test_a_process_without_rows_goes_along(env: dict, train, together, tmp_path: Path) -> None:
+    """The second batch of each epoch has one row for two processes."""
+    few = manners.rows("preference", manners.prompts()[:3])
+    manners.write_split(tmp_path / "few", "preference", "train", few)
+    given = {"dataset": tmp_path / "few", "max_steps": 2, "learning_rate": 1e-3}
+    team = together("reward", env=env, per_device_train_batch_size=1, **given)
+    alone = train("reward", per_device_train_batch_size=2, **given)
+    assert team.wait() == [0, 0], team.err(0) + team.err(1)
+    same(alone.figures(), team.figures())
+
+
+@pytest.mark.parametrize(("env", "victim"), [({}, 1), (FSDP, 0)], ids=["ddp", "fsdp2"])
+def test_a_killed_process_ends_the_training_with_a_sentence(
+    env: dict, victim: int, together
+) -> None:
+    team = together("sft", env=env, max_steps=10**6, eval_steps=10**6, num_samples=0)
+    deadline = time.monotonic() + 90
+    file = team.folder / "metrics.jsonl"
+    while not (file.is_file() and file.read_text().count("\n") >= 2):
+        assert time.monotonic() < deadline, team.err()
+        time.sleep(0.05)
+    os.kill(team.members[victim].pid, signal.SIGKILL)
+    codes = team.wait(60)
+    assert codes[victim] == -signal.SIGKILL
+    assert codes[1 - victim] == 1, team.err(1 - victim)
+    [sentence] = team.err(1 - victim).splitlines()
+    assert sentence.startswith("Another process of this training ended")
+    if victim == 1:
+        assert team.result["state"] == "failed"
+        assert team.result["error"] == sentence
+
+
+LAUNCHERS = {
+    "torchrun": ["torch.distributed.run", "--standalone", "--nproc_per_node=2", "--module"],
+    "accelerate": [
+        "accelerate.commands.launch", "--num_processes=2", "--use_fsdp", "--fsdp_version=2",
+        "--module",
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.skipif("LAUNCH" not in os.environ, reason="slow: set LAUNCH=1")
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_the_real_launchers(launcher: str, train, data: Path, micro: str, tmp_path: Path) -> None:
+    alone = train("sft", max_steps=2, per_device_train_batch_size=8)
+    command = [sys.executable, "-m", *LAUNCHERS[launcher], "app.trainer", "sft"]
+    command += ["--dataset", str(data), "--model", micro, "--output", str(tmp_path / "two")]
+    given = {"max_steps": 2, "learning_rate": 1e-3, "per_device_train_batch_size": 4}
     command += [part for k, v in given.items() for part in ("--set", f"{k}={v}")]
     env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         command, check=False, env=env, cwd=ROOT, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
-    together = type(alone)(0, tmp_path / "two", "", "")
-    for a, b in zip(alone.figures(), together.figures(), strict=True):
-        assert a == pytest.approx(b, rel=1e-3, abs=2e-5)
-    assert together.result["state"] == "succeeded"
+    same(alone.figures(), type(alone)(0, tmp_path / "two", "", "").figures())

@@ -112,10 +112,11 @@ def test_resume_leaves_no_seam(kind: str, lora: int, train, settings) -> None:
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
-@pytest.mark.parametrize("kind", ["sft", "reward", "dpo"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_accumulation_equals_one_big_batch(kind: str, train, settings) -> None:
     """Also with rows of unequal length, and whatever fits into one forward pass."""
     given = settings[kind] | {"max_steps": 2, "group_by_length": False}
+    given.pop("per_device_train_batch_size", None)
     big = train(kind, output="big", per_device_train_batch_size=8, **given)
     small = train(
         kind, output="small", per_device_train_batch_size=2, gradient_accumulation_steps=4,
@@ -174,6 +175,16 @@ def test_metrics_are_means_over_the_logged_stretch(train) -> None:
 def test_old_checkpoints_make_room(train) -> None:
     run = train("sft", max_steps=5, save_steps=1, save_total_limit=2)
     assert {p.name for p in (run.folder / "checkpoints").iterdir()} == {"step-4", "step-5"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradient_checkpointing_changes_no_figure(kind: str, train, settings) -> None:
+    given = settings[kind] | {"max_steps": 2, "num_samples": 0}
+    plain = train(kind, output="plain", **given)
+    again = train(kind, output="again", gradient_checkpointing=True, **given)
+    assert again.code == 0, again.err
+    for a, b in zip(plain.figures(), again.figures(), strict=True):
+        assert a == pytest.approx(b, rel=1e-5, abs=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["sft", "dpo"])

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
 
 from app.trainer import failures
 from app.trainer.__main__ import main
@@ -243,6 +244,34 @@ class TestModels:
         assert run.code == 2
         assert "pickled weights" in sentence(run.err)
         assert "safetensors" in run.err
+
+    def test_weights_in_several_files_are_read_and_a_missing_one_is_named(
+        self, train, micro: str, tmp_path: Path
+    ) -> None:
+        model = self.copy(micro, tmp_path)
+        AutoModelForCausalLM.from_pretrained(micro).save_pretrained(model, max_shard_size="50KB")
+        (model / "model.safetensors").unlink()
+        run = train("sft", model=str(model), max_steps=1)
+        assert run.code == 0, run.err
+        next(model.glob("model-00002-*.safetensors")).unlink()
+        run = train("sft", model=str(model), output="b")
+        assert run.code == 2
+        assert "is half copied: model-00002-of-" in sentence(run.err)
+
+    def test_code_that_a_model_brings_along_is_never_run(
+        self, train, micro: str, tmp_path: Path
+    ) -> None:
+        model = self.copy(micro, tmp_path)
+        (model / "own.py").write_text("raise SystemExit('was run')")
+        config = json.loads((model / "config.json").read_text())
+        config["auto_map"] = {"AutoConfig": "own.Own", "AutoModelForCausalLM": "own.Model"}
+        (model / "config.json").write_text(json.dumps(config))
+        run = train("sft", model=str(model), max_steps=1)  # a Llama without it
+        assert run.code == 0, run.err
+        (model / "config.json").write_text(json.dumps(config | {"model_type": "own"}))
+        run = train("sft", model=str(model), output="b")
+        assert run.code == 2
+        assert "brings code of its own, which is never run here" in sentence(run.err)
 
     def test_a_folder_without_a_model_or_weights(self, train, micro: str, tmp_path: Path) -> None:
         (tmp_path / "empty").mkdir()

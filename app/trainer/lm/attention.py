@@ -43,23 +43,46 @@ def attend_by_tree(model: Any) -> Any:
     return model
 
 
-def mask_for(model: Any, layout: Layout) -> Tensor:
-    """The layout's mask as this model takes it; for `tree` it carries what the mask is made of."""
-    mask: Any = layout.attention_mask
-    inner = getattr(model, "module", model)  # inside DistributedDataParallel
-    implementation = inner.config._attn_implementation  # noqa: SLF001
-    found: Tensor = mask
+def mask_for(model: Any, layout: Layout) -> Any:
+    """The layout's mask as this model takes it; for `tree` it carries what the mask is made of.
+
+    Layers that look back over a window only get a mask of their own, by name where a model has
+    layers of both kinds.
+    """
     if layout.tree is None:
-        return found
+        return layout.attention_mask
+    inner = getattr(model, "module", model)  # inside DistributedDataParallel
+    config = inner.config.get_text_config()
+    window = getattr(config, "sliding_window", None)
+    kinds = set(getattr(config, "layer_types", None) or ())
+    longest = max(end - start for start, end, _ in layout.spans)  # at most
+    if not window or longest <= window or kinds == {"full_attention"}:
+        return _as_taken(inner, layout, layout.attention_mask, None)
+    positions = layout.position_ids[0]
+    near = layout.attention_mask & (positions[:, None] - positions < window)
+    sliding = _as_taken(inner, layout, near, window)
+    if not kinds:
+        return sliding
+    whole = _as_taken(inner, layout, layout.attention_mask, None)
+    return {"full_attention": whole, "sliding_attention": sliding}
+
+
+def _as_taken(model: Any, layout: Layout, mask: Any, window: int | None) -> Tensor:
+    implementation = model.config._attn_implementation  # noqa: SLF001 - it has no public name
+    found: Tensor = mask
+    assert layout.tree is not None
     if implementation == "eager":  # adds a packed mask instead of selecting by it
         nowhere = torch.finfo(torch.float32).min
         return torch.zeros_like(mask, dtype=torch.float32).masked_fill(~mask, nowhere)
     if implementation == TREE and not hasattr(mask, "spans"):
         how = _chosen["how"]
         if how == "flex_attention" or (how == "auto" and has_flex(mask.device)):
-            mask.block = block_mask(layout.tree)
+            mask.block = block_mask(layout.tree, layout.position_ids[0], window)
         elif how == "auto" and mask.device.type == "cpu":
-            mask.spans = layout.spans
+            mask.spans = tuple(
+                (start, end, forks or bool(window and end - start > window))
+                for start, end, forks in layout.spans
+            )
     return found
 
 
@@ -92,7 +115,7 @@ def by_example(
     spans: tuple[tuple[int, int, bool], ...],
     scaling: float | None,
 ) -> Tensor:
-    """One attention per example; a single response behind its prompt is plainly causal."""
+    """One attention per example, plainly causal unless it forks (or is longer than a window)."""
     parts = []
     for start, end, forks in spans:
         cut = slice(start, end)
@@ -112,14 +135,14 @@ def by_example(
 # -- FlexAttention ----------------------------------------------------------------------------
 
 
-def block_mask(tree: Tensor) -> BlockMask:
+def block_mask(tree: Tensor, positions: Tensor, window: int | None = None) -> BlockMask:
     """The same rule as the dense mask, with empty blocks marked as such."""
     belongs, branch = tree
 
     def sees(_batch: Tensor, _head: Tensor, query: Tensor, key: Tensor) -> Tensor:
         alike = (branch[key] == -1) | (branch[query] == branch[key])
         seen: Tensor = (key <= query) & (belongs[query] == belongs[key]) & alike
-        return seen
+        return seen if window is None else seen & (positions[query] - positions[key] < window)
 
     width = tree.shape[1]
     return create_block_mask(sees, None, None, width, width, device=str(tree.device))
@@ -156,7 +179,7 @@ def has_flex(device: torch.device) -> bool:
             torch.manual_seed(0)
             q, k, v = (torch.randn(1, 2, 256, 64, device=device, requires_grad=True) for _ in "qkv")
             if sparse:
-                out = by_blocks(q, k, v, block_mask(tree), None)
+                out = by_blocks(q, k, v, block_mask(tree, torch.arange(256, device=device)), None)
             else:
                 out = F.scaled_dot_product_attention(q, k, v, attn_mask=layout.attention_mask)
             out.square().sum().backward()

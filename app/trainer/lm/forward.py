@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from app.trainer import losses
 from app.trainer.batches import Example, Forward, Layout, lay_out, pieces
 from app.trainer.dataset import Row
+from app.trainer.failures import BadInput
 from app.trainer.lm.attention import mask_for
 from app.trainer.lm.heads import score_of
 
@@ -85,7 +86,8 @@ class Scorer(nn.Module):
         whole = self._whole()
         with torch.autocast(states.device.type, enabled=False):
             heads: Tensor = whole.score(states[positions].float())
-        return heads if self.apart else score_of(heads, whole.config)
+        # no view: FSDP hangs its hook on what it returns
+        return heads if self.apart else score_of(heads, whole.config).clone()
 
     def _whole(self) -> Any:
         return self.model.get_base_model() if hasattr(self.model, "peft_config") else self.model
@@ -113,40 +115,76 @@ def autocast(device: torch.device, *, bf16: bool) -> Any:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16)
 
 
+# Windows that other models count by the place in the line, where a pack has them elsewhere.
+BY_PLACE = ("window_size", "attention_window", "local_attention", "attention_chunk_size")
+
+
 @torch.no_grad()
 def can_pack(model: Any, *, longest: int) -> bool:
-    """Whether the model understands a packed layout: tried on a few tokens, against padding."""
+    """Whether the model understands a packed layout: tried on a few tokens, against padding.
+
+    A window shorter than the `longest` example is tried as one of three tokens, so that it is felt.
+    """
     config = model.config.get_text_config()
-    window = getattr(config, "sliding_window", None)
-    if window and window < longest:
+    if any(isinstance(getattr(config, name, None), int) for name in BY_PLACE):
         return False
+    window = getattr(config, "sliding_window", None)
     top = config.vocab_size - 1
     row = Row("probe", ())
     examples = [
         Example(row, tuple(i % top for i in (3, 1, 4, 1)), ((5 % top, 9 % top), (2, 6 % top, 5))),
         Example(row, (1, 2, 3), ((7 % top, 8 % top, 2),)),
     ]
-    outputs = []
+    read = {}
     was_training = model.training
     model.eval()
     try:
-        for packed in (True, False):
+        if window and window < longest:
+            config.sliding_window = 3
+        for packed in (False, True):
             layout = lay_out(examples, packed=packed).to(model.device)
-            read = (
+            read[packed] = (
                 Scorer(model)(layout, layout.ends)
-                if _scores(model)
+                if gives_scores(model)
                 else target_logps(model, layout)
             )
-            outputs.append(read)
-    except (RuntimeError, ValueError, TypeError, NotImplementedError, IndexError):
-        if not outputs:
+    except (RuntimeError, ValueError, TypeError, KeyError, NotImplementedError, IndexError) as e:
+        if read:
             return False
-        raise
+        raise BadInput(
+            f"A {config.model_type} model cannot be read by this trainer: {e}. Choose a decoder "
+            "such as Llama, Qwen, Gemma, Mistral or GPT-2."
+        ) from e
     finally:
+        if window:
+            config.sliding_window = window
         model.train(was_training)
-    return bool(torch.allclose(outputs[0], outputs[1], atol=1e-3, rtol=1e-3))
+    return bool(torch.allclose(read[True], read[False], atol=1e-3, rtol=1e-3))
 
 
-def _scores(model: Any) -> bool:
+@torch.no_grad()
+def check_causal(model: Any, name: str) -> None:
+    """Refuse a model whose states change with what comes later: an encoder would see its targets.
+
+    Raises:
+        BadInput: with the kind of model that is wanted.
+
+    """
+    body = getattr(model, model.base_model_prefix)
+    top = model.config.get_text_config().vocab_size - 1
+    lines = torch.tensor([[3, 1, 4, 1, 5], [3, 1, 4, 1, 2]]).remainder(top).to(model.device)
+    was_training = model.training
+    model.eval()
+    before = body(input_ids=lines).last_hidden_state[:, :4]
+    model.train(was_training)
+    if not torch.allclose(before[0], before[1], atol=1e-3, rtol=1e-3, equal_nan=True):
+        raise BadInput(
+            f"{name} ({model.config.model_type}) is an encoder: it reads what comes later. Choose "
+            "a decoder such as Llama, Qwen, Gemma, Mistral or GPT-2."
+        )
+
+
+def gives_scores(model: Any) -> bool:
+    """Whether it is a reward model, with or without an adapter."""
     whole = model.get_base_model() if hasattr(model, "peft_config") else model
     return "SequenceClassification" in type(whole).__name__

@@ -72,9 +72,14 @@ def new_head(model: Any, count: int, generator: torch.Generator | None = None) -
     return fresh
 
 
+def known_of(model: Any) -> dict[str, Any]:
+    """What is known of the outputs beside their names."""
+    return {key: getattr(model.config, key) for key in KEPT if hasattr(model.config, key)}
+
+
 def write_beside(model: Any, folder: Path) -> None:
     """Keep with an adapter what its base's config does not say."""
-    about = {key: getattr(model.config, key) for key in KEPT if hasattr(model.config, key)}
+    about = known_of(model)
     about["heads"] = list(heads_of(model.config))
     (folder / BESIDE).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
 

@@ -2,9 +2,12 @@
 
 import contextlib
 import hashlib
+import importlib.util
+import json
 import re
+import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +18,25 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    BitsAndBytesConfig,
 )
 
 from app.run_config import RunConfig
 from app.trainer.batches import Limits
 from app.trainer.failures import BadInput, is_disk_full, is_out_of_memory
 from app.trainer.lm.attention import attend_by_tree
+from app.trainer.lm.forward import check_causal, gives_scores
 from app.trainer.lm.heads import (
     BESIDE,
     PREFERENCE,
     heads_of,
+    known_of,
     name_heads,
     read_json,
     with_heads,
     write_beside,
 )
+from app.trainer.lm.sharding import gathered, is_main, put
 from app.trainer.lm.soundness import refuse_broken
 
 PAD = "<|pad|>"
@@ -58,9 +65,18 @@ def locate(name: str, role: str) -> str:
         if any(p for pattern in PICKLES for p in folder.glob(pattern)):
             raise BadInput(
                 f"The {role} folder {name} has only pickled weights, which can run code when "
-                "loaded. Convert them to safetensors (save_pretrained of a recent transformers)."
+                "loaded. Convert them to safetensors where you trust the file: load it with "
+                "transformers' from_pretrained and write it with save_pretrained."
             )
         raise BadInput(f"The {role} folder {name} has no *.safetensors weights.")
+    for index in folder.glob("*.safetensors.index.json"):
+        with _loading(str(folder), role):
+            shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        if missing := sorted(shard for shard in shards if not (folder / shard).is_file()):
+            raise BadInput(
+                f"The {role} folder {name} is half copied: {missing[0]} is missing ({len(missing)} "
+                f"of {len(shards)} files of weights). Copy the rest of it."
+            )
     return str(folder)
 
 
@@ -79,25 +95,32 @@ def load_tokenizer(name: str) -> Any:
     return tokenizer
 
 
-def load_lm(name: str, *, role: str = "model") -> Any:
-    """A causal language model in 32 bit without dropout; an adapter is merged into its base."""
+def load_lm(name: str, *, role: str = "model", config: RunConfig | None = None) -> Any:
+    """A causal language model in 32 bit without dropout; an adapter is merged into its base.
+
+    With `load_in_4bit` in the config of a run its linear layers have 4 bits, for adapters on top.
+    """
     path = locate(name, role)
     adapter = _adapter(path)
     base = str(adapter["base_model_name_or_path"]) if adapter else path
-    config = _config(base, role)
-    if any("SequenceClassification" in a for a in config.architectures or ()) or (
+    described = _config(base, role)
+    if any("SequenceClassification" in a for a in described.architectures or ()) or (
         adapter and adapter.get("task_type") == "SEQ_CLS"
     ):
         raise BadInput(f"{name} is a reward model; a language model is needed here.")
-    with _loading(base, role):
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            base, dtype=torch.float32, use_safetensors=True, trust_remote_code=False,
-            output_loading_info=True,
-        )  # fmt: skip
-    lm, info = loaded
-    _complete(info, name, role)
-    refuse_broken(lm, name, role)
-    return attend_by_tree(without_dropout(_merged(lm, path) if adapter else lm))
+
+    def load(folder: str, **more: Any) -> Any:
+        with _loading(folder, role):
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False,
+                output_loading_info=True, **more,
+            )  # fmt: skip
+        lm, info = loaded
+        _complete(info, name, role)
+        refuse_broken(lm, name, role)
+        return lm
+
+    return _prepared(load, base, path if adapter else None, config)
 
 
 def load_reward_model(
@@ -107,8 +130,9 @@ def load_reward_model(
     role: str = "model",
     fresh: bool = True,
     heads: Sequence[str] | None = None,
+    config: RunConfig | None = None,
 ) -> Any:
-    """A model with one score per sequence, in 32 bit without dropout.
+    """A model with one score per sequence, in 32 bit (or as `load_lm`) without dropout.
 
     A language model gets a new head, drawn from torch's seed, unless `fresh` is off: then only a
     trained reward model will do. `heads` are the outputs to train, else it has those it was saved
@@ -117,32 +141,38 @@ def load_reward_model(
     path = locate(name, role)
     adapter = _adapter(path)
     base = str(adapter["base_model_name_or_path"]) if adapter else path
-    config = _config(base, role)
-    trained = _is_trained(config, adapter)
+    described = _config(base, role)
+    trained = _is_trained(described, adapter)
     if not trained and not fresh:
         raise BadInput(f"{name} is not a reward model: train one with `train reward` first.")
     about = read_json(Path(path) / BESIDE, name) if adapter else {}
     names = tuple(about.pop("heads", ()))
     if not names:
-        names = heads_of(config) if trained and not adapter else tuple(heads or (PREFERENCE,))
+        names = heads_of(described) if trained and not adapter else tuple(heads or (PREFERENCE,))
     if len(names) > 1 and names[0] != PREFERENCE:
         raise BadInput(
             f"{name} has {len(names)} labels; a reward model has one, or one per objective of "
             "which the first is the preference."
         )
-    with _loading(base, role):
-        model, info = AutoModelForSequenceClassification.from_pretrained(
-            base, num_labels=len(names), dtype=torch.float32, use_safetensors=True,
-            trust_remote_code=False, output_loading_info=True,
-        )  # fmt: skip
-    if not hasattr(model, "score"):
-        raise BadInput(f"{name} ({config.model_type}) has no score head; use a decoder model.")
-    _complete(info, name, role, but="score")
-    name_heads(model, names, **about)
-    refuse_broken(model, name, role)
-    set_pad(tokenizer, model)
-    model = without_dropout(_merged(model, path) if adapter else model)
-    return attend_by_tree(with_heads(model, heads) if heads else model)
+
+    def load(folder: str, **more: Any) -> Any:
+        with _loading(folder, role):
+            model, info = AutoModelForSequenceClassification.from_pretrained(
+                folder, num_labels=len(names), dtype=torch.float32, use_safetensors=True,
+                trust_remote_code=False, output_loading_info=True, **more,
+            )  # fmt: skip
+        if not hasattr(model, "score"):
+            raise BadInput(
+                f"{name} ({described.model_type}) has no score head; use a decoder model."
+            )
+        _complete(info, name, role, but="score")
+        name_heads(model, names, **about)
+        refuse_broken(model, name, role)
+        set_pad(tokenizer, model)
+        return model
+
+    model = _prepared(load, base, path if adapter else None, config)
+    return with_heads(model, heads) if heads else model
 
 
 def is_reward_model(name: str) -> bool:
@@ -156,6 +186,27 @@ def is_reward_model(name: str) -> bool:
 def _is_trained(config: Any, adapter: dict[str, Any] | None) -> bool:
     scores = any("SequenceClassification" in a for a in config.architectures or ())
     return scores or bool(adapter and adapter.get("task_type") == "SEQ_CLS")
+
+
+def _prepared(
+    load: Callable[..., Any], base: str, adapter: str | None, config: RunConfig | None
+) -> Any:
+    """A loaded model as it is used: an adapter merged in, in 4 bits where wanted, no dropout."""
+    bits = four_bit(config)
+    if not adapter:
+        model = load(base, **bits)
+    else:
+        model = _merged(load(base), adapter)
+        if bits:  # from 32 bit once more, because merging into 4 bits would lose of both
+            with tempfile.TemporaryDirectory() as folder:
+                model.save_pretrained(folder)
+                model = load(folder, **bits)
+        model.begun_from_adapter = adapter
+    for module in model.modules() if bits else ():
+        module.support_avx512bf16_for_cpu = False  # what bitsandbytes packs so rounds once more
+    with _loading(base, "model"):
+        check_causal(model, base)
+    return attend_by_tree(without_dropout(model))
 
 
 def _adapter(path: str) -> dict[str, Any] | None:
@@ -181,7 +232,13 @@ def _merged(model: Any, path: str) -> Any:
 
 def _config(path: str, role: str) -> Any:
     with _loading(path, role):
-        return AutoConfig.from_pretrained(path, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(path, trust_remote_code=False)
+    if config.is_encoder_decoder:
+        raise BadInput(
+            f"{path} ({config.model_type}) is an encoder with a decoder, not a decoder alone. "
+            "Choose a decoder such as Llama, Qwen, Gemma, Mistral or GPT-2."
+        )
+    return config
 
 
 @contextlib.contextmanager
@@ -192,6 +249,11 @@ def _loading(name: str, role: str) -> Iterator[None]:
     except Exception as error:  # libraries raise anything for a file that is not sound
         if isinstance(error, BadInput) or is_out_of_memory(error) or is_disk_full(error):
             raise
+        if "trust_remote_code" in str(error):
+            raise BadInput(
+                f"The {role} {name} brings code of its own, which is never run here. Choose a "
+                "model of an architecture that transformers knows."
+            ) from error
         if Path(name).is_dir():
             reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
             raise BadInput(
@@ -266,32 +328,92 @@ def with_lora(model: Any, config: RunConfig, *, scores: bool) -> Any:
             raise BadInput(f"lora_target_modules: {error}") from error
 
 
+def four_bit(config: RunConfig | None) -> dict[str, Any]:
+    """What loads linear layers in 4 bits (QLoRA's NF4, quantised twice), where it is wanted."""
+    if config is None or not config.load_in_4bit:
+        return {}
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise BadInput(
+            "load_in_4bit needs the package bitsandbytes, which is not installed. Install it "
+            "(pip install bitsandbytes), or set load_in_4bit=false."
+        )
+    settings = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16 if config.bf16 else torch.float32,
+        llm_int8_skip_modules=["score", "lm_head"],
+    )
+    return {"quantization_config": settings}
+
+
 def load_weights(model: Any, folder: Path) -> None:
     """Put the weights of a checkpoint into a model (or adapter) of the same shape, in place."""
     from safetensors.torch import load_file  # noqa: PLC0415 - only on resume
 
-    if hasattr(model, "peft_config"):
-        from peft import set_peft_model_state_dict  # noqa: PLC0415 - only for adapters
-
-        set_peft_model_state_dict(model, load_file(folder / "adapter_model.safetensors"))
-        return
     state: dict[str, Tensor] = {}
     for file in sorted(folder.glob("*.safetensors")):
         state |= load_file(file)
-    problems = model.load_state_dict(state, strict=False)
+    kept = _weights(model)
     tied = set(getattr(model, "all_tied_weights_keys", None) or ())
-    lost = [key for key in problems.missing_keys if key not in tied]
-    if lost or problems.unexpected_keys:
+    if kept.keys() - tied != state.keys() - tied or any(
+        kept[name].shape != weights.shape for name, weights in state.items()
+    ):
         raise BadInput(f"The checkpoint {folder} does not fit the model it is resumed with.")
+    put(state, kept)
 
 
-def save(model: Any, tokenizer: Any, folder: Path) -> None:
-    """Write weights (safetensors; an adapter alone where there is one) and tokenizer."""
-    folder.mkdir(parents=True, exist_ok=True)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    if hasattr(model, "peft_config") and hasattr(model.get_base_model(), "score"):
-        write_beside(model.get_base_model(), folder)
+def _weights(model: Any) -> dict[str, Tensor]:
+    """What a checkpoint holds, under its names: all weights, or those of the adapter."""
+    if not hasattr(model, "peft_config"):
+        found: dict[str, Tensor] = model.state_dict()
+        return found
+    from peft import get_peft_model_state_dict  # noqa: PLC0415 - only for adapters
+
+    adapter: dict[str, Tensor] = get_peft_model_state_dict(model, save_embedding_layers=False)
+    return adapter
+
+
+def save(model: Any, tokenizer: Any, folder: Path, *, final: bool = False) -> None:
+    """Write weights (safetensors; an adapter alone where there is one) and tokenizer.
+
+    Every process calls it, because sharded weights are put together first; one of them writes. A
+    final adapter that began on top of another one, which it could not name as its base, is merged.
+    """
+    adapter = hasattr(model, "peft_config")
+    trained = {name for name, weights in model.named_parameters() if weights.requires_grad}
+    left_out = set() if adapter else set(getattr(model, "all_tied_weights_keys", None) or ())
+    state = gathered(
+        {
+            name: weights
+            for name, weights in model.state_dict().items()
+            if (name in trained or not adapter) and name not in left_out
+        }
+    )
+    if is_main():
+        folder.mkdir(parents=True, exist_ok=True)
+        extra = {"save_embedding_layers": False} if adapter else {}
+        model.save_pretrained(folder, state_dict=state, **extra)
+        tokenizer.save_pretrained(folder)
+        if adapter and gives_scores(model):
+            write_beside(model.get_base_model(), folder)
+        begun = getattr(model, "begun_from_adapter", None)
+        if final and adapter and begun:
+            _save_merged(model, tokenizer, begun, folder)
+
+
+def _save_merged(model: Any, tokenizer: Any, begun: str, folder: Path) -> None:
+    """Both adapters in 32-bit weights, in place of the second one that `folder` holds."""
+    if gives_scores(model):
+        heads = heads_of(model.get_base_model().config)
+        merged = _merged(load_reward_model(begun, tokenizer, heads=heads), str(folder))
+        name_heads(merged, heads, **known_of(model.get_base_model()))
+        (folder / BESIDE).unlink()
+    else:
+        merged = _merged(load_lm(begun), str(folder))
+    for file in folder.glob("adapter_*"):
+        file.unlink()
+    merged.save_pretrained(folder)
 
 
 def fingerprint(model: Any) -> str:

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor
+
+from app.trainer import lm as models
 
 
 class LastGood:
@@ -17,10 +18,12 @@ class LastGood:
     def keep(self, policy: Any) -> None:
         if not self.is_off:
             trained = ((n, p) for n, p in policy.named_parameters() if p.requires_grad)
-            self.weights = {name: p.detach().cpu().clone() for name, p in trained}
+            self.weights = {name: models.copied(p) for name, p in trained}
 
-    @torch.no_grad()
     def put_back(self, policy: Any) -> None:
-        parameters = dict(policy.named_parameters())
-        for name, value in self.weights.items():
-            parameters[name].copy_(value)
+        models.put(self.weights, dict(policy.named_parameters()))
+
+    def state(self) -> dict[str, Tensor]:
+        """Whole weights, for a checkpoint: work of all processes."""
+        found: dict[str, Tensor] = models.gathered(self.weights)
+        return found

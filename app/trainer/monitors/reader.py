@@ -60,7 +60,7 @@ class Reader:
         return figures, bool(why)
 
     def state(self) -> dict[str, Any]:
-        within = self.last_good.weights if self.last_good else {}
+        within = self.last_good.state() if self.last_good else {}
         return {"before": self.before, "within": within, "watch": self.watch.state()}
 
     def _written(self, policy: Any) -> list[list[int]]:

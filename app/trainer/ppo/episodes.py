@@ -39,6 +39,10 @@ class PolicyAndValue(nn.Module):
             nn.init.zeros_(self.head.weight)  # values start at 0 (lm-human-preferences)
             nn.init.zeros_(self.head.bias)
 
+    def parts(self) -> list[nn.Module]:
+        """The modules that are called by themselves: the policy also alone, to generate."""
+        return list(self.children())
+
     def forward(self, layout: Layout) -> tuple[Tensor, Tensor]:
         """Logits of each action and the value of the state before it (0 without a critic)."""
         if self.value is not None:
@@ -105,8 +109,9 @@ class Play:
         rank, every = self.accelerator.process_index, self.accelerator.num_processes
         mine = [i * group + k for i in range(rank, len(prompts), every) for k in range(group)]
         seeds = [noise_seed(self.config.seed, stream, number, place) for place in mine]
-        answered = self.generate([prompts[place // group] for place in mine], seeds)
-        own = self.measure(answered, self.judges.read(answered)) if answered else []
+        with self.updater.whole():
+            answered = self.generate([prompts[place // group] for place in mine], seeds)
+            own = self.measure(answered, self.judges.read(answered)) if answered else []
         if every == 1:
             return own
         gathered = gather_object(list(zip(mine, own, strict=True)))

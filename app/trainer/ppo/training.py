@@ -49,7 +49,7 @@ def train(
     seed_everything(config.seed)
     tokenizer = models.load_tokenizer(models.locate(model, "model"))
     chat = ChatFormat(tokenizer)
-    bare = models.load_lm(model)
+    bare = models.load_lm(model, config=config)
     judges = load_judges(config, chat)
     value = value_model(config, model, judges, chat, folder)
     context = min(config.max_length, models.limits_of(bare).context)
@@ -111,7 +111,7 @@ def train(
         state = updater.state() | {
             "sampler": sampler.state(step),
             "shaping": vars(shaping),
-            "within": limits.last_good.weights,
+            "within": limits.last_good.state(),
             "watch": limits.watch.state(),
         }
 
@@ -152,7 +152,7 @@ def train(
         save(folder.step)
         raise
     folder.save_model(
-        lambda path: models.save(policy, tokenizer, path), base=model, dataset=dataset
+        lambda path: models.save(policy, tokenizer, path, final=True), base=model, dataset=dataset
     )
 
 
@@ -213,11 +213,14 @@ def save_values(module: PolicyAndValue, tokenizer: Any, path: Path) -> None:
     if module.value is not None:
         models.save(module.value.model, tokenizer, path / "value")
     elif module.head is not None:
-        torch.save(module.head.state_dict(), path / "value_head.pt")
+        head = models.gathered(dict(module.head.state_dict()))
+        if models.is_main():
+            torch.save(head, path / "value_head.pt")
 
 
 def load_values(module: PolicyAndValue, path: Path) -> None:
     if module.value is not None:
         models.load_weights(module.value.model, path / "value")
     elif module.head is not None:
-        module.head.load_state_dict(torch.load(path / "value_head.pt", weights_only=True))
+        head = torch.load(path / "value_head.pt", weights_only=True)
+        models.put(head, module.head.state_dict())

@@ -51,14 +51,17 @@ def begin(model: str, tokenizer: Any, config: RewardConfig, heads: Sequence[str]
                 f"{model} has {len(folders)} members. Set ensemble_size={len(folders)} to train "
                 "them further, or 1 to go on with the first alone."
             )
-        return [models.load_reward_model(name, tokenizer, heads=heads) for name in folders]
+        return [
+            models.load_reward_model(name, tokenizer, heads=heads, config=config)
+            for name in folders
+        ]
     trained = size > 1 and models.is_reward_model(model)
     if trained and not config.ensemble_bootstrap:
         raise BadInput(
             f"{model} is a reward model already, so that all members would be the same. Start "
             "from the language model, or set ensemble_bootstrap=true."
         )
-    first = models.load_reward_model(model, tokenizer, heads=heads)
+    first = models.load_reward_model(model, tokenizer, heads=heads, config=config)
     return [first, *(another(first, config, k, keep=trained) for k in range(1, size))]
 
 
@@ -88,7 +91,9 @@ def places(folder: Path, count: int) -> list[Path]:
     return [folder / f"member-{k}" for k in range(count)] if count > 1 else [folder]
 
 
-def save(members: Members, tokenizer: Any, folder: Path, **about: Any) -> None:
+def save(
+    members: Members, tokenizer: Any, folder: Path, *, final: bool = False, **about: Any
+) -> None:
     """Write the members; the first also where a reader that knows no ensembles looks for a model.
 
     `about` is what else ensemble.json says.
@@ -96,8 +101,8 @@ def save(members: Members, tokenizer: Any, folder: Path, **about: Any) -> None:
     judges = members.judges
     found = places(folder, len(judges))
     for judge, place in zip(judges, found, strict=True):
-        models.save(judge, tokenizer, place)
-    if len(judges) > 1:
+        models.save(judge, tokenizer, place, final=final)
+    if len(judges) > 1 and models.is_main():
         shutil.copytree(found[0], folder, copy_function=_link, dirs_exist_ok=True)
         listed = {"members": [place.name for place in found], **about}
         (folder / models.ENSEMBLE).write_text(json.dumps(listed, indent=2) + "\n", "utf-8")

@@ -144,13 +144,14 @@ def train(
     described(**normalisation(judged or judge(some_of(data, config)), judges[0], bool(data.test)))
 
     def write(path: Path) -> None:
-        members.save(ensemble, tokenizer, path, **about)
+        members.save(ensemble, tokenizer, path, final=True, **about)
         if few := config.familiarity_samples:
             first = models.Scorer(ensemble.judges[0])
             seen, unseen = (
                 models.features_of(first, rows[:few], forward) for rows in (data.train, data.test)
             )
-            models.Familiarity.of(seen, unseen).save(path)
+            if models.is_main():
+                models.Familiarity.of(seen, unseen).save(path)
 
     folder.save_model(write, base=model, dataset=dataset)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from app.run_config import MonitorSettings, RunConfig, to_mapping
+from app.run_config import MonitorSettings, RunConfig, defaults, to_mapping
 from app.trainer.card import model_card
 from app.trainer.failures import BadInput, Cancelled, is_disk_full, signals
 from app.trainer.run_folder.console import Console
@@ -104,12 +104,13 @@ class RunFolder:
                 ) from error
             (self.path / "result.json").unlink(missing_ok=True)
 
-    def _compare(self, stored: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    def _compare(self, stored: dict[str, Any], given: Mapping[str, Any]) -> None:
         if stored.get("kind", self.kind) != self.kind:
             raise BadInput(
                 f"{self.path} holds a run of {stored['kind']}, which {self.kind} cannot resume. "
                 "Choose another --output."
             )
+        stored = defaults(self.kind) | stored  # a setting may be newer than the run
         changed = [k for k in given if k not in FREE_ON_RESUME and stored.get(k) != given[k]]
         if changed:
             raise BadInput(
@@ -231,11 +232,13 @@ class RunFolder:
     def save_checkpoint(self, step: int, write: Callable[[Path], None], state: Any) -> None:
         """`checkpoints/step-N`, complete or not there: `write` puts the models into a folder.
 
-        `state` (tensors, numbers, lists and dicts of them) is what the loop needs to go on.
+        `state` (tensors, numbers, lists and dicts of them) is what the loop needs to go on. Every
+        process calls `write`, which may have to put weights together; the main one keeps files.
         """
-        if not self.main:
-            return
         final = self.path / "checkpoints" / f"step-{step}"
+        if not self.main:
+            write(final)
+            return
         own = {
             "step": step,
             "seconds": self.seconds(),
@@ -301,8 +304,9 @@ class RunFolder:
         return step, folder, state["loop"]
 
     def save_model(self, write: Callable[[Path], None], *, base: str, dataset: Path) -> None:
-        """The final model with its card, in `model/`."""
+        """The final model with its card, in `model/`; `write` as for a checkpoint."""
         if not self.main:
+            write(self.path / "model")
             return
         card = model_card(
             self.kind,
