@@ -20,7 +20,6 @@ from app.trainer.batches import (
     Sampler,
     batch_size,
     encode_responses,
-    lay_out,
     read_examples,
 )
 from app.trainer.chat import ChatFormat
@@ -116,7 +115,7 @@ def train(
                 z0 = max(0.0, float(torch.cat(drift).mean()))
             sums: dict[str, Any] = dict.fromkeys(("loss", "tokens", *FIGURES), 0.0)
             for examples, places, scale in updater.pieces(batch, forward):
-                layout = lay_out(examples, packed=forward.packed).to(accelerator.device)
+                layout = forward.lay_out(examples).to(accelerator.device)
                 with models.autocast(accelerator.device, bf16=forward.bf16):
                     logps = models.target_logps(updater.model, layout)
                 sequence = losses.sum_by(logps, layout.owners, layout.responses)

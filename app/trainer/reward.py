@@ -19,7 +19,6 @@ from app.trainer.batches import (
     Sampler,
     batch_size,
     encode_responses,
-    lay_out,
     pieces,
     read_examples,
 )
@@ -88,7 +87,7 @@ def train(
             )
             scores: list[Tensor] = []
             for examples, _, scale in updater.pieces(batch, forward):
-                layout = lay_out(examples, packed=forward.packed).to(accelerator.device)
+                layout = forward.lay_out(examples).to(accelerator.device)
                 with models.autocast(accelerator.device, bf16=forward.bf16):
                     found_scores = updater.model(layout, layout.ends)
                 loss = found_scores.new_zeros(())
@@ -193,7 +192,7 @@ def evaluate(
     device = scorer.model.device
     scores: dict[int, Tensor] = {}
     for group in pieces(test, forward):
-        layout = lay_out([test[i] for i in group], packed=forward.packed).to(device)
+        layout = forward.lay_out([test[i] for i in group]).to(device)
         with models.autocast(device, bf16=forward.bf16):
             found = scorer(layout, layout.ends).cpu()
         for i, (_, own) in zip(group, by_example([test[i] for i in group], found), strict=True):

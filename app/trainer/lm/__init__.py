@@ -9,6 +9,7 @@ from app.trainer.lm.forward import (
     target_logps,
     target_states,
 )
+from app.trainer.lm.last_layer import choose_last_layer
 from app.trainer.lm.loading import (
     fingerprint,
     limits_of,
@@ -30,6 +31,7 @@ __all__ = [
     "autocast",
     "can_pack",
     "choose_attention",
+    "choose_last_layer",
     "fingerprint",
     "limits_of",
     "load_lm",

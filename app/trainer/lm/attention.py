@@ -19,6 +19,7 @@ from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
 from app.trainer.batches import Layout
 from app.trainer.failures import BadInput
+from app.trainer.lm.last_layer import cut_last_layer, heed, read_only
 
 TREE = "tree"
 _chosen = {"how": "auto"}  # one training in a process
@@ -40,11 +41,15 @@ def attend_by_tree(model: Any) -> Any:
     """Let a model that uses scaled-dot-product attention call `tree_attention` instead."""
     if model.config._attn_implementation == "sdpa":  # noqa: SLF001 - it has no public name
         model.set_attn_implementation(TREE)
+        cut_last_layer(model)
     return model
 
 
-def mask_for(model: Any, layout: Layout) -> Tensor:
-    """The layout's mask as this model takes it; for `tree` it carries what the mask is made of."""
+def mask_for(model: Any, layout: Layout, read_at: Tensor) -> Tensor:
+    """The layout's mask as this model takes it; for `tree` it carries what the mask is made of.
+
+    The output will be read at the flat positions `read_at` alone.
+    """
     mask: Any = layout.attention_mask
     inner = getattr(model, "module", model)  # inside DistributedDataParallel
     implementation = inner.config._attn_implementation  # noqa: SLF001
@@ -54,19 +59,34 @@ def mask_for(model: Any, layout: Layout) -> Tensor:
     if implementation == "eager":  # adds a packed mask instead of selecting by it
         nowhere = torch.finfo(torch.float32).min
         return torch.zeros_like(mask, dtype=torch.float32).masked_fill(~mask, nowhere)
-    if implementation == TREE and not hasattr(mask, "spans"):
+    if implementation != TREE:
+        return found
+    if not hasattr(mask, "spans"):
         how = _chosen["how"]
         if how == "flex_attention" or (how == "auto" and has_flex(mask.device)):
             mask.block = block_mask(layout.tree)
         elif how == "auto" and mask.device.type == "cpu":
             mask.spans = layout.spans
-    return found
+    return read_only(found, read_at)
 
 
 def tree_attention(
     module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, **more: Any
 ) -> tuple[Tensor, None]:
     """Attention of a packed layout by what its mask carries: `(1, heads, width, size)` thrice."""
+    heed(attention_mask)
+    narrow = query.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+    if not narrow or query.shape[2] == 1:  # while generating there is no gradient, but a cache
+        return _attention(module, query, key, value, attention_mask, **more)
+    # torch's bfloat16 attention on a CPU takes twice the time of this, most of it for gradients
+    with torch.autocast("cpu", enabled=False):
+        query, key, value = query.float(), key.float(), value.float()
+        return _attention(module, query, key, value, attention_mask, **more)
+
+
+def _attention(
+    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, **more: Any
+) -> tuple[Tensor, None]:
     block: Any = getattr(attention_mask, "block", None)
     spans: Any = getattr(attention_mask, "spans", None)
     if block is None and spans is None:
@@ -93,14 +113,16 @@ def by_example(
     scaling: float | None,
 ) -> Tensor:
     """One attention per example; a single response behind its prompt is plainly causal."""
+    lengths = [end - start for start, end, _ in spans]  # `split` needs no zeros in its gradient
+    queries, keys, values = (x.split(lengths, dim=2) for x in (query, key, value))
     parts = []
-    for start, end, forks in spans:
+    for i, (start, end, forks) in enumerate(spans):
         cut = slice(start, end)
         parts.append(
             F.scaled_dot_product_attention(
-                query[:, :, cut],
-                key[:, :, cut],
-                value[:, :, cut],
+                queries[i],
+                keys[i],
+                values[i],
                 attn_mask=mask[:, :, cut, cut] if forks else None,
                 is_causal=not forks,
                 scale=scaling,
