@@ -85,7 +85,7 @@ def train(
             for examples, _, scale in updater.pieces(batch, forward):
                 layout = lay_out(examples, packed=forward.packed).to(accelerator.device)
                 with models.autocast(accelerator.device, bf16=forward.bf16):
-                    logits = models.target_logits(updater.model, layout)
+                    logits = models.target_logits(updater.model, layout).float()
                 loss = -losses.logps_of(logits, layout.targets).sum() / count
                 updater.backward(loss * scale)
                 if scale:
@@ -123,7 +123,7 @@ def evaluate(policy: Any, test: Sequence[Example], forward: Forward) -> dict[str
     for group in pieces(test, forward):
         layout = lay_out([test[i] for i in group], packed=forward.packed).to(policy.device)
         with models.autocast(policy.device, bf16=forward.bf16):
-            logits = models.target_logits(policy, layout)
+            logits = models.target_logits(policy, layout).float()
         loss -= float(losses.logps_of(logits, layout.targets).sum())
         right += int((logits.argmax(-1) == layout.targets).sum())
         count += layout.targets.numel()
