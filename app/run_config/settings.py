@@ -131,7 +131,19 @@ class RunConfig:
     )
     packing: bool = setting(
         True,
-        "Pack rows without padding and encode a shared prompt once; off pads each row instead.",
+        "Pack rows without padding; off pads each row instead.",
+        group="memory",
+        advanced=True,
+    )
+    share_prompt: bool = setting(
+        True,
+        "Encode a prompt once for all its responses in a pack; off repeats it before each.",
+        group="memory",
+        advanced=True,
+    )
+    sparse_last_layer: bool = setting(
+        True,
+        "In the last layer of a pack, feed forward only the tokens whose output is read.",
         group="memory",
         advanced=True,
     )

@@ -18,7 +18,6 @@ from app.trainer.batches import (
     Example,
     Forward,
     encode_responses,
-    lay_out,
     read_examples,
 )
 from app.trainer.chat import ChatFormat
@@ -106,7 +105,7 @@ def update(
     weight = sum(weight_of(example, config) for example in batch) or 1.0
     sums: dict[str, Any] = dict.fromkeys(("loss", "tokens", *FIGURES), 0.0)
     for examples, places, scale in updater.pieces(batch, forward):
-        layout = lay_out(examples, packed=forward.packed).to(device)
+        layout = forward.lay_out(examples).to(device)
         with models.autocast(device, bf16=forward.bf16):
             logps = models.target_logps(updater.model, layout)
         sequence = losses.sum_by(logps, layout.owners, layout.responses)

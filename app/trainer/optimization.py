@@ -51,6 +51,7 @@ def make_optimizer(model: Any, config: RunConfig) -> torch.optim.AdamW:
         lr=config.learning_rate,
         betas=(config.adam_beta1, config.adam_beta2),
         eps=config.adam_epsilon,
+        fused=True,  # one pass over each weight and its moments
     )
 
 

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from app.trainer import losses
-from app.trainer.batches import Example, Forward, lay_out, pieces
+from app.trainer.batches import Example, Forward, pieces
 from app.trainer.lm import autocast, target_logps
 from app.trainer.run_folder import RunFolder
 
@@ -34,7 +34,7 @@ def sequence_logps(
         if check:
             check()
         own = [examples[i] for i in group]
-        layout = lay_out(own, packed=forward.packed).to(lm.device)
+        layout = forward.lay_out(own).to(lm.device)
         with autocast(lm.device, bf16=forward.bf16):
             logps = target_logps(lm, layout)
         sums = losses.sum_by(logps, layout.owners, layout.responses).cpu()

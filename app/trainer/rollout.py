@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from app.trainer.batches import Example, Forward, lay_out, pieces
+from app.trainer.batches import Example, Forward, pieces
 from app.trainer.chat import ChatFormat
 from app.trainer.dataset import Row
 from app.trainer.lm import Familiarity, Scorer, autocast, can_pack, limits_of, pooled
@@ -197,10 +197,11 @@ class RewardModel:
         scores = torch.zeros(total)
         distances = torch.zeros(total) if self.familiarity else None
         for group in pieces(examples, self.forward):
-            layout = lay_out([examples[i] for i in group], packed=self.forward.packed)
+            layout = self.forward.lay_out([examples[i] for i in group])
             layout = layout.to(self.model.device)
+            read_at = torch.cat([layout.ends, layout.sources]) if self.familiarity else layout.ends
             with autocast(self.model.device, bf16=self.forward.bf16):
-                states = self.scorer.states(layout)
+                states = self.scorer.states(layout, read_at)
             places = [starts[i] + r for i in group for r in range(len(examples[i].responses))]
             scores[places] = self.scorer.scores_at(states, layout.ends).cpu()
             if self.familiarity and distances is not None:

@@ -16,7 +16,6 @@ from app.trainer.batches import (
     Example,
     Forward,
     encode_conversation,
-    lay_out,
     pieces,
     read_examples,
 )
@@ -70,9 +69,9 @@ def update(
     count = sum(example.targets for example in batch)
     sums: dict[str, Any] = {"loss": 0.0, "right": 0.0, "tokens": 0}
     for examples, _, scale in updater.pieces(batch, forward):
-        layout = lay_out(examples, packed=forward.packed).to(device)
+        layout = forward.lay_out(examples).to(device)
         with models.autocast(device, bf16=forward.bf16):
-            logits = models.target_logits(updater.model, layout)
+            logits = models.target_logits(updater.model, layout).float()
         loss = -losses.logps_of(logits, layout.targets).sum() / count
         updater.backward(loss * scale)
         if scale:
@@ -96,9 +95,9 @@ def evaluate(policy: Any, test: Sequence[Example], forward: Forward) -> dict[str
     policy.eval()
     loss, right, count = 0.0, 0, 0
     for group in pieces(test, forward):
-        layout = lay_out([test[i] for i in group], packed=forward.packed).to(policy.device)
+        layout = forward.lay_out([test[i] for i in group]).to(policy.device)
         with models.autocast(policy.device, bf16=forward.bf16):
-            logits = models.target_logits(policy, layout)
+            logits = models.target_logits(policy, layout).float()
         loss -= float(losses.logps_of(logits, layout.targets).sum())
         right += int((logits.argmax(-1) == layout.targets).sum())
         count += layout.targets.numel()

@@ -3,7 +3,8 @@
 Batches shaped like HH harmlessness pairs (prompt 116, responses 40 and 50 tokens on average) on a
 Llama from scratch, forward and backward on one thread, CPU seconds; the variants of a table take
 turns, so that ratios hold on a busy machine. "Of the peak" counts the operations that are strictly
-needed (prompt once, no padding, head where used) against the best matrix product measured here.
+needed (prompt once, no padding, head and last feed-forward part where read) against the best matrix
+product measured here.
 Prints; asserts nothing. About three minutes.
 """
 
@@ -19,7 +20,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassifi
 from app.run_config import DpoConfig, RewardConfig
 from app.trainer import dpo, losses, reward
 from app.trainer import lm as models
-from app.trainer.batches import Example, Forward, Sampler, lay_out, pieces
+from app.trainer.batches import Example, Forward, Sampler, pieces
 from app.trainer.dataset import Row
 from app.trainer.lm.attention import mask_for
 from app.trainer.reference import sequence_logps
@@ -42,6 +43,9 @@ PADDED = Forward(packed=False, max_tokens=10**9, bf16=False)
 VARIANTS = {
     "one padded batch": PADDED,
     "padded, sorted pieces": replace(PADDED, max_tokens=1024),
+    "packed, prompt repeated": Forward(
+        packed=True, max_tokens=1024, bf16=False, share_prompt=False
+    ),
     "packed, prompt shared": Forward(packed=True, max_tokens=1024, bf16=False),
     "the same in bf16": Forward(packed=True, max_tokens=1024, bf16=True),
 }
@@ -92,7 +96,7 @@ def dpo_step_everywhere(lm: LlamaForCausalLM, batch: list[Example], forward: For
         with models.autocast(DEVICE, bf16=forward.bf16):
             logits = lm(
                 input_ids=layout.input_ids,
-                attention_mask=mask_for(lm, layout),
+                attention_mask=mask_for(lm, layout, torch.arange(layout.tokens)),
                 position_ids=layout.position_ids,
                 use_cache=False,
             ).logits
@@ -106,15 +110,17 @@ def groups(batch: list[Example], forward: Forward) -> list[list[Example]]:
 
 
 def layouts(batch: list[Example], forward: Forward) -> list:
-    return [lay_out(group, packed=forward.packed) for group in groups(batch, forward)]
+    return [forward.lay_out(group) for group in groups(batch, forward)]
 
 
 def needed(batch: list[Example], *, head: bool) -> float:
     """Operations of forward and backward that no implementation can avoid."""
-    body = sum(p.numel() for p in LlamaForSequenceClassification(SHAPE).model.layers.parameters())
+    layers = LlamaForSequenceClassification(SHAPE).model.layers
+    last = sum(p.numel() for p in layers[-1].mlp.parameters())
+    body = sum(p.numel() for p in layers.parameters()) - last
     total = 0.0
     for e in batch:
-        total += 6 * body * e.size
+        total += 6 * body * e.size + 6 * last * (e.targets if head else len(e.responses))
         keys = len(e.prompt) ** 2 / 2 + sum(
             len(r) * (len(e.prompt) + len(r) / 2) for r in e.responses
         )
@@ -215,17 +221,15 @@ def levers(lm: LlamaForCausalLM, pairs: list[Example], rounds: int) -> None:
     """What each lever gives to DPO, by switching it off alone."""
     best = VARIANTS["the same in bf16"]
 
-    def repeated() -> None:
-        """Each response behind a prompt of its own: forward and backward of the same loss."""
-        apart = [replace(e, responses=(r,)) for e in pairs for r in e.responses]
-        for layout in layouts(apart, best):
-            with models.autocast(DEVICE, bf16=True):
-                models.target_logps(lm, layout).sum().backward()
-
     def densely() -> None:
         models.choose_attention("sdpa")
         dpo_step(lm, pairs, best)
         models.choose_attention("auto")
+
+    def wholly() -> None:
+        models.choose_last_layer(sparse=False)
+        dpo_step(lm, pairs, best)
+        models.choose_last_layer(sparse=True)
 
     def with_reference() -> None:
         sequence_logps(lm, pairs, best)
@@ -234,8 +238,9 @@ def levers(lm: LlamaForCausalLM, pairs: list[Example], rounds: int) -> None:
     steps = {
         "all of them": lambda: dpo_step(lm, pairs, best),
         "without packing": lambda: dpo_step(lm, pairs, replace(best, packed=False)),
-        "without a shared prompt": repeated,
+        "without a shared prompt": lambda: dpo_step(lm, pairs, replace(best, share_prompt=False)),
         "without sparse attention": densely,
+        "last layer whole": wholly,
         "head at every token": lambda: dpo_step_everywhere(lm, pairs, best),
         "without bf16": lambda: dpo_step(lm, pairs, replace(best, bf16=False)),
         "reference not cached": with_reference,

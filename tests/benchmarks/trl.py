@@ -3,10 +3,12 @@
 Both sides train the same Llama (4.7 M parameters and 2.1 M of embeddings) on the same batches of
 8, with gradient checkpointing off and DPO's reference computed before; they take turns, so ratios
 hold on a busy machine. Time is CPU seconds on one thread, wall time on more. "Of the peak" counts
-the operations that are strictly needed (prompt once, no padding, head where used) against the best
-matrix product of that type measured here. Pairs are HH harmlessness judgements where the shared
-data is there, else made up in their shape. TRL lives in environments of its own, which are made on
-first use (tests/parity); without a way to install it this says so and ends well.
+the operations that are strictly needed (prompt once, no padding, head and last feed-forward part
+where read) against the best matrix product of that type measured here. Pairs are HH harmlessness
+judgements where the shared data is there, drawn from all of them, else made up in their shape; how
+much of a padded batch is filling depends on the draw, so it is printed beside that of all of them.
+TRL lives in environments of its own, which are made on first use (tests/parity); without a way to
+install it this says so and ends well.
 """
 
 import argparse
@@ -79,7 +81,10 @@ def write_world(folder: Path, rows: int) -> None:
     tokenizer = make_tokenizer(texts, VOCABULARY)
     chat = ChatFormat(tokenizer)
     short = [p for p in pairs if fits(chat, p)]
+    random.Random(0).shuffle(short)  # the file begins with short ones
     chosen = [short[i % len(short)] for i in range(rows)]
+    print(f"tokens in padded batches for one that is wanted: {filling(chat, chosen):.2f}", end="")
+    print(f" (batches of all {len(short)} pairs: {filling(chat, short):.2f})")
     splits: dict[str, list[dict[str, Any]]] = {
         "preference": [{"prompt": p, "chosen": c, "rejected": r} for p, c, r in chosen],
         "sft": [{"messages": [*p, *c]} for p, c, _ in chosen],
@@ -132,6 +137,17 @@ def fits(chat: ChatFormat, pair: Pair) -> bool:
         and len(chat.encode(chat.full_text([*prompt, *reply]))) <= LONGEST
         for reply in replies
     )
+
+
+def filling(chat: ChatFormat, pairs: Sequence[Pair]) -> float:
+    """Tokens of padded batches of pairs over those that are not filling."""
+    lines = [
+        [len(chat.encode(chat.full_text([*prompt, *reply]))) for reply in replies]
+        for prompt, *replies in pairs
+    ]
+    batches = [lines[i : i + BATCH] for i in range(0, len(lines), BATCH)]
+    padded = sum(2 * len(batch) * max(map(max, batch)) for batch in batches)
+    return padded / sum(map(sum, lines))
 
 
 # -- two processes that take turns ------------------------------------------------------------
@@ -202,6 +218,8 @@ def compared(
     start = {"model": str(world / "judge")} if kind == "reward" else {}
     length = {"total_episodes": total * BATCH} if kind == "ppo" else {"max_steps": total}
     judge = {"reward_model_path": str(world / "judge")} if kind == "ppo" else {}
+    if kind == "ppo" and options.shared_trunk:
+        judge["value_model"] = "shared"
     order = {} if kind == "ppo" else {"train_sampling_strategy": "sequential"}
     ours = OURS["common"] | OURS.get(kind, {}) | judge | {"bf16": bf16, "max_steps": total}
     ours |= {"dataset_config": KINDS[kind]}
@@ -254,6 +272,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="one turn of one step, 32 bit")
     parser.add_argument("--only", choices=KINDS, default=None)
+    parser.add_argument("--shared-trunk", action="store_true", help="PPO's values from the policy")
     options = parser.parse_args()
     if options.quick:
         options.rounds = options.steps = 1

@@ -1,7 +1,7 @@
 """Examples laid out for one forward pass, packed or padded."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -57,9 +57,21 @@ class Layout:
         return Layout(**moved)
 
 
-def lay_out(examples: Sequence[Example], *, packed: bool, pad_id: int = 0) -> Layout:
-    """Put examples into one forward pass."""
-    return _packed(examples) if packed else _padded(examples, pad_id)
+def lay_out(
+    examples: Sequence[Example], *, packed: bool, share_prompt: bool = True, pad_id: int = 0
+) -> Layout:
+    """Put examples into one forward pass; a pack may share a prompt among its responses."""
+    if not packed:
+        return _padded(examples, pad_id)
+    return _packed(examples if share_prompt else [one for e in examples for one in alone(e)])
+
+
+def alone(example: Example) -> list[Example]:
+    """Each response behind a prompt of its own."""
+    return [
+        replace(example, responses=(response,), said=example.said[i : i + 1])
+        for i, response in enumerate(example.responses)
+    ]
 
 
 def _packed(examples: Sequence[Example]) -> Layout:

@@ -7,6 +7,7 @@ import torch
 
 from app.run_config import RunConfig
 from app.trainer.batches.examples import Example
+from app.trainer.batches.layout import Layout, lay_out
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,7 @@ class Forward:
     packed: bool
     max_tokens: int
     bf16: bool
+    share_prompt: bool = True
 
     @classmethod
     def of(cls, config: RunConfig, device: torch.device, *, packable: bool) -> "Forward":
@@ -25,11 +27,21 @@ class Forward:
             packed=config.packing and packable,
             max_tokens=config.max_tokens_per_forward or usual,
             bf16=config.bf16,
+            share_prompt=config.share_prompt,
         )
 
     def shared_by(self, models: int) -> "Forward":
         """For models that read each pass side by side, in the memory of one."""
         return replace(self, max_tokens=max(1, self.max_tokens // models))
+
+    def lay_out(self, examples: Sequence[Example]) -> Layout:
+        """These examples for one pass."""
+        return lay_out(examples, packed=self.packed, share_prompt=self.share_prompt)
+
+    def size(self, example: Example) -> int:
+        """Its tokens in a pack."""
+        copies = 0 if self.share_prompt else len(example.responses) - 1
+        return example.size + copies * len(example.prompt)
 
 
 def batch_size(config: RunConfig, processes: int) -> int:
@@ -94,7 +106,9 @@ def pieces(examples: Sequence[Example], forward: Forward) -> Iterator[list[int]]
     for i in order:
         # padded, the first of the group is the longest and sets the width
         width = examples[group[0]].length if group else examples[i].length
-        size = examples[i].size if forward.packed else width * len(examples[i].responses)
+        size = forward.size(examples[i])
+        if not forward.packed:
+            size = width * len(examples[i].responses)
         if group and used + size > forward.max_tokens:
             yield group
             group, used = [], 0

@@ -20,6 +20,7 @@ from app.trainer.lm.heads import (
     new_head,
     score_of,
 )
+from app.trainer.lm.last_layer import choose_last_layer
 from app.trainer.lm.loading import (
     fingerprint,
     is_reward_model,
@@ -56,6 +57,7 @@ __all__ = [
     "autocast",
     "can_pack",
     "choose_attention",
+    "choose_last_layer",
     "copied",
     "features_of",
     "fingerprint",

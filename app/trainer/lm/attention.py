@@ -6,7 +6,7 @@ attention per example, on a GPU FlexAttention over the blocks that are not empty
 without a layout (padded rows, generation) it is plain scaled-dot-product attention.
 """
 
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
 from app.trainer.batches import Layout
 from app.trainer.failures import BadInput
+from app.trainer.lm.last_layer import cut_last_layer, heed, read_only
 
 TREE = "tree"
 _chosen = {"how": "auto"}  # one training in a process
@@ -40,14 +41,15 @@ def attend_by_tree(model: Any) -> Any:
     """Let a model that uses scaled-dot-product attention call `tree_attention` instead."""
     if model.config._attn_implementation == "sdpa":  # noqa: SLF001 - it has no public name
         model.set_attn_implementation(TREE)
+        cut_last_layer(model)
     return model
 
 
-def mask_for(model: Any, layout: Layout) -> Any:
+def mask_for(model: Any, layout: Layout, read_at: Tensor) -> Any:
     """The layout's mask as this model takes it; for `tree` it carries what the mask is made of.
 
-    Layers that look back over a window only get a mask of their own, by name where a model has
-    layers of both kinds.
+    The output will be read at the flat positions `read_at` alone. Layers that look back over a
+    window only get a mask of their own, by name where a model has layers of both kinds.
     """
     if layout.tree is None:
         return layout.attention_mask
@@ -56,25 +58,27 @@ def mask_for(model: Any, layout: Layout) -> Any:
     window = getattr(config, "sliding_window", None)
     kinds = set(getattr(config, "layer_types", None) or ())
     longest = max(end - start for start, end, _ in layout.spans)  # at most
+    taken = partial(_as_taken, inner, layout, read_at)
     if not window or longest <= window or kinds == {"full_attention"}:
-        return _as_taken(inner, layout, layout.attention_mask, None)
+        return taken(layout.attention_mask, None)
     positions = layout.position_ids[0]
     near = layout.attention_mask & (positions[:, None] - positions < window)
-    sliding = _as_taken(inner, layout, near, window)
+    sliding = taken(near, window)
     if not kinds:
         return sliding
-    whole = _as_taken(inner, layout, layout.attention_mask, None)
-    return {"full_attention": whole, "sliding_attention": sliding}
+    return {"full_attention": taken(layout.attention_mask, None), "sliding_attention": sliding}
 
 
-def _as_taken(model: Any, layout: Layout, mask: Any, window: int | None) -> Tensor:
+def _as_taken(model: Any, layout: Layout, read_at: Tensor, mask: Any, window: int | None) -> Tensor:
     implementation = model.config._attn_implementation  # noqa: SLF001 - it has no public name
     found: Tensor = mask
     assert layout.tree is not None
     if implementation == "eager":  # adds a packed mask instead of selecting by it
         nowhere = torch.finfo(torch.float32).min
         return torch.zeros_like(mask, dtype=torch.float32).masked_fill(~mask, nowhere)
-    if implementation == TREE and not hasattr(mask, "spans"):
+    if implementation != TREE:
+        return found
+    if not hasattr(mask, "spans"):
         how = _chosen["how"]
         if how == "flex_attention" or (how == "auto" and has_flex(mask.device)):
             mask.block = block_mask(layout.tree, layout.position_ids[0], window)
@@ -83,13 +87,26 @@ def _as_taken(model: Any, layout: Layout, mask: Any, window: int | None) -> Tens
                 (start, end, forks or bool(window and end - start > window))
                 for start, end, forks in layout.spans
             )
-    return found
+    return read_only(found, read_at)
 
 
 def tree_attention(
     module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, **more: Any
 ) -> tuple[Tensor, None]:
     """Attention of a packed layout by what its mask carries: `(1, heads, width, size)` thrice."""
+    heed(attention_mask)
+    narrow = query.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+    if not narrow or query.shape[2] == 1:  # while generating there is no gradient, but a cache
+        return _attention(module, query, key, value, attention_mask, **more)
+    # torch's bfloat16 attention on a CPU takes twice the time of this, most of it for gradients
+    with torch.autocast("cpu", enabled=False):
+        query, key, value = query.float(), key.float(), value.float()
+        return _attention(module, query, key, value, attention_mask, **more)
+
+
+def _attention(
+    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, **more: Any
+) -> tuple[Tensor, None]:
     block: Any = getattr(attention_mask, "block", None)
     spans: Any = getattr(attention_mask, "spans", None)
     if block is None and spans is None:
@@ -116,14 +133,16 @@ def by_example(
     scaling: float | None,
 ) -> Tensor:
     """One attention per example, plainly causal unless it forks (or is longer than a window)."""
+    lengths = [end - start for start, end, _ in spans]  # `split` needs no zeros in its gradient
+    queries, keys, values = (x.split(lengths, dim=2) for x in (query, key, value))
     parts = []
-    for start, end, forks in spans:
+    for i, (start, end, forks) in enumerate(spans):
         cut = slice(start, end)
         parts.append(
             F.scaled_dot_product_attention(
-                query[:, :, cut],
-                key[:, :, cut],
-                value[:, :, cut],
+                queries[i],
+                keys[i],
+                values[i],
                 attn_mask=mask[:, :, cut, cut] if forks else None,
                 is_causal=not forks,
                 scale=scaling,

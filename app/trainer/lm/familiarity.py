@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from app.trainer import losses
-from app.trainer.batches import Example, Forward, Layout, lay_out, pieces
+from app.trainer.batches import Example, Forward, Layout, pieces
 from app.trainer.failures import BadInput
 from app.trainer.lm.forward import Scorer, autocast
 
@@ -40,9 +40,9 @@ def features_of(scorer: Scorer, examples: Sequence[Example], forward: Forward) -
     device = scorer.model.device
     found = [torch.zeros(0, 0)]
     for group in pieces(examples, forward):
-        layout = lay_out([examples[i] for i in group], packed=forward.packed).to(device)
+        layout = forward.lay_out([examples[i] for i in group]).to(device)
         with autocast(device, bf16=forward.bf16):
-            states = scorer.states(layout)
+            states = scorer.states(layout, layout.sources)
         found.append(pooled(states, layout).cpu())
     scorer.train(was_training)
     return torch.cat(found[1:] or found)

@@ -16,14 +16,14 @@ from app.trainer.lm.heads import score_of
 
 def target_logits(lm: Any, layout: Layout) -> Tensor:
     """Logits that predict the layout's targets, and only those: `(targets, vocabulary)`."""
-    lines, keep, index = _wanted(layout)
-    chosen: Tensor = _outputs(lm, layout, keep).logits[lines, index]
-    return chosen
+    keep, index = _wanted(layout)
+    logits: Tensor = _outputs(lm, layout, keep).logits
+    return logits[0] if index is None else logits[index]
 
 
 def target_states(lm: Any, layout: Layout) -> tuple[Tensor, Tensor]:
     """The same with what the output layer read: `(targets, vocabulary)`, `(targets, hidden)`."""
-    lines, keep, index = _wanted(layout)
+    keep, index = _wanted(layout)
     read: list[Tensor] = []
     hook = lm.get_output_embeddings().register_forward_pre_hook(
         lambda _module, inputs: read.append(inputs[0])
@@ -32,20 +32,24 @@ def target_states(lm: Any, layout: Layout) -> tuple[Tensor, Tensor]:
         logits = _outputs(lm, layout, keep).logits
     finally:
         hook.remove()
-    return logits[lines, index], read[0][lines, index]
+    if index is None:
+        return logits[0], read[0][0]
+    return logits[index], read[0][index]
 
 
-def _wanted(layout: Layout) -> tuple[Tensor, Tensor, Tensor]:
-    """Sources as rows of the layout, the columns to keep, and each source's place among them."""
-    width = layout.input_ids.shape[1]
+def _wanted(layout: Layout) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
+    """The columns to keep, and each source's row and place among them; None: just as they come."""
+    rows, width = layout.input_ids.shape
+    if rows == 1:
+        return layout.sources, None
     keep, index = torch.unique(layout.sources % width, return_inverse=True)
-    return layout.sources // width, keep, index
+    return keep, (layout.sources // width, index)
 
 
 def _outputs(lm: Any, layout: Layout, keep: Tensor) -> Any:
     return lm(
         input_ids=layout.input_ids,
-        attention_mask=mask_for(lm, layout),
+        attention_mask=mask_for(lm, layout, layout.sources),
         position_ids=layout.position_ids,
         logits_to_keep=keep,
         use_cache=False,
@@ -69,14 +73,17 @@ class Scorer(nn.Module):
 
     def forward(self, layout: Layout, positions: Tensor) -> Tensor:
         """Scores at flat positions, head in 32 bit: `(positions,)`; apart `(positions, heads)`."""
-        return self.scores_at(self.states(layout), positions)
+        return self.scores_at(self.states(layout, positions), positions)
 
-    def states(self, layout: Layout) -> Tensor:
-        """What the trunk makes of each token, in flat order: `(tokens, hidden)`."""
+    def states(self, layout: Layout, read_at: Tensor) -> Tensor:
+        """What the trunk makes of each token, in flat order: `(tokens, hidden)`.
+
+        It will be read at the flat positions `read_at` alone.
+        """
         whole = self._whole()
         hidden: Tensor = getattr(whole, whole.base_model_prefix)(
             input_ids=layout.input_ids,
-            attention_mask=mask_for(whole, layout),
+            attention_mask=mask_for(whole, layout, read_at),
             position_ids=layout.position_ids,
             use_cache=False,
         ).last_hidden_state
@@ -101,7 +108,7 @@ def outputs_of(scorer: Any, examples: Sequence[Example], forward: Forward) -> li
     found: dict[int, Tensor] = {}
     for group in pieces(examples, forward):
         own = [examples[i] for i in group]
-        layout = lay_out(own, packed=forward.packed).to(device)
+        layout = forward.lay_out(own).to(device)
         with autocast(device, bf16=forward.bf16):
             said = scorer(layout, layout.ends).cpu()
         parts = said.split([len(example.responses) for example in own])

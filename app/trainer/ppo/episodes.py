@@ -17,7 +17,6 @@ from app.trainer.batches import (
     Example,
     Forward,
     Layout,
-    lay_out,
     pieces,
 )
 from app.trainer.chat import ChatFormat
@@ -159,7 +158,7 @@ class Play:
         groups, places = by_prompt(seen, most=self.forward.max_tokens)
         episodes: dict[int, Episode] = {}
         for piece in pieces(groups, self.forward):
-            layout = lay_out([groups[i] for i in piece], packed=self.forward.packed)
+            layout = self.forward.lay_out([groups[i] for i in piece])
             layout = layout.to(self.accelerator.device)
             logits, ref_logits, values = self._read(layout)
             logps = losses.logps_of(logits, layout.targets).cpu()

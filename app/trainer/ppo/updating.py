@@ -13,7 +13,6 @@ from app.trainer import losses
 from app.trainer.batches import (
     Example,
     Forward,
-    lay_out,
 )
 from app.trainer.optimization import Updater
 from app.trainer.ppo.episodes import Episode, by_prompt
@@ -76,7 +75,7 @@ def mini_batch(
     sums: dict[str, Any] = dict.fromkeys(names, 0.0)
     groups, members = by_prompt([seen[i] for i in chosen], most=forward.max_tokens)
     for examples, places, scale in updater.pieces(groups, forward):
-        layout = lay_out(examples, packed=forward.packed).to(device)
+        layout = forward.lay_out(examples).to(device)
         with models.autocast(device, bf16=forward.bf16):
             logits, values = updater.model(layout)
         own = torch.tensor([i for place in places for i in members[place]], device=device)

@@ -17,7 +17,6 @@ from app.trainer.batches import (
     Sampler,
     batch_size,
     encode_responses,
-    lay_out,
     read_examples,
 )
 from app.trainer.chat import ChatFormat
@@ -100,7 +99,7 @@ def train(
             )
             scores: list[Tensor] = []
             for examples, places, scale_up in updater.pieces(batch, forward):
-                layout = lay_out(examples, packed=forward.packed).to(accelerator.device)
+                layout = forward.lay_out(examples).to(accelerator.device)
                 with models.autocast(accelerator.device, bf16=forward.bf16):
                     heads = updater.model(layout, layout.ends)
                 compared, rated = heads.new_zeros(len(judges)), heads.new_zeros(len(judges))

@@ -26,7 +26,7 @@ def main() -> None:
         turns.step_ended()
 
     def counting(self: Updater, batch: Any, forward: Any) -> Any:
-        turns.more["needed"] = turns.more.get("needed", 0.0) + work(batch, job["kind"])
+        turns.more["needed"] = turns.more.get("needed", 0.0) + work(batch, job)
         return pieces(self, batch, forward)
 
     options = [part for k, v in job["settings"].items() for part in ("--set", f"{k}={v}")]
@@ -38,14 +38,15 @@ def main() -> None:
         sys.exit(trainer([job["kind"], *folders, *options]))
 
 
-def work(batch: Any, kind: str) -> float:
+def work(batch: Any, job: dict[str, Any]) -> float:
     """Operations that no implementation can avoid, for what is done once per batch here."""
-    if kind != "ppo":
-        return needed(batch, head=kind != "reward")
+    if job["kind"] != "ppo":
+        return needed(batch, head=job["kind"] != "reward")
     # A mini-batch trains policy and value; in four epochs each token is also written, and read by
     # reference, value and reward model once.
-    policy, value = needed(batch, head=True), needed(batch, head=False)
-    return policy + value + (2 * policy + 2 * value) / 3 / 4
+    policy, judge = needed(batch, head=True), needed(batch, head=False)
+    value = 0.0 if job["settings"].get("value_model") == "shared" else judge
+    return policy + value + (2 * policy + value + judge) / 3 / 4
 
 
 if __name__ == "__main__":

@@ -1,0 +1,151 @@
+"""Each lever changes what is computed, never what comes out."""
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import AutoModelForSequenceClassification
+
+from app.trainer import lm as models
+from app.trainer.batches import Forward, lay_out, pieces
+from app.trainer.lm import attention, last_layer
+from app.trainer.optimization import recompute
+from tests.trainer.test_families import BATCH, made, read
+
+MLP = pytest.mark.parametrize("family", ["llama", "gpt2", "qwen2"])
+APART = Forward(packed=True, max_tokens=10**6, bf16=False, share_prompt=False)
+
+
+@pytest.fixture(autouse=True)
+def as_usual() -> Iterator[None]:
+    yield
+    models.choose_last_layer(sparse=True)
+
+
+def fed(model: Any) -> list[int]:
+    """How many tokens each feed-forward part gets from now on."""
+    stack = next(m for m in model.modules() if isinstance(m, torch.nn.ModuleList))
+    seen: list[int] = []
+    for layer in stack:
+        first = next(m for m in layer.mlp.modules() if not any(m.children()))
+        first.register_forward_pre_hook(lambda _m, given: seen.append(given[0].shape[-2]))
+    return seen
+
+
+# -- the prompt of many responses ---------------------------------------------------------------
+
+
+def test_a_prompt_before_each_response_reads_the_same() -> None:
+    model = made("llama")
+    shared, gradient = read(model, lay_out(BATCH, packed=True))
+    apart = APART.lay_out(BATCH)
+    logps, other = read(model, apart)
+    assert torch.allclose(logps, shared, atol=1e-4)
+    assert torch.allclose(other, gradient, atol=1e-4)
+    assert not any(forks for _, _, forks in apart.spans)
+    assert apart.tokens == sum(len(e.prompt) + len(r) for e in BATCH for r in e.responses)
+
+
+def test_masked_tokens_stay_masked_where_prompts_are_repeated() -> None:
+    masked = [e.__class__(e.row, e.prompt, e.responses, tuple(
+        tuple(c % 2 == 0 for c in range(len(r))) for r in e.responses)) for e in BATCH]  # fmt: skip
+    shared, apart = lay_out(masked, packed=True), APART.lay_out(masked)
+    for name in ("targets", "owners", "columns"):
+        assert getattr(shared, name).tolist() == getattr(apart, name).tolist()
+
+
+def test_pieces_count_repeated_prompts() -> None:
+    limit = APART.size(BATCH[0]) + 1
+    small = Forward(packed=True, max_tokens=limit, bf16=False, share_prompt=False)
+    groups = list(pieces([BATCH[0], BATCH[0]], small))
+    assert [len(g) for g in groups] == [1, 1]
+    assert APART.size(BATCH[0]) == small.lay_out([BATCH[0]]).tokens
+
+
+# -- the last layer -----------------------------------------------------------------------------
+
+
+@MLP
+def test_the_last_layer_feeds_forward_only_what_is_read(family: str) -> None:
+    model = made(family)
+    layout = lay_out(BATCH, packed=True)
+    found: list[tuple[Tensor, Tensor]] = []
+    for sparse in (True, False):
+        models.choose_last_layer(sparse=sparse)
+        found.append(read(model, layout))
+    for one, other in zip(*found, strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
+    models.choose_last_layer(sparse=True)
+    seen = fed(model)
+    read(model, layout)
+    *before, last = seen
+    assert set(before) == {layout.tokens}
+    assert last == layout.sources.unique().numel() < layout.tokens
+
+
+@MLP
+def test_scores_of_a_pack_need_one_token_a_response(family: str) -> None:
+    model = made(family, AutoModelForSequenceClassification, pad_token_id=0, num_labels=1)
+    scorer, layout = models.Scorer(model), lay_out(BATCH, packed=True)
+    models.choose_last_layer(sparse=False)
+    wanted = scorer(layout, layout.ends)
+    models.choose_last_layer(sparse=True)
+    seen = fed(model)
+    assert torch.allclose(scorer(layout, layout.ends), wanted, atol=1e-6)
+    assert seen[-1] == layout.responses
+
+
+def test_activations_that_are_recomputed_leave_out_the_same() -> None:
+    model, layout = made("llama"), lay_out(BATCH, packed=True)
+    _, wanted = read(model, layout)
+    recompute(model)
+    model.train()
+    seen = fed(model)
+    model.zero_grad()
+    logps = models.target_logps(model, layout)
+    with torch.no_grad():  # the note of another pass must not reach the recomputation
+        models.target_logps(model, lay_out(BATCH[:1], packed=True))
+    sums = torch.zeros(layout.responses).index_add(0, layout.owners, logps)
+    sums.mean().backward()
+    found = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+    assert torch.allclose(found, wanted, atol=1e-5)
+    assert seen.count(layout.sources.unique().numel()) == 2
+
+
+def test_a_copied_model_reads_by_its_own_notes() -> None:
+    model = made("llama")
+    other = copy.deepcopy(model)
+    layout = lay_out(BATCH, packed=True)
+    models.target_logps(model, layout)
+    seen = fed(other)
+    plain = other(input_ids=layout.input_ids, use_cache=False).logits
+    assert seen[-1] == plain.shape[1] == layout.tokens
+
+
+def test_a_model_built_otherwise_is_left_alone() -> None:
+    bare = torch.nn.Linear(2, 2)
+    bare.config = made("llama").config
+    last_layer.cut_last_layer(bare)
+    assert not bare._forward_hooks
+
+
+# -- bfloat16 on a CPU --------------------------------------------------------------------------
+
+
+def test_attention_of_a_pack_stays_in_32_bit(monkeypatch) -> None:
+    kinds: list[torch.dtype] = []
+    real = attention.F.scaled_dot_product_attention
+
+    def attend(query: Tensor, *given: Any, **named: Any) -> Tensor:
+        kinds.append(query.dtype)
+        assert not torch.is_autocast_enabled("cpu")
+        return real(query, *given, **named)
+
+    monkeypatch.setattr(attention.F, "scaled_dot_product_attention", attend)
+    model = made("llama")
+    with models.autocast(torch.device("cpu"), bf16=True):
+        models.target_logps(model, lay_out(BATCH, packed=True))
+    assert set(kinds) == {torch.float32}
