@@ -1,7 +1,8 @@
 """The course of a run: which rows come when, where it stands, what it keeps and how it goes on."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -56,23 +57,32 @@ class Course:
 
     @contextlib.contextmanager
     def steps_left(
-        self, policy: Any, tokenizer: Any, updater: Updater, *, beside: Beside | None = None
+        self,
+        model: Any,
+        tokenizer: Any,
+        updater: Updater,
+        *,
+        beside: Beside | None = None,
+        save: Callable[..., None] = models.save,
+        load: Callable[[Any, Path], None] = models.load_weights,
     ) -> Iterator[range]:
         """The updates still to make, from the last checkpoint on; a cancelled run saves one more.
+
+        `save` and `load` are for what is more than one model.
 
         Raises:
             BadInput: when the checkpoint is of another model or other data.
 
         """
-        self.policy, self.tokenizer, self.updater = policy, tokenizer, updater
-        self.beside = beside
+        self.updater, self.beside = updater, beside
+        self.write = partial(save, model, tokenizer)
         done, state = 0, dict[str, Any]()
         if found := self.folder.load_checkpoint():
             done, checkpoint, state = found
-            models.load_weights(policy, checkpoint / "model")
+            load(model, checkpoint / "model")
             updater.load(state)
         if beside:
-            beside.begin(policy, state.get("beside"))
+            beside.begin(model, state.get("beside"))
         try:
             yield range(done + 1, self.steps + 1)
         except Cancelled:
@@ -89,14 +99,10 @@ class Course:
         state = self.updater.state() | {"sampler": self.sampler.state(step)}
         if self.beside:
             state["beside"] = self.beside.state()
-        self.folder.save_checkpoint(
-            step, lambda path: models.save(self.policy, self.tokenizer, path / "model"), state
-        )
+        self.folder.save_checkpoint(step, lambda path: self.write(path / "model"), state)
 
-    def save_model(self, *, base: str, dataset: Path) -> None:
+    def save_model(
+        self, write: Callable[[Path], None] | None = None, *, base: str, dataset: Path
+    ) -> None:
         """The model as the last update left it."""
-        self.folder.save_model(
-            lambda path: models.save(self.policy, self.tokenizer, path, final=True),
-            base=base,
-            dataset=dataset,
-        )
+        self.folder.save_model(write or partial(self.write, final=True), base=base, dataset=dataset)

@@ -11,18 +11,11 @@ from torch import Tensor
 
 from app.run_config import RewardConfig, score_weights
 from app.trainer import lm as models
-from app.trainer.batches import (
-    Data,
-    Forward,
-    Sampler,
-    batch_size,
-    encode_responses,
-    read_examples,
-)
+from app.trainer.batches import Data, Example, Forward, encode_responses, read_examples
 from app.trainer.chat import ChatFormat
+from app.trainer.course import Course
 from app.trainer.dataset import comparison_row
-from app.trainer.failures import Cancelled
-from app.trainer.optimization import Updater, seed_everything, total_steps
+from app.trainer.optimization import Updater, seed_everything
 from app.trainer.reward import evaluating, members
 from app.trainer.reward.evaluating import Judged, add_figures, pair_figures
 from app.trainer.reward.members import Members
@@ -52,79 +45,23 @@ def train(
         limits=models.limits_of(judges[0]),
         more=ratings.left if ratings else lambda _split: (),
     )
-    folder.describe_data(data.figures, data.sentences)
-    sampler = Sampler(
-        [example.length for example in data.train],
-        batch=batch_size(config, accelerator.num_processes),
-        seed=config.seed,
-        shuffle=config.shuffle,
-        group=config.group_by_length,
-    )
-    steps = total_steps(config, sampler.steps_per_epoch)
-    folder.plan(
-        total_steps=steps,
-        steps_per_epoch=sampler.steps_per_epoch,
-        start={"model": models.fingerprint(judges[0]), "data": data.fingerprint()},
-    )
-    packable = folder.packs(models.can_pack(judges[0], longest=config.max_length))
-    forward = Forward.of(config, accelerator.device, packable=packable).shared_by(len(judges))
+    course = Course(config, folder, accelerator, data, judges[0])
+    forward = course.forward.shared_by(len(judges))
     described = partial(describe, judges, config, criteria, scale)
     described()
     ensemble = Members([models.with_lora(judge, config, scores=True) for judge in judges])
-    updater = Updater(accelerator, ensemble, config, steps)
+    updater = Updater(accelerator, ensemble, config, course.steps)
     counts = members.how_often(config, len(data.train)).to(accelerator.device)
     judge = partial(evaluating.judge, ensemble, forward=forward)
     judged: list[Judged] = []
 
-    done = 0
-    if found := folder.load_checkpoint():
-        done, checkpoint, state = found
-        members.load(ensemble, checkpoint / "model")
-        updater.load(state)
-
-    def save(step: int) -> None:
-        state = updater.state() | {"sampler": sampler.state(step)}
-        folder.save_checkpoint(
-            step, lambda path: members.save(ensemble, tokenizer, path / "model"), state
-        )
-
-    try:
-        for step in range(done + 1, steps + 1):
-            began = time.perf_counter()
-            indices = sampler.batch(step - 1)
-            batch = [data.train[i] for i in indices]
-            shares = Shares.of(batch, counts[:, indices], scale, config)
-            sums: dict[str, Any] = dict.fromkeys(
-                ("loss", "ratings", "right", "margin", "pairs", "tokens"), 0.0
-            )
-            scores: list[Tensor] = []
-            for examples, places, scale_up in updater.pieces(batch, forward):
-                layout = forward.lay_out(examples).to(accelerator.device)
-                with models.autocast(accelerator.device, bf16=forward.bf16):
-                    heads = updater.model(layout, layout.ends)
-                compared, rated = heads.new_zeros(len(judges)), heads.new_zeros(len(judges))
-                for place, (example, own) in zip(places, by_example(examples, heads), strict=True):
-                    outputs = own.transpose(0, 1)  # (members, responses, heads)
-                    parts = losses_of(example, outputs, place, shares, scale, config)
-                    compared, rated = compared + parts[0], rated + parts[1]
-                    if scale_up:
-                        add_figures(sums, example, outputs[..., 0].detach())
-                # the sum: members share no trained weight, so each gets the gradient of its own
-                updater.backward((compared + config.ratings_coef * rated).sum() * scale_up)
-                if scale_up:
-                    sums["loss"] += compared.detach().mean()
-                    sums["ratings"] += rated.detach().mean()
-                    sums["tokens"] += layout.tokens
-                    scores.append(heads[..., 0].detach().flatten())
-            totals = updater.total(sums)
-            metrics = {
-                "loss": totals["loss"] + config.ratings_coef * totals["ratings"],
-                **({"ratings_loss": totals["ratings"]} if criteria else {}),
-                **pair_figures(totals),
-                **updater.spread(scores),
-                **updater.step(step, totals["loss"] + totals["ratings"]),
-                "tokens_per_second": totals["tokens"] / (time.perf_counter() - began),
-            }
+    with course.steps_left(
+        ensemble, tokenizer, updater, save=members.save, load=members.load
+    ) as steps:
+        for step in steps:
+            batch = course.batch(step)
+            shares = Shares.of(batch, counts[:, course.indices(step)], scale, config)
+            metrics = update(batch, shares, scale, config, updater, forward, step)
             if folder.eval_due(step):
                 judged = judge(data.test)
                 metrics |= evaluating.figures(judged, config, scale, judges[0].config)
@@ -132,12 +69,7 @@ def train(
                 folder.sample(
                     step, [evaluating.sample(task, chat, scale, criteria) for task in shown]
                 )
-            folder.log(step, metrics)
-            if folder.save_due(step):
-                save(step)
-    except Cancelled:
-        save(folder.step)
-        raise
+            course.log(step, metrics)
     judged = judged or judge(data.test)
     about = conclude(judged, scale, criteria, folder)
     described(**normalisation(judged or judge(some_of(data, config)), judges[0], bool(data.test)))
@@ -146,13 +78,59 @@ def train(
         members.save(ensemble, tokenizer, path, final=True, **about)
         if few := config.familiarity_samples:
             first = models.Scorer(ensemble.judges[0])
-            seen, unseen = (
-                models.features_of(first, rows[:few], forward) for rows in (data.train, data.test)
-            )
+            with updater.whole():
+                seen, unseen = (
+                    models.features_of(first, rows[:few], forward)
+                    for rows in (data.train, data.test)
+                )
             if models.is_main():
                 models.Familiarity.of(seen, unseen).save(path)
 
-    folder.save_model(write, base=model, dataset=dataset)
+    course.save_model(write, base=model, dataset=dataset)
+
+
+def update(
+    batch: Sequence[Example],
+    shares: Shares,
+    scale: Scale,
+    config: RewardConfig,
+    updater: Updater,
+    forward: Forward,
+    step: int,
+) -> dict[str, float]:
+    """One step of every member on the whole batch → figures for the log."""
+    began, device = time.perf_counter(), updater.accelerator.device
+    sums: dict[str, Any] = dict.fromkeys(
+        ("loss", "ratings", "right", "margin", "pairs", "tokens"), 0.0
+    )
+    scores: list[Tensor] = []
+    for examples, places, scale_up in updater.pieces(batch, forward):
+        layout = forward.lay_out(examples).to(device)
+        with models.autocast(device, bf16=forward.bf16):
+            heads = updater.model(layout, layout.ends)  # (responses, members, heads)
+        compared, rated = heads.new_zeros(heads.shape[1]), heads.new_zeros(heads.shape[1])
+        for place, (example, own) in zip(places, by_example(examples, heads), strict=True):
+            outputs = own.transpose(0, 1)  # (members, responses, heads)
+            parts = losses_of(example, outputs, place, shares, scale, config)
+            compared, rated = compared + parts[0], rated + parts[1]
+            if scale_up:
+                add_figures(sums, example, outputs[..., 0].detach())
+        # the sum: members share no trained weight, so each gets the gradient of its own
+        updater.backward((compared + config.ratings_coef * rated).sum() * scale_up)
+        if scale_up:
+            sums["loss"] += compared.detach().mean()
+            sums["ratings"] += rated.detach().mean()
+            sums["tokens"] += layout.tokens
+            scores.append(heads[..., 0].detach().flatten())
+    totals = updater.total(sums)
+    return {
+        "loss": totals["loss"] + config.ratings_coef * totals["ratings"],
+        **({"ratings_loss": totals["ratings"]} if config.objectives else {}),
+        **pair_figures(totals),
+        **updater.spread(scores),
+        **updater.step(step, totals["loss"] + totals["ratings"]),
+        "tokens_per_second": totals["tokens"] / (time.perf_counter() - began),
+    }
 
 
 def describe(
