@@ -1,7 +1,6 @@
 """What a policy is rewarded by: a reward model, several of them, or a Python function."""
 
 import importlib
-import json
 import math
 import sys
 from collections.abc import Callable, Sequence
@@ -203,26 +202,6 @@ def load_judge(name: str, chat: ChatFormat, config: Any) -> ModelJudge:
 
 
 def members_of(names: str) -> list[str]:
-    """The models that a setting names: one, several with commas, or a folder with ensemble.json."""
-    found: list[str] = []
-    for name in (part.strip() for part in names.split(",")):
-        file = Path(name).expanduser() / "ensemble.json"
-        if name and file.is_file():
-            found += _listed(file)
-        elif name:
-            found.append(name)
-    return found
-
-
-def _listed(file: Path) -> list[str]:
-    try:
-        members = json.loads(file.read_text(encoding="utf-8"))["members"]
-        folders = [file.parent / member for member in members]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadInput(
-            f'{file} cannot be read; it should be {{"members": ["member-0", …]}}.'
-        ) from error
-    home = file.parent.resolve()
-    if not folders or not all(folder.resolve().is_relative_to(home) for folder in folders):
-        raise BadInput(f"{file} must name folders beside it.")
-    return [str(folder) for folder in folders]
+    """The models that a setting names: one, several with commas, or the members of an ensemble."""
+    given = [name for part in names.split(",") if (name := part.strip())]
+    return [member for name in given for member in models.member_folders(name)]

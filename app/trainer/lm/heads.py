@@ -98,10 +98,14 @@ def read_json(file: Path, name: str) -> dict[str, Any]:
 def member_folders(name: str) -> list[str]:
     """The folders of an ensemble's members in their order; the model itself where it is one."""
     folder = Path(name).expanduser()
-    members = read_json(folder / ENSEMBLE, name).get("members") or []
-    if not all(isinstance(m, str) and (folder / m).is_dir() for m in members):
+    if not (folder / ENSEMBLE).is_file():
+        return [name]
+    members = read_json(folder / ENSEMBLE, name).get("members")
+    listed = members if isinstance(members, list) else []
+    found = [(folder / str(member)).resolve() for member in listed]
+    if not found or not all(f.is_dir() and f.parent == folder.resolve() for f in found):
         raise BadInput(
-            f"{folder / ENSEMBLE} names members that are not beside it. Copy the whole folder, or "
-            "remove the file to use the first member alone."
+            f"{folder / ENSEMBLE} must name the members that are beside it. Copy the whole folder, "
+            "or remove the file to use the first member alone."
         )
-    return [str(folder / member) for member in members] or [name]
+    return [str(folder / member) for member in listed]
