@@ -10,19 +10,17 @@ from app.trainer.lm.forward import (
     target_states,
 )
 from app.trainer.lm.loading import (
-    fingerprint,
     limits_of,
     load_lm,
     load_reward_model,
     load_tokenizer,
-    load_weights,
     locate,
     pick_device,
-    save,
     set_pad,
     with_lora,
     without_dropout,
 )
+from app.trainer.lm.saving import fingerprint, load_weights, save
 from app.trainer.lm.sharding import (
     copied,
     gathered,
