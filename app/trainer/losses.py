@@ -238,7 +238,8 @@ def ppo_value(
     """½ max((v - R)², (clip(v) - R)²), per token → loss, whether the clip decided."""
     near = old_values + (values - old_values).clamp(-cliprange, cliprange)
     free, clipped = (values - returns) ** 2, (near - returns) ** 2
-    return 0.5 * torch.maximum(free, clipped), (clipped > free).float()
+    decided = (clipped > free) & ((values - old_values).abs() > cliprange)  # not by rounding
+    return 0.5 * torch.maximum(free, clipped), decided.float()
 
 
 def adapted_kl_coef(coef: float, kl: float, *, target: float, horizon: int, episodes: int) -> float:

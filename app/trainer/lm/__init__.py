@@ -22,20 +22,18 @@ from app.trainer.lm.heads import (
 )
 from app.trainer.lm.last_layer import choose_last_layer
 from app.trainer.lm.loading import (
-    fingerprint,
     is_reward_model,
     limits_of,
     load_lm,
     load_reward_model,
     load_tokenizer,
-    load_weights,
     locate,
     pick_device,
-    save,
     set_pad,
     with_lora,
     without_dropout,
 )
+from app.trainer.lm.saving import fingerprint, load_weights, save
 from app.trainer.lm.sharding import (
     copied,
     gathered,
