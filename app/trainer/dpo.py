@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from app.run_config import DpoConfig
+from app.trainer import kto, losses
 from app.trainer import lm as models
-from app.trainer import losses
 from app.trainer.batches import (
     Example,
     Forward,
@@ -39,12 +38,12 @@ def train(
     tokenizer = models.load_tokenizer(models.locate(model, "model"))
     chat = ChatFormat(tokenizer)
     bare = models.load_lm(model, config=config)
-    kto = config.loss_type == "kto"
+    unpaired = config.loss_type == "kto"
     data = read_examples(
         dataset,
         config,
-        purpose="kto" if kto else "dpo",
-        to_row=unpaired_row if kto else comparison_row,
+        purpose="kto" if unpaired else "dpo",
+        to_row=unpaired_row if unpaired else comparison_row,
         encode=partial(encode_responses, chat=chat, ties="drop"),
         limits=models.limits_of(bare),
     )
@@ -59,9 +58,9 @@ def train(
         reference = Reference(bare, folder, accelerator, forward)
     references = reference.logps(data.train, visited, "train")
     tests = reference.logps(data.test, range(len(data.test)), "test")
-    if kto:
-        folder.note_if(imbalance([example.row.label for example in data.train], config))
-        others = mismatched(data.train, config.max_length)
+    if unpaired:
+        folder.note_if(kto.imbalance([example.row.label for example in data.train], config))
+        others = kto.mismatched(data.train, config.max_length)
         other_references = reference.logps(others, visited, "mismatched")
 
     policy = models.with_lora(bare, config, scores=False)
@@ -72,10 +71,10 @@ def train(
         for step in steps:
             began, rows, over = time.perf_counter(), course.indices(step), False
             z0 = 0.0
-            if kto:
+            if unpaired:
                 elsewhere = [others[i] for i in rows]
                 frozen = [other_references[i] for i in rows]
-                z0 = reference_point(sequence_logps(policy, elsewhere, forward), frozen)
+                z0 = kto.reference_point(sequence_logps(policy, elsewhere, forward), frozen)
             batch, frozen = course.batch(step), [references[i] for i in rows]
             metrics = update(batch, frozen, config, updater, forward, step, z0=z0)
             metrics["tokens_per_second"] = metrics.pop("tokens") / (time.perf_counter() - began)
@@ -136,48 +135,6 @@ def margin(metrics: dict[str, float]) -> float:
     return metrics.get("eval_rewards/margins", metrics.get("rewards/margins", 0.0))
 
 
-def mismatched(examples: Sequence[Example], max_length: int) -> list[Example]:
-    """Each prompt with the response to another one, the next in the file that fits (KTO)."""
-    count = len(examples)
-    found = []
-    for i, example in enumerate(examples):
-        room = max_length - len(example.prompt)
-        after = (examples[(i + k) % count] for k in range(1, count))
-        other = next(
-            (e for e in after if e.prompt != example.prompt and len(e.responses[0]) <= room),
-            examples[(i + 1) % count],
-        )
-        found.append(replace(example, responses=(other.responses[0][:room],)))
-    return found
-
-
-def reference_point(logps: Sequence[Tensor], references: Sequence[Tensor]) -> float:
-    """KTO's z0: how far the policy has moved on responses to other prompts, not below 0."""
-    drift = [policy - frozen for policy, frozen in zip(logps, references, strict=True)]
-    return max(0.0, float(torch.cat(drift).mean()))
-
-
-def imbalance(labels: Sequence[bool], config: DpoConfig) -> str:
-    """A sentence where good and bad responses are not balanced as KTO's authors advise, else ""."""
-    good, bad = sum(labels), len(labels) - sum(labels)
-    if not good or not bad:
-        return (
-            f"All {len(labels)} responses are labelled {'good' if good else 'bad'}: KTO learns "
-            "little from one side alone. Add rows of the other label."
-        )
-    ratio = config.desirable_weight * good / (config.undesirable_weight * bad or 1e-9)
-    if 0.99 <= ratio <= 1.35:
-        return ""
-    if ratio > 1:
-        advice = f"undesirable_weight={config.desirable_weight * good / bad:.3g}"
-    else:
-        advice = f"desirable_weight={config.undesirable_weight * bad / good:.3g}"
-    return (
-        f"{good} good and {bad} bad responses: with their weights the good ones count "
-        f"{ratio:.2g} times as much as the bad, and 1 to 1.33 times works best. Set {advice}."
-    )
-
-
 FIGURES = (
     "chosen", "rejected", "chosen_logps", "rejected_logps", "chosen_count", "rejected_count",
     "right", "pairs",
@@ -198,7 +155,8 @@ def batch_loss(
     counts as the mean over its pairs.
     """
     if config.loss_type == "kto":
-        return kto_loss(examples, logps, reference, config, z0=z0)
+        weights = [weight_of(example, config) for example in examples]
+        return kto.batch_loss(examples, logps, reference, weights, config, z0=z0)
     first, second, weights, shares, lengths = [], [], [], [], []
     start = 0
     for example in examples:
@@ -243,41 +201,6 @@ def batch_loss(
         "pairs": len(first),
     }
     return (each * each.new_tensor(weights)).sum(), figures
-
-
-def kto_loss(
-    examples: Sequence[Example],
-    logps: Tensor,
-    reference: Tensor,
-    config: DpoConfig,
-    *,
-    z0: float,
-) -> tuple[Tensor, dict[str, Any]]:
-    """As `batch_loss`, on single responses; accuracy compares every good with every bad one."""
-    good = torch.tensor([example.row.label for example in examples], device=logps.device)
-    ratios = logps - reference
-    each = losses.kto(
-        ratios,
-        good,
-        ratios.new_tensor(z0),
-        beta=config.beta,
-        desirable_weight=config.desirable_weight,
-        undesirable_weight=config.undesirable_weight,
-    )
-    weights = each.new_tensor([weight_of(example, config) for example in examples])
-    rewards, own = config.beta * ratios.detach(), logps.detach()
-    delta = rewards[good][:, None] - rewards[~good]
-    figures = {
-        "chosen": rewards[good].sum(),
-        "rejected": rewards[~good].sum(),
-        "chosen_logps": own[good].sum(),
-        "rejected_logps": own[~good].sum(),
-        "chosen_count": int(good.sum()),
-        "rejected_count": int((~good).sum()),
-        "right": ((delta > 0).float() + 0.5 * (delta == 0)).sum(),
-        "pairs": delta.numel(),
-    }
-    return (each * weights).sum(), figures
 
 
 def named(totals: dict[str, float]) -> dict[str, float]:

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from app.run_config import DpoConfig
-from app.trainer import dpo
+from app.trainer import dpo, kto
 from app.trainer import lm as models
 from app.trainer.batches import Example, Forward, lay_out
 from app.trainer.dataset import Row
@@ -88,17 +88,17 @@ class TestBalance:
         ],
     )
     def test_what_to_set(self, good: int, bad: int, settings: dict, advice: str) -> None:
-        sentence = dpo.imbalance([True] * good + [False] * bad, DpoConfig(**settings))
+        sentence = kto.imbalance([True] * good + [False] * bad, DpoConfig(**settings))
         if not advice:
             assert sentence == ""
             return
         assert f"Set {advice}." in sentence
         name, value = advice.split("=")
         mended = DpoConfig(**(settings | {name: float(value)}))
-        assert dpo.imbalance([True] * good + [False] * bad, mended) == ""
+        assert kto.imbalance([True] * good + [False] * bad, mended) == ""
 
     def test_one_side_alone(self) -> None:
-        assert "All 3 responses are labelled bad" in dpo.imbalance([False] * 3, DpoConfig())
+        assert "All 3 responses are labelled bad" in kto.imbalance([False] * 3, DpoConfig())
 
 
 class TestReference:
@@ -215,10 +215,10 @@ def test_mismatched_pairs_take_the_response_to_another_prompt() -> None:
         return Example(Row("made", ()), (prompt,), ((response,) * response,))
 
     examples = [single(1, 3), single(1, 4), single(2, 9), single(3, 2)]
-    found = dpo.mismatched(examples, max_length=8)
+    found = kto.mismatched(examples, max_length=8)
     assert [e.prompt for e in found] == [(1,), (1,), (2,), (3,)]
     assert [len(e.responses[0]) for e in found] == [2, 2, 2, 3]  # the 9 never fits into 7
-    alone = dpo.mismatched([single(1, 3), single(1, 9)], max_length=4)
+    alone = kto.mismatched([single(1, 3), single(1, 9)], max_length=4)
     assert [len(e.responses[0]) for e in alone] == [3, 3]  # no other prompt: cut to fit
 
 
