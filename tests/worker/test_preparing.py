@@ -62,7 +62,7 @@ def test_the_next_batch_is_prepared_while_its_caller_is_busy_with_the_one_before
 
 
 def test_what_goes_wrong_while_preparing_is_raised_where_the_batch_is_asked_for(monkeypatch):
-    def prepare(batch, **here):  # noqa: ARG001
+    def prepare(batch, **here):
         raise MemoryError
 
     monkeypatch.setattr(preparing, "prepare", prepare)
