@@ -77,17 +77,11 @@ def write_lines(file: Path, rows: list[dict[str, Any]]) -> None:
 
 def write_manifest(file: Path) -> None:
     """As a snapshot writes it: the judgements behind each prompt at its end, one line each."""
-    from app.datasets.formats.manifest import (
-        lineage_file,
-        write_manifest,
-    )
+    from app.datasets.formats.manifest import lineage_file, write_manifest
 
     with lineage_file(file.with_suffix(".lineage")) as lineage:
         lineage.add("p1", [("a-1", "annotator-1", 1)])
-        lineage.add(
-            "p2",
-            [("a-2", "annotator-1", 2), ("a-3", "annotator-2", 2)],
-        )
+        lineage.add("p2", [("a-2", "annotator-1", 2), ("a-3", "annotator-2", 2)])
         write_manifest(
             file,
             body={"counts": {"annotations": {"used": 3}}},
