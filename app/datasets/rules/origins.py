@@ -39,7 +39,7 @@ def licence_fields(licence: str | None) -> dict[str, str]:
 
 def language_tags(languages: Mapping[str, Any]) -> list[str]:
     """Those of the languages that are tags such as `en` or `pt-BR`, the commonest first."""
-    return [name for name in languages.get("named", {}) if _TAG.fullmatch(name)]
+    return [name for name, _ in _in_order(languages.get("named", {})) if _TAG.fullmatch(name)]
 
 
 def named(counted: Counter[str | None]) -> dict[str, Any]:
@@ -53,9 +53,14 @@ def named(counted: Counter[str | None]) -> dict[str, Any]:
     }
 
 
+def _in_order(numbers: Mapping[str, int]) -> list[tuple[str, int]]:
+    """The commonest first, however the database kept them."""
+    return sorted(numbers.items(), key=lambda each: (-each[1], each[0]))
+
+
 def shares(origin: Mapping[str, Any], *, most: int = MOST_NAMED) -> list[tuple[str, int, float]]:
     """(name, prompts, share of all in per cent): at most so many names, the rest together."""
-    names = list(origin["named"].items())
+    names = _in_order(origin["named"])
     rest = origin["others"] + sum(number for _, number in names[most:])
     rows = [*names[:most], ("others", rest), ("not said", origin["unknown"])]
     whole = sum(number for _, number in rows)
