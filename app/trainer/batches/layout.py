@@ -68,10 +68,9 @@ def lay_out(
 
 def alone(example: Example) -> list[Example]:
     """Each response behind a prompt of its own."""
-    said = [(mask,) for mask in example.said] or [()] * len(example.responses)
     return [
-        replace(example, responses=(response,), said=mask)
-        for response, mask in zip(example.responses, said, strict=True)
+        replace(example, responses=(response,), said=example.said[r : r + 1])
+        for r, response in enumerate(example.responses)
     ]
 
 

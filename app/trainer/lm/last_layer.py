@@ -38,9 +38,10 @@ def cut_last_layer(model: Any) -> None:
     """Let the model heed such notes, where its last layer has a feed-forward part named `mlp`."""
     depth = getattr(model.config.get_text_config(), "num_hidden_layers", 0)
     stacks = [m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == depth]
-    if len(stacks) == 1 and isinstance(getattr(stacks[0][-1], "mlp", None), nn.Module):
-        stacks[0][-1].mlp.register_forward_pre_hook(_cut)
-        stacks[0][-1].mlp.register_forward_hook(_fill)
+    mlp = getattr(stacks[0][-1], "mlp", None) if len(stacks) == 1 else None
+    if isinstance(mlp, nn.Module):
+        mlp.register_forward_pre_hook(_cut)
+        mlp.register_forward_hook(_fill)
 
 
 def _cut(mlp: Any, given: tuple[Any, ...]) -> tuple[Any, ...] | None:
