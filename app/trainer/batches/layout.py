@@ -69,8 +69,8 @@ def lay_out(
 def alone(example: Example) -> list[Example]:
     """Each response behind a prompt of its own."""
     return [
-        replace(example, responses=(response,), said=example.said[i : i + 1])
-        for i, response in enumerate(example.responses)
+        replace(example, responses=(response,), said=example.said[r : r + 1])
+        for r, response in enumerate(example.responses)
     ]
 
 
