@@ -58,7 +58,16 @@ def _one_line(text: str | None) -> str | None:
     return " ".join((text or "").split()) or None
 
 
-Words = Annotated[tuple[Annotated[str, Field(max_length=200)], ...], Field(max_length=200)]
+def _without_blanks(words: tuple[str, ...]) -> tuple[str, ...]:
+    """A blank asks for nothing: forms send one where a field was left empty."""
+    return tuple(word for word in words if word.strip())
+
+
+Words = Annotated[
+    tuple[Annotated[str, Field(max_length=200)], ...],
+    Field(max_length=200),
+    AfterValidator(_without_blanks),
+]
 Moment = Annotated[datetime, AfterValidator(_utc)]
 
 
@@ -79,7 +88,7 @@ class Recipe(BaseModel):
     exclude_failed_gold: bool = Field(
         True, description="Leave out the judgements of people who fail gold questions."
     )
-    exclude_annotators: tuple[str, ...] = Field(
+    exclude_annotators: Annotated[tuple[str, ...], AfterValidator(_without_blanks)] = Field(
         (), max_length=1_000, description="Leave out these people: e-mail, imported name or id."
     )
     guidelines_version: int | None = Field(
@@ -274,9 +283,7 @@ class RecipeForm(BaseModel):
         """The recipe; a `ValidationError` names the fields that are wrong."""
         fields = self.model_dump(exclude={"name", "keep_failed_gold", *_BESIDES})
         typed = {
-            key: list(dict.fromkeys(each for each in value if each.strip()))
-            if isinstance(value, list)
-            else value
+            key: [each for each in value if each.strip()] if isinstance(value, list) else value
             for key, value in fields.items()
         }
         given = {key: value for key, value in typed.items() if value not in ("", [])}
