@@ -13,12 +13,7 @@ from torch import Tensor
 from app.run_config import DpoConfig
 from app.trainer import kto, losses
 from app.trainer import lm as models
-from app.trainer.batches import (
-    Example,
-    Forward,
-    encode_responses,
-    read_examples,
-)
+from app.trainer.batches import Example, Forward, encode_responses, read_examples
 from app.trainer.chat import ChatFormat
 from app.trainer.course import Course
 from app.trainer.dataset import comparison_row, unpaired_row

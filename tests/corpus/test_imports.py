@@ -184,7 +184,7 @@ def test_prompts_alone_open_no_tasks(session, project, tmp_path):
 
 
 def test_more_rows_than_a_batch_holds_come_in_exactly_once(session, project, tmp_path, monkeypatch):
-    monkeypatch.setattr("app.worker.imports.job.BATCH", 7)
+    monkeypatch.setattr("app.worker.imports.bringing.BATCH", 7)
     lines = [pair(f"{n}?", annotations=[judged(f"T{n % 3}", [1, 2])]) for n in range(50)]
     row = brought_in(session, project, json_lines(tmp_path / "a.jsonl", lines * 2))
     assert figures(row) == (100, 50, 50, 0)
@@ -318,8 +318,8 @@ def tasks_in(project_id) -> int:
 
 @pytest.mark.concurrency
 def test_progress_shows_while_nothing_of_the_file_can_be_seen_yet(site, tmp_path, monkeypatch):
-    monkeypatch.setattr("app.worker.imports.job.PROGRESS_EVERY", 0.0)
-    monkeypatch.setattr("app.worker.imports.job.BATCH", 10)
+    monkeypatch.setattr("app.worker.imports.bringing.PROGRESS_EVERY", 0.0)
+    monkeypatch.setattr("app.worker.imports.bringing.BATCH", 10)
     row = waiting_import(site, json_lines(tmp_path / "a.jsonl", [pair(f"{n}?") for n in range(50)]))
     seen = []
 
@@ -341,8 +341,8 @@ def test_progress_shows_while_nothing_of_the_file_can_be_seen_yet(site, tmp_path
 def test_a_worker_told_to_stop_leaves_nothing_behind_and_the_next_one_does_it_all(
     site, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("app.worker.imports.job.PROGRESS_EVERY", 0.0)
-    monkeypatch.setattr("app.worker.imports.job.BATCH", 10)
+    monkeypatch.setattr("app.worker.imports.bringing.PROGRESS_EVERY", 0.0)
+    monkeypatch.setattr("app.worker.imports.bringing.BATCH", 10)
     row = waiting_import(site, json_lines(tmp_path / "a.jsonl", [pair(f"{n}?") for n in range(50)]))
 
     run_import(row.id, is_stopping=lambda: True)
@@ -359,8 +359,8 @@ def test_a_worker_told_to_stop_leaves_nothing_behind_and_the_next_one_does_it_al
 @pytest.mark.concurrency
 def test_an_attempt_that_lost_its_lease_writes_nothing(site, tmp_path, monkeypatch):
     """Its worker was thought dead, another one starts, and then the first one wakes up."""
-    monkeypatch.setattr("app.worker.imports.job.PROGRESS_EVERY", 0.0)
-    monkeypatch.setattr("app.worker.imports.job.BATCH", 10)
+    monkeypatch.setattr("app.worker.imports.bringing.PROGRESS_EVERY", 0.0)
+    monkeypatch.setattr("app.worker.imports.bringing.BATCH", 10)
     row = waiting_import(site, json_lines(tmp_path / "a.jsonl", [pair(f"{n}?") for n in range(50)]))
 
     def another_starts() -> bool:
@@ -378,8 +378,8 @@ def test_an_attempt_that_lost_its_lease_writes_nothing(site, tmp_path, monkeypat
 
 @pytest.mark.concurrency
 def test_a_cancelled_import_stops_and_leaves_nothing(site, tmp_path, monkeypatch):
-    monkeypatch.setattr("app.worker.imports.job.PROGRESS_EVERY", 0.0)
-    monkeypatch.setattr("app.worker.imports.job.BATCH", 10)
+    monkeypatch.setattr("app.worker.imports.bringing.PROGRESS_EVERY", 0.0)
+    monkeypatch.setattr("app.worker.imports.bringing.BATCH", 10)
     row = waiting_import(site, json_lines(tmp_path / "a.jsonl", [pair(f"{n}?") for n in range(50)]))
 
     def ada_cancels() -> bool:
@@ -399,8 +399,8 @@ def test_a_cancelled_import_stops_and_leaves_nothing(site, tmp_path, monkeypatch
 def test_a_worker_that_dies_in_the_middle_leaves_nothing_and_the_job_can_run_again(
     site, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("app.worker.imports.job.PROGRESS_EVERY", 0.0)
-    monkeypatch.setattr("app.worker.imports.job.BATCH", 10)
+    monkeypatch.setattr("app.worker.imports.bringing.PROGRESS_EVERY", 0.0)
+    monkeypatch.setattr("app.worker.imports.bringing.BATCH", 10)
     row = waiting_import(site, json_lines(tmp_path / "a.jsonl", [pair(f"{n}?") for n in range(50)]))
 
     class Killed(BaseException):
@@ -445,8 +445,8 @@ def test_the_same_file_by_several_at_once_comes_in_once(site, tmp_path):
 @pytest.mark.concurrency
 def test_settings_can_be_changed_while_an_import_runs(site, tmp_path, monkeypatch):
     """A long transaction refers to the project all the time; an admin must not wait for it."""
-    monkeypatch.setattr("app.worker.imports.job.PROGRESS_EVERY", 0.0)
-    monkeypatch.setattr("app.worker.imports.job.BATCH", 10)
+    monkeypatch.setattr("app.worker.imports.bringing.PROGRESS_EVERY", 0.0)
+    monkeypatch.setattr("app.worker.imports.bringing.BATCH", 10)
     row = waiting_import(site, json_lines(tmp_path / "a.jsonl", [pair(f"{n}?") for n in range(50)]))
     took = []
 
@@ -472,8 +472,8 @@ def test_settings_can_be_changed_while_an_import_runs(site, tmp_path, monkeypatc
 @pytest.mark.concurrency
 def test_an_overlap_changed_while_an_import_runs_reaches_its_tasks(site, tmp_path, monkeypatch):
     """The job of the change has come and gone before the import's tasks can be seen."""
-    monkeypatch.setattr("app.worker.imports.job.PROGRESS_EVERY", 0.0)
-    monkeypatch.setattr("app.worker.imports.job.BATCH", 10)
+    monkeypatch.setattr("app.worker.imports.bringing.PROGRESS_EVERY", 0.0)
+    monkeypatch.setattr("app.worker.imports.bringing.BATCH", 10)
     row = waiting_import(site, json_lines(tmp_path / "a.jsonl", [pair(f"{n}?") for n in range(30)]))
     jobs = "SELECT count(*) FROM procrastinate_jobs WHERE task_name = 'overlap'"
 

@@ -149,7 +149,7 @@ def test_a_file_that_ends_its_worker_again_and_again_is_given_up(site, tmp_path)
 def test_who_waits_for_another_import_can_be_cancelled_and_shows_that_it_lives(
     site, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("app.worker.imports.job.PROGRESS_EVERY", 0.01)
+    monkeypatch.setattr("app.worker.imports.bringing.PROGRESS_EVERY", 0.01)
     first, second = (requested(site, tmp_path) for _ in range(2))
     with SessionLocal() as blocker:
         blocker.execute(text("LOCK TABLE annotation IN SHARE MODE"))
@@ -177,7 +177,7 @@ def test_who_waits_for_another_import_can_be_cancelled_and_shows_that_it_lives(
 
 
 def test_imports_into_two_projects_at_once_do_not_wait_in_a_circle(site, tmp_path, monkeypatch):
-    monkeypatch.setattr("app.worker.imports.job.BATCH", 7)
+    monkeypatch.setattr("app.worker.imports.bringing.BATCH", 7)
     with SessionLocal.begin() as session:
         ada = session.scalars(select(User).where(User.name == "Ada")).one()
         other = make_project(session, "Another", by=ada).id

@@ -10,10 +10,7 @@ from torch import Tensor
 from app.run_config import PpoConfig
 from app.trainer import lm as models
 from app.trainer import losses
-from app.trainer.batches import (
-    Example,
-    Forward,
-)
+from app.trainer.batches import Example, Forward
 from app.trainer.optimization import Updater
 from app.trainer.ppo.episodes import Episode, by_prompt
 from app.trainer.ppo.shaping import Shaping, Targets, targets_of
