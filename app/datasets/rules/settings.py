@@ -26,10 +26,12 @@ SETTINGS = {
     "max_pairs_per_prompt": "Comparisons per prompt, at most",
     "weight_by": "Weights add up to one for each",
     "dedup": "Equal responses are told by",
+    "near_duplicates": "Prompts that are almost alike",
     "test_share": "Share for testing",
     "seed": "Seed",
     "format": "File format",
     "configs": "Configs",
+    "license": "Licence",
 }
 _NOTHING = {
     "guidelines_version": "any",
@@ -43,6 +45,7 @@ _NOTHING = {
     "tags": "all",
     "languages": "all",
     "min_response_length": "any",
+    "license": "not stated",
 }
 _WORDS = {
     "majority": "majority",
@@ -94,4 +97,4 @@ def changed_settings(before: Mapping[str, Any], after: Mapping[str, Any]) -> lis
 
 def _is_default(value: Any) -> bool:
     """Nothing asked for: what a setting that came later says by default."""
-    return value in (None, [], False, "")
+    return value in (None, [], False, "", "keep")
