@@ -47,6 +47,8 @@ def test_the_folder_says_who_they_are(run) -> None:
     assert torch.equal(heads[0], heads[1])
     assert not torch.equal(heads[1], heads[2])
     assert models.member_folders(str(folder)) == [str(folder / m) for m in told["members"]]
+    for place in (folder, folder / "member-0"):  # so that PPO knows how strange a response is
+        assert models.Familiarity.load(place) is not None
     last = run.metrics[-1]
     assert 0 <= last["eval_members_differ"] <= 1
     assert last["eval_disagreement"] == pytest.approx(told["disagreement"], rel=1e-4)

@@ -84,7 +84,9 @@ def train(
                     for rows in (data.train, data.test)
                 )
             if models.is_main():
-                models.Familiarity.of(seen, unseen).save(path)
+                known = models.Familiarity.of(seen, unseen)
+                for place in {path, members.places(path, len(judges))[0]}:
+                    known.save(place)  # of the first member, which is also the folder itself
 
     course.save_model(write, base=model, dataset=dataset)
 
