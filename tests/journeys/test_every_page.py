@@ -186,6 +186,9 @@ def visit(page, addresses):
         if page.goto(address, wait_until="load").status != 200:
             troubles.append("it is not there")
         troubles.extend(misfits(page, "a phone"))
+        # as tall as the page: what lies under a bar that sticks can be scrolled away from it
+        tall = page.evaluate("document.documentElement.scrollHeight")
+        page.set_viewport_size({**PHONE, "height": max(tall, PHONE["height"])})
         found = Axe().run(page, options=WCAG).response["violations"]
         troubles += [(each["id"], [n["html"][:200] for n in each["nodes"]]) for each in found]
         page.emulate_media(color_scheme="light", reduced_motion="reduce")

@@ -23,7 +23,8 @@ def put(client, project, user, **body):
 
 
 def audited(session, action):
-    return session.scalars(select(AuditEvent).where(AuditEvent.action == action)).all()
+    asked = select(AuditEvent).where(AuditEvent.action == action).order_by(AuditEvent.id)
+    return session.scalars(asked).all()
 
 
 def test_a_language_is_a_word_wherever_it_is_said(api, ada, ana, project):
