@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import select
 
 from app.annotation.models import Annotation
-from app.corpus.models import Import
+from app.corpus.models import Import, Prompt
+from app.corpus.rules import prompt_hash
 from app.corpus.service import request_undo
 from app.db import database_now
 from app.projects import queries, service
@@ -41,6 +42,8 @@ def here(session, project, ana, rui, ada):
     adjudicate(session, task=first, ranks=[1, 1, 3], reason="Both =1+1\u2028hold.", by=rui)
     gone = make_task(session, project, prompt="Nobody's")
     adjudicate(session, task=gone, ranks=[1, 2], reason="x", by=rui).withdrawn_at = now
+    for prompt in session.scalars(select(Prompt).where(Prompt.project_id == project.id)):
+        prompt.content_hash = prompt_hash(system=None, messages=prompt.messages)  # orders lines
     session.flush()
     return project
 

@@ -79,8 +79,8 @@ def test_only_peoples_counted_current_judgements_of_ordinary_tasks_are_there(
     )
     session.flush()
     found = crowd_of(session, project=project).judgements
-    assert found.ranks.tolist() == [[1, 2], [2, 1]]
-    assert sorted(found.repeat.tolist()) == [False, True]
+    told = zip(found.ranks.tolist(), found.repeat.tolist(), strict=True)
+    assert sorted(told) == [([1, 2], False), ([2, 1], True)]
 
 
 def test_imported_and_simulated_people_are_people(session: Session, project: Project):
