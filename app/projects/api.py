@@ -19,12 +19,10 @@ from app.projects.schemas import (
     GuidelinesOut,
     MemberBody,
     MemberOut,
-    OverlapOut,
     ProjectBody,
     ProjectOut,
     ProjectPage,
     ProjectPatch,
-    Qualification,
 )
 
 router = APIRouter(tags=["projects"])
@@ -115,34 +113,12 @@ def set_member(
 def project_out(session: Session, project: Project, role: Role) -> ProjectOut:
     is_told = role is not Role.ANNOTATOR  # what her work costs is not hers to compare
     guidelines = found(queries.guidelines_of(session, project=project))
+    settings = service.plain_settings(project)
+    if not is_told:
+        settings |= {"cost_per_hour": None, "cost_per_judgement": None}
     return ProjectOut(
         id=str(project.id),
-        name=project.name,
-        description=project.description,
-        criteria=project.criteria,
-        strength_levels=project.strength_levels,
-        allow_ties=project.allow_ties,
-        overlap=OverlapOut(
-            min=project.overlap_min,
-            max=project.overlap_max,
-            confidence=project.overlap_confidence,
-        ),
-        gold_rate=project.gold_rate,
-        gold_threshold=project.gold_threshold,
-        lease_minutes=project.lease_minutes,
-        repeat_rate=project.repeat_rate,
-        daily_limit=project.daily_limit,
-        total_limit=project.total_limit,
-        largest_share=project.largest_share,
-        cost_per_hour=project.cost_per_hour if is_told else None,
-        cost_per_judgement=project.cost_per_judgement if is_told else None,
-        currency=project.currency,
-        qualification=Qualification(
-            size=project.qualification_size,
-            pass_mark=project.qualification_pass,
-            attempts=project.qualification_attempts,
-            wait_hours=project.qualification_wait_hours,
-        ),
+        **settings,
         guidelines=guidelines.text,
         guidelines_version=project.guidelines_version,
         paused_at=project.paused_at,

@@ -27,7 +27,8 @@ from app.projects.pages.editing import (
 )
 from app.projects.pages.settings import patch_of, settings_page
 from app.projects.queries import last_change
-from app.projects.schemas import GuidelinesForm, ProjectPatch, SettingsForm
+from app.projects.schemas import ProjectPatch
+from app.projects.schemas.forms import GuidelinesForm, SettingsForm
 from app.web import redirect, render
 from app.work.schemas import EffectOut, UndoForm
 from app.work.service.board import board

@@ -16,7 +16,8 @@ from app.errors import AppError, Conflict, found
 from app.projects import formats, queries, rules, service
 from app.projects.auth import AdminProject
 from app.projects.models import GuidelinesDraft, Project
-from app.projects.schemas import GuidelinesForm, ProjectPatch
+from app.projects.schemas import ProjectPatch
+from app.projects.schemas.forms import GuidelinesForm
 from app.web import fragment, redirect, render
 from app.web.changes import changes
 from app.web.outline import contents_of

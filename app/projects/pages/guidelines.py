@@ -13,7 +13,7 @@ from app.errors import found
 from app.projects import queries, rules, service
 from app.projects.auth import MemberProject, ProjectRole
 from app.projects.models import Guidelines
-from app.projects.schemas import ReadForm
+from app.projects.schemas.forms import ReadForm
 from app.web import redirect, render
 from app.web.changes import changes
 from app.web.outline import contents_of

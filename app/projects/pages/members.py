@@ -16,13 +16,8 @@ from app.errors import AppError, Invalid
 from app.projects import queries, rules, service
 from app.projects.auth import AdminMember, AdminProject
 from app.projects.models import Membership, Project
-from app.projects.schemas import (
-    InvitationForm,
-    MemberForm,
-    MemberTerms,
-    PauseForm,
-    TermsForm,
-)
+from app.projects.schemas import MemberTerms
+from app.projects.schemas.forms import InvitationForm, MemberForm, PauseForm, TermsForm
 from app.web import redirect, render
 
 router = APIRouter(include_in_schema=False)

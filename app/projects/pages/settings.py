@@ -14,13 +14,8 @@ from app.errors import AppError, Invalid, found
 from app.projects import queries, rules, service
 from app.projects.auth import AdminProject
 from app.projects.models import Project
-from app.projects.schemas import (
-    PauseProjectForm,
-    ProjectBody,
-    ProjectForm,
-    ProjectPatch,
-    SettingsForm,
-)
+from app.projects.schemas import ProjectBody, ProjectPatch
+from app.projects.schemas.forms import PauseProjectForm, ProjectForm, SettingsForm
 from app.web import redirect, render
 
 router = APIRouter(include_in_schema=False)

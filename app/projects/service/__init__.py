@@ -21,7 +21,7 @@ from app.projects.service.members import (
     set_member,
     set_member_by_email,
 )
-from app.projects.service.moving import settings_of
+from app.projects.service.moving import plain_settings, settings_of
 from app.projects.service.settings import (
     Outdated,
     changes,
@@ -56,6 +56,7 @@ __all__ = [
     "mark_read",
     "note",
     "pause_member",
+    "plain_settings",
     "remove_member",
     "require_current",
     "resume_member",

@@ -5,9 +5,42 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy.orm import Session
 
 from app.accounts.models import User
+from app.db import JsonObject
 from app.projects import queries
 from app.projects.models import Guidelines, Project
-from app.projects.schemas import Overlap, ProjectBody, Qualification, Scale, VersionBody
+from app.projects.schemas import ProjectBody, Scale, VersionBody
+
+
+def plain_settings(project: Project) -> JsonObject:
+    """The settings but for the guidelines, under the names of the API."""
+    return {
+        "name": project.name,
+        "description": project.description,
+        "criteria": project.criteria,
+        "strength_levels": project.strength_levels,
+        "allow_ties": project.allow_ties,
+        "overlap": {
+            "min": project.overlap_min,
+            "max": project.overlap_max,
+            "confidence": project.overlap_confidence,
+        },
+        "gold_rate": project.gold_rate,
+        "gold_threshold": project.gold_threshold,
+        "lease_minutes": project.lease_minutes,
+        "repeat_rate": project.repeat_rate,
+        "daily_limit": project.daily_limit,
+        "total_limit": project.total_limit,
+        "largest_share": project.largest_share,
+        "cost_per_hour": project.cost_per_hour,
+        "cost_per_judgement": project.cost_per_judgement,
+        "currency": project.currency,
+        "qualification": {
+            "size": project.qualification_size,
+            "pass_mark": project.qualification_pass,
+            "attempts": project.qualification_attempts,
+            "wait_hours": project.qualification_wait_hours,
+        },
+    }
 
 
 def settings_of(session: Session, *, project: Project) -> ProjectBody:
@@ -17,32 +50,7 @@ def settings_of(session: Session, *, project: Project) -> ProjectBody:
     """
     versions = reversed(queries.guidelines_versions(session, project=project))
     return ProjectBody(
-        name=project.name,
-        description=project.description,
-        criteria=project.criteria,
-        strength_levels=project.strength_levels,
-        allow_ties=project.allow_ties,
-        overlap=Overlap(
-            min=project.overlap_min,
-            max=project.overlap_max,
-            confidence=project.overlap_confidence,
-        ),
-        gold_rate=project.gold_rate,
-        gold_threshold=project.gold_threshold,
-        lease_minutes=project.lease_minutes,
-        repeat_rate=project.repeat_rate,
-        daily_limit=project.daily_limit,
-        total_limit=project.total_limit,
-        largest_share=project.largest_share,
-        cost_per_hour=project.cost_per_hour,
-        cost_per_judgement=project.cost_per_judgement,
-        currency=project.currency,
-        qualification=Qualification(
-            size=project.qualification_size,
-            pass_mark=project.qualification_pass,
-            attempts=project.qualification_attempts,
-            wait_hours=project.qualification_wait_hours,
-        ),
+        **plain_settings(project),
         guidelines_versions=[
             VersionBody(
                 text=each.text,

@@ -7,7 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 from app.annotation.service import Which
 from app.errors import Invalid
-from app.projects.schemas import empty_is_none
+from app.projects.schemas.forms import empty_is_none
 
 Reason = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)]
 Last = Annotated[int, Field(ge=1, le=100_000)]

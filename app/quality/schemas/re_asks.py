@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from app.projects.schemas import empty_is_none
+from app.projects.schemas.forms import empty_is_none
 from app.quality.rules.flips import LARGEST_SIZE
 from app.quality.schemas.agreement import FigureOut
 
