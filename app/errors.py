@@ -69,6 +69,10 @@ class LeaseLost(Exception):
     """Another attempt holds the row: stop, write nothing, repair nothing."""
 
 
+class Stopped(Exception):
+    """The worker ends, or lost its database: what it worked on goes back into the queue."""
+
+
 def found(row: T | None) -> T:
     """The row, or a 404 when there is none."""
     if row is None:

@@ -12,9 +12,9 @@ from app.datasets.queries.comparisons import comparison_parts
 from app.datasets.service import comparisons
 from app.datasets.service.comparisons import Beat, ComparisonLease
 from app.db import transaction
-from app.errors import AppError, LeaseLost
+from app.errors import AppError, LeaseLost, Stopped
 from app.jobs import JobName, queue
-from app.worker.lease import Pulse, Stopped
+from app.worker.lease import Pulse
 
 log = structlog.get_logger(__name__)
 

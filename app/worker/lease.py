@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app.db import transaction
-from app.errors import LeaseLost
+from app.errors import LeaseLost, Stopped
 from app.jobs import JobName, defer
 from app.runs import service as runs
 from app.worker.imports.upkeep import requeue_lost_imports
@@ -32,10 +32,6 @@ class Stop(StrEnum):
     LOST = "lost"  # another attempt has it, or soon will: write nothing
     CANCEL = "cancel"  # somebody asked for it
     SHUTDOWN = "shutdown"  # this worker ends; another goes on
-
-
-class Stopped(Exception):
-    """The worker ends: what it worked on goes back into the queue."""
 
 
 class Pulse:

@@ -19,10 +19,10 @@ from app.datasets.queries.recipes import prompts_of
 from app.datasets.schemas import Recipe
 from app.datasets.service import Lease
 from app.db import transaction
-from app.errors import AppError, Conflict, Invalid, LeaseLost, found
+from app.errors import AppError, Conflict, Invalid, LeaseLost, Stopped, found
 from app.jobs import JobName, queue
 from app.projects.models import Project
-from app.worker.lease import Pulse, Stopped
+from app.worker.lease import Pulse
 
 log = structlog.get_logger(__name__)
 

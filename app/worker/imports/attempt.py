@@ -29,10 +29,6 @@ class Refused(Exception):
     """A line was refused, and the import is all or nothing."""
 
 
-class Stopped(Exception):
-    """The worker ends, or the database went away: the import goes back into the queue."""
-
-
 @dataclass
 class Tally:
     """What has become of the rows so far."""

@@ -11,9 +11,10 @@ from sqlalchemy.orm import Session
 
 from app.accounts.models import User
 from app.corpus.formats import ImportedTask, Read, read_file
+from app.errors import Stopped
 from app.projects import service as projects
 from app.projects.models import Project
-from app.worker.imports.attempt import Lease, Refused, Stopped, Tally, limits_now, show_progress
+from app.worker.imports.attempt import Lease, Refused, Tally, limits_now, show_progress
 from app.worker.imports.preparing import Prepared, Preparing
 from app.worker.imports.reading import Metered, read_ahead
 from app.worker.imports.terms import Terms, suited

@@ -19,13 +19,12 @@ from app.corpus import service as corpus
 from app.corpus.formats import BadFile
 from app.corpus.models import Import
 from app.db import transaction
-from app.errors import AppError, LeaseLost, found
+from app.errors import AppError, LeaseLost, Stopped, found
 from app.jobs import JobName, queue
 from app.projects.models import Project
 from app.worker.imports.attempt import (
     Lease,
     Refused,
-    Stopped,
     Tally,
     fail,
     give_back,
