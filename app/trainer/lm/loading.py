@@ -161,7 +161,8 @@ def load_reward_model(
             raise BadInput(
                 f"{name} ({described.model_type}) has no score head; use a decoder model."
             )
-        _complete(info, name, role, but="score")
+        # a language model has no head yet; an adapter brings its own
+        _complete(info, name, role, but="" if trained and not adapter else "score")
         name_heads(model, names, **about)
         refuse_broken(model, name, role)
         set_pad(tokenizer, model)
@@ -263,9 +264,9 @@ def _loading(name: str, role: str) -> Iterator[None]:
         ) from error
 
 
-def _complete(info: Any, name: str, role: str, *, but: str = "\0") -> None:
-    """Refuse weights that lack a part: it would silently be random."""
-    missing = sorted(key for key in info["missing_keys"] if not key.startswith(but))
+def _complete(info: Any, name: str, role: str, *, but: str = "") -> None:
+    """Refuse weights that lack a part (but this one): it would silently be random."""
+    missing = sorted(key for key in info["missing_keys"] if not (but and key.startswith(but)))
     if missing:
         raise BadInput(f"The {role} {name} lacks weights, such as {missing[0]}.")
 
