@@ -1,7 +1,7 @@
 """The course of a run: which rows come when, where it stands, what it keeps and how it goes on."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,9 +17,9 @@ from app.trainer.run_folder import RunFolder
 
 
 class Beside(Protocol):
-    """What goes along with a run and is kept in its checkpoints."""
+    """What goes along with a run and is kept in its checkpoints; `state` is empty at the start."""
 
-    def begin(self, policy: Any, state: dict[str, Any] | None) -> None: ...
+    def begin(self, model: Any, state: Mapping[str, Any]) -> None: ...
 
     def state(self) -> dict[str, Any]: ...
 
@@ -28,22 +28,36 @@ class Course:
     """The plan of a run over its data, and its checkpoints."""
 
     def __init__(
-        self, config: RunConfig, folder: RunFolder, accelerator: Accelerator, data: Data, model: Any
+        self,
+        config: RunConfig,
+        folder: RunFolder,
+        accelerator: Accelerator,
+        data: Data,
+        model: Any,
+        *,
+        each: int = 1,
+        start: Mapping[str, str] | None = None,
     ) -> None:
+        """Plan it; a row makes `each` examples of a batch, `start` names more that it begins from.
+
+        A run that is resumed must begin from the same.
+        """
+        processes = accelerator.num_processes
         self.folder, self.data = folder, data
         self.sampler = Sampler(
             [example.length for example in data.train],
-            batch=batch_size(config, accelerator.num_processes),
+            batch=batch_size(config, processes) // each,
             seed=config.seed,
             shuffle=config.shuffle,
             group=config.group_by_length,
         )
-        self.steps = total_steps(config, self.sampler.steps_per_epoch)
+        per_epoch = self.sampler.steps_per_epoch
+        self.steps = total_steps(config, per_epoch, processes=processes)
         folder.describe_data(data.figures, data.sentences)
         folder.plan(
             total_steps=self.steps,
-            steps_per_epoch=self.sampler.steps_per_epoch,
-            start={"model": models.fingerprint(model), "data": data.fingerprint()},
+            steps_per_epoch=per_epoch,
+            start={"model": models.fingerprint(model), "data": data.fingerprint(), **(start or {})},
         )
         packable = folder.packs(models.can_pack(model, longest=config.max_length))
         self.forward = Forward.of(config, accelerator.device, packable=packable)
@@ -82,7 +96,7 @@ class Course:
             load(model, checkpoint / "model")
             updater.load(state)
         if beside:
-            beside.begin(model, state.get("beside"))
+            beside.begin(model, state)
         try:
             yield range(done + 1, self.steps + 1)
         except Cancelled:
@@ -97,8 +111,7 @@ class Course:
 
     def _save(self, step: int) -> None:
         state = self.updater.state() | {"sampler": self.sampler.state(step)}
-        if self.beside:
-            state["beside"] = self.beside.state()
+        state |= self.beside.state() if self.beside else {}
         self.folder.save_checkpoint(step, lambda path: self.write(path / "model"), state)
 
     def save_model(

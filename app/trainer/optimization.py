@@ -12,9 +12,9 @@ from accelerate import Accelerator
 from torch import Tensor
 from transformers import PreTrainedModel, get_scheduler
 
-from app.run_config import RunConfig
+from app.run_config import PpoConfig, RunConfig
 from app.trainer import lm as models
-from app.trainer.batches import Example, Forward, pieces
+from app.trainer.batches import Example, Forward, batch_size, pieces
 from app.trainer.failures import Diverged
 from app.trainer.lm.soundness import first_broken
 
@@ -32,10 +32,12 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def total_steps(config: RunConfig, steps_per_epoch: int) -> int:
-    """Updates in a run: `max_steps`, else epochs."""
+def total_steps(config: RunConfig, steps_per_epoch: int, *, processes: int) -> int:
+    """Updates in a run: `max_steps`, else as many episodes or epochs as are wanted."""
     if config.max_steps > 0:
         return config.max_steps
+    if isinstance(config, PpoConfig) and config.total_episodes:
+        return math.ceil(config.total_episodes / batch_size(config, processes))
     return max(1, math.ceil(config.num_train_epochs * steps_per_epoch))
 
 

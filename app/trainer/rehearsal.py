@@ -19,7 +19,6 @@ from typing import Any
 import torch
 
 from app.run_config import RunConfig
-from app.trainer.batches import batch_size
 from app.trainer.optimization import total_steps
 from app.trainer.run_folder import RunFolder
 
@@ -84,7 +83,8 @@ def rehearse(
         folder.open(short, {}, resume=False)
         with contextlib.suppress(Enough):
             train(short, folder)
-    steps = steps_of(config, folder)
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    steps = total_steps(config, int(folder.steps_per_epoch), processes=processes)
     seconds = seconds_of(folder, config, steps, loading=folder.planned - began)
     return {
         "ok": True,
@@ -97,15 +97,6 @@ def rehearse(
         "seconds": seconds,
         "memory": memory(),
     }
-
-
-def steps_of(config: RunConfig, folder: Rehearsal) -> int:
-    """Updates of the whole run."""
-    episodes = getattr(config, "total_episodes", None)
-    if episodes and config.max_steps < 0:
-        processes = int(os.environ.get("WORLD_SIZE", "1"))
-        return int(-(-episodes // batch_size(config, processes)))
-    return total_steps(config, int(folder.steps_per_epoch))
 
 
 def seconds_of(

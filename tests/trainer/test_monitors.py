@@ -326,7 +326,7 @@ class TestReader:
 
     def test_the_start_is_within_limits_and_one_thing_over_and_over_is_not(self, reader) -> None:
         read, policy, collapse = reader()
-        read.begin(policy, None)
+        read.begin(policy, {})
         figures, over = read.look(policy, 1, score=0.1)
         assert (figures["monitor/length_drift"], over) == (0.0, False)
         assert {"monitor/distance", "monitor/watched_score"} <= figures.keys()
@@ -341,7 +341,7 @@ class TestReader:
 
     def test_it_stops_with_the_weights_of_the_last_good_look(self, reader) -> None:
         read, policy, collapse = reader(monitor_action="stop")
-        read.begin(policy, None)
+        read.begin(policy, {})
         weight = next(policy.parameters())
         kept = weight.detach().clone()
         with torch.no_grad():
@@ -353,7 +353,7 @@ class TestReader:
 
     def test_people_get_both_texts_and_a_new_reader_goes_on_the_same(self, reader) -> None:
         read, policy, collapse = reader(monitor_action="send")
-        read.begin(policy, None)
+        read.begin(policy, {})
         again, other, collapse_other = reader(monitor_action="send")
         again.begin(other, copy.deepcopy(read.state()))
         for one, model, spoil in ((read, policy, collapse), (again, other, collapse_other)):

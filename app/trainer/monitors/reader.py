@@ -1,6 +1,6 @@
 """Watching a training that writes nothing by itself (DPO): the same prompts, answered again."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -32,14 +32,14 @@ class Reader:
         self.before: list[list[int]] = []  # what the untrained policy said
         self.last_good: LastGood | None = None
 
-    def begin(self, policy: Any, state: dict[str, Any] | None) -> None:
+    def begin(self, model: Any, state: Mapping[str, Any]) -> None:
         """Ask the start of the run, or go on where a checkpoint left off."""
-        self.last_good = LastGood(policy, is_off=self.config.monitor_action != "stop")
-        if state:
+        self.last_good = LastGood(model, is_off=self.config.monitor_action != "stop")
+        if "before" in state:
             self.before, self.last_good.weights = state["before"], state["within"]
             take_up(self.watch, self.folder, state["watch"])
         elif self.asked:
-            self.before = self._written(policy)
+            self.before = self._written(model)
             self.watch.observe(0, self._seen(self.before, step=0, score=0.0))
 
     def look(self, policy: Any, step: int, *, score: float) -> tuple[dict[str, float], bool]:

@@ -2,7 +2,7 @@
 
 import copy
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,27 +13,16 @@ from torch import nn
 
 from app.run_config import PpoConfig
 from app.trainer import lm as models
-from app.trainer.batches import (
-    Example,
-    Forward,
-    Sampler,
-    batch_size,
-    encode_prompt,
-    read_examples,
-)
+from app.trainer.batches import Example, encode_prompt, read_examples
 from app.trainer.chat import ChatFormat
+from app.trainer.course import Course
 from app.trainer.dataset import prompt_row
-from app.trainer.failures import Cancelled
 from app.trainer.judges import Judges, ModelJudge, load_judges
 from app.trainer.monitors import take_up
-from app.trainer.optimization import Updater, seed_everything, total_steps
+from app.trainer.optimization import Updater, seed_everything
 from app.trainer.ppo.episodes import Episode, Play, PolicyAndValue
 from app.trainer.ppo.limits import Limits
-from app.trainer.ppo.shaping import (
-    Shaping,
-    adapt,
-    objective,
-)
+from app.trainer.ppo.shaping import Shaping, adapt, objective
 from app.trainer.ppo.updating import update
 from app.trainer.rollout import readable
 from app.trainer.run_folder import RunFolder
@@ -61,79 +50,42 @@ def train(
         encode=partial(encode_prompt, chat=chat, longest=context - config.response_length),
         limits=models.limits_of(bare),
     )
-    folder.describe_data(data.figures, data.sentences)
-    sampler = Sampler(
-        [example.length for example in data.train],
-        batch=batch_size(config, accelerator.num_processes) // config.group,
-        seed=config.seed,
-        shuffle=config.shuffle,
-        group=config.group_by_length,
+    course = Course(
+        config,
+        folder,
+        accelerator,
+        data,
+        bare,
+        each=config.group,
+        start={"reward model": judges.fingerprint()},
     )
-    steps = total_steps(config, sampler.steps_per_epoch)
-    per_step = sampler.batch_size * config.group  # episodes
-    if config.total_episodes and config.max_steps < 0:
-        steps = -(-config.total_episodes // per_step)
-    folder.plan(
-        total_steps=steps,
-        steps_per_epoch=sampler.steps_per_epoch,
-        start={
-            "model": models.fingerprint(bare),
-            "data": data.fingerprint(),
-            "reward model": judges.fingerprint(),
-        },
-    )
-    packable = folder.packs(models.can_pack(bare, longest=config.max_length))
-    forward = Forward.of(config, accelerator.device, packable=packable)
     reference = None if config.lora_r else copy.deepcopy(bare).eval().requires_grad_(False)
     policy = models.with_lora(bare, config, scores=False)
     trained = PolicyAndValue(policy, value, critic=config.algorithm == "ppo")
-    updater = Updater(accelerator, trained, config, steps)
+    updater = Updater(accelerator, trained, config, course.steps)
     judges.to(accelerator.device)
     if reference is not None:
         reference.to(accelerator.device)
-    play = Play(config, accelerator, updater, reference, judges, chat, forward)
+    play = Play(config, accelerator, updater, reference, judges, chat, course.forward)
     shaping = Shaping(config.kl_coef)
     limits = Limits(config, updater.bare, play)
     held_out = (data.test or data.train)[:EVAL_PROMPTS]
 
-    done = 0
-    if found := folder.load_checkpoint():
-        done, checkpoint, state = found
-        models.load_weights(policy, checkpoint / "model")
-        load_values(updater.bare, checkpoint)
-        updater.load(state)
-        shaping, limits.last_good.weights = Shaping(**state["shaping"]), state["within"]
-        take_up(limits.watch, folder, state.get("watch"))
-    else:
-        normalise(shaping, play, data.train, config)
-
-    def save(step: int) -> None:
-        state = updater.state() | {
-            "sampler": sampler.state(step),
-            "shaping": vars(shaping),
-            "within": limits.last_good.state(),
-            "watch": limits.watch.state(),
-        }
-
-        def write(path: Path) -> None:
-            models.save(policy, tokenizer, path / "model")
-            save_values(updater.bare, tokenizer, path)
-
-        folder.save_checkpoint(step, write, state)
-
-    try:
-        for step in range(done + 1, steps + 1):
+    kept = Kept(shaping, limits, folder, lambda: normalise(shaping, play, data.train, config))
+    with course.steps_left(
+        updater.bare, tokenizer, updater, beside=kept, save=save_models, load=load_models
+    ) as steps:
+        for step in steps:
             began = time.perf_counter()
-            batch = [data.train[i] for i in sampler.batch(step - 1)]
-            episodes = play.episodes(batch, stream=0, number=step, group=config.group)
+            episodes = play.episodes(course.batch(step), stream=0, number=step, group=config.group)
             metrics = objective(episodes, shaping, config)
             metrics |= limits.look(episodes, step, folder, kl=metrics["objective/kl_exact"])
             if not limits.exceeded:
-                metrics |= update(episodes, shaping, config, updater, forward, step)
+                metrics |= update(episodes, shaping, config, updater, course.forward, step)
                 adapt(shaping, config, metrics["objective/kl"], len(episodes))
             tokens = sum(e.example.length for e in episodes)
             metrics["tokens_per_second"] = tokens / (time.perf_counter() - began)
-            metrics["episode"] = float(step * per_step)
+            metrics["episode"] = float(step * course.sampler.batch_size * config.group)
             if limits.exceeded or folder.eval_due(step):
                 shown = play.episodes(held_out, stream=EVALUATION, number=0)
                 limits.check(evaluation(shown)["eval_objective/kl"], step)
@@ -143,17 +95,35 @@ def train(
                     shown = play.episodes(held_out, stream=EVALUATION, number=0)
                 metrics |= evaluation(shown)
                 folder.sample(step, [sample(e, chat) for e in shown[: config.num_samples]])
-            folder.log(step, metrics)
-            if limits.exceeded or folder.save_due(step):
-                save(step)
+            course.log(step, metrics, last=limits.exceeded)
             if limits.exceeded:
                 break
-    except Cancelled:
-        save(folder.step)
-        raise
-    folder.save_model(
-        lambda path: models.save(policy, tokenizer, path, final=True), base=model, dataset=dataset
-    )
+    course.save_model(base=model, dataset=dataset)
+
+
+class Kept:
+    """What stands in a checkpoint beside the models: how scores are shaped, and the limits."""
+
+    def __init__(
+        self, shaping: Shaping, limits: Limits, folder: RunFolder, first: Callable[[], None]
+    ) -> None:
+        self.shaping, self.limits, self.folder, self.first = shaping, limits, folder, first
+
+    def begin(self, _model: Any, state: Mapping[str, Any]) -> None:
+        """Go on where a checkpoint left off, or do what comes `first`."""
+        if not state:
+            self.first()
+            return
+        vars(self.shaping).update(state["shaping"])
+        self.limits.last_good.weights = state["within"]
+        take_up(self.limits.watch, self.folder, state.get("watch"))
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "shaping": vars(self.shaping),
+            "within": self.limits.last_good.state(),
+            "watch": self.limits.watch.state(),
+        }
 
 
 # -- setting up -------------------------------------------------------------------------------
@@ -209,18 +179,26 @@ def sample(episode: Episode, chat: ChatFormat) -> dict[str, Any]:
     }
 
 
-def save_values(module: PolicyAndValue, tokenizer: Any, path: Path) -> None:
+def save_models(
+    module: PolicyAndValue, tokenizer: Any, folder: Path, *, final: bool = False
+) -> None:
+    """The policy into the folder; in a checkpoint also what foresees values, beside it."""
+    models.save(module.policy, tokenizer, folder, final=final)
+    if final:
+        return
     if module.value is not None:
-        models.save(module.value.model, tokenizer, path / "value")
+        models.save(module.value.model, tokenizer, folder.parent / "value")
     elif module.head is not None:
         head = models.gathered(dict(module.head.state_dict()))
         if models.is_main():
-            torch.save(head, path / "value_head.pt")
+            torch.save(head, folder.parent / "value_head.pt")
 
 
-def load_values(module: PolicyAndValue, path: Path) -> None:
+def load_models(module: PolicyAndValue, folder: Path) -> None:
+    """Put back what a checkpoint holds."""
+    models.load_weights(module.policy, folder)
     if module.value is not None:
-        models.load_weights(module.value.model, path / "value")
+        models.load_weights(module.value.model, folder.parent / "value")
     elif module.head is not None:
-        head = torch.load(path / "value_head.pt", weights_only=True)
+        head = torch.load(folder.parent / "value_head.pt", weights_only=True)
         models.put(head, module.head.state_dict())

@@ -39,7 +39,7 @@ class Judged:
     @property
     def lengths(self) -> list[int]:
         """Characters of each response."""
-        return [sum(len(m["content"]) for m in reply) for reply in self.example.row.replies]
+        return lengths_of(self.example)
 
 
 def judge(members: Members, examples: Sequence[Example], forward: Forward) -> list[Judged]:
@@ -169,10 +169,13 @@ def pair_figures(totals: dict[str, float]) -> dict[str, float]:
     }
 
 
+def lengths_of(example: Example) -> list[int]:
+    return [sum(len(m["content"]) for m in reply) for reply in example.row.replies]
+
+
 def longer_wins(example: Example) -> float:
     """How many strict pairs the rule "the longer text wins" gets right (equal: one half)."""
-    lengths = [sum(len(m["content"]) for m in reply) for reply in example.row.replies]
-    right = 0.0
+    lengths, right = lengths_of(example), 0.0
     for i, j, _ in losses.comparisons_of(example.row.ranks, ties="drop"):
         right += 0.5 if lengths[i] == lengths[j] else float(lengths[i] > lengths[j])
     return right
