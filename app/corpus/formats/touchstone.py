@@ -243,7 +243,7 @@ def _times(value: Any, *, where: str) -> dict[str, int]:
         raise BadLine(f"“times” of {where} must be an object of {', '.join(TIMES)}.")
     times = {name: time for name, time in value.items() if time is not None}
     if any(type(time) is not int or not 0 <= time <= LONGEST for time in times.values()):
-        raise BadLine(f"“times” of {where} must be whole milliseconds.")
+        raise BadLine(f"“times” of {where} must be whole milliseconds, from 0 to {LONGEST:,}.")
     return times
 
 

@@ -32,7 +32,7 @@ LOSS = Chart(
 )
 
 TRICKS = Chart(
-    "Does it please its judge by a trick?",
+    "Does it fall into tricks?",
     "Share of refusals, of what a response says twice, and of different phrases over all of them. "
     "When variety falls or the others rise, read its texts.",
     {

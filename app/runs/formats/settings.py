@@ -89,4 +89,4 @@ def _in_words(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, float):
         return f"{value:g}"
-    return str(value)
+    return ", ".join(value) if isinstance(value, tuple) else str(value)

@@ -184,17 +184,12 @@ def run_log(run: PageRun) -> Response:
     )
 
 
-@router.get(
-    "/projects/{project_id}/runs/{run_id}/mistakes", name="run_mistakes", response_model=None
-)
-def run_mistakes(run: PageRun) -> Response:
+@router.get("/projects/{project_id}/runs/{run_id}/mistakes", name="run_mistakes")
+def run_mistakes(run: PageRun) -> StreamingResponse:
     """The most confident mistakes of a reward model, as lines that can be imported."""
     if queries.evaluation_of(run) is None:
         raise NotFound("This run has no evaluation: only a finished reward model has one.")
-    return StreamingResponse(
-        artifacts.chunks(f"{run.path}/worst.jsonl"), media_type="application/x-ndjson",
-        headers={"content-disposition": 'attachment; filename="mistakes.jsonl"'},
-    )  # fmt: skip
+    return _lines(f"{run.path}/worst.jsonl", name="mistakes.jsonl")
 
 
 @router.get("/projects/{project_id}/runs/{run_id}/for-people", name="run_for_people")
@@ -203,10 +198,15 @@ def run_for_people(session: SessionDep, run: PageRun) -> StreamingResponse:
     kinds = {event.kind for event in queries.events_of(session, run=run)}
     if run.path is None or "for people" not in kinds:
         raise NotFound("This run sent no responses to people.")
+    return _lines(f"{run.path}/for_people.jsonl", name="for_people.jsonl")
+
+
+def _lines(path: str, *, name: str) -> StreamingResponse:
+    """A kept file of JSON lines, for download."""
     return StreamingResponse(
-        artifacts.chunks(f"{run.path}/for_people.jsonl"),
-        media_type="application/jsonl",
-        headers={"Content-Disposition": 'attachment; filename="for_people.jsonl"'},
+        artifacts.chunks(path),
+        media_type="application/x-ndjson",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
 
 
