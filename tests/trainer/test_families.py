@@ -45,6 +45,15 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "opt": {"ffn_dim": 48, "word_embed_proj_dim": 32},
     "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128},
 }
+PADDED: dict[str, dict[str, Any]] = {
+    "bloom": {"n_layer": 2, "n_head": 4},  # places by the mask (ALiBi)
+    "falcon": {"alibi": True, "head_dim": None},
+    "gpt_neo": {  # a window that counts places in the line
+        "num_layers": 2, "num_heads": 4, "attention_types": [[["global", "local"], 1]],
+        "window_size": 256,
+    },
+    "mamba": {"state_size": 4, "expand": 2, "conv_kernel": 4, "time_step_rank": 4},  # a state
+}  # fmt: skip
 EVERY = pytest.mark.parametrize("family", FAMILIES)
 UNCOMPILED = pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 SPARSE = pytest.mark.parametrize("family", sorted(FAMILIES.keys() - {"gemma2"}))
@@ -58,7 +67,8 @@ def usual_attention():
 
 def made(family: str, kind: Any = AutoModelForCausalLM, **more: Any) -> Any:
     """A small random model of a family, with weights large enough to tell tokens apart."""
-    config = AutoConfig.for_model(family, **(COMMON | FAMILIES[family] | more))
+    options = COMMON | (FAMILIES | PADDED)[family] | more
+    config = AutoConfig.for_model(family, **{k: v for k, v in options.items() if v is not None})
     torch.manual_seed(3)
     model = kind.from_config(config)
     with torch.no_grad():
@@ -138,27 +148,9 @@ def test_flex_attention_is_the_dense_one(family: str) -> None:
     assert torch.allclose(found["sdpa"], found["flex_attention"], atol=1e-5)
 
 
-PADDED: dict[str, dict[str, Any]] = {
-    "bloom": {"n_layer": 2, "n_head": 4},  # places by the mask (ALiBi)
-    "falcon": {"alibi": True, "head_dim": None},
-    "gpt_neo": {  # a window that counts places in the line
-        "num_layers": 2, "num_heads": 4, "attention_types": [[["global", "local"], 1]],
-        "window_size": 256,
-    },
-    "mamba": {"state_size": 4, "expand": 2, "conv_kernel": 4, "time_step_rank": 4},  # a state
-}  # fmt: skip
-
-
 @pytest.mark.parametrize("family", PADDED)
 def test_a_model_that_cannot_take_a_pack_is_padded(family: str) -> None:
-    options = {k: v for k, v in (COMMON | PADDED[family]).items() if v is not None}
-    config = AutoConfig.for_model(family, **options)
-    torch.manual_seed(3)
-    model = AutoModelForCausalLM.from_config(config)
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.normal_(0, 0.15) if weight.ndim > 1 else None
-    model = models.attend_by_tree(models.without_dropout(model)).eval()
+    model = made(family).eval()
     assert not models.can_pack(model, longest=64)
     found = read(model, lay_out(BATCH, packed=False))[0]
     alone = []

@@ -86,6 +86,16 @@ def test_the_last_layer_feeds_forward_only_what_is_read(family: str) -> None:
     assert last == layout.sources.unique().numel() < layout.tokens
 
 
+def test_what_one_model_leaves_unread_is_no_other_models_matter() -> None:
+    """OPT has no part named `mlp` to heed a note; Falcon's ALiBi never asks for one."""
+    layout = lay_out(BATCH, packed=False)
+    falcon = made("falcon")
+    found, _ = read(falcon, layout)
+    read(made("opt"), lay_out(BATCH, packed=True))
+    again, _ = read(falcon, layout)
+    assert again.tolist() == found.tolist()
+
+
 @MLP
 def test_scores_of_a_pack_need_one_token_a_response(family: str) -> None:
     model = made(family, AutoModelForSequenceClassification, pad_token_id=0, num_labels=1)

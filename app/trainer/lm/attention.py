@@ -94,7 +94,7 @@ def tree_attention(
     module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, **more: Any
 ) -> tuple[Tensor, None]:
     """Attention of a packed layout by what its mask carries: `(1, heads, width, size)` thrice."""
-    heed(attention_mask)
+    heed(module, attention_mask)
     narrow = query.device.type == "cpu" and torch.is_autocast_enabled("cpu")
     if not narrow or query.shape[2] == 1:  # while generating there is no gradient, but a cache
         return _attention(module, query, key, value, attention_mask, **more)

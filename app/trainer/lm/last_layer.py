@@ -10,7 +10,6 @@ from typing import Any
 from torch import Tensor, nn
 
 _chosen = {"on": True}  # one training in a process
-_noted: dict[str, Tensor | None] = {"places": None}  # of the pass that is under way
 
 
 def choose_last_layer(*, sparse: bool) -> None:
@@ -29,9 +28,11 @@ def read_only(mask: Tensor, places: Tensor) -> Tensor:
     return found
 
 
-def heed(mask: Any) -> None:
+def heed(attention: nn.Module, mask: Any) -> None:
     """Called by every attention, so that a layer that is computed again finds its own note."""
-    _noted["places"] = getattr(mask, "read_at", None)
+    mlp = vars(attention).get("feeds")
+    if mlp is not None:
+        mlp.read_at = getattr(mask, "read_at", None)
 
 
 def cut_last_layer(model: Any) -> None:
@@ -39,21 +40,25 @@ def cut_last_layer(model: Any) -> None:
     depth = getattr(model.config.get_text_config(), "num_hidden_layers", 0)
     stacks = [m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == depth]
     mlp = getattr(stacks[0][-1], "mlp", None) if len(stacks) == 1 else None
-    if isinstance(mlp, nn.Module):
-        mlp.register_forward_pre_hook(_cut)
-        mlp.register_forward_hook(_fill)
+    if not isinstance(mlp, nn.Module):
+        return
+    mlp.read_at = None  # type: ignore[assignment]
+    mlp.register_forward_pre_hook(_cut)
+    mlp.register_forward_hook(_fill)
+    for module in stacks[0][-1].modules():
+        vars(module)["feeds"] = mlp  # not as a part: that would put it into the state dict
 
 
 def _cut(mlp: Any, given: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    mlp.read_at, mlp.whole = _noted["places"], given[0].shape
+    mlp.whole = given[0].shape
     if mlp.read_at is None:
         return None
     return given[0].flatten(0, 1)[mlp.read_at][None], *given[1:]
 
 
 def _fill(mlp: Any, _given: tuple[Any, ...], out: Tensor) -> Tensor | None:
-    _noted["places"] = None
-    if mlp.read_at is None:
+    read_at, mlp.read_at = mlp.read_at, None
+    if read_at is None:
         return None
     whole = out.new_zeros(mlp.whole[:-1].numel(), out.shape[-1])
-    return whole.index_copy(0, mlp.read_at, out[0]).view(*mlp.whole[:-1], -1)
+    return whole.index_copy(0, read_at, out[0]).view(*mlp.whole[:-1], -1)
