@@ -7,7 +7,7 @@ from procrastinate.exceptions import AlreadyEnqueued
 from sqlalchemy.orm import Session
 
 # What the worker runs: knows every job. `app.worker` gives it a connection.
-queue = App(connector=PsycopgConnector(), import_paths=["app.worker"])
+queue = App(connector=PsycopgConnector(), import_paths=["app.worker", "app.demo.jobs"])
 # What defers: knows names only, so that the web process loads no job, and writes on the session's
 # own connection.
 sender = App(connector=SyncPsycopgConnector())
@@ -29,6 +29,7 @@ class JobName(StrEnum):
     STATISTICS = "statistics"
     TRAIN = "train"
     GENERATE = "generate"
+    SIMULATE = "simulate"
 
 
 LANES = {
@@ -40,6 +41,7 @@ LANES = {
     JobName.STATISTICS: Lane.DATA,
     JobName.TRAIN: Lane.TRAIN,
     JobName.GENERATE: Lane.TRAIN,
+    JobName.SIMULATE: Lane.DATA,
 }
 
 

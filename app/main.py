@@ -29,6 +29,8 @@ from app.projects import api as projects_api
 from app.projects import pages as projects_pages
 from app.quality import api as quality_api
 from app.quality import pages as quality_pages
+from app.rounds import api as rounds_api
+from app.rounds import pages as rounds_pages
 from app.runs import api as runs_api
 from app.runs import pages as runs_pages
 from app.schema import is_at_head
@@ -49,6 +51,7 @@ PAGES: list[APIRouter] = [
     work_pages.router,
     *datasets_pages.routers,
     *runs_pages.routers,
+    rounds_pages.router,
     privacy_pages.router,
 ]
 API: list[APIRouter] = [
@@ -60,6 +63,7 @@ API: list[APIRouter] = [
     work_api.router,
     *datasets_api.routers,
     runs_api.router,
+    rounds_api.router,
     privacy_api.router,
 ]
 

@@ -14,6 +14,8 @@ from app.datasets.models import Snapshot
 from app.db import JobState, database_now
 from app.projects.models import MemberMessage
 from app.quality.models import Adjudication, SendBack
+from app.rounds.models import Round
+from app.rounds.rules import Step
 from app.runs.models import Checkpoint, Generation, Run, RunKind
 from app.tasks.models import Appeal, Assignment, ReAsk
 from tests.architecture.permissions import PERMISSIONS, Who
@@ -123,6 +125,8 @@ def ids(session, people):
         project_id=people.project.id, checkpoint_id=checkpoint.id, config={"n": 2}
     )
     session.add(generation)
+    round_ = Round(project_id=people.project.id, number=1, step=Step.RANK, policy={})
+    session.add(round_)
     hers = {"project_id": people.project.id, "user_id": people.vic.id}
     message = MemberMessage(body="Hello", **hers)
     requeue = Requeue(which="all", judgements=0, **hers)
@@ -147,6 +151,8 @@ def ids(session, people):
         "message_id": str(message.id),
         "requeue_id": str(requeue.id),
         "appeal_id": str(appeal.id),
+        "round_id": str(round_.id),
+        "deed": "pause",
         "key": "x" * 43,
         "day": "2026-11-24",
         "table": "people",
