@@ -12,6 +12,7 @@ from app.accounts.models import User, UserKind
 from app.annotation.models import Annotation
 from app.corpus.models import Prompt, Response
 from app.datasets.models import Snapshot
+from app.generation.models import Generation
 from app.jobs import JobName
 from app.projects.models import Membership, Project
 from app.quality.queries.ledger import LONGEST_LOOK
@@ -20,7 +21,7 @@ from app.rounds.models import Round, RoundEvent, RoundPolicy, RoundState
 from app.rounds.rules import Judged, Step
 from app.rounds.schemas import Policy
 from app.runs import queries as runs
-from app.runs.models import Checkpoint, Generation, Run, RunKind
+from app.runs.models import Checkpoint, Run, RunKind
 from app.tasks.models import Task, TaskKind, TaskResponse
 
 LOOKED_AT = (RoundState.RUNNING, RoundState.FAILED)

@@ -9,12 +9,12 @@ from sqlalchemy.orm import Session
 from app.accounts.models import User
 from app.datasets.models import Snapshot
 from app.db import JobState, database_now
+from app.generation.models import Generation
 from app.projects.models import Project
 from app.rounds import service
 from app.rounds.models import Round
 from app.rounds.schemas import Policy
 from app.runs import service as runs
-from app.runs.models import Generation
 from tests.factories import make_annotation, make_task
 from tests.runs.factories import ROWS
 

@@ -4,10 +4,11 @@ import pytest
 
 from app.db import database_now
 from app.errors import Conflict, Invalid
+from app.generation.models import Generation
 from app.rounds import queries, service
 from app.rounds.models import RoundState
 from app.rounds.rules import Step
-from app.runs.models import Checkpoint, Generation, Run
+from app.runs.models import Checkpoint, Run
 from tests.factories import make_prompt
 from tests.rounds.factories import (
     QUICK,

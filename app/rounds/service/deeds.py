@@ -12,13 +12,14 @@ from app.datasets import service as datasets
 from app.datasets.models import Snapshot
 from app.db import JobState, database_now
 from app.errors import Conflict
+from app.generation import service as generation
+from app.generation.models import Generation
 from app.rounds import queries, rules
 from app.rounds.models import Round, RoundState
 from app.rounds.rules import Step
 from app.rounds.service import moving, steps
 from app.runs import queries as run_queries
 from app.runs import service as runs
-from app.runs.models import Generation
 
 ENDED = {JobState.FAILED, JobState.CANCELLED}
 
@@ -158,9 +159,9 @@ def _take_newest_snapshot(session: Session, round_: Round) -> str:
 def _stop(session: Session, round_: Round, by: User) -> None:
     """Cancel what the present step has begun and has not ended."""
     if round_.step is Step.GENERATE and round_.generation_id:
-        generation = session.get_one(Generation, round_.generation_id, populate_existing=True)
-        if generation.finished_at is None:
-            runs.cancel_generation(session, generation=generation, by=by)
+        written = session.get_one(Generation, round_.generation_id, populate_existing=True)
+        if written.finished_at is None:
+            generation.cancel_generation(session, generation=written, by=by)
     if round_.step is Step.TRAIN:
         for run in reversed(queries.runs_of(session, round_=round_)):  # those that wait first
             session.refresh(run)
@@ -171,9 +172,9 @@ def _stop(session: Session, round_: Round, by: User) -> None:
 def _resume(session: Session, round_: Round, by: User) -> bool:
     """Let what failed or was cancelled go on; False where there is nothing to take up."""
     if round_.step is Step.GENERATE and round_.generation_id:
-        generation = session.get_one(Generation, round_.generation_id, populate_existing=True)
-        if generation.state in ENDED:
-            runs.resume_generation(session, generation=generation, by=by)
+        written = session.get_one(Generation, round_.generation_id, populate_existing=True)
+        if written.state in ENDED:
+            generation.resume_generation(session, generation=written, by=by)
             return True
     elif round_.step is Step.FREEZE and round_.snapshot_id:
         snapshot = session.get_one(Snapshot, round_.snapshot_id, populate_existing=True)

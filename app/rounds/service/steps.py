@@ -12,6 +12,9 @@ from app.datasets import service as datasets
 from app.datasets.models import Snapshot
 from app.db import JobState
 from app.errors import Invalid
+from app.generation import service as generation
+from app.generation.models import Generation
+from app.generation.schemas import GenerationBody
 from app.projects.models import Project
 from app.rounds import queries, rules
 from app.rounds.models import Round
@@ -20,8 +23,7 @@ from app.rounds.schemas import Policy
 from app.rounds.service import comparing, figures
 from app.runs import queries as run_queries
 from app.runs import service as runs
-from app.runs.models import Checkpoint, Generation, Run
-from app.runs.schemas import GenerationBody
+from app.runs.models import Checkpoint, Run
 
 
 class Where(StrEnum):
@@ -132,16 +134,14 @@ def _generate(at: At) -> None:
         max_prompts=asked.prompts,
         seed=42 + at.round.number,  # other prompts in each round
     )
-    generation = runs.open_generation(at.session, project=at.project, body=body, by=at.by)
-    at.round.generation_id, at.round.former_checkpoint_id = generation.id, writer.id
+    opened = generation.open_generation(at.session, project=at.project, body=body, by=at.by)
+    at.round.generation_id, at.round.former_checkpoint_id = opened.id, writer.id
 
 
 def _generated(at: At) -> Outcome:
-    generation = at.session.get_one(
-        Generation, _known(at.round.generation_id), populate_existing=True
-    )
-    if generation.state is JobState.SUCCEEDED:
-        if not generation.tasks_opened:
+    written = at.session.get_one(Generation, _known(at.round.generation_id), populate_existing=True)
+    if written.state is JobState.SUCCEEDED:
+        if not written.tasks_opened:
             return Outcome(
                 Where.FAILED,
                 "The model wrote, but no new task came of it: its responses to each prompt were "
@@ -149,10 +149,10 @@ def _generated(at: At) -> Outcome:
             )
         return Outcome(
             Where.DONE,
-            f"It wrote responses to {generation.done:,} prompts, and {generation.tasks_opened:,} "
+            f"It wrote responses to {written.done:,} prompts, and {written.tasks_opened:,} "
             "tasks were opened.",
         )
-    return _unfinished(generation.state, "The writing", generation.error)
+    return _unfinished(written.state, "The writing", written.error)
 
 
 def _unfinished(state: JobState, what: str, error: str | None) -> Outcome:
