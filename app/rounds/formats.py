@@ -87,10 +87,14 @@ class StepLine:
         return rules.ABOUT[self.mark.step]
 
 
+def _begins_later(events: Sequence[tuple[RoundEvent, str | None]]) -> bool:
+    return bool(events) and events[0][0].step is not Step.GENERATE
+
+
 def step_lines(
     marks: Sequence[Mark], events: Sequence[tuple[RoundEvent, str | None]]
 ) -> list[StepLine]:
-    said: dict[Step, str] = {}
+    said = {Step.GENERATE: "Left out: no model could write yet."} if _begins_later(events) else {}
     for event, _ in events:
         if event.kind in {"done", "skipped", "failed"}:
             said[event.step] = event.message

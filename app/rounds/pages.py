@@ -46,7 +46,7 @@ def rounds_page(
         newest=newest,
         now=shown(session, newest) if newest else None,
         told=told(session, rounds),
-        empty_loop=formats.loop(rules.marks(Step.RANK, state="ahead")),
+        empty_loop=formats.loop(rules.marks(Step.GENERATE, state="cancelled")),
         has_prompts=bool(rounds) or queries.has_prompts(session, project=project),
         is_demo=queries.has_simulated(session, project=project),
         is_simulating=queries.is_simulating(session, project=project),
