@@ -26,8 +26,11 @@ from app.runs.models import Checkpoint, Generation, Run
 from app.runs.schemas import (
     CheckpointOut,
     CheckpointPage,
+    CurveOut,
+    CurvesOut,
     GenerationBody,
     GenerationOut,
+    MetricName,
     MetricsOut,
     RunBody,
     RunOut,
@@ -79,6 +82,29 @@ def run_metrics(
     return MetricsOut(
         items=items[:limit],
         next_cursor=str(items[limit - 1]["step"]) if len(items) > limit else None,
+        state=run.state,
+        attempt=run.attempt,
+        step=run.step,
+        total_steps=run.total_steps,
+        seconds_left=queries.time_left(session, run=run),
+    )
+
+
+@router.get("/runs/{run_id}/curves")
+def run_curves(
+    session: SessionDep,
+    run: ViewedRun,
+    metric: Annotated[list[MetricName], Query(max_length=64)],
+    after_step: Annotated[int, Query(ge=-1, lt=2**31 - 1)] = -1,
+    points: Annotated[int, Query(ge=2, le=10_000)] = 1000,
+) -> CurvesOut:
+    """Curves in about so many points each, whatever the number of steps: extremes are kept."""
+    curves, last = queries.curves_of(
+        session, run=run, names=metric, after_step=after_step, points=points
+    )
+    return CurvesOut(
+        curves={name: CurveOut(**curve) for name, curve in curves.items()},
+        last_step=last,
         state=run.state,
         attempt=run.attempt,
         step=run.step,

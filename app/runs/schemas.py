@@ -35,6 +35,9 @@ ModelName = Annotated[
 ]
 
 
+MetricName = Annotated[str, StringConstraints(max_length=200), AfterValidator(storable)]
+
+
 class Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -193,6 +196,27 @@ class MetricsOut(BaseModel):
 
     items: list[dict[str, Any]]
     next_cursor: str | None
+    state: JobState
+    attempt: int
+    step: int
+    total_steps: int | None
+    seconds_left: float | None
+
+
+class CurveOut(BaseModel):
+    """Points in order of steps: the extremes of each stretch, and its mean where it is thinned."""
+
+    step: list[int]
+    value: list[float]
+    mean_step: list[int] | None = None
+    mean: list[float] | None = None
+
+
+class CurvesOut(BaseModel):
+    """`last_step` is the `after_step` to ask with next; another attempt means: ask anew."""
+
+    curves: dict[str, CurveOut]
+    last_step: int
     state: JobState
     attempt: int
     step: int

@@ -1,5 +1,6 @@
 """Reads of runs, their curves and texts, of checkpoints, and of where these came from."""
 
+from app.runs.queries.curves import curves_of
 from app.runs.queries.evaluations import evaluation_of
 from app.runs.queries.lineage import (
     Step,
@@ -40,6 +41,7 @@ __all__ = [
     "blocker",
     "checkpoint_in",
     "checkpoints_of",
+    "curves_of",
     "erased_snapshots",
     "evaluation_of",
     "events_of",

@@ -1,7 +1,6 @@
 """Changes to runs: what people ask for (launching), and what a worker may write (attempts)."""
 
 from app.runs.service.attempts import (
-    Lease,
     cancelled,
     fail,
     hold,
@@ -26,6 +25,7 @@ from app.runs.service.generations import (
     resume_generation,
 )
 from app.runs.service.launching import cancel, launch, launch_chain, resume
+from app.runs.service.lease import Lease
 
 __all__ = [
     "Lease",

@@ -16,7 +16,7 @@ from app.projects.models import Project
 from app.runs import queries, rules
 from app.runs.models import Generation
 from app.runs.schemas import GenerationBody
-from app.runs.service.attempts import Lease
+from app.runs.service.lease import Lease
 
 
 def open_generation(

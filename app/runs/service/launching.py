@@ -17,7 +17,8 @@ from app.run_config import FROM_SCRATCH, ConfigError, RunConfig, parse_config, t
 from app.runs import queries, rules
 from app.runs.models import Checkpoint, Run, RunKind
 from app.runs.schemas import Base, RunBody
-from app.runs.service.attempts import Lease, fail_waiting, note
+from app.runs.service.attempts import fail_waiting, note
+from app.runs.service.lease import Lease
 
 
 def launch(session: Session, *, snapshot: Snapshot, body: RunBody, by: User | None) -> Run:
