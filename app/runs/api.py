@@ -1,5 +1,6 @@
 """Runs, checkpoints and generations, as JSON (contract §3)."""
 
+from dataclasses import asdict
 from typing import Annotated
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from app.datasets.formats.names import file_name
 from app.db import JsonObject, SessionDep
 from app.errors import NotFound, found
 from app.projects.auth import AdminProject, ViewerProject
-from app.runs import queries, service
+from app.runs import formats, queries, service
 from app.runs.auth import (
     ManagedGeneration,
     ManagedRun,
@@ -26,10 +27,12 @@ from app.runs.models import Checkpoint, Generation, Run
 from app.runs.schemas import (
     CheckpointOut,
     CheckpointPage,
+    ComparisonOut,
     CurveOut,
     CurvesOut,
     GenerationBody,
     GenerationOut,
+    LineOut,
     MetricName,
     MetricsOut,
     RunBody,
@@ -63,6 +66,25 @@ def list_runs(
     runs = queries.runs_of(session, project=project, after=after, limit=limit + 1)
     items = [run_out(session, run) for run in runs[:limit]]
     return RunPage(items=items, next_cursor=items[-1].id if len(runs) > limit else None)
+
+
+@router.get("/projects/{project_id}/runs/compare")
+def compare(
+    session: SessionDep,
+    project: ViewerProject,
+    run: Annotated[list[UUID], Query(min_length=1, max_length=formats.MOST)],
+) -> ComparisonOut:
+    """Settings, evaluations and last figures of runs, each as a list in the order of the runs."""
+    runs = queries.runs_in(session, project=project, ids=run)
+    if len(runs) < len(set(run)):
+        raise NotFound("One of these runs is not in this project.")
+    sides = [formats.Side(**side) for side in queries.sides_of(session, runs=runs)]
+    return ComparisonOut(
+        runs=[run_out(session, each) for each in runs],
+        settings=[LineOut(**asdict(line)) for line in formats.settings_of(sides)],
+        evaluation=[LineOut(**asdict(line)) for line in formats.evaluations_of(sides)],
+        figures=[LineOut(**asdict(line)) for line in formats.figures_of(sides)],
+    )
 
 
 @router.get("/runs/{run_id}")

@@ -203,6 +203,21 @@ class MetricsOut(BaseModel):
     seconds_left: float | None
 
 
+class LineOut(BaseModel):
+    """One setting or figure of all compared runs; null where a run has no such thing."""
+
+    name: str
+    values: list[Any]
+    differs: bool
+
+
+class ComparisonOut(BaseModel):
+    runs: list[RunOut]
+    settings: list[LineOut]
+    evaluation: list[LineOut]
+    figures: list[LineOut]
+
+
 class CurveOut(BaseModel):
     """Points in order of steps: the extremes of each stretch, and its mean where it is thinned."""
 

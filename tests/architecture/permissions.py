@@ -254,6 +254,8 @@ PERMISSIONS = {
     # runs
     "GET /projects/{project_id}/runs": Who.VIEWER,
     "GET /projects/{project_id}/runs/new": Who.ADMIN,
+    "GET /projects/{project_id}/runs/compare": Who.VIEWER,
+    "GET /api/v1/projects/{project_id}/runs/compare": Who.VIEWER,
     "POST /projects/{project_id}/runs": Who.ADMIN,
     "POST /projects/{project_id}/runs/chain": Who.ADMIN,
     "GET /projects/{project_id}/runs/{run_id}": Who.VIEWER,

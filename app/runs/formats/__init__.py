@@ -1,5 +1,13 @@
 """What the pages show of runs: curves, settings, and the picture of a lineage."""
 
+from app.runs.formats.comparison import (
+    MOST,
+    Side,
+    charts_together,
+    evaluations_of,
+    figures_of,
+    settings_of,
+)
 from app.runs.formats.curves import CURVES, MORE, Chart, charts_of
 from app.runs.formats.evaluation import Shares, mistakes, share_charts
 from app.runs.formats.picture import Picture, picture
@@ -8,14 +16,20 @@ from app.runs.formats.settings import SettingField, given_settings, setting_grou
 __all__ = [
     "CURVES",
     "MORE",
+    "MOST",
     "Chart",
     "Picture",
     "SettingField",
     "Shares",
+    "Side",
     "charts_of",
+    "charts_together",
+    "evaluations_of",
+    "figures_of",
     "given_settings",
     "mistakes",
     "picture",
     "setting_groups",
+    "settings_of",
     "share_charts",
 ]

@@ -1,5 +1,6 @@
 """Reads of runs, their curves and texts, of checkpoints, and of where these came from."""
 
+from app.runs.queries.comparing import runs_in, sides_of
 from app.runs.queries.curves import curves_of
 from app.runs.queries.evaluations import evaluation_of
 from app.runs.queries.lineage import (
@@ -54,8 +55,10 @@ __all__ = [
     "metrics_of",
     "run_in",
     "runs_from",
+    "runs_in",
     "runs_of",
     "samples_of",
+    "sides_of",
     "snapshot_in",
     "snapshot_origins",
     "time_left",

@@ -86,20 +86,18 @@ def _add_blocks(
     session: Session, *, run: Run, keys: Sequence[tuple[int, int]], rows: dict[str, list[Row]]
 ) -> None:
     attempts = dict(keys)
-    found = session.execute(
-        select(
-            MetricBlock.block,
-            MetricBlock.attempt,
-            *(MetricBlock.values[name] for name in rows),
-        ).where(MetricBlock.run_id == run.id, MetricBlock.block.in_(attempts))
+    found = session.execute(  # whole: each name alone would unpack them once more
+        select(MetricBlock.block, MetricBlock.attempt, MetricBlock.values).where(
+            MetricBlock.run_id == run.id, MetricBlock.block.in_(attempts)
+        )
     )
-    for block, attempt, *figures in found:
+    for block, attempt, values in found:
         if attempts[block] != attempt:
             continue
-        for name, figure in zip(rows, figures, strict=True):
-            if figure is not None:
+        for name, stretches in rows.items():
+            if (figure := values.get(name)) is not None:
                 low, high = figure["min"], figure["max"]
-                rows[name].append((figure["n"], figure["mean"], *low, *high))
+                stretches.append((figure["n"], figure["mean"], *low, *high))
 
 
 def _add_steps(
