@@ -127,7 +127,7 @@ function traces(chart, runs, look, colour) {
     };
     if (!smooths) return [raw];
     return [
-      { ...raw, mode: "lines", opacity: 0.28, hoverinfo: "skip", hovertemplate: undefined, showlegend: false },
+      { ...raw, mode: "lines", opacity: runs.length > 1 ? 0.16 : 0.3, hoverinfo: "skip", hovertemplate: undefined, showlegend: false },
       { ...raw, mode: "lines", x: curve.meanStep.map(at), y: smoothed(curve.mean, look.smooth), customdata: curve.meanStep, line: { ...raw.line, width: 2 } },
     ];
   }));
@@ -204,9 +204,12 @@ export function controls(root, changed) {
   return look;
 }
 
+const idle = globalThis.requestIdleCallback ?? ((work) => setTimeout(work, 50));
+
 // -- a page of charts -------------------------------------------------------------------------
 
-// `drawOne(place)` is called for places in sight, soon after they may look different.
+// `drawOne(place)` is called soon after places may look different: those in sight first, the others
+// one by one when there is nothing else to do.
 export class Canvas {
   constructor(places, drawOne) {
     Object.assign(this, { places, drawOne, inSight: new Set(), stale: new Set(), isPlanned: false });
@@ -229,8 +232,20 @@ export class Canvas {
     requestAnimationFrame(() => {
       this.isPlanned = false;
       if (!globalThis.Plotly) return;
-      for (const place of this.inSight) if (this.stale.delete(place)) this.drawOne(place);
+      const next = this.places.find((place) => this.inSight.has(place) && this.stale.has(place));
+      if (!next) return void (this.stale.size && idle(() => this.drawAnother()));
+      this.stale.delete(next);
+      this.drawOne(next);
+      this.plan(); // one in each frame, so that a slider follows the hand
     });
+  }
+
+  drawAnother() {
+    const [place] = this.stale;
+    if (!place) return;
+    this.stale.delete(place);
+    this.drawOne(place);
+    idle(() => this.drawAnother());
   }
 }
 

@@ -11,17 +11,29 @@ from app.runs.formats.comparison import (
 from app.runs.formats.curves import CURVES, MORE, Chart, charts_of
 from app.runs.formats.evaluation import Shares, mistakes, share_charts
 from app.runs.formats.picture import Picture, picture
-from app.runs.formats.settings import SettingField, given_settings, setting_groups
+from app.runs.formats.settings import (
+    PREFIX,
+    SettingField,
+    changed_for,
+    given_settings,
+    setting_groups,
+    typed_settings,
+)
+from app.runs.formats.troubles import Remedy, Trouble, trouble_of
 
 __all__ = [
     "CURVES",
     "MORE",
     "MOST",
+    "PREFIX",
     "Chart",
     "Picture",
+    "Remedy",
     "SettingField",
     "Shares",
     "Side",
+    "Trouble",
+    "changed_for",
     "charts_of",
     "charts_together",
     "evaluations_of",
@@ -32,4 +44,6 @@ __all__ = [
     "setting_groups",
     "settings_of",
     "share_charts",
+    "trouble_of",
+    "typed_settings",
 ]
