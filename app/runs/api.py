@@ -19,27 +19,31 @@ from app.runs.auth import (
     ManagedGeneration,
     ManagedRun,
     TrainingSnapshot,
+    ViewedCheck,
     ViewedCheckpoint,
     ViewedGeneration,
     ViewedRun,
 )
-from app.runs.models import Checkpoint, Generation, Run
+from app.runs.models import Checkpoint, Generation, Run, RunCheck
 from app.runs.schemas import (
     CheckpointOut,
     CheckpointPage,
     ComparisonOut,
     CurveOut,
     CurvesOut,
+    EstimateOut,
     GenerationBody,
     GenerationOut,
     LineOut,
     MetricName,
     MetricsOut,
     RunBody,
+    RunCheckOut,
     RunOut,
     RunPage,
     SamplesOut,
 )
+from app.runs.service import checks
 
 router = APIRouter(tags=["runs"])
 
@@ -168,6 +172,28 @@ def resume_run(session: SessionDep, user: CurrentUser, run: ManagedRun) -> RunOu
     return run_out(session, service.resume(session, run=run, by=user))
 
 
+@router.post("/projects/{project_id}/run-checks", status_code=202)
+def check_run(
+    session: SessionDep, user: CurrentUser, project: AdminProject, body: RunBody
+) -> RunCheckOut:
+    """Rehearse a run on a worker: a few updates, nothing kept. `GET /run-checks/{id}` has more."""
+    snapshot = queries.snapshot_in(session, project_id=project.id, snapshot_id=body.snapshot_id)
+    check = checks.request_check(session, snapshot=found(snapshot), body=body, by=user)
+    return check_out(session, check)
+
+
+@router.get("/run-checks/{check_id}")
+def get_run_check(session: SessionDep, check: ViewedCheck) -> RunCheckOut:
+    return check_out(session, check)
+
+
+@router.post("/projects/{project_id}/run-estimates")
+def estimate_run(session: SessionDep, project: AdminProject, body: RunBody) -> EstimateOut:
+    """Steps and time of a run at once, from its rows and from earlier runs; nothing is kept."""
+    snapshot = queries.snapshot_in(session, project_id=project.id, snapshot_id=body.snapshot_id)
+    return EstimateOut(**service.estimate(session, snapshot=found(snapshot), body=body))
+
+
 @router.get("/projects/{project_id}/checkpoints")
 def list_checkpoints(session: SessionDep, project: ViewerProject) -> CheckpointPage:
     """All checkpoints of a project, newest first."""
@@ -257,6 +283,22 @@ def run_out(session: Session, run: Run) -> RunOut:
         created_at=run.created_at,
         started_at=run.started_at,
         finished_at=run.finished_at,
+    )
+
+
+def check_out(session: Session, check: RunCheck) -> RunCheckOut:
+    return RunCheckOut(
+        id=str(check.id),
+        project_id=str(check.project_id),
+        kind=check.kind,
+        state=check.state,
+        activity=check.activity,
+        ahead=queries.checks_ahead(session, check=check),
+        report=check.report,
+        error=check.error,
+        field=check.field,
+        created_at=check.created_at,
+        finished_at=check.finished_at,
     )
 
 

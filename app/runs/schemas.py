@@ -203,6 +203,34 @@ class MetricsOut(BaseModel):
     seconds_left: float | None
 
 
+class RunCheckOut(BaseModel):
+    """A rehearsal: `report` once it has succeeded, `error` and its `field` where it cannot be.
+
+    The report is that of `touchstone train … --check`: steps, tokens, seconds, memory in bytes.
+    """
+
+    id: str
+    project_id: str
+    kind: RunKind
+    state: JobState
+    activity: str | None
+    ahead: int
+    report: dict[str, Any]
+    error: str | None
+    field: str | None
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class EstimateOut(BaseModel):
+    """What a run would be, at once: steps by the rows, seconds by earlier runs like it."""
+
+    rows: int
+    steps: int
+    seconds: float | None
+    runs: int
+
+
 class LineOut(BaseModel):
     """One setting or figure of all compared runs; null where a run has no such thing."""
 

@@ -113,3 +113,12 @@ def test_more_than_ten_are_told(
     query = "&".join(f"run={run.id}" for run in runs)
     page = sign_in(ada).get(f"/projects/{project.id}/runs/compare?{query}").text
     assert "Number 10, Number 11 are left out" in page
+
+
+def test_the_list_leads_to_the_comparison(
+    sign_in: SignIn, ada: User, project: Project, pair: list[Run]
+) -> None:
+    page = sign_in(ada).get(f"/projects/{project.id}/runs").text
+    for run in pair:
+        assert f'name="run" value="{run.id}" form="compare"' in page
+        assert f'<th scope="row"><a href="/projects/{project.id}/runs/{run.id}">' in page

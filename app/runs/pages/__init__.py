@@ -1,5 +1,5 @@
 """Runs, checkpoints and generations as pages."""
 
-from app.runs.pages import checkpoints, comparing, generations, runs
+from app.runs.pages import checking, checkpoints, comparing, generations, runs
 
-routers = [comparing.router, runs.router, checkpoints.router, generations.router]
+routers = [checking.router, comparing.router, runs.router, checkpoints.router, generations.router]

@@ -99,7 +99,7 @@ def create_run_page(
         snapshot = queries.snapshot_in(session, project_id=project.id, snapshot_id=body.snapshot_id)
         run = service.launch(session, snapshot=found(snapshot), body=body, by=user)
     except (ValidationError, AppError) as error:
-        return _form(request, session, project, form, problems=_problems(error), status=422)
+        return _form(request, session, project, form, problems=problems_of(error), status=422)
     return redirect(request, "run", project_id=project.id, run_id=run.id)
 
 
@@ -290,7 +290,7 @@ def _readable(kind: str, rows: dict[str, int]) -> str:
     return "no rows for this kind"
 
 
-def _problems(error: ValidationError | AppError) -> list[tuple[str, str]]:
+def problems_of(error: ValidationError | AppError) -> list[tuple[str, str]]:
     """(field, sentence) for each thing that is wrong."""
     if isinstance(error, AppError):
         named = [(str(item.get("field", "")), str(item["message"])) for item in error.errors]

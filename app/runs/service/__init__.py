@@ -13,6 +13,7 @@ from app.runs.service.attempts import (
     succeed,
     tell,
 )
+from app.runs.service.estimating import estimate
 from app.runs.service.generations import (
     advance_generation,
     begin_generation,
@@ -35,6 +36,7 @@ __all__ = [
     "cancel_generation",
     "cancelled",
     "end_generation",
+    "estimate",
     "fail",
     "hold",
     "hold_generation",
