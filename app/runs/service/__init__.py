@@ -1,7 +1,6 @@
 """Changes to runs: what people ask for (launching), and what a worker may write (attempts)."""
 
 from app.runs.service.attempts import (
-    Lease,
     cancelled,
     fail,
     hold,
@@ -14,12 +13,15 @@ from app.runs.service.attempts import (
     succeed,
     tell,
 )
+from app.runs.service.estimating import estimate
 from app.runs.service.launching import cancel, launch, launch_chain, resume
+from app.runs.service.lease import Lease
 
 __all__ = [
     "Lease",
     "cancel",
     "cancelled",
+    "estimate",
     "fail",
     "hold",
     "keep_base",
