@@ -29,6 +29,7 @@ class JobName(StrEnum):
     STATISTICS = "statistics"
     TRAIN = "train"
     GENERATE = "generate"
+    EVALUATE = "evaluate"
 
 
 LANES = {
@@ -40,6 +41,7 @@ LANES = {
     JobName.STATISTICS: Lane.DATA,
     JobName.TRAIN: Lane.TRAIN,
     JobName.GENERATE: Lane.TRAIN,
+    JobName.EVALUATE: Lane.TRAIN,
 }
 
 

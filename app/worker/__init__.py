@@ -5,6 +5,7 @@ The queue imports this package to know all jobs, so every file that defines one 
 
 from app.worker import (
     comparisons,
+    evaluation,
     generation,
     imports,
     overlap,
@@ -15,6 +16,7 @@ from app.worker import (
 
 __all__ = [
     "comparisons",
+    "evaluation",
     "generation",
     "imports",
     "overlap",
