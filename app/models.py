@@ -6,6 +6,7 @@ from app.corpus import models as corpus
 from app.datasets import models as datasets
 from app.db import Base
 from app.evaluation import models as evaluation
+from app.generation import models as generation
 from app.privacy import models as privacy
 from app.projects import models as projects
 from app.quality import models as quality
@@ -19,6 +20,7 @@ __all__ = [
     "corpus",
     "datasets",
     "evaluation",
+    "generation",
     "metadata",
     "privacy",
     "projects",

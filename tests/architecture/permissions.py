@@ -263,6 +263,7 @@ PERMISSIONS = {
     "POST /projects/{project_id}/runs/{run_id}/cancel": Who.ADMIN,
     "POST /projects/{project_id}/runs/{run_id}/resume": Who.ADMIN,
     "GET /projects/{project_id}/checkpoints/{checkpoint_id}": Who.VIEWER,
+    "GET /projects/{project_id}/generations": Who.VIEWER,
     "GET /projects/{project_id}/generations/new": Who.ADMIN,
     "POST /projects/{project_id}/generations": Who.ADMIN,
     "GET /projects/{project_id}/generations/{generation_id}": Who.VIEWER,

@@ -12,9 +12,10 @@ from app.annotation.models import Requeue
 from app.corpus.models import Import
 from app.datasets.models import Snapshot
 from app.db import JobState, database_now
+from app.generation.models import Generation
 from app.projects.models import MemberMessage
 from app.quality.models import Adjudication, SendBack
-from app.runs.models import Checkpoint, Generation, Run, RunKind
+from app.runs.models import Checkpoint, Run, RunKind
 from app.tasks.models import Appeal, Assignment, ReAsk
 from tests.architecture.permissions import PERMISSIONS, Who
 from tests.factories import make_task

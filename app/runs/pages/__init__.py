@@ -1,5 +1,5 @@
-"""Runs, checkpoints and generations as pages."""
+"""Runs and checkpoints as pages."""
 
-from app.runs.pages import checkpoints, generations, runs
+from app.runs.pages import checkpoints, runs
 
-routers = [runs.router, checkpoints.router, generations.router]
+routers = [runs.router, checkpoints.router]
