@@ -31,6 +31,7 @@ class JobName(StrEnum):
     TRAIN = "train"
     CHECK_RUN = "check_run"
     GENERATE = "generate"
+    EVALUATE = "evaluate"
 
 
 LANES = {
@@ -43,6 +44,7 @@ LANES = {
     JobName.TRAIN: Lane.TRAIN,
     JobName.GENERATE: Lane.TRAIN,
     JobName.CHECK_RUN: Lane.CHECK,
+    JobName.EVALUATE: Lane.TRAIN,
 }
 
 
