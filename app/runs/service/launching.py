@@ -13,12 +13,11 @@ from app.accounts.service import audit
 from app.datasets.models import Snapshot
 from app.db import JobState, JsonObject
 from app.errors import Conflict, Invalid
-from app.jobs import JobName, defer
 from app.run_config import FROM_SCRATCH, ConfigError, RunConfig, parse_config, to_mapping
 from app.runs import queries, rules
 from app.runs.models import Checkpoint, Run, RunKind
 from app.runs.schemas import Base, RunBody
-from app.runs.service.attempts import fail_waiting, note
+from app.runs.service.attempts import enqueue, fail_waiting, note
 from app.runs.service.lease import Lease
 
 
@@ -88,7 +87,7 @@ def launch(session: Session, *, snapshot: Snapshot, body: RunBody, by: User | No
             name=run.name,
         )
     if not queries.waits(run):
-        defer(session, JobName.TRAIN, run_id=str(run.id))
+        enqueue(session, run=run)
     return run
 
 
@@ -173,7 +172,7 @@ def resume(session: Session, *, run: Run, by: User) -> Run:
     session.refresh(run)
     note(session, Lease(run.id, run.attempt), "resumed", f"By {by.name}.")
     if not queries.waits(run):
-        defer(session, JobName.TRAIN, run_id=str(run.id))
+        enqueue(session, run=run)
     _requeue_waiting(session, run_id=run.id)
     audit(
         session,
