@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 # What the worker runs: knows every job. `app.worker` gives it a connection.
-queue = App(connector=PsycopgConnector(), import_paths=["app.worker"])
+queue = App(connector=PsycopgConnector(), import_paths=["app.worker", "app.demo.jobs"])
 # What defers: knows names only, so that the web process loads no job, and writes on the session's
 # own connection.
 sender = App(connector=SyncPsycopgConnector())
@@ -36,6 +36,7 @@ class JobName(StrEnum):
     CHECK_RUN = "check_run"
     GENERATE = "generate"
     EVALUATE = "evaluate"
+    SIMULATE = "simulate"
 
 
 LANES = {
@@ -49,6 +50,7 @@ LANES = {
     JobName.GENERATE: Lane.TRAIN,
     JobName.CHECK_RUN: Lane.CHECK,
     JobName.EVALUATE: Lane.TRAIN,
+    JobName.SIMULATE: Lane.DATA,
 }
 
 

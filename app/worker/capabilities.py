@@ -9,6 +9,7 @@ import sys
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 
 import structlog
 
