@@ -17,7 +17,7 @@ from app.projects.models import MemberMessage
 from app.quality.models import Adjudication, SendBack
 from app.rounds.models import Round
 from app.rounds.rules import Step
-from app.runs.models import Checkpoint, Run, RunKind
+from app.runs.models import Checkpoint, Run, RunCheck, RunKind
 from app.tasks.models import Appeal, Assignment, ReAsk
 from tests.architecture.permissions import PERMISSIONS, Who
 from tests.factories import make_task
@@ -126,6 +126,15 @@ def ids(session, people):
         project_id=people.project.id, checkpoint_id=checkpoint.id, config={"n": 2}
     )
     session.add(generation)
+    check = RunCheck(
+        project_id=people.project.id,
+        snapshot_id=rows["snapshot_id"].id,
+        kind=RunKind.REWARD,
+        base={"new": "tiny"},
+        config={},
+    )
+    session.add(check)
+    session.flush()
     round_ = Round(project_id=people.project.id, number=1, step=Step.RANK, policy={})
     session.add(round_)
     hers = {"project_id": people.project.id, "user_id": people.vic.id}
@@ -144,6 +153,7 @@ def ids(session, people):
         "run_id": str(run.id),
         "checkpoint_id": str(checkpoint.id),
         "generation_id": str(generation.id),
+        "check_id": str(check.id),
         "prompt_id": str(task.prompt_id),
         "other_id": str(rows["snapshot_id"].id),
         "user_id": str(people.vic.id),
