@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 AT_ONCE = {Lane.DATA: 2, Lane.TRAIN: 1, Lane.CHECK: 1}
 HEARTBEAT = 5.0  # seconds
 TIDY_EVERY = 3600.0  # seconds
-POOL = 8  # connections for the jobs; the queue has its own
+POOL = 10  # connections for the jobs; the queue has its own
 
 
 def run(database_url: str, *, stalled: timedelta = STALLED) -> None:

@@ -35,6 +35,7 @@ from app.worker.inputs import (
 )
 from app.worker.lease import Pulse, Stop
 from app.worker.process import TRAINER, Child, Lines, tail_of, train_command
+from app.worker.resources import Watcher
 
 log = structlog.get_logger(__name__)
 
@@ -103,7 +104,7 @@ class Attempt:
                 command = self._command(stack)
                 code = STOPPED
                 if command is not None:
-                    with Child(command, log=self.log) as child:
+                    with Child(command, log=self.log) as child, self._watcher(child):
                         code = self._follow(child)
         except LeaseLost:
             raise
@@ -179,6 +180,9 @@ class Attempt:
         artifacts.put_folder(made, to=path)
         self._write(partial(runs.keep_base, lease=self.lease, path=path))
         return path
+
+    def _watcher(self, child: Child) -> Watcher:
+        return Watcher(self.lease, child.process.pid, log=self.log, output=self.output)
 
     # -- while it runs ------------------------------------------------------------------------
 

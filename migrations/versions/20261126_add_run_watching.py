@@ -89,7 +89,9 @@ def upgrade() -> None:
         sa.Column("snapshot_id", sa.Uuid(), nullable=False),
         sa.Column(
             "kind",
-            sa.Enum(*RUN_KINDS, name="runkind", native_enum=False, create_constraint=True, length=None),
+            sa.Enum(
+                *RUN_KINDS, name="runkind", native_enum=False, create_constraint=True, length=None
+            ),
             nullable=False,
         ),
         sa.Column("base", postgresql.JSONB(), nullable=False),
@@ -98,7 +100,9 @@ def upgrade() -> None:
         sa.Column("config", postgresql.JSONB(), nullable=False),
         sa.Column(
             "state",
-            sa.Enum(*STATES, name="jobstate", native_enum=False, create_constraint=True, length=None),
+            sa.Enum(
+                *STATES, name="jobstate", native_enum=False, create_constraint=True, length=None
+            ),
             nullable=False,
         ),
         sa.Column("attempt", sa.Integer(), nullable=False),

@@ -147,6 +147,7 @@ def run_page(
         events=[event for event in events if event.kind != "log"],
         log=next((event.message for event in reversed(events) if event.kind == "log"), ""),
         preparing=_preparing(run),
+        said=queries.log_tail(session, run=run) if run.finished_at is None else "",
         trouble=formats.trouble_of(run.error or "") if run.state is JobState.FAILED else None,
         warnings=[event.message for event in events if event.kind == "warning"],
         for_people=any(event.kind == "for people" for event in events),

@@ -35,6 +35,7 @@ from app.runs.queries.runs import (
     waits,
     writers_of,
 )
+from app.runs.queries.watching import log_tail, usage_of
 
 __all__ = [
     "Step",
@@ -54,6 +55,7 @@ __all__ = [
     "generations_of",
     "is_from_scratch",
     "lineage",
+    "log_tail",
     "metrics_of",
     "run_in",
     "runs_from",
@@ -68,6 +70,7 @@ __all__ = [
     "training_rows",
     "unfinished",
     "usable_snapshots",
+    "usage_of",
     "waits",
     "writers_of",
 ]
