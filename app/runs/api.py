@@ -1,4 +1,4 @@
-"""Runs, checkpoints and generations, as JSON (contract §3)."""
+"""Runs and checkpoints, as JSON (contract §3)."""
 
 from dataclasses import asdict
 from typing import Annotated
@@ -16,15 +16,13 @@ from app.errors import NotFound, found
 from app.projects.auth import AdminProject, ViewerProject
 from app.runs import formats, queries, service
 from app.runs.auth import (
-    ManagedGeneration,
     ManagedRun,
     TrainingSnapshot,
     ViewedCheck,
     ViewedCheckpoint,
-    ViewedGeneration,
     ViewedRun,
 )
-from app.runs.models import Checkpoint, Generation, Run, RunCheck
+from app.runs.models import Checkpoint, Run, RunCheck
 from app.runs.schemas import (
     CheckpointOut,
     CheckpointPage,
@@ -32,8 +30,6 @@ from app.runs.schemas import (
     CurveOut,
     CurvesOut,
     EstimateOut,
-    GenerationBody,
-    GenerationOut,
     LineOut,
     MetricName,
     MetricsOut,
@@ -239,36 +235,6 @@ def checkpoint_archive(checkpoint: ViewedCheckpoint) -> StreamingResponse:
     )
 
 
-@router.post("/projects/{project_id}/generations", status_code=202)
-def generate(
-    session: SessionDep, user: CurrentUser, project: AdminProject, body: GenerationBody
-) -> GenerationOut:
-    """Let a checkpoint write new responses to the project's prompts; they become tasks."""
-    generation = service.open_generation(session, project=project, body=body, by=user)
-    return generation_out(generation)
-
-
-@router.get("/generations/{generation_id}")
-def get_generation(generation: ViewedGeneration) -> GenerationOut:
-    return generation_out(generation)
-
-
-@router.post("/generations/{generation_id}/cancel", status_code=202)
-def cancel_generation(
-    session: SessionDep, user: CurrentUser, generation: ManagedGeneration
-) -> GenerationOut:
-    """Stop writing; the responses and tasks that are there stay."""
-    return generation_out(service.cancel_generation(session, generation=generation, by=user))
-
-
-@router.post("/generations/{generation_id}/resume", status_code=202)
-def resume_generation(
-    session: SessionDep, user: CurrentUser, generation: ManagedGeneration
-) -> GenerationOut:
-    """Go on where a failed or cancelled one stopped."""
-    return generation_out(service.resume_generation(session, generation=generation, by=user))
-
-
 def run_out(session: Session, run: Run) -> RunOut:
     checkpoint = queries.final_checkpoint(session, run=run)
     return RunOut(
@@ -328,23 +294,6 @@ def checkpoint_out(checkpoint: Checkpoint) -> CheckpointOut:
         files=checkpoint.files,
         metrics=checkpoint.metrics,
         created_at=checkpoint.created_at,
-    )
-
-
-def generation_out(generation: Generation) -> GenerationOut:
-    return GenerationOut(
-        id=str(generation.id),
-        project_id=str(generation.project_id),
-        checkpoint_id=str(generation.checkpoint_id),
-        state=generation.state,
-        attempt=generation.attempt,
-        config=generation.config,
-        done=generation.done,
-        total=generation.total,
-        tasks_opened=generation.tasks_opened,
-        error=generation.error,
-        created_at=generation.created_at,
-        finished_at=generation.finished_at,
     )
 
 

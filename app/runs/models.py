@@ -57,6 +57,9 @@ class Run(Base):
     start_step: Mapped[int] = mapped_column(default=0)  # where the current attempt took over
     saved_step: Mapped[int | None]  # the last step to resume from, and its folder in the store
     saved_path: Mapped[str | None]
+    saved: Mapped[list[Any]] = mapped_column(default=list)  # the last two: [{step, path, sha256}]
+    priority: Mapped[int] = mapped_column(default=0)  # of those that wait the highest starts first
+    needs: Mapped[JsonObject] = mapped_column(default=dict)  # {device?, gpu_memory_gb?}
     seen_at: Mapped[datetime | None]
     cancel_requested_at: Mapped[datetime | None]
     path: Mapped[str | None]  # run folder in the artifact store
@@ -128,38 +131,6 @@ class Checkpoint(Base):
     files: Mapped[list[Any]]  # [{path, bytes, sha256}]
     metrics: Mapped[JsonObject] = mapped_column(default=dict)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-
-
-class Generation(Base):
-    """New responses written by a checkpoint for prompts of the project, then opened as tasks."""
-
-    __tablename__ = "generation"
-    __table_args__ = (
-        CheckConstraint(
-            "(finished_at IS NOT NULL) = (state IN ('succeeded', 'failed', 'cancelled'))",
-            name="finished_when_final",
-        ),
-        Index("ix_generation_unfinished", "state", postgresql_where=text("finished_at IS NULL")),
-    )
-
-    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
-    project_id: Mapped[UUID] = mapped_column(
-        ForeignKey("project.id", ondelete="CASCADE"), index=True
-    )
-    checkpoint_id: Mapped[UUID] = mapped_column(ForeignKey("checkpoint.id"))
-    config: Mapped[JsonObject]  # {n, temperature, top_p, max_new_tokens, seed, max_prompts, …}
-    state: Mapped[JobState] = mapped_column(text_enum(JobState), default=JobState.QUEUED)
-    attempt: Mapped[int] = mapped_column(default=0)
-    seen_at: Mapped[datetime | None]
-    cancel_requested_at: Mapped[datetime | None]
-    done: Mapped[int] = mapped_column(default=0)
-    total: Mapped[int] = mapped_column(default=0)
-    tasks_opened: Mapped[int] = mapped_column(default=0)
-    error: Mapped[str | None]
-    created_by: Mapped[UUID | None] = mapped_column(ForeignKey("user.id", ondelete="SET NULL"))
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    started_at: Mapped[datetime | None]
-    finished_at: Mapped[datetime | None]
 
 
 class MetricBlock(Base):
@@ -237,3 +208,20 @@ class RunCheck(Base):
     created_by: Mapped[UUID | None] = mapped_column(ForeignKey("user.id", ondelete="SET NULL"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     finished_at: Mapped[datetime | None]
+
+
+class Worker(Base):
+    """A worker process that is connected, and what its machine can do."""
+
+    __tablename__ = "worker"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    host: Mapped[str]
+    pid: Mapped[int]
+    version: Mapped[str]
+    queues: Mapped[list[Any]]  # of jobs that it takes
+    queue_workers: Mapped[list[Any]] = mapped_column(default=list)  # its ids in the job queue
+    capabilities: Mapped[JsonObject]  # {cores, memory, gpus: [{name, memory}], trains, …}
+    started_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    draining_at: Mapped[datetime | None]  # since then it takes nothing new

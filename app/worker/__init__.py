@@ -5,6 +5,7 @@ The queue imports this package to know all jobs, so every file that defines one 
 
 from app.worker import (
     comparisons,
+    evaluation,
     generation,
     imports,
     overlap,
@@ -16,6 +17,7 @@ from app.worker import (
 
 __all__ = [
     "comparisons",
+    "evaluation",
     "generation",
     "imports",
     "overlap",

@@ -48,7 +48,6 @@ def runs(
         left={run.id: queries.time_left(session, run=run) for run in listed},
         waiting={run.id for run in listed if queries.waits(run)},
         snapshots=queries.usable_snapshots(session, project=project),
-        generations=queries.generations_of(session, project=project),
         may_launch=role is Role.ADMIN,
         rules=rules,
     )
