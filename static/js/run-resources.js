@@ -1,4 +1,4 @@
-// What a run takes of its machine, while somebody looks; and the log, which stays open as it grows.
+// What a run takes of its machine, while somebody looks.
 
 import { api } from "./api.js";
 import { colours, draw } from "./charts.js";
@@ -63,26 +63,3 @@ place?.addEventListener("toggle", () => {
   }
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
-
-// The part with the log is renewed as a whole: whether it is open, and where it is read, stays.
-let isOpen = false;
-let at = null; // from the top; null follows the end
-document.addEventListener("toggle", ({ target }) => {
-  if (target.id === "run-said") isOpen = target.open;
-  if (target.id === "run-said" && isOpen) showLog();
-}, true);
-document.addEventListener("scroll", ({ target }) => {
-  if (target.id === "run-said-lines") at = target.scrollTop + target.clientHeight >= target.scrollHeight - 4 ? null : target.scrollTop;
-}, true);
-
-function showLog() {
-  const lines = document.querySelector("#run-said-lines");
-  if (lines) lines.scrollTop = at ?? lines.scrollHeight;
-}
-
-document.addEventListener("touchstone:fresh", () => {
-  const said = document.querySelector("#run-said");
-  if (!said || said.open === isOpen) return;
-  said.open = isOpen;
-  showLog();
-});
