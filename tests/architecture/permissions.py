@@ -296,6 +296,7 @@ PERMISSIONS = {
     "GET /api/v1/runs/{run_id}": Who.VIEWER,
     "GET /api/v1/runs/{run_id}/metrics": Who.VIEWER,
     "GET /api/v1/runs/{run_id}/curves": Who.VIEWER,
+    "GET /api/v1/runs/{run_id}/resources": Who.VIEWER,
     "GET /api/v1/runs/{run_id}/evaluation": Who.VIEWER,
     "GET /api/v1/runs/{run_id}/samples": Who.VIEWER,
     "POST /api/v1/runs/{run_id}/cancel": Who.ADMIN,

@@ -19,6 +19,7 @@ from app.runs.formats.settings import (
     setting_groups,
     typed_settings,
 )
+from app.runs.formats.texts import Story, stories
 from app.runs.formats.troubles import Remedy, Trouble, trouble_of
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "SettingField",
     "Shares",
     "Side",
+    "Story",
     "Trouble",
     "changed_for",
     "charts_of",
@@ -44,6 +46,7 @@ __all__ = [
     "setting_groups",
     "settings_of",
     "share_charts",
+    "stories",
     "trouble_of",
     "typed_settings",
 ]

@@ -33,6 +33,7 @@ from app.runs.queries.runs import (
     waits,
     writers_of,
 )
+from app.runs.queries.watching import log_tail, usage_of
 
 __all__ = [
     "Step",
@@ -50,6 +51,7 @@ __all__ = [
     "final_checkpoints",
     "is_from_scratch",
     "lineage",
+    "log_tail",
     "metrics_of",
     "run_in",
     "runs_from",
@@ -64,6 +66,7 @@ __all__ = [
     "training_rows",
     "unfinished",
     "usable_snapshots",
+    "usage_of",
     "waits",
     "writers_of",
 ]
