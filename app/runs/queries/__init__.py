@@ -8,6 +8,7 @@ from app.runs.queries.lineage import (
     lineage,
     snapshot_origins,
 )
+from app.runs.queries.promoted import promoted_id, protected_ids
 from app.runs.queries.runs import (
     awaited,
     blocker,
@@ -46,6 +47,8 @@ __all__ = [
     "is_from_scratch",
     "lineage",
     "metrics_of",
+    "promoted_id",
+    "protected_ids",
     "run_in",
     "runs_from",
     "runs_of",
