@@ -17,7 +17,7 @@ from app.jobs import JobName, defer
 from app.projects.models import Project
 from app.runs import queries as runs
 from app.runs import rules
-from app.runs.service import Lease
+from app.runs.service.lease import Lease
 
 
 def open_generation(

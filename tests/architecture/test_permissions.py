@@ -16,7 +16,9 @@ from app.evaluation.models import Evaluation, Promotion
 from app.generation.models import Generation
 from app.projects.models import MemberMessage
 from app.quality.models import Adjudication, SendBack
-from app.runs.models import Checkpoint, Run, RunKind
+from app.rounds.models import Round
+from app.rounds.rules import Step
+from app.runs.models import Checkpoint, Run, RunCheck, RunKind
 from app.tasks.models import Appeal, Assignment, ReAsk
 from tests.architecture.permissions import PERMISSIONS, Who
 from tests.factories import make_task
@@ -136,6 +138,17 @@ def ids(session, people):
         project_id=people.project.id, checkpoint_id=checkpoint.id, reason="First."
     )
     session.add_all([generation, evaluation, promotion])
+    check = RunCheck(
+        project_id=people.project.id,
+        snapshot_id=rows["snapshot_id"].id,
+        kind=RunKind.REWARD,
+        base={"new": "tiny"},
+        config={},
+    )
+    session.add(check)
+    session.flush()
+    round_ = Round(project_id=people.project.id, number=1, step=Step.RANK, policy={})
+    session.add(round_)
     hers = {"project_id": people.project.id, "user_id": people.vic.id}
     message = MemberMessage(body="Hello", **hers)
     requeue = Requeue(which="all", judgements=0, **hers)
@@ -154,6 +167,7 @@ def ids(session, people):
         "generation_id": str(generation.id),
         "evaluation_id": str(evaluation.id),
         "promotion_id": str(promotion.id),
+        "check_id": str(check.id),
         "prompt_id": str(task.prompt_id),
         "other_id": str(rows["snapshot_id"].id),
         "user_id": str(people.vic.id),
@@ -162,6 +176,8 @@ def ids(session, people):
         "message_id": str(message.id),
         "requeue_id": str(requeue.id),
         "appeal_id": str(appeal.id),
+        "round_id": str(round_.id),
+        "deed": "pause",
         "key": "x" * 43,
         "day": "2026-11-24",
         "table": "people",
