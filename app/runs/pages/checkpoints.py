@@ -33,6 +33,7 @@ def checkpoint_page(
         lineage=lineage,
         picture=formats.picture(lineage),
         further=queries.runs_from(session, checkpoint=checkpoint),
+        is_promoted=queries.promoted_id(session, project=project) == checkpoint.id,
         is_writer=rules.is_writer(checkpoint.kind),
         may_manage=role is Role.ADMIN,
         rules=rules,

@@ -11,6 +11,7 @@ from app.runs.queries.lineage import (
     lineage,
     snapshot_origins,
 )
+from app.runs.queries.promoted import promoted_id, protected_ids
 from app.runs.queries.runs import (
     awaited,
     blocker,
@@ -53,6 +54,8 @@ __all__ = [
     "lineage",
     "log_tail",
     "metrics_of",
+    "promoted_id",
+    "protected_ids",
     "run_in",
     "runs_from",
     "runs_in",
