@@ -26,6 +26,7 @@ from app.runs.service.generations import (
     resume_generation,
 )
 from app.runs.service.launching import cancel, launch, launch_chain, resume
+from app.runs.service.origins import look_through
 
 __all__ = [
     "Lease",
@@ -41,6 +42,7 @@ __all__ = [
     "keep_base",
     "launch",
     "launch_chain",
+    "look_through",
     "open_generation",
     "record",
     "release",
