@@ -14,10 +14,11 @@ sender = App(connector=SyncPsycopgConnector())
 
 
 class Lane(StrEnum):
-    """Queues of the worker: a training never blocks an import."""
+    """Queues of the worker: a training blocks neither an import nor the rehearsal of the next."""
 
     DATA = "data"
     TRAIN = "train"
+    CHECK = "check"
 
 
 class JobName(StrEnum):
@@ -28,7 +29,9 @@ class JobName(StrEnum):
     OVERLAP = "overlap"
     STATISTICS = "statistics"
     TRAIN = "train"
+    CHECK_RUN = "check_run"
     GENERATE = "generate"
+    EVALUATE = "evaluate"
 
 
 LANES = {
@@ -40,6 +43,8 @@ LANES = {
     JobName.STATISTICS: Lane.DATA,
     JobName.TRAIN: Lane.TRAIN,
     JobName.GENERATE: Lane.TRAIN,
+    JobName.CHECK_RUN: Lane.CHECK,
+    JobName.EVALUATE: Lane.TRAIN,
 }
 
 

@@ -14,9 +14,10 @@ from app.corpus.models import Response
 from app.datasets.models import Snapshot, SnapshotAnnotator
 from app.datasets.rules.identity import pseudonym
 from app.db import JobState
+from app.generation.models import Generation
 from app.privacy.models import Erasure
 from app.projects.models import Project
-from app.runs.models import Checkpoint, Generation, Run
+from app.runs.models import Checkpoint, Run
 from app.runs.queries.descendants import How, descendants
 
 

@@ -135,35 +135,80 @@ class Checkpoint(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
-class Generation(Base):
-    """New responses written by a checkpoint for prompts of the project, then opened as tasks."""
+class MetricBlock(Base):
+    """What `SIZE` steps of an attempt amount to, so that long curves are drawn without all of them.
 
-    __tablename__ = "generation"
+    `values` has for each metric `{n, mean, min: [step, value], max: [step, value]}`; what was not a
+    number is left out. Written once the block is complete, never changed.
+    """
+
+    __tablename__ = "metric_block"
+    SIZE = 256  # in steps; the migration that made the table knows it, too
+
+    run_id: Mapped[UUID] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
+    attempt: Mapped[int] = mapped_column(primary_key=True)
+    block: Mapped[int] = mapped_column(primary_key=True)  # step // SIZE
+    first_step: Mapped[int]
+    last_step: Mapped[int]
+    values: Mapped[JsonObject]
+
+
+class RunUsage(Base):
+    """What the processes of an attempt took of their machine at one moment."""
+
+    __tablename__ = "run_usage"
+    __table_args__ = (Index("ix_run_usage_run", "run_id", "id"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    run_id: Mapped[UUID] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"))
+    attempt: Mapped[int]
+    at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    values: Mapped[JsonObject]  # {cpu, rss, memory_total, gpu_memory?, gpu_total?, gpu?}
+
+
+class RunLog(Base):
+    """The last lines of what the training process said, while it runs."""
+
+    __tablename__ = "run_log"
+
+    run_id: Mapped[UUID] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
+    attempt: Mapped[int]
+    tail: Mapped[str]
+
+
+class RunCheck(Base):
+    """A rehearsal of a run that somebody thinks of: a few updates on the worker, nothing kept."""
+
+    __tablename__ = "run_check"
     __table_args__ = (
         CheckConstraint(
             "(finished_at IS NOT NULL) = (state IN ('succeeded', 'failed', 'cancelled'))",
             name="finished_when_final",
         ),
-        Index("ix_generation_unfinished", "state", postgresql_where=text("finished_at IS NULL")),
+        Index("ix_run_check_project", "project_id", "created_at"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
-    project_id: Mapped[UUID] = mapped_column(
-        ForeignKey("project.id", ondelete="CASCADE"), index=True
+    project_id: Mapped[UUID] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
+    snapshot_id: Mapped[UUID] = mapped_column(ForeignKey("snapshot.id", ondelete="CASCADE"))
+    kind: Mapped[RunKind] = mapped_column(text_enum(RunKind))
+    base: Mapped[JsonObject]
+    parent_checkpoint_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("checkpoint.id", ondelete="CASCADE")
     )
-    checkpoint_id: Mapped[UUID] = mapped_column(ForeignKey("checkpoint.id"))
-    config: Mapped[JsonObject]  # {n, temperature, top_p, max_new_tokens, seed, max_prompts, …}
+    reward_checkpoint_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("checkpoint.id", ondelete="CASCADE")
+    )
+    config: Mapped[JsonObject]
     state: Mapped[JobState] = mapped_column(text_enum(JobState), default=JobState.QUEUED)
     attempt: Mapped[int] = mapped_column(default=0)
     seen_at: Mapped[datetime | None]
-    cancel_requested_at: Mapped[datetime | None]
-    done: Mapped[int] = mapped_column(default=0)
-    total: Mapped[int] = mapped_column(default=0)
-    tasks_opened: Mapped[int] = mapped_column(default=0)
+    activity: Mapped[str | None]
+    report: Mapped[JsonObject] = mapped_column(default=dict)  # of the trainer's --check
     error: Mapped[str | None]
+    field: Mapped[str | None]  # of the form to which the error belongs
     created_by: Mapped[UUID | None] = mapped_column(ForeignKey("user.id", ondelete="SET NULL"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
 
 

@@ -120,6 +120,12 @@ def estimated_steps(config: RunConfig, *, rows: int) -> int:
     return max(1, math.ceil(math.ceil(rows / batch) * config.num_train_epochs))
 
 
+def batch_of(config: Mapping[str, Any]) -> int:
+    """Examples (of PPO: episodes) behind one update of one process."""
+    size = config.get("per_device_train_batch_size") or 1
+    return max(1, int(size) * int(config.get("gradient_accumulation_steps") or 1))
+
+
 def chain_settings(rows: Mapping[str, int]) -> dict[str, dict[str, Any]]:
     """Settings of a whole chain from a new model, by kind: minutes, and yet something is learnt.
 
@@ -157,6 +163,22 @@ def making_a_model(said: Sequence[str]) -> str:
     done = next((found for line in reversed(said) if (found := PROGRESS.search(line))), None)
     where = f" ({done[1]} of {done[2]})" if done else ""
     return f"Making a new language model from the texts of the snapshot{where}"
+
+
+def new_model_step(said: Sequence[str]) -> int | None:
+    """The last update of a new model that is told of."""
+    for line in reversed(said):
+        if found := PROGRESS.search(line):
+            return int(found[1])
+    return None
+
+
+def time_of_steps(seen: Mapping[int, float], *, steps: int) -> float:
+    """Seconds for so many steps at the pace between the first and the last that were seen."""
+    if len(seen) < 2:
+        return 0.0
+    first, last = min(seen), max(seen)
+    return (seen[last] - seen[first]) / (last - first) * steps
 
 
 def seconds_left(
@@ -233,6 +255,20 @@ def failure(exit_code: int, last_words: Sequence[str]) -> str:
         f"It said: {said}" if said else "",
         "The log below has the details",
     )
+
+
+def field_of(error: str, config: Mapping[str, Any], base: Mapping[str, Any]) -> str:
+    """The field of the launch form that an error of the trainer belongs to; empty for none.
+
+    A setting that it names comes first, then the model it was given, then the data.
+    """
+    words = re.findall(r"[a-z][a-z0-9_]+", error)
+    if named := next((word for word in words if word in config and "_" in word), None):
+        return f"config.{named}"
+    model = str(base.get("model") or "")
+    if "--model" in error or (model and model in error):
+        return "model" if model else "base"
+    return "snapshot_id" if {"dataset", "rows", "row", "data"} & set(words) else ""
 
 
 def _sentences(*parts: str) -> str:

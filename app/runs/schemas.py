@@ -1,4 +1,4 @@
-"""What comes in and goes out over HTTP about runs, checkpoints and generations (contract §3)."""
+"""What comes in and goes out over HTTP about runs and checkpoints (contract §3)."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
@@ -8,7 +8,6 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
-    Field,
     StringConstraints,
     model_validator,
 )
@@ -33,6 +32,9 @@ ModelName = Annotated[
     StringConstraints(strip_whitespace=True, min_length=1, max_length=1000),
     AfterValidator(storable),
 ]
+
+
+MetricName = Annotated[str, StringConstraints(max_length=200), AfterValidator(storable)]
 
 
 class Body(BaseModel):
@@ -78,35 +80,6 @@ class RunBody(Body):
         return self
 
 
-class GenerationBody(Body):
-    """`POST /projects/{id}/generations`: `n` new responses to each prompt, opened as tasks.
-
-    `include_existing` adds so many responses that the prompt has already, so that people compare
-    the new ones with them.
-    """
-
-    checkpoint_id: UUID
-    n: Annotated[int, Field(ge=1, le=8)] = 4
-    include_existing: Annotated[int, Field(ge=0, le=4)] = 0
-    temperature: Annotated[float, Field(ge=0, le=2)] = 0.8
-    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    max_new_tokens: Annotated[int, Field(ge=1, le=4096)] = 128
-    max_prompts: Annotated[int | None, Field(ge=1)] = None
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 42
-
-    @model_validator(mode="after")
-    def _makes_a_task(self) -> Self:
-        if not 2 <= self.n + self.include_existing <= 10:
-            raise ValueError(
-                "a task has 2 to 10 responses: raise n, or include_existing, or lower them"
-            )
-        if self.temperature == 0 and self.n > 1:
-            raise ValueError(
-                "at temperature 0 every response to a prompt is the same: raise it, or set n to 1"
-            )
-        return self
-
-
 class LaunchForm(BaseModel):
     """The launch form as a browser sends it; its settings are the further fields `set.NAME`."""
 
@@ -138,24 +111,6 @@ class LaunchForm(BaseModel):
 
 class ChainForm(BaseModel):
     snapshot_id: UUID
-
-
-class GenerationForm(BaseModel):
-    """The form for new responses as a browser sends it."""
-
-    checkpoint_id: str
-    n: str = "2"
-    include_existing: str = "1"
-    temperature: str = "0.8"
-    top_p: str = "1"
-    max_new_tokens: str = "128"
-    max_prompts: str = ""
-    seed: str = "42"
-
-    def body(self) -> GenerationBody:
-        return GenerationBody.model_validate(
-            {key: value for key, value in self.model_dump().items() if value != ""}
-        )
 
 
 class RunOut(BaseModel):
@@ -200,6 +155,70 @@ class MetricsOut(BaseModel):
     seconds_left: float | None
 
 
+class RunCheckOut(BaseModel):
+    """A rehearsal: `report` once it has succeeded, `error` and its `field` where it cannot be.
+
+    The report is that of `touchstone train … --check`: steps, tokens, seconds, memory in bytes.
+    """
+
+    id: str
+    project_id: str
+    kind: RunKind
+    state: JobState
+    activity: str | None
+    ahead: int
+    report: dict[str, Any]
+    error: str | None
+    field: str | None
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class EstimateOut(BaseModel):
+    """What a run would be, at once: steps by the rows, seconds by earlier runs like it."""
+
+    rows: int
+    steps: int
+    seconds: float | None
+    runs: int
+
+
+class LineOut(BaseModel):
+    """One setting or figure of all compared runs; null where a run has no such thing."""
+
+    name: str
+    values: list[Any]
+    differs: bool
+
+
+class ComparisonOut(BaseModel):
+    runs: list[RunOut]
+    settings: list[LineOut]
+    evaluation: list[LineOut]
+    figures: list[LineOut]
+
+
+class CurveOut(BaseModel):
+    """Points in order of steps: the extremes of each stretch, and its mean where it is thinned."""
+
+    step: list[int]
+    value: list[float]
+    mean_step: list[int] | None = None
+    mean: list[float] | None = None
+
+
+class CurvesOut(BaseModel):
+    """`last_step` is the `after_step` to ask with next; another attempt means: ask anew."""
+
+    curves: dict[str, CurveOut]
+    last_step: int
+    state: JobState
+    attempt: int
+    step: int
+    total_steps: int | None
+    seconds_left: float | None
+
+
 class SamplesOut(BaseModel):
     items: list[dict[str, Any]]
     next_cursor: str | None
@@ -224,18 +243,3 @@ class CheckpointOut(BaseModel):
 class CheckpointPage(BaseModel):
     items: list[CheckpointOut]
     next_cursor: str | None
-
-
-class GenerationOut(BaseModel):
-    id: str
-    project_id: str
-    checkpoint_id: str
-    state: JobState
-    attempt: int
-    config: dict[str, Any]
-    done: int
-    total: int
-    tasks_opened: int
-    error: str | None
-    created_at: datetime
-    finished_at: datetime | None

@@ -1,4 +1,4 @@
-"""The worker process: two lanes, so that a training never blocks an import."""
+"""The worker process: lanes, so that a training blocks neither an import nor a rehearsal."""
 
 import asyncio
 import signal
@@ -17,10 +17,11 @@ from app.worker.imports import expire
 from app.worker.imports.upkeep import tidy_uploads
 from app.worker.lease import STALLED, reach, take_over
 from app.worker.memory import collect_rarely
+from app.worker.rehearsing import expire_checks
 
 log = structlog.get_logger(__name__)
 
-AT_ONCE = {Lane.DATA: 2, Lane.TRAIN: 1}
+AT_ONCE = {Lane.DATA: 2, Lane.TRAIN: 1, Lane.CHECK: 1}
 HEARTBEAT = 5.0  # seconds
 TIDY_EVERY = 3600.0  # seconds
 POOL = 8  # connections for the jobs; the queue has its own
@@ -118,7 +119,7 @@ async def _take_over_again_and_again(stalled: timedelta) -> None:
 async def _tidy_again_and_again() -> None:
     """Throw away what nobody has come back for, and what uploads left that were cut off."""
     while True:
-        for tidy in (expire, tidy_uploads):
+        for tidy in (expire, expire_checks, tidy_uploads):
             try:
                 await asyncio.to_thread(tidy)
             except Exception as error:  # noqa: BLE001 - the next round tries again

@@ -12,9 +12,10 @@ from app.annotation.models import Requeue
 from app.corpus.models import Import
 from app.datasets.models import Snapshot
 from app.db import JobState, database_now
+from app.generation.models import Generation
 from app.projects.models import MemberMessage
 from app.quality.models import Adjudication, SendBack
-from app.runs.models import Checkpoint, Generation, Run, RunKind
+from app.runs.models import Checkpoint, Run, RunCheck, RunKind
 from app.tasks.models import Appeal, Assignment, ReAsk
 from tests.architecture.permissions import PERMISSIONS, Who
 from tests.factories import make_task
@@ -123,6 +124,15 @@ def ids(session, people):
         project_id=people.project.id, checkpoint_id=checkpoint.id, config={"n": 2}
     )
     session.add(generation)
+    check = RunCheck(
+        project_id=people.project.id,
+        snapshot_id=rows["snapshot_id"].id,
+        kind=RunKind.REWARD,
+        base={"new": "tiny"},
+        config={},
+    )
+    session.add(check)
+    session.flush()
     hers = {"project_id": people.project.id, "user_id": people.vic.id}
     message = MemberMessage(body="Hello", **hers)
     requeue = Requeue(which="all", judgements=0, **hers)
@@ -139,6 +149,7 @@ def ids(session, people):
         "run_id": str(run.id),
         "checkpoint_id": str(checkpoint.id),
         "generation_id": str(generation.id),
+        "check_id": str(check.id),
         "prompt_id": str(task.prompt_id),
         "other_id": str(rows["snapshot_id"].id),
         "user_id": str(people.vic.id),

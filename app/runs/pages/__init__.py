@@ -1,5 +1,5 @@
-"""Runs, checkpoints and generations as pages."""
+"""Runs and checkpoints as pages."""
 
-from app.runs.pages import checkpoints, generations, runs
+from app.runs.pages import checking, checkpoints, comparing, runs
 
-routers = [runs.router, checkpoints.router, generations.router]
+routers = [checking.router, comparing.router, runs.router, checkpoints.router]

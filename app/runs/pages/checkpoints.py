@@ -33,7 +33,6 @@ def checkpoint_page(
         lineage=lineage,
         picture=formats.picture(lineage),
         further=queries.runs_from(session, checkpoint=checkpoint),
-        generations=queries.generations_of(session, project=project, checkpoint=checkpoint),
         is_writer=rules.is_writer(checkpoint.kind),
         may_manage=role is Role.ADMIN,
         rules=rules,

@@ -1,7 +1,6 @@
 """Changes to runs: what people ask for (launching), and what a worker may write (attempts)."""
 
 from app.runs.service.attempts import (
-    Lease,
     cancelled,
     fail,
     hold,
@@ -14,43 +13,26 @@ from app.runs.service.attempts import (
     succeed,
     tell,
 )
-from app.runs.service.generations import (
-    advance_generation,
-    begin_generation,
-    cancel_generation,
-    end_generation,
-    hold_generation,
-    open_generation,
-    release_generation,
-    requeue_lost_generations,
-    resume_generation,
-)
+from app.runs.service.estimating import estimate
 from app.runs.service.launching import cancel, launch, launch_chain, resume
+from app.runs.service.lease import Lease
 from app.runs.service.origins import look_through
 
 __all__ = [
     "Lease",
-    "advance_generation",
-    "begin_generation",
     "cancel",
-    "cancel_generation",
     "cancelled",
-    "end_generation",
+    "estimate",
     "fail",
     "hold",
-    "hold_generation",
     "keep_base",
     "launch",
     "launch_chain",
     "look_through",
-    "open_generation",
     "record",
     "release",
-    "release_generation",
     "requeue_lost",
-    "requeue_lost_generations",
     "resume",
-    "resume_generation",
     "save",
     "start",
     "succeed",

@@ -5,7 +5,6 @@ raised and nothing is written.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -20,14 +19,8 @@ from app.errors import LeaseLost
 from app.jobs import JobName, defer
 from app.runs import rules
 from app.runs.models import Checkpoint, Metric, Run, RunEvent, Sample
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """The right to write about a run (or a generation): its id and the attempt that holds it."""
-
-    id: UUID
-    attempt: int
+from app.runs.service.blocks import sum_up
+from app.runs.service.lease import Lease
 
 
 def start(session: Session, *, run_id: UUID) -> Lease | None:
@@ -97,6 +90,7 @@ def record(
                 for step, values in steps.items()
             ],
         )
+        sum_up(session, lease=lease, step=max(steps))
     for line in samples:
         values = rules.storable({key: value for key, value in line.items() if key != "step"})
         session.add(

@@ -1,6 +1,7 @@
 """What people ask for: launch a run or a whole chain, cancel it, resume it."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -17,11 +18,23 @@ from app.run_config import FROM_SCRATCH, ConfigError, RunConfig, parse_config, t
 from app.runs import queries, rules
 from app.runs.models import Checkpoint, Run, RunKind
 from app.runs.schemas import Base, RunBody
-from app.runs.service.attempts import Lease, fail_waiting, note
+from app.runs.service.attempts import fail_waiting, note
+from app.runs.service.lease import Lease
 
 
-def launch(session: Session, *, snapshot: Snapshot, body: RunBody, by: User | None) -> Run:
-    """Check what is asked for, without torch, and queue it.
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a run is asked to be, once it is clear that it can be."""
+
+    parent: Checkpoint | None
+    after: Run | None
+    reward: Checkpoint | None
+    config: RunConfig
+    steps: int
+
+
+def wanted(session: Session, *, snapshot: Snapshot, body: RunBody) -> Wanted:
+    """Check what is asked for, without torch.
 
     Raises `Invalid` for settings, data or checkpoints that cannot be used, naming each.
     """
@@ -38,6 +51,13 @@ def launch(session: Session, *, snapshot: Snapshot, body: RunBody, by: User | No
     steps = _steps(snapshot, kind=kind, config=config)
     if "save_steps" not in given:
         config = _checked(kind, given | {"save_steps": rules.save_every(steps)})
+    return Wanted(parent, after, reward, config, steps)
+
+
+def launch(session: Session, *, snapshot: Snapshot, body: RunBody, by: User | None) -> Run:
+    """Check what is asked for and queue it; raises as `wanted` does."""
+    kind = body.kind
+    asked = wanted(session, snapshot=snapshot, body=body)
     run = Run(
         id=uuid4(),
         project_id=snapshot.project_id,
@@ -45,12 +65,12 @@ def launch(session: Session, *, snapshot: Snapshot, body: RunBody, by: User | No
         kind=kind,
         name=body.name or default_name(session, snapshot=snapshot, kind=kind),
         base=body.base.model_dump(mode="json", exclude_none=True),
-        parent_checkpoint_id=parent.id if parent else None,
-        after_run_id=after.id if after else None,
-        reward_checkpoint_id=reward.id if reward else None,
+        parent_checkpoint_id=asked.parent.id if asked.parent else None,
+        after_run_id=asked.after.id if asked.after else None,
+        reward_checkpoint_id=asked.reward.id if asked.reward else None,
         reward_run_id=body.reward_run_id,
-        config=to_mapping(config),
-        total_steps=steps,
+        config=to_mapping(asked.config),
+        total_steps=asked.steps,
         created_by=by.id if by else None,
         created_at=func.clock_timestamp(),  # runs of a chain share a transaction, and keep order
     )

@@ -11,19 +11,20 @@ from app.accounts.models import User
 from app.accounts.service import audit
 from app.db import JobState
 from app.errors import Conflict, Invalid, LeaseLost
+from app.generation.models import Generation
+from app.generation.schemas import GenerationBody
 from app.jobs import JobName, defer
 from app.projects.models import Project
-from app.runs import queries, rules
-from app.runs.models import Generation
-from app.runs.schemas import GenerationBody
-from app.runs.service.attempts import Lease
+from app.runs import queries as runs
+from app.runs import rules
+from app.runs.service.lease import Lease
 
 
 def open_generation(
     session: Session, *, project: Project, body: GenerationBody, by: User | None
 ) -> Generation:
     """Queue the writing of new responses; `Invalid` where the checkpoint cannot write."""
-    checkpoint = queries.checkpoint_in(
+    checkpoint = runs.checkpoint_in(
         session, project_id=project.id, checkpoint_id=body.checkpoint_id
     )
     if checkpoint is None:
