@@ -26,11 +26,8 @@ def trouble() -> tuple[str, str] | None:
     try:
         filesystem, root = store()
         bucket = root.partition("/")[0]
-        if url.startswith("s3://") and not filesystem.exists(bucket):
-            return (
-                f"There is no bucket {bucket}, or these keys may not see it",
-                f"Make the bucket, or correct TOUCHSTONE_ARTIFACTS ({url}). {KEYS}",
-            )
+        if url.startswith("s3://"):
+            filesystem.call_s3("head_bucket", Bucket=bucket)
         target, content = f"{root}/.probe/{uuid4()}", os.urandom(16)
         filesystem.makedirs(target.rpartition("/")[0], exist_ok=True)
         filesystem.pipe_file(target, content)
@@ -48,6 +45,11 @@ def trouble() -> tuple[str, str] | None:
 
 def _sentence(url: str, error: Exception) -> tuple[str, str]:
     said = " ".join(str(error).split())
+    if isinstance(error, FileNotFoundError):
+        return (
+            f"The bucket of the artifact store {url} is not there",
+            "Make the bucket, or correct TOUCHSTONE_ARTIFACTS.",
+        )
     low = f"{type(error).__name__} {said}".lower()
     if any(word in low for word in ("invalidaccesskeyid", "access key id", "signature")):
         return f"The artifact store {url} does not know these keys: {said}", KEYS

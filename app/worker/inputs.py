@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -14,9 +14,12 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from app import artifacts
+from app.artifacts import StoredFile
 from app.datasets.models import Snapshot
 from app.db import JsonObject
+from app.errors import Conflict
 from app.runs.models import Checkpoint, Run
+from app.runs.service import gone
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,8 @@ class ModelSource:
     path: str
     base: "ModelSource | None" = None
     base_name: str | None = None  # a hub id or a path outside the store
+    files: tuple[StoredFile, ...] = ()  # as registered; each is compared before it is used
+    gone: str | None = None  # why its weights are not there
 
 
 @dataclass(frozen=True)
@@ -62,24 +67,32 @@ def model_source(session: Session, *, checkpoint_id: UUID | None) -> ModelSource
     if checkpoint_id is None:
         return None
     checkpoint = session.get_one(Checkpoint, checkpoint_id)
-    names = {file["path"] for file in checkpoint.files}
+    files = tuple(
+        StoredFile(str(file["path"]), int(file["bytes"]), str(file["sha256"]))
+        for file in checkpoint.files
+    )
+    source = ModelSource(
+        checkpoint.path,
+        files=files,
+        gone=gone(checkpoint, checkpoint.removed_at) if checkpoint.removed_at else None,
+    )
     run = session.get(Run, checkpoint.run_id) if checkpoint.run_id else None
-    if "adapter_config.json" not in names or run is None:
-        return ModelSource(checkpoint.path)
+    if "adapter_config.json" not in {file.path for file in files} or run is None:
+        return source
     if checkpoint.parent_id is not None:
-        return ModelSource(
-            checkpoint.path, base=model_source(session, checkpoint_id=checkpoint.parent_id)
-        )
+        return replace(source, base=model_source(session, checkpoint_id=checkpoint.parent_id))
     if "path" in run.base:
-        return ModelSource(checkpoint.path, base=ModelSource(run.base["path"]))
-    return ModelSource(checkpoint.path, base_name=run.base.get("model"))
+        return replace(source, base=ModelSource(run.base["path"]))
+    return replace(source, base_name=run.base.get("model"))
 
 
 @contextlib.contextmanager
 def materialised(source: ModelSource) -> Iterator[Path]:
     """The checkpoint as a folder here; an adapter names its base as it lies here, too."""
     with ExitStack() as stack:
-        folder = stack.enter_context(artifacts.local_folder(source.path))
+        if source.gone:
+            raise Conflict(source.gone)
+        folder = stack.enter_context(artifacts.local_folder(source.path, files=source.files))
         if source.base is None and source.base_name is None:
             yield folder
             return

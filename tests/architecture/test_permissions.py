@@ -160,6 +160,7 @@ def ids(session, people):
         "appeal_id": str(appeal.id),
         "key": "x" * 43,
         "day": "2026-11-24",
+        "version": "1",
         "table": "people",
         "kind": "toml",
     }

@@ -13,7 +13,7 @@ from app.doctor import Mark, check_artifacts
 from app.errors import Conflict, NotFound
 from tests.datasets.test_artifacts import folder_in
 
-BIG = 6 << 20
+BIG = 11 << 20
 
 
 def keys_in(bucket):
@@ -57,7 +57,7 @@ def test_a_large_file_goes_in_parts(s3, monkeypatch, tmp_path):
     (tmp_path / "model.safetensors").write_bytes(content)
     file = artifacts.put_file(tmp_path / "model.safetensors", to="a/model.safetensors")
     tag = boto3.client("s3").head_object(Bucket=s3, Key="touchstone/a/model.safetensors")["ETag"]
-    assert tag.strip('"').endswith("-2")  # two parts
+    assert tag.strip('"').endswith(("-2", "-3"))  # in parts
     pieces = artifacts.chunks("a/model.safetensors")
     assert b"".join(artifacts.unharmed(pieces, path=file.path, sha256=file.sha256)) == content
     middle = b"".join(artifacts.chunks("a/model.safetensors", start=1000, stop=3000))
@@ -162,16 +162,20 @@ def test_doctor_names_a_bucket_that_is_missing(s3, monkeypatch):
     monkeypatch.setitem(settings.__dict__, "artifacts_url", "s3://no-such-bucket/x")
     mark, text = said()
     assert mark is Mark.BAD
-    assert "There is no bucket no-such-bucket" in text
+    assert "s3://no-such-bucket/x is not there" in text
+    assert "Make the bucket" in text
 
 
-def test_doctor_tells_wrong_keys_from_missing_rights(guarded, s3):
+def test_doctor_names_wrong_keys(guarded, s3):
     guarded.use("AKIAIOSFODNN7EXAMPLE", "wrong")
     mark, text = said()
     assert mark is Mark.BAD
     assert "keys" in text
     assert "AWS_ACCESS_KEY_ID" in text
-    guarded("s3:ListBucket", "s3:GetObject", "s3:HeadBucket", "s3:ListAllMyBuckets")
+
+
+def test_doctor_says_which_rights_are_missing(guarded, s3):
+    guarded("s3:ListBucket", "s3:GetObject")
     mark, text = said()
     assert mark is Mark.BAD
     assert "s3:PutObject" in text

@@ -6,6 +6,7 @@ from that one, too.
 """
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
@@ -15,9 +16,13 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 from sqlalchemy.types import Uuid
 
+from app.corpus.models import Prompt
+from app.datasets.formats.folder import judgements_of
 from app.datasets.models import Snapshot, SnapshotAnnotator, SnapshotGuidelines
 from app.datasets.rules.identity import pseudonym
-from app.db import among
+from app.datasets.service.looking import folder_of
+from app.db import JobState, among
+from app.errors import AppError
 from app.projects.models import Project
 from app.runs.models import Checkpoint, Run
 
@@ -166,3 +171,30 @@ def snapshots_under(
         .order_by(Snapshot.created_at, Snapshot.id)
     )
     return [(row[0], row[1]) for row in rows]
+
+
+def is_in_snapshots(session: Session, *, project: Project, user_id: UUID) -> bool:
+    """Whether any snapshot of the project holds judgements of hers."""
+    rows = snapshots_with_person(session, project=project, user_id=user_id)
+    return bool(rows)
+
+
+def snapshots_with_prompt(session: Session, *, prompt: Prompt) -> Sequence[tuple[Snapshot, int]]:
+    """Those whose manifests name judgements about a prompt; files that are gone tell nothing."""
+    frozen = session.scalars(
+        select(Snapshot)
+        .where(
+            Snapshot.project_id == prompt.project_id,
+            Snapshot.state == JobState.SUCCEEDED,
+            Snapshot.files_removed_at.is_(None),
+            Snapshot.created_at > prompt.created_at,
+        )
+        .order_by(Snapshot.created_at, Snapshot.id)
+    ).all()
+    found = []
+    for snapshot in frozen:
+        with suppress(AppError, OSError, ValueError, KeyError):
+            entries = judgements_of(folder_of(snapshot), prompt.content_hash.hex())
+            if entries:
+                found.append((snapshot, len(entries)))
+    return found

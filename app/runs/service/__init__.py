@@ -13,6 +13,16 @@ from app.runs.service.attempts import (
     succeed,
     tell,
 )
+from app.runs.service.cleaning import (
+    ask_for_clean_up,
+    ask_for_daily_clean_ups,
+    clean_up,
+    folders_left_behind,
+    gone,
+    remove_weights,
+    require_weights,
+    set_retention,
+)
 from app.runs.service.estimating import estimate
 from app.runs.service.launching import cancel, launch, launch_chain, resume
 from app.runs.service.lease import Lease
@@ -20,10 +30,15 @@ from app.runs.service.origins import look_through
 
 __all__ = [
     "Lease",
+    "ask_for_clean_up",
+    "ask_for_daily_clean_ups",
     "cancel",
     "cancelled",
+    "clean_up",
     "estimate",
     "fail",
+    "folders_left_behind",
+    "gone",
     "hold",
     "keep_base",
     "launch",
@@ -31,9 +46,12 @@ __all__ = [
     "look_through",
     "record",
     "release",
+    "remove_weights",
     "requeue_lost",
+    "require_weights",
     "resume",
     "save",
+    "set_retention",
     "start",
     "succeed",
     "tell",
