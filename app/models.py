@@ -10,6 +10,7 @@ from app.generation import models as generation
 from app.privacy import models as privacy
 from app.projects import models as projects
 from app.quality import models as quality
+from app.rounds import models as rounds
 from app.runs import models as runs
 from app.tasks import models as tasks
 
@@ -25,6 +26,7 @@ __all__ = [
     "privacy",
     "projects",
     "quality",
+    "rounds",
     "runs",
     "tasks",
 ]

@@ -138,7 +138,10 @@ def local_path(path: str) -> Path | None:
 
 
 def missing(path: str) -> NotFound:
-    return NotFound(f"{path} is missing in the artifact store. Was it moved or deleted by hand?")
+    return NotFound(
+        f"{path} is missing in the artifact store. Was it moved or deleted by hand? Bring it"
+        " back from a backup, or make it again."
+    )
 
 
 def store() -> tuple[Any, str]:

@@ -57,6 +57,9 @@ class Run(Base):
     start_step: Mapped[int] = mapped_column(default=0)  # where the current attempt took over
     saved_step: Mapped[int | None]  # the last step to resume from, and its folder in the store
     saved_path: Mapped[str | None]
+    saved: Mapped[list[Any]] = mapped_column(default=list)  # the last two: [{step, path, sha256}]
+    priority: Mapped[int] = mapped_column(default=0)  # of those that wait the highest starts first
+    needs: Mapped[JsonObject] = mapped_column(default=dict)  # {device?, gpu_memory_gb?}
     seen_at: Mapped[datetime | None]
     cancel_requested_at: Mapped[datetime | None]
     path: Mapped[str | None]  # run folder in the artifact store
@@ -239,3 +242,20 @@ class CleanUp(Base):
     finished_at: Mapped[datetime | None]
     removed: Mapped[list[Any]] = mapped_column(default=list)  # [{what, name, bytes}]
     bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+
+
+class Worker(Base):
+    """A worker process that is connected, and what its machine can do."""
+
+    __tablename__ = "worker"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    host: Mapped[str]
+    pid: Mapped[int]
+    version: Mapped[str]
+    queues: Mapped[list[Any]]  # of jobs that it takes
+    queue_workers: Mapped[list[Any]] = mapped_column(default=list)  # its ids in the job queue
+    capabilities: Mapped[JsonObject]  # {cores, memory, gpus: [{name, memory}], trains, …}
+    started_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    draining_at: Mapped[datetime | None]  # since then it takes nothing new

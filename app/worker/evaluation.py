@@ -31,12 +31,13 @@ from app.jobs import JobName, Lane, queue
 from app.projects.models import Project
 from app.runs import rules
 from app.runs.models import Checkpoint
-from app.runs.service.attempts import Lease
+from app.runs.service.lease import Lease
 from app.tasks import service as tasks
+from app.worker.folders import work_folder
 from app.worker.inputs import ModelSource, materialised, model_source
 from app.worker.lease import Pulse, Stop
 from app.worker.process import TRAINER, Child, Lines
-from app.worker.training import GRACE, RELAY, work_folder
+from app.worker.training import GRACE, RELAY
 
 log = structlog.get_logger(__name__)
 

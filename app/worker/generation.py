@@ -31,10 +31,11 @@ from app.runs import rules
 from app.runs.service import Lease
 from app.tasks import service as tasks
 from app.tasks.schemas import NewTask
+from app.worker.folders import work_folder
 from app.worker.inputs import ModelSource, materialised, model_source
 from app.worker.lease import Pulse, Stop
 from app.worker.process import TRAINER, Child, Lines
-from app.worker.training import GRACE, RELAY, work_folder
+from app.worker.training import GRACE, RELAY
 
 log = structlog.get_logger(__name__)
 

@@ -18,7 +18,6 @@ import structlog
 from procrastinate import JobContext
 from sqlalchemy.orm import Session
 
-from app import artifacts
 from app.config import settings
 from app.datasets.models import Snapshot
 from app.db import JsonObject, database_now, transaction
@@ -27,10 +26,19 @@ from app.jobs import JobName, Lane, queue
 from app.runs import rules
 from app.runs.models import RunCheck
 from app.runs.service import Lease, checks
-from app.worker.inputs import Plan, corpus_of, materialised, model_source
+from app.worker.folders import work_folder
+from app.worker.inputs import (
+    ModelSource,
+    Plan,
+    corpus_of,
+    fetched,
+    materialised,
+    model_source,
+    registered,
+)
 from app.worker.lease import Pulse, Stop
 from app.worker.process import LEASH, TRAINER, Child, tail_of, train_command
-from app.worker.training import GRACE, RELAY, work_folder
+from app.worker.training import GRACE, RELAY
 
 log = structlog.get_logger(__name__)
 
@@ -72,12 +80,12 @@ def check_plan(session: Session, *, check_id: UUID) -> Plan:
     return Plan(
         kind=check.kind.value,
         config=check.config,
-        dataset=snapshot.path or "",
+        dataset=ModelSource(snapshot.path or "", registered(snapshot.files)),
         base=check.base,
         parent=model_source(session, checkpoint_id=check.parent_checkpoint_id),
         reward=model_source(session, checkpoint_id=check.reward_checkpoint_id),
-        saved_step=None,
-        saved_path=None,
+        saved=[],
+        device=None,
     )
 
 
@@ -121,7 +129,7 @@ class Rehearsal:
 
     def _rehearse(self, stack: ExitStack) -> JsonObject | None:
         """What the trainer reports; None where this worker stops first."""
-        dataset = stack.enter_context(artifacts.local_folder(self.plan.dataset))
+        dataset = stack.enter_context(fetched(self.plan.dataset))
         model = self._model(stack, dataset)
         if model is None:
             return None

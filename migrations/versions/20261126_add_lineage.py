@@ -6,8 +6,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision: str = "0018_lineage"
-down_revision: str | None = "0017_evaluation"
+revision: str = "0020_lineage"
+down_revision: str | None = "0019_rounds"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 

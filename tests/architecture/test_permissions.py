@@ -15,6 +15,8 @@ from app.db import JobState, database_now
 from app.generation.models import Generation
 from app.projects.models import MemberMessage
 from app.quality.models import Adjudication, SendBack
+from app.rounds.models import Round
+from app.rounds.rules import Step
 from app.runs.models import Checkpoint, Run, RunCheck, RunKind
 from app.tasks.models import Appeal, Assignment, ReAsk
 from tests.architecture.permissions import PERMISSIONS, Who
@@ -133,6 +135,8 @@ def ids(session, people):
     )
     session.add(check)
     session.flush()
+    round_ = Round(project_id=people.project.id, number=1, step=Step.RANK, policy={})
+    session.add(round_)
     hers = {"project_id": people.project.id, "user_id": people.vic.id}
     message = MemberMessage(body="Hello", **hers)
     requeue = Requeue(which="all", judgements=0, **hers)
@@ -158,6 +162,8 @@ def ids(session, people):
         "message_id": str(message.id),
         "requeue_id": str(requeue.id),
         "appeal_id": str(appeal.id),
+        "round_id": str(round_.id),
+        "deed": "pause",
         "key": "x" * 43,
         "day": "2026-11-24",
         "version": "1",

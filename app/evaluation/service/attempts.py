@@ -16,7 +16,7 @@ from app.evaluation.models import Evaluation, EvaluationPrompt
 from app.jobs import JobName, defer
 from app.projects.models import Project
 from app.runs.rules import storable
-from app.runs.service.attempts import Lease
+from app.runs.service.lease import Lease
 from app.tasks import service as tasks
 from app.tasks.schemas import NewTask
 

@@ -1,6 +1,6 @@
 """What people ask for: launch a run or a whole chain, cancel it, resume it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
@@ -13,12 +13,11 @@ from app.accounts.service import audit
 from app.datasets.models import Snapshot
 from app.db import JobState, JsonObject
 from app.errors import Conflict, Invalid
-from app.jobs import JobName, defer
 from app.run_config import FROM_SCRATCH, ConfigError, RunConfig, parse_config, to_mapping
 from app.runs import queries, rules
 from app.runs.models import Checkpoint, Run, RunKind
 from app.runs.schemas import Base, RunBody
-from app.runs.service.attempts import fail_waiting, note
+from app.runs.service.attempts import enqueue, fail_waiting, note
 from app.runs.service.cleaning import require_weights
 from app.runs.service.lease import Lease
 
@@ -89,7 +88,7 @@ def launch(session: Session, *, snapshot: Snapshot, body: RunBody, by: User | No
             name=run.name,
         )
     if not queries.waits(run):
-        defer(session, JobName.TRAIN, run_id=str(run.id))
+        enqueue(session, run=run)
     return run
 
 
@@ -100,30 +99,49 @@ def launch_chain(
     by: User | None,
     size: str = "tiny",
     configs: Mapping[str, Mapping[str, Any]] | None = None,
+    kinds: Collection[str] = tuple(RunKind),
+    writer: Checkpoint | None = None,
+    reward: Checkpoint | None = None,
+    label: str = "",
 ) -> list[Run]:
     """Queue SFT → reward model → DPO → PPO on one snapshot, each waiting for what it needs.
 
-    The SFT run starts from a new model of `size`; `configs` has settings per kind, over those
-    with which a snapshot of this size is done in minutes.
+    The first of `kinds` starts from `writer`, or from a new model of `size`; the reward model
+    goes on from `reward`, or begins anew from the writer. `configs` has settings per kind, over
+    those with which a snapshot of this size is done in minutes; names end with `label`.
     """
     suited = rules.chain_settings(queries.training_rows(snapshot))
     chosen = {kind: {**suited[kind], **(configs or {}).get(kind, {})} for kind in RunKind}
+    made: dict[str, Run] = {}
 
-    def one(kind: RunKind, base: Mapping[str, Any], **more: Any) -> Run:
+    def one(kind: RunKind, base: Mapping[str, Any], **more: Any) -> None:
         body = RunBody(
             kind=kind,
             snapshot_id=snapshot.id,
             base=Base.model_validate(base),
             config=dict(chosen.get(kind, {})),
+            name=f"{rules.NAMES[kind]}, {label}" if label else None,
             **more,
         )
-        return launch(session, snapshot=snapshot, body=body, by=by)
+        made[kind] = launch(session, snapshot=snapshot, body=body, by=by)
 
-    sft = one(RunKind.SFT, {"new": size})
-    reward = one(RunKind.REWARD, {"run": sft.id})
-    dpo = one(RunKind.DPO, {"run": sft.id})
-    ppo = one(RunKind.PPO, {"run": dpo.id}, reward_run_id=reward.id)
-    return [sft, reward, dpo, ppo]
+    def from_writer() -> Mapping[str, Any]:
+        """The last model of the chain that writes, else what the chain sets out from."""
+        before = next((made[kind] for kind in ("dpo", "sft") if kind in made), None)
+        if before is not None:
+            return {"run": before.id}
+        return {"checkpoint": writer.id} if writer is not None else {"new": size}
+
+    if "sft" in kinds:
+        one(RunKind.SFT, from_writer())
+    if "reward" in kinds:
+        one(RunKind.REWARD, {"checkpoint": reward.id} if reward is not None else from_writer())
+    if "dpo" in kinds:
+        one(RunKind.DPO, from_writer())
+    if "ppo" in kinds:
+        judge = made.get("reward")
+        one(RunKind.PPO, from_writer(), reward_run_id=judge.id if judge else None)
+    return list(made.values())
 
 
 def cancel(session: Session, *, run: Run, by: User) -> Run:
@@ -174,7 +192,7 @@ def resume(session: Session, *, run: Run, by: User) -> Run:
     session.refresh(run)
     note(session, Lease(run.id, run.attempt), "resumed", f"By {by.name}.")
     if not queries.waits(run):
-        defer(session, JobName.TRAIN, run_id=str(run.id))
+        enqueue(session, run=run)
     _requeue_waiting(session, run_id=run.id)
     audit(
         session,
