@@ -68,7 +68,7 @@ API: list[APIRouter] = [
     *quality_api.routers,
     work_api.router,
     *datasets_api.routers,
-    runs_api.router,
+    *runs_api.routers,
     generation_api.router,
     evaluation_api.router,
     rounds_api.router,

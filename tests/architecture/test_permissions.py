@@ -180,6 +180,7 @@ def ids(session, people):
         "deed": "pause",
         "key": "x" * 43,
         "day": "2026-11-24",
+        "version": "1",
         "table": "people",
         "kind": "toml",
     }

@@ -3,6 +3,7 @@
 from app.runs.queries.checks import checks_ahead, runs_like
 from app.runs.queries.comparing import runs_in, sides_of
 from app.runs.queries.curves import curves_of
+from app.runs.queries.descendants import is_in_snapshots
 from app.runs.queries.evaluations import evaluation_of
 from app.runs.queries.lineage import (
     Step,
@@ -51,6 +52,7 @@ __all__ = [
     "final_checkpoint",
     "final_checkpoints",
     "is_from_scratch",
+    "is_in_snapshots",
     "lineage",
     "log_tail",
     "metrics_of",
