@@ -51,7 +51,7 @@ PAGES: list[APIRouter] = [
     work_pages.router,
     *datasets_pages.routers,
     *runs_pages.routers,
-    generation_pages.router,
+    *generation_pages.routers,
     privacy_pages.router,
 ]
 API: list[APIRouter] = [

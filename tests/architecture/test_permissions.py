@@ -12,7 +12,7 @@ from app.annotation.models import Requeue
 from app.corpus.models import Import
 from app.datasets.models import Snapshot
 from app.db import JobState, database_now
-from app.generation.models import Generation
+from app.generation.models import Endpoint, Generation
 from app.projects.models import MemberMessage
 from app.quality.models import Adjudication, SendBack
 from app.runs.models import Checkpoint, Run, RunKind
@@ -123,7 +123,10 @@ def ids(session, people):
     generation = Generation(
         project_id=people.project.id, checkpoint_id=checkpoint.id, config={"n": 2}
     )
-    session.add(generation)
+    endpoint = Endpoint(
+        project_id=people.project.id, name="E", base_url="http://127.0.0.1:9/v1", model="m"
+    )
+    session.add_all([generation, endpoint])
     hers = {"project_id": people.project.id, "user_id": people.vic.id}
     message = MemberMessage(body="Hello", **hers)
     requeue = Requeue(which="all", judgements=0, **hers)
@@ -140,6 +143,7 @@ def ids(session, people):
         "run_id": str(run.id),
         "checkpoint_id": str(checkpoint.id),
         "generation_id": str(generation.id),
+        "endpoint_id": str(endpoint.id),
         "prompt_id": str(task.prompt_id),
         "other_id": str(rows["snapshot_id"].id),
         "user_id": str(people.vic.id),
