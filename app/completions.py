@@ -5,12 +5,14 @@ connection goes to the very address that was checked. Redirects are not followed
 environment not used.
 """
 
+import contextlib
 import ipaddress
 import os
 import random
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -168,6 +170,7 @@ class Writer:
                 f"The key {KEYS}{target.key_name} is not set in the environment of this process. "
                 "Set it for web and worker, and start them again."
             )
+        self._streams: deque[Any] = deque(maxlen=128)  # connections, to be cut
         is_far = ipaddress.ip_address(self.address.ip.split("%")[0]).is_global
         if self.target.key and self.address.scheme == "http" and is_far:
             raise Unusable(
@@ -189,6 +192,20 @@ class Writer:
         at: TracebackType | None,
     ) -> None:
         self._client.close()
+
+    def hang_up(self) -> None:
+        """Ask nothing more, and cut the connections: who waits for an answer waits no longer."""
+        self.stopping.set()
+        for stream in list(self._streams):
+            with contextlib.suppress(OSError):
+                number = os.dup(stream.get_extra_info("socket").fileno())
+                with socket.socket(fileno=number) as twin:
+                    twin.shutdown(socket.SHUT_RDWR)
+
+    def _note(self, event: str, told: dict[str, Any]) -> None:
+        """Keep the connections that are made; of an encrypted one, the outer stream."""
+        if event in {"connection.connect_tcp.complete", "connection.start_tls.complete"}:
+            self._streams.append(told["return_value"])
 
     def write(
         self,
@@ -218,6 +235,8 @@ class Writer:
         """The answer as JSON, after as many tries as it takes and is allowed."""
         problem = ""
         for number in range(self.tries):
+            if self.stopping.is_set():
+                raise Interrupted
             wait = min(LONGEST_WAIT, 0.5 * 2**number) * random.uniform(0.5, 1.0)  # noqa: S311
             try:
                 status, headers, content = self._post(body)
@@ -248,7 +267,7 @@ class Writer:
             f"{at.scheme}://{number}:{at.port}{at.path}/chat/completions",
             json=body,
             headers=headers,
-            extensions={"sni_hostname": at.host},
+            extensions={"sni_hostname": at.host, "trace": self._note},
         ) as response:
             content = b""
             for part in response.iter_bytes():

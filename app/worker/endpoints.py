@@ -1,6 +1,5 @@
 """Endpoints write for a generation: several requests at once, errors told by prompt."""
 
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -40,15 +39,14 @@ def answers(
     A prompt that it cannot answer is told with the reason. Raises `Unusable` where it answers
     nothing more at all; what had come by then has been given out. Ends early when `pulse` stops.
     """
-    stopping = threading.Event()
     with (
-        Writer(target, stopping=stopping) as writer,
+        Writer(target) as writer,
         ThreadPoolExecutor(asking.at_once, thread_name_prefix="endpoint") as pool,
     ):
         try:
             yield from _gathered(writer, asking, lines, pulse, pool)
         finally:
-            stopping.set()  # who waits for another try gives up
+            writer.hang_up()
             pool.shutdown(cancel_futures=True)
 
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from ipaddress import IPv4Address
@@ -146,7 +147,20 @@ def test_who_waits_for_another_try_can_be_called_back(
         pytest.raises(Interrupted),
     ):
         writer.write(HELLO)
-    assert len(server.asked) == 1
+    assert server.asked == []
+
+
+def test_hanging_up_ends_the_wait_for_an_answer(server: ChatServer) -> None:
+    server.gate, server.after = threading.Event(), 0
+    with Writer(Target(server.url, "good")) as writer, ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(writer.write, HELLO)
+        while not server.now:
+            assert not waiting.done()
+        writer.hang_up()
+        with pytest.raises(Interrupted):
+            waiting.result(20)
+    server.gate.set()
+    server.gate = None
 
 
 # -- whom it speaks to ------------------------------------------------------------------------

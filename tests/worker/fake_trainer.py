@@ -9,6 +9,7 @@ SIGTERM), skips (prompts that it leaves out).
 import argparse
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -110,7 +111,8 @@ def generate(options: argparse.Namespace) -> int:
     with options.output.open("a", encoding="utf-8") as output:
         for number, line in enumerate(lines):
             time.sleep(float(BEHAVIOUR["pace"]))
-            texts = [f"reply {k} to {line['id']}" for k in range(options.n)]
+            at = options.temperature
+            texts = [f"reply {k} at {at} to {line['id']}" for k in range(options.n)]
             if BEHAVIOUR["says"] == "same":
                 texts = ["always this"] * options.n
             responses = [{"text": text, "source": options.source} for text in texts]
@@ -121,6 +123,16 @@ def generate(options: argparse.Namespace) -> int:
             if BEHAVIOUR["end"] and number + 1 == BEHAVIOUR["at"]:
                 print(BEHAVIOUR["says"], file=sys.stderr)
                 return int(BEHAVIOUR["end"])
+    return 0
+
+
+def score(options: argparse.Namespace) -> int:
+    """The further apart, the larger the last number of the prompt; it is sure of large ones."""
+    with options.output.open("w", encoding="utf-8") as output:
+        for line in map(json.loads, options.file.read_text().splitlines()):
+            number = int(re.findall(r"\d+", "0 " + line["prompt"][-1]["content"])[-1])
+            scores = [float(k * number) for k in range(len(line["responses"]))]
+            output.write(json.dumps(line | {"scores": scores}) + "\n")
     return 0
 
 
@@ -147,6 +159,8 @@ def main() -> int:
             return new_model(options)
         case "generate":
             return generate(options)
+        case "score":
+            return score(options)
         case _:
             return train(options)
 
