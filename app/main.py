@@ -55,7 +55,7 @@ PAGES: list[APIRouter] = [
     work_pages.router,
     *datasets_pages.routers,
     *runs_pages.routers,
-    generation_pages.router,
+    *generation_pages.routers,
     evaluation_pages.router,
     rounds_pages.router,
     privacy_pages.router,

@@ -13,7 +13,7 @@ from app.corpus.models import Import
 from app.datasets.models import Snapshot
 from app.db import JobState, database_now
 from app.evaluation.models import Evaluation, Promotion
-from app.generation.models import Generation
+from app.generation.models import Endpoint, Generation
 from app.projects.models import MemberMessage
 from app.quality.models import Adjudication, SendBack
 from app.rounds.models import Round
@@ -149,6 +149,10 @@ def ids(session, people):
     session.flush()
     round_ = Round(project_id=people.project.id, number=1, step=Step.RANK, policy={})
     session.add(round_)
+    endpoint = Endpoint(
+        project_id=people.project.id, name="E", base_url="http://127.0.0.1:9/v1", model="m"
+    )
+    session.add(endpoint)
     hers = {"project_id": people.project.id, "user_id": people.vic.id}
     message = MemberMessage(body="Hello", **hers)
     requeue = Requeue(which="all", judgements=0, **hers)
@@ -168,6 +172,7 @@ def ids(session, people):
         "evaluation_id": str(evaluation.id),
         "promotion_id": str(promotion.id),
         "check_id": str(check.id),
+        "endpoint_id": str(endpoint.id),
         "prompt_id": str(task.prompt_id),
         "other_id": str(rows["snapshot_id"].id),
         "user_id": str(people.vic.id),

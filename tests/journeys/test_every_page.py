@@ -135,7 +135,7 @@ def pages(live_server, tmp_path):
             "/agreement", "/agreement?by=tag", "/agreement?by=annotator_pair",
             "/consensus", "/leaderboard", "/gold", f"/annotators/{person_id}",
             f"/annotators/{person_id}/requeue?what=last&last=5",
-            "/snapshots/new", "/runs", "/runs/new", "/settings", "/members",
+            "/snapshots/new", "/runs", "/runs/new", "/settings", "/members", "/endpoints",
             f"/annotators/{judge_id}", f"/annotators/{judge_id}/privacy",
             f"/members/{member_id}", "/pause", "/generations", "/generations/new",
             f"/days/{day}", "/days/2020-01-01",

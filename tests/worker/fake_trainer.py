@@ -5,13 +5,14 @@ steps), end (exit code instead of success), at (the step of that end), says (its
 forks (leaves a child of its own behind), partial (writes metrics in halves), deaf (ignores
 SIGTERM), skips (prompts that it leaves out), hang (the step at which it stands still), halt (the
 step at which it halts itself), once (comes to grief only when it does not resume), bulk (bytes of
-each checkpoint).
+each checkpoint), scores (by `length` or `number`).
 """
 
 import argparse
 import faulthandler
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -34,6 +35,7 @@ BEHAVIOUR = {
     "halt": 0,
     "once": False,
     "bulk": 0,
+    "scores": "length",
 } | json.loads(os.environ.get("FAKE_TRAINER", "{}"))
 
 asked_to_end = False
@@ -133,7 +135,10 @@ def generate(options: argparse.Namespace) -> int:
     with options.output.open("a", encoding="utf-8") as output:
         for number, line in enumerate(lines):
             time.sleep(float(BEHAVIOUR["pace"]))
-            texts = [f"reply {k} to {line['id']} by {options.source}" for k in range(options.n)]
+            at = options.temperature
+            texts = [
+                f"reply {k} at {at} to {line['id']} by {options.source}" for k in range(options.n)
+            ]
             if BEHAVIOUR["says"] == "same":
                 texts = ["always this"] * options.n
             responses = [{"text": text, "source": options.source} for text in texts]
@@ -148,12 +153,16 @@ def generate(options: argparse.Namespace) -> int:
 
 
 def score(options: argparse.Namespace) -> int:
-    """Longer is better."""
+    """Longer is better; by `number` it is surer where the last number of the prompt is larger."""
     with options.output.open("a", encoding="utf-8") as output:
         for line in map(json.loads, options.file.read_text().splitlines()):
             time.sleep(float(BEHAVIOUR["pace"]))
             texts = [r["text"] if isinstance(r, dict) else r for r in line["responses"]]
-            output.write(json.dumps(line | {"scores": [float(len(t)) for t in texts]}) + "\n")
+            scores = [float(len(text)) for text in texts]
+            if BEHAVIOUR["scores"] == "number":
+                number = int(re.findall(r"\d+", "0 " + line["prompt"][-1]["content"])[-1])
+                scores = [float(k * number) for k in range(len(texts))]
+            output.write(json.dumps(line | {"scores": scores}) + "\n")
             output.flush()
             if asked_to_end:
                 return 130
