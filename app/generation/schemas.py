@@ -83,8 +83,8 @@ class Selection(Body):
     """
 
     by: Literal["random", "novelty", "uncertainty"] = "random"
-    tags: Annotated[list[Name], Field(max_length=50, default_factory=list)]
-    sources: Annotated[dict[Text, Share], Field(max_length=50, default_factory=dict)]
+    tags: list[Name] = Field(max_length=50, default_factory=list)
+    sources: dict[Text, Share] = Field(max_length=50, default_factory=dict)
     unjudged: bool = False
     control: Annotated[float, Field(ge=0, le=0.9)] = 0.2
     reward_checkpoint_id: UUID | None = None
