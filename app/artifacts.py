@@ -358,7 +358,10 @@ def local_folder(path: str) -> Iterator[Path]:
 
 
 def _missing(path: str) -> NotFound:
-    return NotFound(f"{path} is missing in the artifact store. Was it moved or deleted by hand?")
+    return NotFound(
+        f"{path} is missing in the artifact store. Was it moved or deleted by hand? Bring it"
+        " back from a backup, or make it again."
+    )
 
 
 def _store() -> tuple[Any, str]:

@@ -77,6 +77,12 @@ class Settings(BaseSettings):
         description="What starts a training, such as `accelerate launch --num-processes 4 -m "
         "app.trainer`; without it this Python, in one process.",
     )
+    hang_minutes: float = Field(
+        20,
+        ge=0,
+        description="A training that neither writes nor computes for so long is ended and goes on "
+        "from its last saved step; 0 waits for ever.",
+    )
 
     @field_validator("home")
     @classmethod

@@ -31,6 +31,8 @@ from app.projects import api as projects_api
 from app.projects import pages as projects_pages
 from app.quality import api as quality_api
 from app.quality import pages as quality_pages
+from app.rounds import api as rounds_api
+from app.rounds import pages as rounds_pages
 from app.runs import api as runs_api
 from app.runs import pages as runs_pages
 from app.schema import is_at_head
@@ -52,6 +54,7 @@ PAGES: list[APIRouter] = [
     *datasets_pages.routers,
     *runs_pages.routers,
     *generation_pages.routers,
+    rounds_pages.router,
     privacy_pages.router,
 ]
 API: list[APIRouter] = [
@@ -64,6 +67,7 @@ API: list[APIRouter] = [
     *datasets_api.routers,
     runs_api.router,
     generation_api.router,
+    rounds_api.router,
     privacy_api.router,
 ]
 

@@ -83,8 +83,8 @@ class Selection(Body):
     """
 
     by: Literal["random", "novelty", "uncertainty"] = "random"
-    tags: Annotated[list[Name], Field(max_length=50, default_factory=list)]
-    sources: Annotated[dict[Text, Share], Field(max_length=50, default_factory=dict)]
+    tags: list[Name] = Field(max_length=50, default_factory=list)
+    sources: dict[Text, Share] = Field(max_length=50, default_factory=dict)
     unjudged: bool = False
     control: Annotated[float, Field(ge=0, le=0.9)] = 0.2
     reward_checkpoint_id: UUID | None = None
@@ -118,10 +118,10 @@ class GenerationBody(Body):
     max_new_tokens: Annotated[int, Field(ge=1, le=4096)] = 128
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 42
     system: Text | None = None
-    writers: Annotated[list[WriterBody], Field(max_length=MOST_WRITERS, default_factory=list)]
+    writers: list[WriterBody] = Field(max_length=MOST_WRITERS, default_factory=list)
     include_existing: Annotated[int, Field(ge=0, le=4)] = 0
     max_prompts: Annotated[int | None, Field(ge=1, le=10_000_000)] = None
-    select: Annotated[Selection, Field(default_factory=Selection)]
+    select: Selection = Field(default_factory=Selection)
 
     @model_validator(mode="after")
     def _makes_a_task(self) -> Self:

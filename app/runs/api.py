@@ -1,5 +1,6 @@
 """Runs and checkpoints, as JSON (contract §3)."""
 
+from dataclasses import asdict
 from typing import Annotated
 from uuid import UUID
 
@@ -12,24 +13,33 @@ from app.accounts.auth import CurrentUser
 from app.datasets.formats.names import file_name
 from app.db import JsonObject, SessionDep
 from app.errors import NotFound, found
-from app.projects.auth import ViewerProject
-from app.runs import queries, service
+from app.projects.auth import AdminProject, ViewerProject
+from app.runs import formats, queries, service
 from app.runs.auth import (
     ManagedRun,
     TrainingSnapshot,
+    ViewedCheck,
     ViewedCheckpoint,
     ViewedRun,
 )
-from app.runs.models import Checkpoint, Run
+from app.runs.models import Checkpoint, Run, RunCheck
 from app.runs.schemas import (
     CheckpointOut,
     CheckpointPage,
+    ComparisonOut,
+    CurveOut,
+    CurvesOut,
+    EstimateOut,
+    LineOut,
+    MetricName,
     MetricsOut,
     RunBody,
+    RunCheckOut,
     RunOut,
     RunPage,
     SamplesOut,
 )
+from app.runs.service import checks
 
 router = APIRouter(tags=["runs"])
 
@@ -58,6 +68,25 @@ def list_runs(
     return RunPage(items=items, next_cursor=items[-1].id if len(runs) > limit else None)
 
 
+@router.get("/projects/{project_id}/runs/compare")
+def compare(
+    session: SessionDep,
+    project: ViewerProject,
+    run: Annotated[list[UUID], Query(min_length=1, max_length=formats.MOST)],
+) -> ComparisonOut:
+    """Settings, evaluations and last figures of runs, each as a list in the order of the runs."""
+    runs = queries.runs_in(session, project=project, ids=run)
+    if len(runs) < len(set(run)):
+        raise NotFound("One of these runs is not in this project.")
+    sides = [formats.Side(**side) for side in queries.sides_of(session, runs=runs)]
+    return ComparisonOut(
+        runs=[run_out(session, each) for each in runs],
+        settings=[LineOut(**asdict(line)) for line in formats.settings_of(sides)],
+        evaluation=[LineOut(**asdict(line)) for line in formats.evaluations_of(sides)],
+        figures=[LineOut(**asdict(line)) for line in formats.figures_of(sides)],
+    )
+
+
 @router.get("/runs/{run_id}")
 def get_run(session: SessionDep, run: ViewedRun) -> RunOut:
     return run_out(session, run)
@@ -75,6 +104,29 @@ def run_metrics(
     return MetricsOut(
         items=items[:limit],
         next_cursor=str(items[limit - 1]["step"]) if len(items) > limit else None,
+        state=run.state,
+        attempt=run.attempt,
+        step=run.step,
+        total_steps=run.total_steps,
+        seconds_left=queries.time_left(session, run=run),
+    )
+
+
+@router.get("/runs/{run_id}/curves")
+def run_curves(
+    session: SessionDep,
+    run: ViewedRun,
+    metric: Annotated[list[MetricName], Query(max_length=64)],
+    after_step: Annotated[int, Query(ge=-1, lt=2**31 - 1)] = -1,
+    points: Annotated[int, Query(ge=2, le=10_000)] = 1000,
+) -> CurvesOut:
+    """Curves in about so many points each, whatever the number of steps: extremes are kept."""
+    curves, last = queries.curves_of(
+        session, run=run, names=metric, after_step=after_step, points=points
+    )
+    return CurvesOut(
+        curves={name: CurveOut(**curve) for name, curve in curves.items()},
+        last_step=last,
         state=run.state,
         attempt=run.attempt,
         step=run.step,
@@ -114,6 +166,28 @@ def cancel_run(session: SessionDep, user: CurrentUser, run: ManagedRun) -> RunOu
 def resume_run(session: SessionDep, user: CurrentUser, run: ManagedRun) -> RunOut:
     """Queue a failed or cancelled run again, from its last saved step."""
     return run_out(session, service.resume(session, run=run, by=user))
+
+
+@router.post("/projects/{project_id}/run-checks", status_code=202)
+def check_run(
+    session: SessionDep, user: CurrentUser, project: AdminProject, body: RunBody
+) -> RunCheckOut:
+    """Rehearse a run on a worker: a few updates, nothing kept. `GET /run-checks/{id}` has more."""
+    snapshot = queries.snapshot_in(session, project_id=project.id, snapshot_id=body.snapshot_id)
+    check = checks.request_check(session, snapshot=found(snapshot), body=body, by=user)
+    return check_out(session, check)
+
+
+@router.get("/run-checks/{check_id}")
+def get_run_check(session: SessionDep, check: ViewedCheck) -> RunCheckOut:
+    return check_out(session, check)
+
+
+@router.post("/projects/{project_id}/run-estimates")
+def estimate_run(session: SessionDep, project: AdminProject, body: RunBody) -> EstimateOut:
+    """Steps and time of a run at once, from its rows and from earlier runs; nothing is kept."""
+    snapshot = queries.snapshot_in(session, project_id=project.id, snapshot_id=body.snapshot_id)
+    return EstimateOut(**service.estimate(session, snapshot=found(snapshot), body=body))
 
 
 @router.get("/projects/{project_id}/checkpoints")
@@ -175,6 +249,22 @@ def run_out(session: Session, run: Run) -> RunOut:
         created_at=run.created_at,
         started_at=run.started_at,
         finished_at=run.finished_at,
+    )
+
+
+def check_out(session: Session, check: RunCheck) -> RunCheckOut:
+    return RunCheckOut(
+        id=str(check.id),
+        project_id=str(check.project_id),
+        kind=check.kind,
+        state=check.state,
+        activity=check.activity,
+        ahead=queries.checks_ahead(session, check=check),
+        report=check.report,
+        error=check.error,
+        field=check.field,
+        created_at=check.created_at,
+        finished_at=check.finished_at,
     )
 
 

@@ -18,7 +18,7 @@ from app.errors import found
 from app.projects.auth import AdminProject, ViewerProject, require
 from app.projects.queries import project_for
 from app.runs import queries
-from app.runs.models import Checkpoint, Run
+from app.runs.models import Checkpoint, Run, RunCheck
 from app.runs.schemas import RunBody
 
 VIEWERS = (Role.VIEWER, Role.REVIEWER, Role.ADMIN)
@@ -54,7 +54,14 @@ def viewed_checkpoint(session: SessionDep, user: CurrentUser, checkpoint_id: UUI
     return checkpoint
 
 
+def viewed_check(session: SessionDep, user: CurrentUser, check_id: UUID) -> RunCheck:
+    check = found(session.get(RunCheck, check_id))
+    may(session, user, check.project_id, Role.ADMIN)
+    return check
+
+
 TrainingSnapshot = Annotated[Snapshot, Depends(snapshot_to_train_on)]
+ViewedCheck = Annotated[RunCheck, Depends(viewed_check)]
 ViewedRun = Annotated[Run, Depends(viewed_run)]
 ManagedRun = Annotated[Run, Depends(managed_run)]
 ViewedCheckpoint = Annotated[Checkpoint, Depends(viewed_checkpoint)]

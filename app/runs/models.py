@@ -57,6 +57,9 @@ class Run(Base):
     start_step: Mapped[int] = mapped_column(default=0)  # where the current attempt took over
     saved_step: Mapped[int | None]  # the last step to resume from, and its folder in the store
     saved_path: Mapped[str | None]
+    saved: Mapped[list[Any]] = mapped_column(default=list)  # the last two: [{step, path, sha256}]
+    priority: Mapped[int] = mapped_column(default=0)  # of those that wait the highest starts first
+    needs: Mapped[JsonObject] = mapped_column(default=dict)  # {device?, gpu_memory_gb?}
     seen_at: Mapped[datetime | None]
     cancel_requested_at: Mapped[datetime | None]
     path: Mapped[str | None]  # run folder in the artifact store
@@ -128,3 +131,97 @@ class Checkpoint(Base):
     files: Mapped[list[Any]]  # [{path, bytes, sha256}]
     metrics: Mapped[JsonObject] = mapped_column(default=dict)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class MetricBlock(Base):
+    """What `SIZE` steps of an attempt amount to, so that long curves are drawn without all of them.
+
+    `values` has for each metric `{n, mean, min: [step, value], max: [step, value]}`; what was not a
+    number is left out. Written once the block is complete, never changed.
+    """
+
+    __tablename__ = "metric_block"
+    SIZE = 256  # in steps; the migration that made the table knows it, too
+
+    run_id: Mapped[UUID] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
+    attempt: Mapped[int] = mapped_column(primary_key=True)
+    block: Mapped[int] = mapped_column(primary_key=True)  # step // SIZE
+    first_step: Mapped[int]
+    last_step: Mapped[int]
+    values: Mapped[JsonObject]
+
+
+class RunUsage(Base):
+    """What the processes of an attempt took of their machine at one moment."""
+
+    __tablename__ = "run_usage"
+    __table_args__ = (Index("ix_run_usage_run", "run_id", "id"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    run_id: Mapped[UUID] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"))
+    attempt: Mapped[int]
+    at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    values: Mapped[JsonObject]  # {cpu, rss, memory_total, gpu_memory?, gpu_total?, gpu?}
+
+
+class RunLog(Base):
+    """The last lines of what the training process said, while it runs."""
+
+    __tablename__ = "run_log"
+
+    run_id: Mapped[UUID] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
+    attempt: Mapped[int]
+    tail: Mapped[str]
+
+
+class RunCheck(Base):
+    """A rehearsal of a run that somebody thinks of: a few updates on the worker, nothing kept."""
+
+    __tablename__ = "run_check"
+    __table_args__ = (
+        CheckConstraint(
+            "(finished_at IS NOT NULL) = (state IN ('succeeded', 'failed', 'cancelled'))",
+            name="finished_when_final",
+        ),
+        Index("ix_run_check_project", "project_id", "created_at"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    project_id: Mapped[UUID] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
+    snapshot_id: Mapped[UUID] = mapped_column(ForeignKey("snapshot.id", ondelete="CASCADE"))
+    kind: Mapped[RunKind] = mapped_column(text_enum(RunKind))
+    base: Mapped[JsonObject]
+    parent_checkpoint_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("checkpoint.id", ondelete="CASCADE")
+    )
+    reward_checkpoint_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("checkpoint.id", ondelete="CASCADE")
+    )
+    config: Mapped[JsonObject]
+    state: Mapped[JobState] = mapped_column(text_enum(JobState), default=JobState.QUEUED)
+    attempt: Mapped[int] = mapped_column(default=0)
+    seen_at: Mapped[datetime | None]
+    activity: Mapped[str | None]
+    report: Mapped[JsonObject] = mapped_column(default=dict)  # of the trainer's --check
+    error: Mapped[str | None]
+    field: Mapped[str | None]  # of the form to which the error belongs
+    created_by: Mapped[UUID | None] = mapped_column(ForeignKey("user.id", ondelete="SET NULL"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    finished_at: Mapped[datetime | None]
+
+
+class Worker(Base):
+    """A worker process that is connected, and what its machine can do."""
+
+    __tablename__ = "worker"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    host: Mapped[str]
+    pid: Mapped[int]
+    version: Mapped[str]
+    queues: Mapped[list[Any]]  # of jobs that it takes
+    queue_workers: Mapped[list[Any]] = mapped_column(default=list)  # its ids in the job queue
+    capabilities: Mapped[JsonObject]  # {cores, memory, gpus: [{name, memory}], trains, …}
+    started_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    draining_at: Mapped[datetime | None]  # since then it takes nothing new

@@ -34,6 +34,9 @@ ModelName = Annotated[
 ]
 
 
+MetricName = Annotated[str, StringConstraints(max_length=200), AfterValidator(storable)]
+
+
 class Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -145,6 +148,70 @@ class MetricsOut(BaseModel):
 
     items: list[dict[str, Any]]
     next_cursor: str | None
+    state: JobState
+    attempt: int
+    step: int
+    total_steps: int | None
+    seconds_left: float | None
+
+
+class RunCheckOut(BaseModel):
+    """A rehearsal: `report` once it has succeeded, `error` and its `field` where it cannot be.
+
+    The report is that of `touchstone train … --check`: steps, tokens, seconds, memory in bytes.
+    """
+
+    id: str
+    project_id: str
+    kind: RunKind
+    state: JobState
+    activity: str | None
+    ahead: int
+    report: dict[str, Any]
+    error: str | None
+    field: str | None
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class EstimateOut(BaseModel):
+    """What a run would be, at once: steps by the rows, seconds by earlier runs like it."""
+
+    rows: int
+    steps: int
+    seconds: float | None
+    runs: int
+
+
+class LineOut(BaseModel):
+    """One setting or figure of all compared runs; null where a run has no such thing."""
+
+    name: str
+    values: list[Any]
+    differs: bool
+
+
+class ComparisonOut(BaseModel):
+    runs: list[RunOut]
+    settings: list[LineOut]
+    evaluation: list[LineOut]
+    figures: list[LineOut]
+
+
+class CurveOut(BaseModel):
+    """Points in order of steps: the extremes of each stretch, and its mean where it is thinned."""
+
+    step: list[int]
+    value: list[float]
+    mean_step: list[int] | None = None
+    mean: list[float] | None = None
+
+
+class CurvesOut(BaseModel):
+    """`last_step` is the `after_step` to ask with next; another attempt means: ask anew."""
+
+    curves: dict[str, CurveOut]
+    last_step: int
     state: JobState
     attempt: int
     step: int

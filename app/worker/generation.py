@@ -36,10 +36,11 @@ from app.jobs import JobName, Lane, queue
 from app.runs import rules
 from app.runs.service import Lease
 from app.worker.endpoints import Asking, answers
+from app.worker.folders import work_folder
 from app.worker.inputs import ModelSource, materialised, model_source
 from app.worker.lease import Pulse, Stop
 from app.worker.process import TRAINER, Child, Lines
-from app.worker.training import GRACE, RELAY, work_folder
+from app.worker.training import GRACE, RELAY
 
 log = structlog.get_logger(__name__)
 

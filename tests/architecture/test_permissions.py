@@ -15,7 +15,9 @@ from app.db import JobState, database_now
 from app.generation.models import Endpoint, Generation
 from app.projects.models import MemberMessage
 from app.quality.models import Adjudication, SendBack
-from app.runs.models import Checkpoint, Run, RunKind
+from app.rounds.models import Round
+from app.rounds.rules import Step
+from app.runs.models import Checkpoint, Run, RunCheck, RunKind
 from app.tasks.models import Appeal, Assignment, ReAsk
 from tests.architecture.permissions import PERMISSIONS, Who
 from tests.factories import make_task
@@ -127,6 +129,17 @@ def ids(session, people):
         project_id=people.project.id, name="E", base_url="http://127.0.0.1:9/v1", model="m"
     )
     session.add_all([generation, endpoint])
+    check = RunCheck(
+        project_id=people.project.id,
+        snapshot_id=rows["snapshot_id"].id,
+        kind=RunKind.REWARD,
+        base={"new": "tiny"},
+        config={},
+    )
+    session.add(check)
+    session.flush()
+    round_ = Round(project_id=people.project.id, number=1, step=Step.RANK, policy={})
+    session.add(round_)
     hers = {"project_id": people.project.id, "user_id": people.vic.id}
     message = MemberMessage(body="Hello", **hers)
     requeue = Requeue(which="all", judgements=0, **hers)
@@ -144,6 +157,7 @@ def ids(session, people):
         "checkpoint_id": str(checkpoint.id),
         "generation_id": str(generation.id),
         "endpoint_id": str(endpoint.id),
+        "check_id": str(check.id),
         "prompt_id": str(task.prompt_id),
         "other_id": str(rows["snapshot_id"].id),
         "user_id": str(people.vic.id),
@@ -152,6 +166,8 @@ def ids(session, people):
         "message_id": str(message.id),
         "requeue_id": str(requeue.id),
         "appeal_id": str(appeal.id),
+        "round_id": str(round_.id),
+        "deed": "pause",
         "key": "x" * 43,
         "day": "2026-11-24",
         "table": "people",

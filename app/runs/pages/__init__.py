@@ -1,5 +1,5 @@
 """Runs and checkpoints as pages."""
 
-from app.runs.pages import checkpoints, runs
+from app.runs.pages import checking, checkpoints, comparing, runs
 
-routers = [runs.router, checkpoints.router]
+routers = [checking.router, comparing.router, runs.router, checkpoints.router]

@@ -1,5 +1,8 @@
 """Reads of runs, their curves and texts, of checkpoints, and of where these came from."""
 
+from app.runs.queries.checks import checks_ahead, runs_like
+from app.runs.queries.comparing import runs_in, sides_of
+from app.runs.queries.curves import curves_of
 from app.runs.queries.evaluations import evaluation_of
 from app.runs.queries.lineage import (
     Step,
@@ -38,6 +41,8 @@ __all__ = [
     "blocker",
     "checkpoint_in",
     "checkpoints_of",
+    "checks_ahead",
+    "curves_of",
     "erased_snapshots",
     "evaluation_of",
     "events_of",
@@ -48,8 +53,11 @@ __all__ = [
     "metrics_of",
     "run_in",
     "runs_from",
+    "runs_in",
+    "runs_like",
     "runs_of",
     "samples_of",
+    "sides_of",
     "snapshot_in",
     "snapshot_origins",
     "time_left",
