@@ -121,7 +121,7 @@ class GenerationBody(Body):
     writers: list[WriterBody] = Field(max_length=MOST_WRITERS, default_factory=list)
     include_existing: Annotated[int, Field(ge=0, le=4)] = 0
     max_prompts: Annotated[int | None, Field(ge=1, le=10_000_000)] = None
-    select: Selection = Selection()
+    select: Selection = Field(default_factory=Selection)
 
     @model_validator(mode="after")
     def _makes_a_task(self) -> Self:

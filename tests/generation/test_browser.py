@@ -44,6 +44,7 @@ QUESTIONS = [
 def scene(live_server, workshop, monkeypatch):  # noqa: F811
     """A project with writers of both kinds, and what they have written."""
     desk = Desk(workshop)
+    workshop.behave(judges="numbers")
     with chat_server() as server:
         allowed = settings.model_copy(update={"endpoints": server.at})
         monkeypatch.setattr(completions, "settings", allowed)

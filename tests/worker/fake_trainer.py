@@ -1,11 +1,11 @@
 """Stands in for `python -m app.trainer`: writes a run folder as the contract says, learns nothing.
 
 `FAKE_TRAINER` (JSON) says how it behaves: steps, pace (seconds per step), save (every so many
-steps), end (exit code instead of success), at (the step of that end), says (its last line),
-forks (leaves a child of its own behind), partial (writes metrics in halves), deaf (ignores
-SIGTERM), skips (prompts that it leaves out), hang (the step at which it stands still), halt (the
-step at which it halts itself), once (comes to grief only when it does not resume), bulk (bytes of
-each checkpoint), scores (by `length` or `number`).
+steps), end (exit code instead of success), at (the step of that end), says (its last line), forks
+(leaves a child of its own behind), partial (writes metrics in halves), deaf (ignores SIGTERM),
+skips (prompts that it leaves out), hang (the step at which it stands still), halt (the step at
+which it halts itself), judges (by lengths, or by numbers of the prompts), once (comes to grief only
+when it does not resume), bulk (bytes of each checkpoint).
 """
 
 import argparse
@@ -31,11 +31,11 @@ BEHAVIOUR = {
     "partial": False,
     "deaf": False,
     "skips": 0,
+    "judges": "lengths",
     "hang": 0,
     "halt": 0,
     "once": False,
     "bulk": 0,
-    "scores": "length",
 } | json.loads(os.environ.get("FAKE_TRAINER", "{}"))
 
 asked_to_end = False
@@ -135,10 +135,8 @@ def generate(options: argparse.Namespace) -> int:
     with options.output.open("a", encoding="utf-8") as output:
         for number, line in enumerate(lines):
             time.sleep(float(BEHAVIOUR["pace"]))
-            at = options.temperature
-            texts = [
-                f"reply {k} at {at} to {line['id']} by {options.source}" for k in range(options.n)
-            ]
+            by = f"at {options.temperature} to {line['id']} by {options.source}"
+            texts = [f"reply {k} {by}" for k in range(options.n)]
             if BEHAVIOUR["says"] == "same":
                 texts = ["always this"] * options.n
             responses = [{"text": text, "source": options.source} for text in texts]
@@ -153,14 +151,14 @@ def generate(options: argparse.Namespace) -> int:
 
 
 def score(options: argparse.Namespace) -> int:
-    """Longer is better; by `number` it is surer where the last number of the prompt is larger."""
+    """Longer is better; of those judged by numbers, it is the surer the larger the prompt's."""
     with options.output.open("a", encoding="utf-8") as output:
         for line in map(json.loads, options.file.read_text().splitlines()):
             time.sleep(float(BEHAVIOUR["pace"]))
             texts = [r["text"] if isinstance(r, dict) else r for r in line["responses"]]
             scores = [float(len(text)) for text in texts]
-            if BEHAVIOUR["scores"] == "number":
-                number = int(re.findall(r"\d+", "0 " + line["prompt"][-1]["content"])[-1])
+            if BEHAVIOUR["judges"] == "numbers":
+                number = int(re.findall(r"\d+", line["prompt"][-1]["content"])[-1])
                 scores = [float(k * number) for k in range(len(texts))]
             output.write(json.dumps(line | {"scores": scores}) + "\n")
             output.flush()

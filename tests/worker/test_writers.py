@@ -319,7 +319,7 @@ def chosen(generation_id: UUID) -> dict[str, GenerationPrompt]:
 
 
 def test_those_are_kept_of_which_the_reward_model_is_least_sure(desk: Desk) -> None:
-    desk.workshop.behave(scores="number")
+    desk.workshop.behave(judges="numbers")
     with transaction() as session:
         project = session.get_one(Project, desk.workshop.project_id)
         judge = make_checkpoint(session, project, RunKind.REWARD)

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import exists, func, or_, select
+from sqlalchemy import distinct, exists, func, or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from app.corpus.models import Prompt
@@ -121,7 +121,7 @@ class Progress:
     responses: int = 0
     empty: int = 0
     refused: int = 0
-    errors: int = 0
+    errors: int = 0  # pairs of prompt and writer without a response
     per_second: float | None = None  # responses
     seconds_left: float | None = None
 
@@ -148,7 +148,9 @@ def progress_of(session: Session, *, generation: Generation) -> Progress:
             func.coalesce(func.sum(texts), 0),
             func.coalesce(func.sum(Writing.empty), 0),
             func.coalesce(func.sum(Writing.refused), 0),
-            func.count(Writing.error),
+            func.count(distinct(tuple_(Writing.prompt_id, Writing.place))).filter(
+                Writing.error.is_not(None)
+            ),
             func.count().filter(lately),
             func.coalesce(func.sum(texts).filter(lately), 0),
             func.extract(
@@ -222,16 +224,17 @@ def samples_of(session: Session, *, generation: Generation, limit: int = 6) -> l
 
 
 def problems_of(session: Session, *, generation: Generation, limit: int = 20) -> list[Any]:
-    """Prompts that a writer could not answer, with the reason: `(prompt, writer, error)`."""
+    """Prompts that a writer could not answer, with the reason."""
     rows = session.execute(
-        select(Prompt.id, Prompt.messages, Writer.name, Writing.error)
+        select(Prompt.id, Prompt.messages, Writer.name, func.min(Writing.error).label("error"))
         .join(Writing, Writing.prompt_id == Prompt.id)
         .join(
             Writer,
             (Writer.generation_id == Writing.generation_id) & (Writer.place == Writing.place),
         )
         .where(Writing.generation_id == generation.id, Writing.error.is_not(None))
-        .order_by(Writing.written_at, Prompt.id)
+        .group_by(Prompt.id, Writer.place, Writer.name)
+        .order_by(func.min(Writing.written_at), Prompt.id)
         .limit(limit)
     )
     return [
