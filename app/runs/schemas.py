@@ -184,6 +184,22 @@ class EstimateOut(BaseModel):
     runs: int
 
 
+class UsageOut(BaseModel):
+    at: datetime
+    attempt: int
+    cpu: float | None  # cores
+    rss: float | None  # bytes, as all below
+    memory_total: float | None
+    gpu: float | None  # share of the time
+    gpu_memory: float | None
+    gpu_total: float | None
+
+
+class ResourcesOut(BaseModel):
+    items: list[UsageOut]
+    state: JobState
+
+
 class LineOut(BaseModel):
     """One setting or figure of all compared runs; null where a run has no such thing."""
 

@@ -27,11 +27,13 @@ from app.runs.schemas import (
     LineOut,
     MetricName,
     MetricsOut,
+    ResourcesOut,
     RunBody,
     RunCheckOut,
     RunOut,
     RunPage,
     SamplesOut,
+    UsageOut,
 )
 from app.runs.service import checks
 
@@ -139,6 +141,15 @@ def run_samples(
     """Texts the model wrote during the run, the last step first."""
     items = queries.samples_of(session, run=run, after_step=after_step, limit=limit)
     return SamplesOut(items=items, next_cursor=None)
+
+
+@router.get("/runs/{run_id}/resources")
+def run_resources(
+    session: SessionDep, run: ViewedRun, points: Annotated[int, Query(ge=1, le=5000)] = 400
+) -> ResourcesOut:
+    """What its processes took: cores in use, bytes of memory; the highest of each stretch."""
+    items = queries.usage_of(session, run=run, points=points)
+    return ResourcesOut(items=[UsageOut(**item) for item in items], state=run.state)
 
 
 @router.get("/runs/{run_id}/evaluation")

@@ -21,6 +21,7 @@ from app.runs.formats.settings import (
     setting_groups,
     typed_settings,
 )
+from app.runs.formats.texts import Story, stories
 from app.runs.formats.troubles import Remedy, Trouble, trouble_of
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "SettingField",
     "Shares",
     "Side",
+    "Story",
     "Trouble",
     "card_of",
     "changed_for",
@@ -48,6 +50,7 @@ __all__ = [
     "setting_groups",
     "settings_of",
     "share_charts",
+    "stories",
     "trouble_of",
     "typed_settings",
 ]

@@ -37,6 +37,7 @@ def checkpoint_page(
         card=formats.card_of(checkpoint),
         reasons=needs(session, checkpoint_ids=[checkpoint.id]).get(checkpoint.id, []),
         further=queries.runs_from(session, checkpoint=checkpoint),
+        is_promoted=queries.promoted_id(session, project=project) == checkpoint.id,
         is_writer=rules.is_writer(checkpoint.kind),
         may_manage=role is Role.ADMIN,
         rules=rules,

@@ -12,6 +12,7 @@ from app.runs.queries.lineage import (
     lineage,
     snapshot_origins,
 )
+from app.runs.queries.promoted import promoted_id, protected_ids
 from app.runs.queries.runs import (
     awaited,
     blocker,
@@ -34,6 +35,7 @@ from app.runs.queries.runs import (
     waits,
     writers_of,
 )
+from app.runs.queries.watching import log_tail, usage_of
 
 __all__ = [
     "Step",
@@ -52,7 +54,10 @@ __all__ = [
     "is_from_scratch",
     "is_in_snapshots",
     "lineage",
+    "log_tail",
     "metrics_of",
+    "promoted_id",
+    "protected_ids",
     "run_in",
     "runs_from",
     "runs_in",
@@ -66,6 +71,7 @@ __all__ = [
     "training_rows",
     "unfinished",
     "usable_snapshots",
+    "usage_of",
     "waits",
     "writers_of",
 ]
