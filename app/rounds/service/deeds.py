@@ -114,12 +114,12 @@ DEEDS: dict[str, Deed] = {
 
 def _hold(session: Session, round_: Round, turn: int | None) -> None:
     """Lock the row; `Conflict` where the round is over, or not where the caller saw it."""
-    session.execute(
+    session.scalars(
         select(Round)
         .where(Round.id == round_.id)
         .with_for_update()
         .execution_options(populate_existing=True)
-    )
+    ).one()  # read: only that brings the row up to date
     if round_.finished_at is not None:
         raise Conflict("This round is over.")
     if turn is not None and turn != round_.turn:

@@ -10,6 +10,8 @@ from app.runs.formats.comparison import (
 )
 from app.runs.formats.curves import CURVES, MORE, Chart, charts_of
 from app.runs.formats.evaluation import Shares, mistakes, share_charts
+from app.runs.formats.forward import forward
+from app.runs.formats.model_card import card_of
 from app.runs.formats.picture import Picture, picture
 from app.runs.formats.settings import (
     PREFIX,
@@ -35,11 +37,13 @@ __all__ = [
     "Side",
     "Story",
     "Trouble",
+    "card_of",
     "changed_for",
     "charts_of",
     "charts_together",
     "evaluations_of",
     "figures_of",
+    "forward",
     "given_settings",
     "mistakes",
     "picture",
