@@ -8,7 +8,8 @@ from sqlalchemy.orm import Session
 from starlette.responses import StreamingResponse
 
 from app import artifacts
-from app.accounts.auth import CurrentUser
+from app.accounts.auth import AdminUser, CurrentUser
+from app.accounts.models import User
 from app.datasets.formats.names import file_name
 from app.db import JsonObject, SessionDep
 from app.errors import NotFound, found
@@ -26,14 +27,19 @@ from app.runs.models import Checkpoint, Generation, Run
 from app.runs.schemas import (
     CheckpointOut,
     CheckpointPage,
+    DoingOut,
     GenerationBody,
     GenerationOut,
     MetricsOut,
+    PriorityBody,
     RunBody,
     RunOut,
     RunPage,
     SamplesOut,
+    WorkerList,
+    WorkerOut,
 )
+from app.runs.service import workers
 
 router = APIRouter(tags=["runs"])
 
@@ -118,6 +124,38 @@ def cancel_run(session: SessionDep, user: CurrentUser, run: ManagedRun) -> RunOu
 def resume_run(session: SessionDep, user: CurrentUser, run: ManagedRun) -> RunOut:
     """Queue a failed or cancelled run again, from its last saved step."""
     return run_out(session, service.resume(session, run=run, by=user))
+
+
+@router.put("/runs/{run_id}/priority")
+def set_run_priority(
+    session: SessionDep, user: CurrentUser, run: ManagedRun, body: PriorityBody
+) -> RunOut:
+    """Let a run that waits start sooner (up to 2) or later (down to -2) than others."""
+    return run_out(session, service.set_priority(session, run=run, priority=body.priority, by=user))
+
+
+@router.get("/workers")
+def list_workers(session: SessionDep, _: AdminUser) -> WorkerList:
+    """The workers of the installation: what each can do, and what it does now."""
+    return WorkerList(items=[worker_out(each) for each in queries.workers(session)])
+
+
+@router.post("/workers/{worker_id}/drain")
+def drain_worker(session: SessionDep, user: AdminUser, worker_id: UUID) -> WorkerOut:
+    """Let a worker finish what it does and take nothing new."""
+    return _drained(session, user, worker_id, wanted=True)
+
+
+@router.post("/workers/{worker_id}/take-work")
+def let_worker_take_work(session: SessionDep, user: AdminUser, worker_id: UUID) -> WorkerOut:
+    """Let a drained worker take work again."""
+    return _drained(session, user, worker_id, wanted=False)
+
+
+def _drained(session: Session, user: User, worker_id: UUID, *, wanted: bool) -> WorkerOut:
+    changed = workers.drain(session, worker_id=worker_id, wanted=wanted, by=user)
+    every = queries.workers(session)
+    return worker_out(next(each for each in every if each.worker.id == changed.id))
 
 
 @router.get("/projects/{project_id}/checkpoints")
@@ -205,10 +243,38 @@ def run_out(session: Session, run: Run) -> RunOut:
         config=run.config,
         metrics=run.metrics,
         error=run.error,
+        priority=run.priority,
+        needs=run.needs,
+        waits_because=queries.why_it_waits(session, run=run),
         cancel_requested_at=run.cancel_requested_at,
         created_at=run.created_at,
         started_at=run.started_at,
         finished_at=run.finished_at,
+    )
+
+
+def worker_out(connected: queries.Connected) -> WorkerOut:
+    worker = connected.worker
+    doing = [
+        DoingOut(
+            job=each.job,
+            run_id=str(each.run.id) if each.run else None,
+            project_id=str(each.project.id) if each.project else None,
+        )
+        for each in connected.doing
+    ]
+    return WorkerOut(
+        id=str(worker.id),
+        host=worker.host,
+        pid=worker.pid,
+        version=worker.version,
+        state=connected.state,
+        queues=worker.queues,
+        capabilities=worker.capabilities,
+        doing=doing,
+        started_at=worker.started_at,
+        seen_at=worker.seen_at,
+        draining_at=worker.draining_at,
     )
 
 

@@ -1,5 +1,5 @@
 """Runs, checkpoints and generations as pages."""
 
-from app.runs.pages import checkpoints, generations, runs
+from app.runs.pages import checkpoints, generations, runs, workers
 
-routers = [runs.router, checkpoints.router, generations.router]
+routers = [runs.router, checkpoints.router, generations.router, workers.router]

@@ -32,8 +32,11 @@ from app.runs.queries.runs import (
     waits,
     writers_of,
 )
+from app.runs.queries.workers import Connected, Place, places, why_it_waits, workers
 
 __all__ = [
+    "Connected",
+    "Place",
     "Step",
     "ancestry",
     "awaited",
@@ -50,6 +53,7 @@ __all__ = [
     "is_from_scratch",
     "lineage",
     "metrics_of",
+    "places",
     "run_in",
     "runs_from",
     "runs_of",
@@ -61,5 +65,7 @@ __all__ = [
     "unfinished",
     "usable_snapshots",
     "waits",
+    "why_it_waits",
+    "workers",
     "writers_of",
 ]

@@ -28,7 +28,7 @@ from app.runs.service.generations import (
     requeue_lost_generations,
     resume_generation,
 )
-from app.runs.service.launching import cancel, launch, launch_chain, resume
+from app.runs.service.launching import cancel, launch, launch_chain, resume, set_priority
 
 __all__ = [
     "Lease",
@@ -56,6 +56,7 @@ __all__ = [
     "resume_generation",
     "retry",
     "save",
+    "set_priority",
     "start",
     "succeed",
     "tell",
