@@ -217,7 +217,7 @@ def needs_in_words(needs: Mapping[str, Any]) -> str:
     """What a run asks of its worker, as part of a sentence."""
     if needs.get("gpu_memory_gb"):
         return f"a GPU with {needs['gpu_memory_gb']} GB of memory"
-    return {"cuda": "a GPU", "cpu": "no GPU"}.get(str(needs.get("device")), "any worker")
+    return {"cuda": "a GPU", "cpu": "the CPU alone"}.get(str(needs.get("device")), "any worker")
 
 
 def why_it_waits(

@@ -128,6 +128,7 @@ def test_why_a_run_waits(session: Session, snapshot: Snapshot, ada: User) -> Non
     assert "It is next" in why(session, run)
     for number in (1, 2):
         launch(session, snapshot, priority=number)
+    launch(session, snapshot, priority=2, needs={"gpu_memory_gb": 288})  # nobody takes it
     assert "2 jobs are before it" in why(session, run)
     workers.drain(session, worker_id=fits.id, wanted=True, by=ada)
     assert "take nothing new" in why(session, run)

@@ -1,6 +1,6 @@
 """Which workers are connected, what each does, and why a run still waits for one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
@@ -46,10 +46,10 @@ class Connected:
 
 
 def workers(session: Session) -> list[Connected]:
-    """The workers that are connected or have gone silent, the busiest machines together."""
+    """The workers that are connected, and then those that have gone silent."""
     rows = session.execute(
         select(Worker, Worker.seen_at < func.now() - SILENT).order_by(
-            Worker.host, Worker.started_at, Worker.id
+            Worker.seen_at < func.now() - SILENT, Worker.host, Worker.started_at, Worker.id
         )
     ).all()
     doing = _doing(session)
@@ -90,7 +90,7 @@ def _doing(session: Session) -> dict[int, list[Doing]]:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a waiting run stands: how many are before it, and why it does not start."""
+    """Where a waiting run stands: how many are taken before it, and why it does not start."""
 
     ahead: int
     why: str
@@ -101,13 +101,17 @@ def places(session: Session, *, runs: Sequence[Run]) -> dict[UUID, Place]:
     waiting = [run for run in runs if run.state is JobState.QUEUED]
     if not waiting:
         return {}
-    connected = workers(session)
-    ahead = _ahead(session)
-    return {
-        run.id: Place(ahead.get(run.id, 0), _why(run, connected, ahead.get(run.id, 0)))
-        for run in waiting
-        if run.id in ahead
-    }
+    connected = [each for each in workers(session) if not each.is_silent]
+    queue = _queue(session)
+    found = {}
+    for run in waiting:
+        fit = [each for each in connected if queue_for(run.needs) in each.worker.queues]
+        readable = {name for each in fit for name in each.worker.queues}
+        before = [run_id for name, run_id in queue if name in readable or run_id == run.id]
+        if run.id in {run_id for _, run_id in queue}:
+            ahead = before.index(run.id)
+            found[run.id] = Place(ahead, _why(run, connected, fit, ahead))
+    return found
 
 
 def why_it_waits(session: Session, *, run: Run) -> str | None:
@@ -116,33 +120,25 @@ def why_it_waits(session: Session, *, run: Run) -> str | None:
     return place.why if place else None
 
 
-def _ahead(session: Session) -> Mapping[UUID, int]:
-    """How many jobs of the lane of trainings are taken before each run's."""
+def _queue(session: Session) -> list[tuple[str, UUID | None]]:
+    """What waits in the lane of trainings, as it is taken: queue and run (None for other jobs)."""
     rows = session.execute(
         text(
-            """
-            SELECT args ->> 'run_id' AS run_id, place - 1 AS ahead FROM (
-                SELECT args, row_number() OVER (ORDER BY priority DESC, id) AS place
-                FROM procrastinate_jobs
-                WHERE status = 'todo' AND queue_name LIKE 'train%'
-            ) AS waiting WHERE args ? 'run_id' ORDER BY place DESC
-            """
+            "SELECT queue_name, args ->> 'run_id' AS run_id FROM procrastinate_jobs"
+            " WHERE status = 'todo' AND queue_name LIKE 'train%' ORDER BY priority DESC, id"
         )
     ).all()
-    return {UUID(row.run_id): int(row.ahead) for row in rows}
+    return [(row.queue_name, UUID(row.run_id) if row.run_id else None) for row in rows]
 
 
-def _why(run: Run, connected: Sequence[Connected], ahead: int) -> str:
-    there = [each for each in connected if not each.is_silent]
-    fit = [each for each in there if queue_for(run.needs) in each.worker.queues]
+def _why(run: Run, connected: Sequence[Connected], fit: Sequence[Connected], ahead: int) -> str:
+    able = [each.worker.capabilities for each in connected]
+    gpus = [gpu["memory"] for each in able for gpu in each.get("gpus", [])]
     return rules.why_it_waits(
         run.needs,
-        connected=len(there),
-        can_train=sum(bool(each.worker.capabilities.get("trains")) for each in there),
-        gpu_memory=max(
-            (gpu["memory"] for each in there for gpu in each.worker.capabilities.get("gpus", [])),
-            default=0,
-        ),
+        connected=len(connected),
+        can_train=sum(bool(each.get("trains")) for each in able),
+        gpu_memory=max(gpus, default=0),
         fit=len(fit),
         takes_work=sum(each.worker.draining_at is None for each in fit),
         ahead=ahead,
