@@ -22,6 +22,7 @@ from app.runs.models import Checkpoint, Run, RunCheck, RunKind
 from app.tasks.models import Appeal, Assignment, ReAsk
 from tests.architecture.permissions import PERMISSIONS, Who
 from tests.factories import make_task
+from tests.runs.factories import make_worker
 
 TEMPLATES = Path(main.__file__).parent.parent / "templates"
 ROLES = {
@@ -37,6 +38,7 @@ ROLES = {
 BODIES = {
     "PUT /api/v1/projects/{project_id}/appeals/{appeal_id}": lambda _: {"outcome": "stands"},
     "POST /api/v1/users/{user_id}/erasure": lambda _: {"texts": True},
+    "PUT /api/v1/runs/{run_id}/priority": lambda _: {"priority": 1},
     "POST /api/v1/runs": lambda ids: {
         "kind": "reward",
         "snapshot_id": ids["snapshot_id"],
@@ -183,6 +185,7 @@ def ids(session, people):
         "appeal_id": str(appeal.id),
         "round_id": str(round_.id),
         "deed": "pause",
+        "worker_id": str(make_worker(session).id),
         "key": "x" * 43,
         "day": "2026-11-24",
         "version": "1",
