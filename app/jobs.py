@@ -32,6 +32,7 @@ class JobName(StrEnum):
     COMPARISON = "comparison"
     OVERLAP = "overlap"
     STATISTICS = "statistics"
+    CLEAN_UP = "clean_up"
     TRAIN = "train"
     CHECK_RUN = "check_run"
     GENERATE = "generate"
@@ -46,6 +47,7 @@ LANES = {
     JobName.COMPARISON: Lane.DATA,
     JobName.OVERLAP: Lane.DATA,
     JobName.STATISTICS: Lane.DATA,
+    JobName.CLEAN_UP: Lane.DATA,
     JobName.TRAIN: Lane.TRAIN,
     JobName.GENERATE: Lane.TRAIN,
     JobName.CHECK_RUN: Lane.CHECK,

@@ -53,9 +53,8 @@ def generations(
 def new_generation(
     request: Request, session: SessionDep, project: AdminProject, checkpoint: str = ""
 ) -> HTMLResponse:
-    return _form(
-        request, session, project, GenerationForm(checkpoint_id=checkpoint, max_prompts=FEW)
-    )
+    chosen = checkpoint or str(runs.promoted_id(session, project=project) or "")
+    return _form(request, session, project, GenerationForm(checkpoint_id=chosen, max_prompts=FEW))
 
 
 @router.post(

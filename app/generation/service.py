@@ -17,6 +17,8 @@ from app.jobs import JobName, defer
 from app.projects.models import Project
 from app.runs import queries as runs
 from app.runs import rules
+from app.runs.models import Checkpoint
+from app.runs.service import require_weights
 from app.runs.service.lease import Lease
 
 
@@ -36,6 +38,7 @@ def open_generation(
             f"“{checkpoint.name}” is a reward model, which scores and does not write. Choose a "
             "checkpoint of SFT, DPO or PPO."
         )
+    require_weights(session, checkpoint=checkpoint)
     generation = Generation(
         id=uuid4(),
         project_id=project.id,
@@ -89,6 +92,8 @@ def cancel_generation(session: Session, *, generation: Generation, by: User) -> 
 
 def resume_generation(session: Session, *, generation: Generation, by: User) -> Generation:
     """Queue a failed or cancelled one again; prompts that have their responses are not redone."""
+    checkpoint = session.get_one(Checkpoint, generation.checkpoint_id)
+    require_weights(session, checkpoint=checkpoint)
     queued = session.scalar(
         update(Generation)
         .where(

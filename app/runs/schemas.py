@@ -8,6 +8,7 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
+    Field,
     StringConstraints,
     model_validator,
 )
@@ -183,6 +184,22 @@ class EstimateOut(BaseModel):
     runs: int
 
 
+class UsageOut(BaseModel):
+    at: datetime
+    attempt: int
+    cpu: float | None  # cores
+    rss: float | None  # bytes, as all below
+    memory_total: float | None
+    gpu: float | None  # share of the time
+    gpu_memory: float | None
+    gpu_total: float | None
+
+
+class ResourcesOut(BaseModel):
+    items: list[UsageOut]
+    state: JobState
+
+
 class LineOut(BaseModel):
     """One setting or figure of all compared runs; null where a run has no such thing."""
 
@@ -233,6 +250,9 @@ class CheckpointOut(BaseModel):
     step: int
     is_final: bool
     parent_id: str | None
+    removed_at: datetime | None = Field(
+        default=None, description="When the weights were removed; what it was stays on record."
+    )
     bytes: int
     sha256: str
     files: list[dict[str, Any]]
@@ -243,3 +263,76 @@ class CheckpointOut(BaseModel):
 class CheckpointPage(BaseModel):
     items: list[CheckpointOut]
     next_cursor: str | None
+
+
+class DescendedSnapshot(BaseModel):
+    id: str
+    project_id: str
+    name: str
+    judgements: int | None = Field(description="Of those asked about; null where none.")
+    is_written: bool = Field(
+        description="It holds judgements of what a model wrote that descends from them."
+    )
+
+
+class DescendedCheckpoint(BaseModel):
+    id: str
+    project_id: str
+    name: str
+    kind: RunKind
+    run_id: str | None
+    through: list[str] = Field(description="data, base, reward: what of its run descends.")
+    removed_at: datetime | None
+
+
+class LinkOut(BaseModel):
+    """`to` comes from `begin`, ids of a snapshot, a run or a checkpoint."""
+
+    begin: str
+    to: str
+    how: str = Field(description="data, made, base, reward, waits or written")
+
+
+class DescendantsOut(BaseModel):
+    """Snapshots and models that descend from what was asked about."""
+
+    snapshots: list[DescendedSnapshot]
+    checkpoints: list[DescendedCheckpoint]
+    links: list[LinkOut]
+
+
+Days = Annotated[int | None, Field(ge=1, le=36500)]
+
+
+class RetentionBody(Body):
+    """Days for which a project keeps what nothing needs; null keeps it for ever."""
+
+    saved_days: Days = Field(description="States to resume from, of runs without a model.")
+    failed_days: Days = Field(description="Logs and files of runs without a model.")
+    checkpoint_days: Days = Field(description="Weights that nothing was built on.")
+
+
+class WasteOut(BaseModel):
+    items: list[dict[str, Any]]
+    bytes: int
+
+
+class CleanUpOut(BaseModel):
+    id: str
+    created_at: datetime
+    finished_at: datetime | None
+    removed: list[dict[str, Any]]
+    bytes: int
+
+
+class RetentionForm(BaseModel):
+    """The form as a browser sends it: an empty field is for ever."""
+
+    saved_days: str = ""
+    failed_days: str = ""
+    checkpoint_days: str = ""
+
+    def body(self) -> RetentionBody:
+        return RetentionBody.model_validate(
+            {name: value.strip() or None for name, value in self.model_dump().items()}
+        )

@@ -13,6 +13,7 @@ from procrastinate.worker import Worker
 
 from app.db import connect
 from app.jobs import Lane, queue
+from app.worker.cleaning import clean_daily
 from app.worker.imports import expire
 from app.worker.imports.upkeep import tidy_uploads
 from app.worker.lease import STALLED, reach, take_over
@@ -26,7 +27,7 @@ AT_ONCE = {Lane.DATA: 2, Lane.TRAIN: 1, Lane.CHECK: 1}
 HEARTBEAT = 5.0  # seconds
 TIDY_EVERY = 3600.0  # seconds
 ROUNDS_EVERY = 2.0  # seconds between two looks at the rounds that go on
-POOL = 8  # connections for the jobs; the queue has its own
+POOL = 10  # connections for the jobs; the queue has its own
 
 
 def run(database_url: str, *, stalled: timedelta = STALLED) -> None:
@@ -122,7 +123,7 @@ async def _take_over_again_and_again(stalled: timedelta) -> None:
 async def _tidy_again_and_again() -> None:
     """Throw away what nobody has come back for, and what uploads left that were cut off."""
     while True:
-        for tidy in (expire, expire_checks, tidy_uploads):
+        for tidy in (expire, expire_checks, tidy_uploads, clean_daily):
             try:
                 await asyncio.to_thread(tidy)
             except Exception as error:  # noqa: BLE001 - the next round tries again

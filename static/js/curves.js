@@ -241,7 +241,7 @@ export class Canvas {
   }
 
   drawAnother() {
-    const [place] = this.stale;
+    const place = [...this.stale].find((each) => each.offsetWidth); // what is folded away waits
     if (!place) return;
     this.stale.delete(place);
     this.drawOne(place);

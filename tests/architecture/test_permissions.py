@@ -12,6 +12,7 @@ from app.annotation.models import Requeue
 from app.corpus.models import Import
 from app.datasets.models import Snapshot
 from app.db import JobState, database_now
+from app.evaluation.models import Evaluation, Promotion
 from app.generation.models import Generation
 from app.projects.models import MemberMessage
 from app.quality.models import Adjudication, SendBack
@@ -125,7 +126,18 @@ def ids(session, people):
     generation = Generation(
         project_id=people.project.id, checkpoint_id=checkpoint.id, config={"n": 2}
     )
-    session.add(generation)
+    evaluation = Evaluation(
+        project_id=people.project.id,
+        name="e",
+        a_checkpoint_id=checkpoint.id,
+        config={"judgements": 1, "margin": 0, "stop": True, "prompts": 9, "priority": 1}
+        | dict.fromkeys(("tag", "source", "snapshot_id"))
+        | {"temperature": 1, "top_p": 1, "max_new_tokens": 9, "seed": 1},
+    )
+    promotion = Promotion(
+        project_id=people.project.id, checkpoint_id=checkpoint.id, reason="First."
+    )
+    session.add_all([generation, evaluation, promotion])
     check = RunCheck(
         project_id=people.project.id,
         snapshot_id=rows["snapshot_id"].id,
@@ -153,6 +165,8 @@ def ids(session, people):
         "run_id": str(run.id),
         "checkpoint_id": str(checkpoint.id),
         "generation_id": str(generation.id),
+        "evaluation_id": str(evaluation.id),
+        "promotion_id": str(promotion.id),
         "check_id": str(check.id),
         "prompt_id": str(task.prompt_id),
         "other_id": str(rows["snapshot_id"].id),
@@ -166,6 +180,7 @@ def ids(session, people):
         "deed": "pause",
         "key": "x" * 43,
         "day": "2026-11-24",
+        "version": "1",
         "table": "people",
         "kind": "toml",
     }

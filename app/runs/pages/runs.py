@@ -146,10 +146,11 @@ def run_page(
         events=[event for event in events if event.kind != "log"],
         log=next((event.message for event in reversed(events) if event.kind == "log"), ""),
         preparing=_preparing(run),
+        said=queries.log_tail(session, run=run) if run.finished_at is None else "",
         trouble=formats.trouble_of(run.error or "") if run.state is JobState.FAILED else None,
         warnings=[event.message for event in events if event.kind == "warning"],
         for_people=any(event.kind == "for people" for event in events),
-        samples=_by_prompt(queries.samples_of(session, run=run)),
+        stories=formats.stories(queries.samples_of(session, run=run)),
         curves=[chart.as_json() for chart in formats.charts_of(run.kind, run.config)],
         more=[chart.as_json() for chart in formats.MORE],
         evaluation=evaluation,
@@ -188,6 +189,8 @@ def resume_run_page(
 @router.get("/projects/{project_id}/runs/{run_id}/log", name="run_log", response_model=None)
 def run_log(run: PageRun) -> Response:
     """All that the training process said, as plain text."""
+    if run.files_removed_at is not None and run.path is None:
+        raise NotFound(f"The files of this run were removed on {run.files_removed_at:%d %B %Y}.")
     if run.path is None:
         raise NotFound("This run has no log yet: it comes when an attempt has ended.")
     return StreamingResponse(
@@ -314,11 +317,3 @@ def _preparing(run: Run) -> str:
     if run.state is not JobState.RUNNING or run.step > run.start_step:
         return ""
     return run.activity or "Loading the model and the data"
-
-
-def _by_prompt(samples: list[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
-    """The texts of each prompt, the newest first; at most four prompts and six texts of each."""
-    prompts: dict[str, list[dict[str, Any]]] = {}
-    for sample in samples:
-        prompts.setdefault(str(sample.get("prompt", "")), []).append(sample)
-    return [(prompt, texts[:6]) for prompt, texts in list(prompts.items())[:4]]

@@ -18,6 +18,7 @@ from app.runs import queries, rules
 from app.runs.models import Checkpoint, Run, RunKind
 from app.runs.schemas import Base, RunBody
 from app.runs.service.attempts import enqueue, fail_waiting, note
+from app.runs.service.cleaning import require_weights
 from app.runs.service.lease import Lease
 
 
@@ -224,12 +225,15 @@ def _base(
         if parent is None:
             raise _no_such("base", "checkpoint", base.checkpoint)
         rules.check_base_kind(kind, parent.kind)
+        require_weights(session, checkpoint=parent)
         source = session.get(Run, parent.run_id) if parent.run_id else None
         return parent, None, bool(source and queries.is_from_scratch(session, run=source))
     if base.run is not None:
         after = _run_of_project(session, snapshot=snapshot, run_id=base.run, field="base")
         rules.check_base_kind(kind, after.kind)
         checkpoint = queries.final_checkpoint(session, run=after)
+        if checkpoint is not None:
+            require_weights(session, checkpoint=checkpoint)
         return checkpoint, after, queries.is_from_scratch(session, run=after)
     return None, None, base.new is not None
 
@@ -251,6 +255,8 @@ def _reward(session: Session, *, snapshot: Snapshot, body: RunBody) -> Checkpoin
         return None
     if kind is not RunKind.REWARD:
         raise Invalid(f"The reward must come from a reward model; this one is of kind {kind}.")
+    if checkpoint is not None:
+        require_weights(session, checkpoint=checkpoint)
     return checkpoint
 
 
