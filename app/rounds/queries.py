@@ -13,6 +13,7 @@ from app.annotation.models import Annotation
 from app.corpus.models import Prompt, Response
 from app.datasets.models import Snapshot
 from app.evaluation import queries as evaluations
+from app.evaluation.models import Evaluation
 from app.generation.models import Generation
 from app.jobs import JobName
 from app.projects.models import Membership, Project
@@ -209,17 +210,17 @@ def has_simulated(session: Session, *, project: Project) -> bool:
     )
 
 
-def is_judged_by_simulated(session: Session, *, project: Project) -> bool:
-    """Whether nobody but simulated annotators has judged, so that no figure is called people's."""
+def is_judged_by_simulated(session: Session, *, evaluation: Evaluation) -> bool:
+    """Whether nobody but simulated annotators has judged it: then no figure is called people's."""
     judges = select(User.kind).where(
         User.id.in_(
             select(Annotation.user_id).where(
-                Annotation.project_id == project.id, Annotation.user_id.is_not(None)
+                Annotation.task_id.in_(evaluations.tasks_of(session, evaluation=evaluation)),
+                Annotation.is_current,
             )
         )
     )
-    kinds = set(session.scalars(judges.distinct()))
-    return kinds == {UserKind.SIMULATED}
+    return set(session.scalars(judges.distinct())) == {UserKind.SIMULATED}
 
 
 def is_simulating(session: Session, *, project: Project) -> bool:

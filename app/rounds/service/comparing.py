@@ -70,7 +70,6 @@ def found(session: Session, *, round_: Round) -> Found:
         return Found()
     said = evaluations.verdict(session, evaluation=row)
     is_over = row.closed_at is not None or row.opened_at is None
-    project = session.get_one(Project, round_.project_id)
     win = {
         "value": said.win_rate,
         "low": said.low,
@@ -78,7 +77,7 @@ def found(session: Session, *, round_: Round) -> Found:
         "n": said.prompts,
         "of": "prompts",
         "by": "the simulated annotators"
-        if queries.is_judged_by_simulated(session, project=project)
+        if queries.is_judged_by_simulated(session, evaluation=row)
         else "people",
     }
     return Found(
