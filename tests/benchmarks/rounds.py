@@ -1,4 +1,4 @@
-"""Two rounds on real data: `python -m tests.benchmarks.rounds --data DIR [--steps 40] [--pairs 240]`.
+"""Two rounds on real data: `python -m tests.benchmarks.rounds --data DIR [--steps N --pairs N]`.
 
 PandaLM's test set, where three people judged each pair, is split by prompt: one part is what the
 first round learns from, one fits a judge, one is held out. A new model goes twice round the loop
@@ -126,7 +126,7 @@ def scores_of(
 
 
 class Judge:
-    """A reward model and how far its scores spread; three simulated annotators hear it with noise."""
+    """A reward model and how far its scores spread; simulated annotators hear it with noise."""
 
     def __init__(self, checkpoint: Checkpoint, rows: Sequence[JsonObject], folder: Path) -> None:
         self.checkpoint, self.folder = checkpoint, folder
