@@ -72,6 +72,10 @@ class Settings(BaseSettings):
         "app.trainer`; without it this Python, in one process.",
     )
 
+    play_minutes: float = Field(
+        5, gt=0, description="Minutes for which the playground keeps unused models loaded."
+    )
+
     @field_validator("home")
     @classmethod
     def _home_of_a_known_account(cls, home: Path) -> Path:

@@ -18,6 +18,7 @@ class Lane(StrEnum):
 
     DATA = "data"
     TRAIN = "train"
+    PLAY = "play"
 
 
 class JobName(StrEnum):
@@ -29,6 +30,7 @@ class JobName(StrEnum):
     STATISTICS = "statistics"
     TRAIN = "train"
     GENERATE = "generate"
+    PLAY = "play"
 
 
 LANES = {
@@ -40,6 +42,7 @@ LANES = {
     JobName.STATISTICS: Lane.DATA,
     JobName.TRAIN: Lane.TRAIN,
     JobName.GENERATE: Lane.TRAIN,
+    JobName.PLAY: Lane.PLAY,
 }
 
 

@@ -23,6 +23,8 @@ from app.corpus import pages as corpus_pages
 from app.datasets import api as datasets_api
 from app.datasets import pages as datasets_pages
 from app.db import SessionDep, connect
+from app.playground import api as playground_api
+from app.playground import pages as playground_pages
 from app.privacy import api as privacy_api
 from app.privacy import pages as privacy_pages
 from app.projects import api as projects_api
@@ -49,6 +51,7 @@ PAGES: list[APIRouter] = [
     work_pages.router,
     *datasets_pages.routers,
     *runs_pages.routers,
+    playground_pages.router,
     privacy_pages.router,
 ]
 API: list[APIRouter] = [
@@ -60,6 +63,7 @@ API: list[APIRouter] = [
     work_api.router,
     *datasets_api.routers,
     runs_api.router,
+    playground_api.router,
     privacy_api.router,
 ]
 

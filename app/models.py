@@ -5,6 +5,7 @@ from app.annotation import models as annotation
 from app.corpus import models as corpus
 from app.datasets import models as datasets
 from app.db import Base
+from app.playground import models as playground
 from app.privacy import models as privacy
 from app.projects import models as projects
 from app.quality import models as quality
@@ -18,6 +19,7 @@ __all__ = [
     "corpus",
     "datasets",
     "metadata",
+    "playground",
     "privacy",
     "projects",
     "quality",

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from app.db import transaction
 from app.errors import LeaseLost, Stopped
 from app.jobs import JobName, defer
+from app.playground import service as playground
 from app.runs import service as runs
 from app.worker.imports.upkeep import requeue_lost_imports
 
@@ -112,6 +113,7 @@ def take_over(*, silent_for: timedelta) -> int:
     with transaction() as session:
         taken = runs.requeue_lost(session, silent_for=silent_for)
         taken += runs.requeue_lost_generations(session, silent_for=silent_for)
+        taken += playground.end_silent(session, silent_for=silent_for)
         taken += _requeue_stalled_jobs(session, silent_for=silent_for)
         taken += requeue_lost_imports(session, silent_for=silent_for)
     if taken:

@@ -1,4 +1,4 @@
-"""The worker process: two lanes, so that a training never blocks an import."""
+"""The worker process: a lane each for data, training and the playground: none blocks another."""
 
 import asyncio
 import signal
@@ -17,10 +17,11 @@ from app.worker.imports import expire
 from app.worker.imports.upkeep import tidy_uploads
 from app.worker.lease import STALLED, reach, take_over
 from app.worker.memory import collect_rarely
+from app.worker.player import player
 
 log = structlog.get_logger(__name__)
 
-AT_ONCE = {Lane.DATA: 2, Lane.TRAIN: 1}
+AT_ONCE = {Lane.DATA: 2, Lane.TRAIN: 1, Lane.PLAY: 1}
 HEARTBEAT = 5.0  # seconds
 TIDY_EVERY = 3600.0  # seconds
 POOL = 8  # connections for the jobs; the queue has its own
@@ -35,6 +36,7 @@ def run(database_url: str, *, stalled: timedelta = STALLED) -> None:
     try:
         asyncio.run(_serve(database_url, stalled=stalled))
     finally:
+        player.close()
         engine.dispose()
 
 
