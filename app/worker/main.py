@@ -1,4 +1,4 @@
-"""The worker process: lanes, so that a training blocks neither an import nor a rehearsal."""
+"""The worker process: a lane each for data, training, rehearsals and the playground."""
 
 import asyncio
 import signal
@@ -20,13 +20,14 @@ from app.worker.imports import expire
 from app.worker.imports.upkeep import tidy_uploads
 from app.worker.lease import STALLED, reach, take_over
 from app.worker.memory import collect_rarely
+from app.worker.player import player
 from app.worker.presence import NOTHING, Presence, forget_silent
 from app.worker.rehearsing import expire_checks
 from app.worker.rounds import look_after_rounds
 
 log = structlog.get_logger(__name__)
 
-AT_ONCE = {Lane.DATA: 2, Lane.TRAIN: 1, Lane.CHECK: 1}
+AT_ONCE = {Lane.DATA: 2, Lane.TRAIN: 1, Lane.CHECK: 1, Lane.PLAY: 1}
 HEARTBEAT = 5.0  # seconds
 TIDY_EVERY = 3600.0  # seconds
 ROUNDS_EVERY = 2.0  # seconds between two looks at the rounds that go on
@@ -42,6 +43,7 @@ def run(database_url: str, *, stalled: timedelta = STALLED) -> None:
     try:
         asyncio.run(_serve(database_url, stalled=stalled))
     finally:
+        player.close()
         engine.dispose()
 
 

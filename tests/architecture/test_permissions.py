@@ -22,7 +22,8 @@ from app.runs.models import Checkpoint, Run, RunCheck, RunKind
 from app.tasks.models import Appeal, Assignment, ReAsk
 from tests.architecture.permissions import PERMISSIONS, Who
 from tests.factories import make_task
-from tests.runs.factories import make_worker
+from tests.playground.factories import make_turn
+from tests.runs.factories import make_checkpoint, make_worker
 
 TEMPLATES = Path(main.__file__).parent.parent / "templates"
 ROLES = {
@@ -164,7 +165,12 @@ def ids(session, people):
     re_ask = ReAsk(project_id=people.project.id, from_version=1, to_version=2, needed=2, size=1)
     session.add(re_ask)
     session.commit()
+    played, _ = make_turn(session, people.project, make_checkpoint(session, people.project))
+    session.commit()
     return {name: str(row.id) for name, row in rows.items()} | {
+        "conversation_id": str(played.turn.conversation_id),
+        "turn_id": str(played.turn.id),
+        "answer_id": str(played.answers[0].id),
         "re_ask_id": str(re_ask.id),
         "project_id": str(people.project.id),
         "task_id": str(task.id),

@@ -28,8 +28,8 @@ from app.runs.models import Checkpoint, CleanUp, Retention, Run
 
 DAYS = {"saved_days": 30, "failed_days": 90, "checkpoint_days": None}  # where nobody chose
 
-# Whatever points to a checkpoint needs its weights, whoever made the table. What a checkpoint has
-# written is there already: only unfinished writing needs it still.
+# Whatever points to a checkpoint and would not go with it needs its weights, whoever made the
+# table. What a checkpoint has written is there already: only unfinished writing needs it still.
 _REFERENCES = text(
     """
     SELECT holder.relname AS "table", pointing.attname AS "column",
@@ -41,7 +41,8 @@ _REFERENCES = text(
     JOIN pg_class AS holder ON holder.oid = reference.conrelid
     JOIN pg_attribute AS pointing
         ON pointing.attrelid = holder.oid AND pointing.attnum = reference.conkey[1]
-    WHERE reference.contype = 'f' AND reference.confrelid = 'checkpoint'::regclass
+    WHERE reference.contype = 'f' AND reference.confdeltype = 'a'
+        AND reference.confrelid = 'checkpoint'::regclass
     ORDER BY 1, 2
     """
 ).columns(column("table", String), column("column", String), column("has_name", Boolean))
