@@ -33,6 +33,7 @@ from app.worker.imports import run_import
 from app.worker.snapshots import freeze_now
 from tests.corpus.files import json_lines, pair, request_check
 from tests.factories import make_user
+from tests.rounds.factories import make_told_rounds
 from tests.runs.factories import make_checkpoint, make_run, make_worker
 
 pytestmark = [pytest.mark.browser, pytest.mark.concurrency]
@@ -135,6 +136,7 @@ def pages(live_server, tmp_path):
         )
         gold_id = session.scalars(select(GoldKey.task_id).limit(1)).one()
         care_for(session, project, person_id=person_id, gold_id=gold_id, by=ada)
+        round_ = make_told_rounds(session, project, ada)
         base = f"/projects/{project.id}"
         below = (
             "", "/rank", "/rank/history", "/rank/progress", "/rank/qualification", "/guidelines",
@@ -144,6 +146,7 @@ def pages(live_server, tmp_path):
             "/agreement", "/agreement?by=tag", "/agreement?by=annotator_pair",
             "/consensus", "/leaderboard", "/gold", f"/annotators/{person_id}",
             f"/annotators/{person_id}/requeue?what=last&last=5",
+            "/rounds", "/rounds/settings", f"/rounds/{round_.id}",
             "/snapshots/new", "/runs", "/runs/new", "/settings", "/members", "/endpoints",
             f"/annotators/{judge_id}", f"/annotators/{judge_id}/privacy",
             f"/members/{member_id}", "/pause", "/generations", "/generations/new",
