@@ -25,7 +25,7 @@ from app.projects.queries import member
 from app.projects.schemas import Example, ProjectPatch
 from app.projects.service import exclude_member
 from app.quality.service import re_asks
-from app.runs.models import Metric, RunEvent, RunKind, Sample
+from app.runs.models import Metric, RunEvent, RunKind, RunLog, Sample
 from app.runs.service.attempts import enqueue
 from app.tasks.models import Appeal, GoldKey, Task, TaskKind
 from app.web.protection import SESSION_COOKIE
@@ -87,11 +87,16 @@ def pages(live_server, tmp_path):
         failed = make_run(
             session, snapshot, RunKind.DPO, state=JobState.FAILED, error=error, **ended
         )
+        alive = make_run(session, snapshot, RunKind.PPO, state=JobState.RUNNING, attempt=1, step=9)
+        alive.seen_at = database_now(session)
+        session.add(RunLog(run_id=alive.id, attempt=1, tail="step 9/9 " + "x" * 200))
+        session.add(RunEvent(run_id=alive.id, attempt=1, kind="warning", message="w" * 200))
         for step in range(1, 41):
             values = {"loss": 1 / step, "accuracy": 0.5, "learning_rate": 1e-4, "grad_norm": 1.0}
             session.add(Metric(run_id=run.id, attempt=1, step=step, values=values))
         text = {"prompt": "How long is a word? " + "w" * 200, "response": "x" * 300, "score": 0.25}
-        session.add(Sample(run_id=run.id, attempt=1, step=40, values=text))
+        for step in (10, 20, 40):
+            session.add(Sample(run_id=run.id, attempt=1, step=step, values=text))
         session.add(RunEvent(run_id=run.id, attempt=1, kind="succeeded"))
         checkpoint = make_checkpoint(session, project, RunKind.REWARD, run=run)
         writer = make_checkpoint(session, project, RunKind.SFT)
@@ -161,6 +166,10 @@ def pages(live_server, tmp_path):
             f"/snapshots/compare?a={snapshot.id}&b={other.id}&config=preference&kind=went",
             f"/runs/{run.id}",
             f"/runs/{failed.id}",
+            f"/runs/{alive.id}",
+            "/runs/compare",
+            f"/runs/compare?run={run.id}&run={failed.id}&smooth=0.6&scale=log",
+            f"/runs/new?again={failed.id}&change=smaller",
             f"/runs/{queued.id}", "/workers",
             f"/checkpoints/{checkpoint.id}",
             f"/generations/{generation.id}",
