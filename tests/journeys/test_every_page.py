@@ -150,6 +150,9 @@ def pages(live_server, tmp_path):
             f"/runs/{run.id}",
             f"/runs/{failed.id}",
             f"/checkpoints/{checkpoint.id}",
+            f"/checkpoints/{checkpoint.id}/models", "/storage", "/guidelines/1/models",
+            f"/annotators/{person_id}/models", f"/prompts/{prompt_id}/models",
+            f"/snapshots/{snapshot.id}/models",
             f"/generations/{generation.id}",
         )  # fmt: skip
         paths = [f"{base}{path}" for path in below]
