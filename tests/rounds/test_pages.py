@@ -95,6 +95,7 @@ def test_the_settings_come_back_as_they_were_sent(session, project, ada, sign_in
         "rank_min_agreement": "0.4", "recipe_min_annotations": "2", "recipe_min_agreement": "0.5",
         "train_kinds": ["sft", "dpo"], "train_size": "small", "train_reward": "former",
         "train_configs": "dpo.beta = 0.2\nsft.max_steps = 5", "evaluate_prompts": "9",
+        "evaluate_temperature": "0.5", "evaluate_seen_too": "true",
     }  # fmt: skip
     answer = sign_in(ada).post(f"{where(project)}/settings", data=sent)
     assert answer.status_code == 303
