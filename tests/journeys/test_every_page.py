@@ -172,6 +172,9 @@ def pages(live_server, tmp_path):
             f"/runs/new?again={failed.id}&change=smaller",
             f"/runs/{queued.id}", "/workers",
             f"/checkpoints/{checkpoint.id}",
+            f"/checkpoints/{checkpoint.id}/models", "/storage", "/guidelines/1/models",
+            f"/annotators/{person_id}/models", f"/prompts/{prompt_id}/models",
+            f"/snapshots/{snapshot.id}/models",
             f"/generations/{generation.id}",
         )  # fmt: skip
         paths = [f"{base}{path}" for path in below]
