@@ -84,6 +84,10 @@ class Settings(BaseSettings):
         "from its last saved step; 0 waits for ever.",
     )
 
+    play_minutes: float = Field(
+        5, gt=0, description="Minutes for which the playground keeps unused models loaded."
+    )
+
     @field_validator("home")
     @classmethod
     def _home_of_a_known_account(cls, home: Path) -> Path:

@@ -23,8 +23,12 @@ from app.corpus import pages as corpus_pages
 from app.datasets import api as datasets_api
 from app.datasets import pages as datasets_pages
 from app.db import SessionDep, connect
+from app.evaluation import api as evaluation_api
+from app.evaluation import pages as evaluation_pages
 from app.generation import api as generation_api
 from app.generation import pages as generation_pages
+from app.playground import api as playground_api
+from app.playground import pages as playground_pages
 from app.privacy import api as privacy_api
 from app.privacy import pages as privacy_pages
 from app.projects import api as projects_api
@@ -54,6 +58,8 @@ PAGES: list[APIRouter] = [
     *datasets_pages.routers,
     *runs_pages.routers,
     *generation_pages.routers,
+    playground_pages.router,
+    evaluation_pages.router,
     rounds_pages.router,
     privacy_pages.router,
 ]
@@ -65,8 +71,10 @@ API: list[APIRouter] = [
     *quality_api.routers,
     work_api.router,
     *datasets_api.routers,
-    runs_api.router,
+    *runs_api.routers,
     generation_api.router,
+    playground_api.router,
+    evaluation_api.router,
     rounds_api.router,
     privacy_api.router,
 ]

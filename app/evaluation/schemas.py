@@ -121,6 +121,38 @@ class PromotionBody(Body):
         return self
 
 
+class PromotionForm(BaseModel):
+    checkpoint_id: UUID
+    evaluation_id: UUID | Literal[""] = ""
+    reason: Annotated[str, Field(max_length=2000)] = ""
+
+    @model_validator(mode="after")
+    def _can_be_stored(self) -> Self:
+        storable(self.reason)
+        return self
+
+
+class UndoForm(BaseModel):
+    promotion_id: Annotated[int, Field(ge=1, lt=2**63)]
+
+
+class RuleForm(BaseModel):
+    """The rule as a browser sends it: shares in percent."""
+
+    demand: Demand
+    threshold: Annotated[float, Field(ge=50, lt=100)] = 55
+    margin: Annotated[float, Field(gt=0, lt=50)] = 5
+    automatic: bool = False
+
+    def body(self) -> RuleBody:
+        return RuleBody(
+            demand=self.demand,
+            threshold=self.threshold / 100,
+            margin=self.margin / 100,
+            automatic=self.automatic,
+        )
+
+
 class FigureOut(BaseModel):
     value: float | None
     low: float | None

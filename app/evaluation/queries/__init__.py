@@ -8,15 +8,12 @@ from app.evaluation.queries.drawing import (
     taught_by,
 )
 from app.evaluation.queries.promotions import (
-    last_promotion,
     promoted,
     promotion_in,
     promotions_of,
-    protected,
     rule_of,
 )
 from app.evaluation.queries.reading import (
-    Names,
     Verdict,
     being_judged,
     closed_lately,
@@ -41,7 +38,6 @@ from app.evaluation.queries.scores import (
 
 __all__ = [
     "Example",
-    "Names",
     "Verdict",
     "being_judged",
     "best_judged",
@@ -54,13 +50,11 @@ __all__ = [
     "first_pairs",
     "judgements_asked",
     "judgements_of",
-    "last_promotion",
     "left_out",
     "names_of",
     "promoted",
     "promotion_in",
     "promotions_of",
-    "protected",
     "rule_of",
     "scored_prompts",
     "sources_of",

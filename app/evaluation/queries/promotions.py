@@ -3,29 +3,19 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.evaluation.models import Promotion, PromotionRule
 from app.projects.models import Project
+from app.runs import queries as runs
 from app.runs.models import Checkpoint
-
-
-def last_promotion(session: Session, *, project_id: UUID) -> Promotion | None:
-    return session.scalar(
-        select(Promotion)
-        .where(Promotion.project_id == project_id)
-        .order_by(Promotion.id.desc())
-        .limit(1)
-    )
 
 
 def promoted(session: Session, *, project: Project) -> Checkpoint | None:
     """The checkpoint that writes for the project unless somebody chooses another."""
-    last = last_promotion(session, project_id=project.id)
-    if last is None or last.checkpoint_id is None:
-        return None
-    return session.get_one(Checkpoint, last.checkpoint_id)
+    checkpoint_id = runs.promoted_id(session, project=project)
+    return session.get_one(Checkpoint, checkpoint_id) if checkpoint_id else None
 
 
 def promotions_of(session: Session, *, project: Project) -> Sequence[Promotion]:
@@ -46,16 +36,3 @@ def rule_of(session: Session, *, project: Project) -> PromotionRule:
     return session.get(PromotionRule, project.id) or PromotionRule(
         project_id=project.id, demand="better", threshold=0.55, margin=0.05, automatic=False
     )
-
-
-def protected(session: Session) -> set[UUID]:
-    """Checkpoints of all projects that a clean-up must leave alone.
-
-    The promoted one of each project, and the one before it, which an undo brings back.
-    """
-    place = func.row_number().over(partition_by=Promotion.project_id, order_by=Promotion.id.desc())
-    recent = select(Promotion.checkpoint_id, place.label("place")).subquery()
-    found = select(recent.c.checkpoint_id).where(
-        recent.c.place <= 2, recent.c.checkpoint_id.is_not(None)
-    )
-    return set(session.scalars(found).all())

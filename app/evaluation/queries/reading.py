@@ -13,20 +13,12 @@ from app.annotation.models import Annotation
 from app.corpus.models import Prompt, Response
 from app.evaluation.models import Evaluation, EvaluationPrompt
 from app.evaluation.rules.sequence import ALPHA
-from app.evaluation.rules.standing import Standing, standing
+from app.evaluation.rules.standing import Names, Standing, standing
 from app.projects.models import Project
 from app.runs.models import Checkpoint
 from app.tasks.models import Task, TaskKind, TaskResponse
 
 IN_THE_DATA = "the best in the data"
-
-
-@dataclass(frozen=True, slots=True)
-class Names:
-    """What A and B are called."""
-
-    a: str
-    b: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,14 @@ from app.quality.rules.words import percent
 
 
 @dataclass(frozen=True, slots=True)
+class Names:
+    """What A and B are called."""
+
+    a: str
+    b: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stream:
     """What the stopping rule sees: each prompt once, in the order in which they were complete.
 

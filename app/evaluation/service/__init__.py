@@ -19,6 +19,7 @@ from app.evaluation.service.opening import (
 from app.evaluation.service.promoting import (
     earns,
     promote,
+    promote_by_id,
     promote_if_earned,
     set_rule,
     undo_promotion,
@@ -31,6 +32,7 @@ __all__ = [
     "earns",
     "open_evaluation",
     "promote",
+    "promote_by_id",
     "promote_if_earned",
     "reopen_evaluation",
     "requeue_lost_evaluations",

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
@@ -17,6 +18,7 @@ from app.evaluation.queries import Verdict
 from app.evaluation.rules import promoting as rules
 from app.evaluation.schemas import RuleBody
 from app.projects.models import Project
+from app.runs import queries as runs
 from app.runs import rules as run_rules
 from app.runs.models import Checkpoint
 
@@ -78,6 +80,36 @@ def promote(
         evaluation=evaluation,
         reason=because.strip() or _said(evidence),
         evidence=evidence,
+    )
+
+
+def promote_by_id(
+    session: Session,
+    *,
+    project: Project,
+    checkpoint_id: UUID,
+    evaluation_id: UUID | None,
+    by: User,
+    because: str,
+) -> Promotion:
+    """The same by what a form or a program names."""
+    checkpoint = runs.checkpoint_in(session, project_id=project.id, checkpoint_id=checkpoint_id)
+    if checkpoint is None:
+        raise Invalid(f"checkpoint_id: there is no checkpoint {checkpoint_id} in this project.")
+    evaluation = evaluation_id and queries.evaluation_in(
+        session, project_id=project.id, evaluation_id=evaluation_id
+    )
+    if evaluation_id and (not evaluation or evaluation.a_checkpoint_id != checkpoint.id):
+        raise Invalid(
+            f"evaluation_id: no evaluation {evaluation_id} of this project has the checkpoint as A."
+        )
+    return promote(
+        session,
+        project=project,
+        checkpoint=checkpoint,
+        by=by,
+        because=because,
+        evaluation=evaluation or None,
     )
 
 

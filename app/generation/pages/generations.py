@@ -61,8 +61,9 @@ def new_generation(
     checkpoint: str = "",
     endpoint: str = "",
 ) -> HTMLResponse:
-    """The form; a link may choose the writer beforehand."""
-    first = WriterRow(who=f"endpoint:{endpoint}" if endpoint else f"checkpoint:{checkpoint}")
+    """The form; a link may choose the writer beforehand, else the promoted one stands there."""
+    chosen = checkpoint or str(runs.promoted_id(session, project=project) or "")
+    first = WriterRow(who=f"endpoint:{endpoint}" if endpoint else f"checkpoint:{chosen}")
     form = GenerationForm(max_prompts=FEW)
     return _form(request, session, project, form, rows=[first])
 

@@ -12,6 +12,7 @@ from app.generation.queries.generations import (
     samples_of,
     turns_in,
     writers_of,
+    writing_checkpoints,
 )
 from app.generation.queries.prompts import counted, fitting, sources_of, tags_of
 
@@ -32,4 +33,5 @@ __all__ = [
     "tags_of",
     "turns_in",
     "writers_of",
+    "writing_checkpoints",
 ]

@@ -70,6 +70,16 @@ def writers_of(
     return dict(found)
 
 
+def writing_checkpoints(session: Session, *, generation: Generation) -> Sequence[Checkpoint]:
+    """Those of its writers that are checkpoints of the project."""
+    return session.scalars(
+        select(Checkpoint)
+        .join(Writer, Writer.checkpoint_id == Checkpoint.id)
+        .where(Writer.generation_id == generation.id)
+        .order_by(Writer.place)
+    ).all()
+
+
 def turns_in(writer: Writer) -> list[Turn]:
     return turns_of(n=writer.n, temperatures=writer.temperatures, seed=writer.seed)
 

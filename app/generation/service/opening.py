@@ -18,6 +18,7 @@ from app.projects.models import Project
 from app.runs import queries as runs
 from app.runs import rules
 from app.runs.models import Checkpoint
+from app.runs.service import require_weights
 
 
 def open_generation(
@@ -94,6 +95,7 @@ def _writing_checkpoint(session: Session, *, project: Project, its: UUID) -> Che
             f"“{checkpoint.name}” is a reward model, which scores and does not write. Choose a "
             "checkpoint of SFT, DPO or PPO."
         )
+    require_weights(session, checkpoint=checkpoint)
     return checkpoint
 
 
@@ -104,6 +106,7 @@ def _require_judge(session: Session, *, project: Project, checkpoint_id: UUID) -
             "select.reward_checkpoint_id: choosing by uncertainty needs a reward model of this "
             "project. Train one first, or choose in another way."
         )
+    require_weights(session, checkpoint=judge)
 
 
 def cancel_generation(session: Session, *, generation: Generation, by: User) -> Generation:
@@ -137,6 +140,8 @@ def cancel_generation(session: Session, *, generation: Generation, by: User) -> 
 
 def resume_generation(session: Session, *, generation: Generation, by: User) -> Generation:
     """Queue a failed or cancelled one again; prompts that have their responses are not redone."""
+    for checkpoint in queries.writing_checkpoints(session, generation=generation):
+        require_weights(session, checkpoint=checkpoint)
     queued = session.scalar(
         update(Generation)
         .where(
