@@ -23,6 +23,7 @@ class Lane(StrEnum):
     DATA = "data"
     TRAIN = "train"
     CHECK = "check"
+    PLAY = "play"
 
 
 class JobName(StrEnum):
@@ -32,11 +33,13 @@ class JobName(StrEnum):
     COMPARISON = "comparison"
     OVERLAP = "overlap"
     STATISTICS = "statistics"
+    CLEAN_UP = "clean_up"
     TRAIN = "train"
     CHECK_RUN = "check_run"
     GENERATE = "generate"
     EVALUATE = "evaluate"
     SIMULATE = "simulate"
+    PLAY = "play"
 
 
 LANES = {
@@ -46,11 +49,13 @@ LANES = {
     JobName.COMPARISON: Lane.DATA,
     JobName.OVERLAP: Lane.DATA,
     JobName.STATISTICS: Lane.DATA,
+    JobName.CLEAN_UP: Lane.DATA,
     JobName.TRAIN: Lane.TRAIN,
     JobName.GENERATE: Lane.TRAIN,
     JobName.CHECK_RUN: Lane.CHECK,
     JobName.EVALUATE: Lane.TRAIN,
     JobName.SIMULATE: Lane.DATA,
+    JobName.PLAY: Lane.PLAY,
 }
 
 

@@ -80,7 +80,7 @@ class Round(Base):
     run_ids: Mapped[JsonObject] = mapped_column(default=dict)  # kind → run
     writer_checkpoint_id: Mapped[UUID | None] = mapped_column(ForeignKey("checkpoint.id"))
     reward_checkpoint_id: Mapped[UUID | None] = mapped_column(ForeignKey("checkpoint.id"))
-    evaluation_id: Mapped[UUID | None]
+    evaluation_id: Mapped[UUID | None] = mapped_column(ForeignKey("evaluation.id"))
     is_promoted: Mapped[bool | None]
     figures: Mapped[JsonObject] = mapped_column(default=dict)  # kept as each step ends
     judged_since: Mapped[datetime | None]  # judgements from then on are this round's; NULL: all

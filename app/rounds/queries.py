@@ -12,6 +12,8 @@ from app.accounts.models import User, UserKind
 from app.annotation.models import Annotation
 from app.corpus.models import Prompt, Response
 from app.datasets.models import Snapshot
+from app.evaluation import queries as evaluations
+from app.evaluation.models import Evaluation
 from app.generation.models import Generation
 from app.jobs import JobName
 from app.projects.models import Membership, Project
@@ -94,13 +96,7 @@ def writer_to_set_out_from(
 
 def promoted_writer(session: Session, *, project: Project) -> Checkpoint | None:
     """The model that the last promotion chose."""
-    return session.scalar(
-        select(Checkpoint)
-        .join(Round, Round.writer_checkpoint_id == Checkpoint.id)
-        .where(Round.project_id == project.id, Round.is_promoted.is_(True))
-        .order_by(Round.number.desc())
-        .limit(1)
-    )
+    return evaluations.promoted(session, project=project)
 
 
 def newest_reward(session: Session, *, project: Project) -> Checkpoint | None:
@@ -212,6 +208,19 @@ def has_simulated(session: Session, *, project: Project) -> bool:
             .limit(1)
         )
     )
+
+
+def is_judged_by_simulated(session: Session, *, evaluation: Evaluation) -> bool:
+    """Whether nobody but simulated annotators has judged it: then no figure is called people's."""
+    judges = select(User.kind).where(
+        User.id.in_(
+            select(Annotation.user_id).where(
+                Annotation.task_id.in_(evaluations.tasks_of(session, evaluation=evaluation)),
+                Annotation.is_current,
+            )
+        )
+    )
+    return set(session.scalars(judges.distinct())) == {UserKind.SIMULATED}
 
 
 def is_simulating(session: Session, *, project: Project) -> bool:

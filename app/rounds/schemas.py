@@ -78,7 +78,11 @@ class Training(Body):
 class Comparing(Body):
     """How the new model is compared with the former one."""
 
-    prompts: Annotated[int, Field(ge=1, le=100_000)] = 40
+    prompts: Annotated[int, Field(ge=1, le=5000)] = 40
+    seen_too: Annotated[
+        bool, Field(description="Also prompts that the models may have been trained on.")
+    ] = False
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0.7
 
 
 class Policy(Body):
@@ -164,6 +168,8 @@ class PolicyForm(BaseModel):
     train_reward: str = "fresh"
     train_configs: str = ""
     evaluate_prompts: str = ""
+    evaluate_temperature: str = ""
+    evaluate_seen_too: bool = False
 
     @classmethod
     def of(cls, policy: Policy) -> "PolicyForm":
@@ -176,6 +182,7 @@ class PolicyForm(BaseModel):
             "by_itself": [step for step in Step if step not in policy.by_hand],
             "sets_out_from": policy.sets_out_from,
             "goes_on": policy.goes_on,
+            "evaluate_seen_too": policy.evaluate.seen_too,
             "train_kinds": policy.train.kinds,
             "train_configs": _readable(policy.train.configs),
         }

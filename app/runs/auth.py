@@ -12,6 +12,8 @@ from sqlalchemy.orm import Session
 
 from app.accounts.auth import CurrentUser
 from app.accounts.models import Role, User
+from app.annotation.service import projects_of_work
+from app.corpus.models import Prompt
 from app.datasets.models import Snapshot
 from app.db import SessionDep
 from app.errors import found
@@ -54,6 +56,18 @@ def viewed_checkpoint(session: SessionDep, user: CurrentUser, checkpoint_id: UUI
     return checkpoint
 
 
+def managed_checkpoint(session: SessionDep, user: CurrentUser, checkpoint_id: UUID) -> Checkpoint:
+    checkpoint = found(session.get(Checkpoint, checkpoint_id))
+    may(session, user, checkpoint.project_id, Role.ADMIN)
+    return checkpoint
+
+
+def viewed_prompt(session: SessionDep, user: CurrentUser, prompt_id: UUID) -> Prompt:
+    prompt = found(session.get(Prompt, prompt_id))
+    may(session, user, prompt.project_id, *VIEWERS)
+    return prompt
+
+
 def viewed_check(session: SessionDep, user: CurrentUser, check_id: UUID) -> RunCheck:
     check = found(session.get(RunCheck, check_id))
     may(session, user, check.project_id, Role.ADMIN)
@@ -65,6 +79,8 @@ ViewedCheck = Annotated[RunCheck, Depends(viewed_check)]
 ViewedRun = Annotated[Run, Depends(viewed_run)]
 ManagedRun = Annotated[Run, Depends(managed_run)]
 ViewedCheckpoint = Annotated[Checkpoint, Depends(viewed_checkpoint)]
+ViewedPrompt = Annotated[Prompt, Depends(viewed_prompt)]
+ManagedCheckpoint = Annotated[Checkpoint, Depends(managed_checkpoint)]
 
 
 # Pages name the project in their address, too: what lies in another project is not there.
@@ -85,3 +101,27 @@ def page_checkpoint(session: SessionDep, project: ViewerProject, checkpoint_id: 
 PageRun = Annotated[Run, Depends(page_run)]
 AdminPageRun = Annotated[Run, Depends(admin_page_run)]
 PageCheckpoint = Annotated[Checkpoint, Depends(page_checkpoint)]
+
+
+def admin_page_checkpoint(
+    session: SessionDep, project: AdminProject, checkpoint_id: UUID
+) -> Checkpoint:
+    return found(queries.checkpoint_in(session, project_id=project.id, checkpoint_id=checkpoint_id))
+
+
+def page_prompt(session: SessionDep, project: ViewerProject, prompt_id: UUID) -> Prompt:
+    prompt = session.get(Prompt, prompt_id)
+    return found(prompt if prompt is not None and prompt.project_id == project.id else None)
+
+
+def person_of_project(session: SessionDep, project: AdminProject, user_id: UUID) -> User:
+    """Whoever has or had a part in the project, for its admins."""
+    person = found(session.get(User, user_id))
+    hers = {each.id for each in projects_of_work(session, user=person)}
+    kept = queries.is_in_snapshots(session, project=project, user_id=user_id)
+    return found(person if project.id in hers or kept else None)
+
+
+AdminPageCheckpoint = Annotated[Checkpoint, Depends(admin_page_checkpoint)]
+PagePrompt = Annotated[Prompt, Depends(page_prompt)]
+ProjectPerson = Annotated[User, Depends(person_of_project)]

@@ -8,6 +8,7 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
+    Field,
     StringConstraints,
     model_validator,
 )
@@ -62,6 +63,28 @@ class Base(Body):
         return self
 
 
+class Needs(Body):
+    """What a run asks of the worker that takes it; GPU memory in GB of a billion bytes."""
+
+    device: Literal["cpu", "cuda"] | None = None
+    gpu_memory_gb: Annotated[int | None, Field(ge=1, le=288)] = None
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if self.device == "cpu" and self.gpu_memory_gb:
+            raise ValueError("a run on the CPU needs no GPU memory: leave one of the two out")
+        return self
+
+
+Priority = Annotated[int, Field(ge=-2, le=2)]
+
+
+class PriorityBody(Body):
+    """`PUT /runs/{id}/priority`: 2 starts first, -2 last."""
+
+    priority: Priority
+
+
 class RunBody(Body):
     """`POST /runs`."""
 
@@ -72,6 +95,8 @@ class RunBody(Body):
     reward_checkpoint_id: UUID | None = None
     reward_run_id: UUID | None = None
     name: Name | None = None
+    priority: Priority = 0
+    needs: Needs = Needs()
 
     @model_validator(mode="after")
     def _has_one_reward(self) -> Self:
@@ -93,6 +118,9 @@ class LaunchForm(BaseModel):
     model: str = ""
     reward_checkpoint_id: str = ""
     name: str = ""
+    priority: str = "0"
+    device: str = ""
+    gpu_memory_gb: str = ""
 
     def body(self, settings: dict[str, str]) -> RunBody:
         """What is asked for; a `ValidationError` names the fields that are wrong."""
@@ -105,12 +133,24 @@ class LaunchForm(BaseModel):
                 "config": settings,
                 "reward_checkpoint_id": self.reward_checkpoint_id or None,
                 "name": self.name.strip() or None,
+                "priority": self.priority or 0,
+                "needs": {
+                    "device": self.device or None,
+                    "gpu_memory_gb": self.gpu_memory_gb.strip() or None,
+                },
             }
         )
 
 
 class ChainForm(BaseModel):
     snapshot_id: UUID
+
+
+class PriorityForm(BaseModel):
+    """A button of a run that waits: one place up or down."""
+
+    change: Literal["raise", "lower"]
+    back: Literal["runs", "run"] = "runs"
 
 
 class RunOut(BaseModel):
@@ -132,6 +172,9 @@ class RunOut(BaseModel):
     config: dict[str, Any]
     metrics: dict[str, Any]
     error: str | None
+    priority: int
+    needs: dict[str, Any]
+    waits_because: str | None  # of a queued run
     cancel_requested_at: datetime | None
     created_at: datetime
     started_at: datetime | None
@@ -181,6 +224,22 @@ class EstimateOut(BaseModel):
     steps: int
     seconds: float | None
     runs: int
+
+
+class UsageOut(BaseModel):
+    at: datetime
+    attempt: int
+    cpu: float | None  # cores
+    rss: float | None  # bytes, as all below
+    memory_total: float | None
+    gpu: float | None  # share of the time
+    gpu_memory: float | None
+    gpu_total: float | None
+
+
+class ResourcesOut(BaseModel):
+    items: list[UsageOut]
+    state: JobState
 
 
 class LineOut(BaseModel):
@@ -233,6 +292,9 @@ class CheckpointOut(BaseModel):
     step: int
     is_final: bool
     parent_id: str | None
+    removed_at: datetime | None = Field(
+        default=None, description="When the weights were removed; what it was stays on record."
+    )
     bytes: int
     sha256: str
     files: list[dict[str, Any]]
@@ -243,3 +305,102 @@ class CheckpointOut(BaseModel):
 class CheckpointPage(BaseModel):
     items: list[CheckpointOut]
     next_cursor: str | None
+
+
+class DescendedSnapshot(BaseModel):
+    id: str
+    project_id: str
+    name: str
+    judgements: int | None = Field(description="Of those asked about; null where none.")
+    is_written: bool = Field(
+        description="It holds judgements of what a model wrote that descends from them."
+    )
+
+
+class DescendedCheckpoint(BaseModel):
+    id: str
+    project_id: str
+    name: str
+    kind: RunKind
+    run_id: str | None
+    through: list[str] = Field(description="data, base, reward: what of its run descends.")
+    removed_at: datetime | None
+
+
+class LinkOut(BaseModel):
+    """`to` comes from `begin`, ids of a snapshot, a run or a checkpoint."""
+
+    begin: str
+    to: str
+    how: str = Field(description="data, made, base, reward, waits or written")
+
+
+class DescendantsOut(BaseModel):
+    """Snapshots and models that descend from what was asked about."""
+
+    snapshots: list[DescendedSnapshot]
+    checkpoints: list[DescendedCheckpoint]
+    links: list[LinkOut]
+
+
+Days = Annotated[int | None, Field(ge=1, le=36500)]
+
+
+class RetentionBody(Body):
+    """Days for which a project keeps what nothing needs; null keeps it for ever."""
+
+    saved_days: Days = Field(description="States to resume from, of runs without a model.")
+    failed_days: Days = Field(description="Logs and files of runs without a model.")
+    checkpoint_days: Days = Field(description="Weights that nothing was built on.")
+
+
+class WasteOut(BaseModel):
+    items: list[dict[str, Any]]
+    bytes: int
+
+
+class CleanUpOut(BaseModel):
+    id: str
+    created_at: datetime
+    finished_at: datetime | None
+    removed: list[dict[str, Any]]
+    bytes: int
+
+
+class RetentionForm(BaseModel):
+    """The form as a browser sends it: an empty field is for ever."""
+
+    saved_days: str = ""
+    failed_days: str = ""
+    checkpoint_days: str = ""
+
+    def body(self) -> RetentionBody:
+        return RetentionBody.model_validate(
+            {name: value.strip() or None for name, value in self.model_dump().items()}
+        )
+
+
+class DoingOut(BaseModel):
+    job: str
+    run_id: str | None
+    project_id: str | None
+
+
+class WorkerOut(BaseModel):
+    """A worker that is connected or has gone silent, and what its machine can do."""
+
+    id: str
+    host: str
+    pid: int
+    version: str
+    state: Literal["free", "working", "finishing", "resting", "silent"]
+    queues: list[str]
+    capabilities: dict[str, Any]
+    doing: list[DoingOut]
+    started_at: datetime
+    seen_at: datetime
+    draining_at: datetime | None
+
+
+class WorkerList(BaseModel):
+    items: list[WorkerOut]

@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -17,7 +17,9 @@ from app import artifacts
 from app.artifacts import StoredFile
 from app.datasets.models import Snapshot
 from app.db import JsonObject
+from app.errors import Conflict
 from app.runs.models import Checkpoint, Run
+from app.runs.service import gone
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class ModelSource:
     files: tuple[StoredFile, ...] = ()  # as they were registered; none where they were not
     base: "ModelSource | None" = None
     base_name: str | None = None  # a hub id or a path outside the store
+    gone: str | None = None  # why its weights are not there
 
 
 @dataclass(frozen=True)
@@ -69,22 +72,27 @@ def model_source(session: Session, *, checkpoint_id: UUID | None) -> ModelSource
         return None
     checkpoint = session.get_one(Checkpoint, checkpoint_id)
     files = registered(checkpoint.files)
-    names = {file.path for file in files}
+    source = ModelSource(
+        checkpoint.path,
+        files,
+        gone=gone(checkpoint, checkpoint.removed_at) if checkpoint.removed_at else None,
+    )
     run = session.get(Run, checkpoint.run_id) if checkpoint.run_id else None
-    if "adapter_config.json" not in names or run is None:
-        return ModelSource(checkpoint.path, files)
+    if "adapter_config.json" not in {file.path for file in files} or run is None:
+        return source
     if checkpoint.parent_id is not None:
-        base = model_source(session, checkpoint_id=checkpoint.parent_id)
-        return ModelSource(checkpoint.path, files, base=base)
+        return replace(source, base=model_source(session, checkpoint_id=checkpoint.parent_id))
     if "path" in run.base:
-        return ModelSource(checkpoint.path, files, base=ModelSource(run.base["path"]))
-    return ModelSource(checkpoint.path, files, base_name=run.base.get("model"))
+        return replace(source, base=ModelSource(run.base["path"]))
+    return replace(source, base_name=run.base.get("model"))
 
 
 @contextlib.contextmanager
 def materialised(source: ModelSource) -> Iterator[Path]:
     """The checkpoint as a folder here; an adapter names its base as it lies here, too."""
     with ExitStack() as stack:
+        if source.gone:
+            raise Conflict(source.gone)
         folder = stack.enter_context(fetched(source))
         if source.base is None and source.base_name is None:
             yield folder
@@ -104,11 +112,7 @@ def materialised(source: ModelSource) -> Iterator[Path]:
 @contextlib.contextmanager
 def fetched(source: ModelSource) -> Iterator[Path]:
     """The stored folder as one here, once it is clear that its files are what was registered."""
-    with artifacts.local_folder(source.path) as folder:
-        for file in source.files:
-            path = folder / file.path
-            if not path.is_file() or artifacts.digest(path) != file.sha256:
-                raise artifacts.Damaged(f"{source.path}/{file.path}")
+    with artifacts.local_folder(source.path, files=source.files) as folder:
         yield folder
 
 

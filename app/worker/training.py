@@ -25,7 +25,7 @@ from app.jobs import JobName, Lane, queue
 from app.runs import rules
 from app.runs import service as runs
 from app.runs.service import Lease
-from app.worker import machine_memory, troubles, vitals
+from app.worker import cards, machine_memory, troubles, vitals
 from app.worker.folders import work_folder
 from app.worker.inputs import (
     Plan,
@@ -40,6 +40,7 @@ from app.worker.inputs import (
 )
 from app.worker.lease import Pulse, Stop
 from app.worker.process import TRAINER, Child, Lines, tail_of, train_command
+from app.worker.resources import Watcher
 
 log = structlog.get_logger(__name__)
 
@@ -138,7 +139,7 @@ class Attempt:
 
     def _train(self, command: list[str]) -> "Ending":
         kills = machine_memory.oom_kills()
-        with self.pulse.child(command, log=self.log) as child:
+        with self.pulse.child(command, log=self.log) as child, self._watcher(child):
             code = self._follow(child)
         return Ending(code, peak=child.peak, oom=machine_memory.oom_kills() > kills)
 
@@ -223,6 +224,9 @@ class Attempt:
         artifacts.put_folder(made, to=path)
         self._write(partial(runs.keep_base, lease=self.lease, path=path))
         return path
+
+    def _watcher(self, child: Child) -> Watcher:
+        return Watcher(self.lease, child.process.pid, log=self.log, output=self.output)
 
     # -- while it runs ------------------------------------------------------------------------
 
@@ -351,6 +355,7 @@ class Attempt:
             self._fail("The training ended without a model. Look at the log, then resume the run.")
             return
         result = read_json(self.output / "result.json")
+        cards.complete(self.lease.id, model)
         stored = self._put_when_there_is_room()
         if stored is None:
             self._stop(self.pulse.stop or Stop.SHUTDOWN)

@@ -3,18 +3,21 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from app.accounts.models import User
+from app.corpus.models import Prompt
 from app.datasets.models import Snapshot
 from app.db import JobState, database_now
+from app.evaluation.models import Evaluation, EvaluationPrompt
 from app.generation.models import Generation
 from app.projects.models import Project
 from app.rounds import service
 from app.rounds.models import Round
 from app.rounds.schemas import Policy
 from app.runs import service as runs
+from app.tasks.models import TaskResponse
 from tests.factories import make_annotation, make_task
 from tests.runs.factories import ROWS
 
@@ -87,3 +90,26 @@ def _end(session: Session, table: Any, row_id: UUID, **values: Any) -> None:
     ended = {"state": JobState.SUCCEEDED, "finished_at": func.now()} | values
     session.execute(update(table).where(table.id == row_id).values(ended))
     session.expire_all()
+
+
+def judge_evaluation(session: Session, round_: Round, *people: User, wins: int) -> Evaluation:
+    """Both models have written, and people judge all: the new one wins `wins` prompts."""
+    row = session.get_one(Evaluation, round_.evaluation_id)
+    project = session.get_one(Project, round_.project_id)
+    mine = select(EvaluationPrompt).where(EvaluationPrompt.evaluation_id == row.id)
+    drawn = session.scalars(mine.order_by(EvaluationPrompt.place)).all()
+    asked = len(drawn)
+    for each in drawn:
+        prompt = session.get_one(Prompt, each.prompt_id)
+        task = make_task(session, project, prompt=prompt, wanted=len(people))
+        each.task_id = task.id
+        each.a_response_id, each.b_response_id = session.scalars(
+            select(TaskResponse.response_id)
+            .where(TaskResponse.task_id == task.id)
+            .order_by(TaskResponse.position)
+        ).all()
+        for person in people:
+            is_win = each.place * wins % asked < wins  # evenly among the others
+            make_annotation(session, task, person, ranks=[1, 2] if is_win else [2, 1])
+    _end(session, Evaluation, row.id, opened_at=func.now())
+    return row

@@ -17,7 +17,7 @@ from app.generation.models import Generation
 from app.rounds import queries, rules
 from app.rounds.models import Round, RoundState
 from app.rounds.rules import Step
-from app.rounds.service import moving, steps
+from app.rounds.service import comparing, moving, steps
 from app.runs import queries as run_queries
 from app.runs import service as runs
 
@@ -114,12 +114,12 @@ DEEDS: dict[str, Deed] = {
 
 def _hold(session: Session, round_: Round, turn: int | None) -> None:
     """Lock the row; `Conflict` where the round is over, or not where the caller saw it."""
-    session.execute(
+    session.scalars(
         select(Round)
         .where(Round.id == round_.id)
         .with_for_update()
         .execution_options(populate_existing=True)
-    )
+    ).one()  # read: only that brings the row up to date
     if round_.finished_at is not None:
         raise Conflict("This round is over.")
     if turn is not None and turn != round_.turn:
@@ -162,6 +162,8 @@ def _stop(session: Session, round_: Round, by: User) -> None:
         written = session.get_one(Generation, round_.generation_id, populate_existing=True)
         if written.finished_at is None:
             generation.cancel_generation(session, generation=written, by=by)
+    if round_.step is Step.EVALUATE:
+        comparing.stop(session, round_=round_, by=by)
     if round_.step is Step.TRAIN:
         for run in reversed(queries.runs_of(session, round_=round_)):  # those that wait first
             session.refresh(run)
@@ -183,6 +185,8 @@ def _resume(session: Session, round_: Round, by: User) -> bool:
             return True
     elif round_.step is Step.TRAIN:
         return _resume_runs(session, round_, by)
+    elif round_.step is Step.EVALUATE:
+        return comparing.resume(session, round_=round_, by=by)
     return False
 
 

@@ -96,8 +96,6 @@ def needless(at: At) -> str | None:
         return "No new model was trained in this round."
     if step is Step.EVALUATE and at.round.former_checkpoint_id is None:
         return "There is no model before this one to compare it with."
-    if step is Step.EVALUATE and not comparing.IS_POSSIBLE:
-        return "Models are not compared here."
     return None
 
 
@@ -275,10 +273,10 @@ def _compared(at: At) -> Outcome:
 
 
 def _promote(at: At) -> None:
-    """By itself only what people prefer, or the first model of all; by button what is asked for."""
+    """By itself what the project's rule is for, or the first model of all; else by button."""
     is_first = at.round.former_checkpoint_id is None
-    is_better = rules.is_preferred(at.round.figures.get("win"))
-    at.round.is_promoted = at.by is not None or is_first or bool(is_better)
+    is_earned = is_first or comparing.earns_promotion(at.session, round_=at.round)
+    at.round.is_promoted = at.by is not None or is_earned
     if at.round.is_promoted:
         checkpoint = at.session.get_one(Checkpoint, _known(at.round.writer_checkpoint_id))
         comparing.promote(

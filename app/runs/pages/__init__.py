@@ -1,5 +1,7 @@
 """Runs and checkpoints as pages."""
 
-from app.runs.pages import checking, checkpoints, comparing, runs
+from app.runs.pages import checking, checkpoints, comparing, descending, runs, storage, workers
 
-routers = [checking.router, comparing.router, runs.router, checkpoints.router]
+routers = [
+    each.router for each in (checking, comparing, runs, checkpoints, descending, storage, workers)
+]

@@ -47,6 +47,7 @@ def runs(
         checkpoints=queries.final_checkpoints(session, runs=listed),
         left={run.id: queries.time_left(session, run=run) for run in listed},
         waiting={run.id for run in listed if queries.waits(run)},
+        places=queries.places(session, runs=listed),
         snapshots=queries.usable_snapshots(session, project=project),
         may_launch=role is Role.ADMIN,
         rules=rules,
@@ -141,15 +142,17 @@ def run_page(
         reward=reward,
         checkpoint=queries.final_checkpoint(session, run=run),
         awaited=queries.awaited(session, run=run),
+        place=queries.places(session, runs=[run]).get(run.id),
         marked=queries.erased_snapshots(session, run=run),
         left=queries.time_left(session, run=run),
         events=[event for event in events if event.kind != "log"],
         log=next((event.message for event in reversed(events) if event.kind == "log"), ""),
         preparing=_preparing(run),
+        said=queries.log_tail(session, run=run) if run.finished_at is None else "",
         trouble=formats.trouble_of(run.error or "") if run.state is JobState.FAILED else None,
         warnings=[event.message for event in events if event.kind == "warning"],
         for_people=any(event.kind == "for people" for event in events),
-        samples=_by_prompt(queries.samples_of(session, run=run)),
+        stories=formats.stories(queries.samples_of(session, run=run)),
         curves=[chart.as_json() for chart in formats.charts_of(run.kind, run.config)],
         more=[chart.as_json() for chart in formats.MORE],
         evaluation=evaluation,
@@ -188,6 +191,8 @@ def resume_run_page(
 @router.get("/projects/{project_id}/runs/{run_id}/log", name="run_log", response_model=None)
 def run_log(run: PageRun) -> Response:
     """All that the training process said, as plain text."""
+    if run.files_removed_at is not None and run.path is None:
+        raise NotFound(f"The files of this run were removed on {run.files_removed_at:%d %B %Y}.")
     if run.path is None:
         raise NotFound("This run has no log yet: it comes when an attempt has ended.")
     return StreamingResponse(
@@ -310,15 +315,7 @@ def problems_of(error: ValidationError | AppError) -> list[tuple[str, str]]:
 
 
 def _preparing(run: Run) -> str:
-    """What the attempt is busy with before its first step."""
-    if run.state is not JobState.RUNNING or run.step > run.start_step:
+    """What the attempt is busy with before its first step, or after its last."""
+    if run.state is not JobState.RUNNING or (run.step > run.start_step and not run.activity):
         return ""
     return run.activity or "Loading the model and the data"
-
-
-def _by_prompt(samples: list[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
-    """The texts of each prompt, the newest first; at most four prompts and six texts of each."""
-    prompts: dict[str, list[dict[str, Any]]] = {}
-    for sample in samples:
-        prompts.setdefault(str(sample.get("prompt", "")), []).append(sample)
-    return [(prompt, texts[:6]) for prompt, texts in list(prompts.items())[:4]]

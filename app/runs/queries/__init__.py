@@ -3,6 +3,7 @@
 from app.runs.queries.checks import checks_ahead, runs_like
 from app.runs.queries.comparing import runs_in, sides_of
 from app.runs.queries.curves import curves_of
+from app.runs.queries.descendants import is_in_snapshots
 from app.runs.queries.evaluations import evaluation_of
 from app.runs.queries.lineage import (
     Step,
@@ -11,7 +12,7 @@ from app.runs.queries.lineage import (
     lineage,
     snapshot_origins,
 )
-from app.runs.queries.promoted import promoted_id, protected_ids
+from app.runs.queries.promoted import promoted_id
 from app.runs.queries.runs import (
     awaited,
     blocker,
@@ -34,8 +35,12 @@ from app.runs.queries.runs import (
     waits,
     writers_of,
 )
+from app.runs.queries.watching import log_tail, usage_of
+from app.runs.queries.workers import Connected, Place, places, why_it_waits, workers
 
 __all__ = [
+    "Connected",
+    "Place",
     "Step",
     "ancestry",
     "awaited",
@@ -50,10 +55,12 @@ __all__ = [
     "final_checkpoint",
     "final_checkpoints",
     "is_from_scratch",
+    "is_in_snapshots",
     "lineage",
+    "log_tail",
     "metrics_of",
+    "places",
     "promoted_id",
-    "protected_ids",
     "run_in",
     "runs_from",
     "runs_in",
@@ -67,6 +74,9 @@ __all__ = [
     "training_rows",
     "unfinished",
     "usable_snapshots",
+    "usage_of",
     "waits",
+    "why_it_waits",
+    "workers",
     "writers_of",
 ]

@@ -202,8 +202,7 @@ def succeed(
     )
     session.add(checkpoint)
     session.flush()  # the runs that waited point to it
-    for warning in result.get("warnings") or []:  # of monitors: read before the model is used
-        note(session, lease, "warning", rules.storable(str(warning)))
+    warn(session, lease=lease, warnings=result.get("warnings") or [])
     if result.get("for_people"):
         note(session, lease, "for people", "Responses of the start and of the end can be judged.")
     note(session, lease, "succeeded", "")
@@ -315,6 +314,18 @@ def requeue_forgotten(session: Session, *, silent_for: timedelta) -> int:
 
 def note(session: Session, lease: Lease, kind: str, message: str) -> None:
     session.add(RunEvent(run_id=lease.id, attempt=lease.attempt, kind=kind, message=message))
+
+
+def warn(session: Session, *, lease: Lease, warnings: Sequence[object]) -> None:
+    """Note warnings of monitors, each once: a resumed attempt and the result repeat them."""
+    told = set(
+        session.scalars(
+            select(RunEvent.message).where(RunEvent.run_id == lease.id, RunEvent.kind == "warning")
+        )
+    )
+    for warning in dict.fromkeys(rules.storable(str(each)) for each in warnings):
+        if warning and warning not in told:
+            note(session, lease, "warning", warning)
 
 
 def fail_waiting(session: Session, *, run_id: UUID) -> None:

@@ -13,11 +13,13 @@ from app.accounts.service import audit
 from app.datasets.models import Snapshot
 from app.db import JobState, JsonObject
 from app.errors import Conflict, Invalid
+from app.jobs import JobName, reorder
 from app.run_config import FROM_SCRATCH, ConfigError, RunConfig, parse_config, to_mapping
 from app.runs import queries, rules
 from app.runs.models import Checkpoint, Run, RunKind
 from app.runs.schemas import Base, RunBody
 from app.runs.service.attempts import enqueue, fail_waiting, note
+from app.runs.service.cleaning import require_weights
 from app.runs.service.lease import Lease
 
 
@@ -70,6 +72,8 @@ def launch(session: Session, *, snapshot: Snapshot, body: RunBody, by: User | No
         reward_run_id=body.reward_run_id,
         config=to_mapping(asked.config),
         total_steps=asked.steps,
+        priority=body.priority,
+        needs=body.needs.model_dump(exclude_none=True),
         created_by=by.id if by else None,
         created_at=func.clock_timestamp(),  # runs of a chain share a transaction, and keep order
     )
@@ -203,6 +207,33 @@ def resume(session: Session, *, run: Run, by: User) -> Run:
     return run
 
 
+def set_priority(session: Session, *, run: Run, priority: int, by: User) -> Run:
+    """Let a run that waits start sooner or later than others do."""
+    rules.check_priority(priority)
+    before = run.priority
+    changed = session.scalar(
+        update(Run)
+        .where(Run.id == run.id, Run.state == JobState.QUEUED)
+        .values(priority=priority)
+        .returning(Run.id)
+    )
+    session.refresh(run)
+    if changed is None:
+        raise Conflict(f"This run is {run.state} already: its place in the queue is of no use.")
+    reorder(session, JobName.TRAIN, priority=priority, run_id=str(run.id))
+    note(session, Lease(run.id, run.attempt), "priority", f"{rules.PRIORITIES[priority]}.")
+    audit(
+        session,
+        user=by,
+        action="run.priority",
+        target=f"run {run.id}",
+        project_id=run.project_id,
+        before=before,
+        after=priority,
+    )
+    return run
+
+
 def default_name(session: Session, *, snapshot: Snapshot, kind: RunKind) -> str:
     """E.g. “DPO 3”: the third of its kind in the project."""
     before = session.scalars(
@@ -224,12 +255,15 @@ def _base(
         if parent is None:
             raise _no_such("base", "checkpoint", base.checkpoint)
         rules.check_base_kind(kind, parent.kind)
+        require_weights(session, checkpoint=parent)
         source = session.get(Run, parent.run_id) if parent.run_id else None
         return parent, None, bool(source and queries.is_from_scratch(session, run=source))
     if base.run is not None:
         after = _run_of_project(session, snapshot=snapshot, run_id=base.run, field="base")
         rules.check_base_kind(kind, after.kind)
         checkpoint = queries.final_checkpoint(session, run=after)
+        if checkpoint is not None:
+            require_weights(session, checkpoint=checkpoint)
         return checkpoint, after, queries.is_from_scratch(session, run=after)
     return None, None, base.new is not None
 
@@ -251,6 +285,8 @@ def _reward(session: Session, *, snapshot: Snapshot, body: RunBody) -> Checkpoin
         return None
     if kind is not RunKind.REWARD:
         raise Invalid(f"The reward must come from a reward model; this one is of kind {kind}.")
+    if checkpoint is not None:
+        require_weights(session, checkpoint=checkpoint)
     return checkpoint
 
 

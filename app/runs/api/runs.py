@@ -6,11 +6,8 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 from sqlalchemy.orm import Session
-from starlette.responses import StreamingResponse
 
-from app import artifacts
 from app.accounts.auth import CurrentUser
-from app.datasets.formats.names import file_name
 from app.db import JsonObject, SessionDep
 from app.errors import NotFound, found
 from app.projects.auth import AdminProject, ViewerProject
@@ -19,13 +16,10 @@ from app.runs.auth import (
     ManagedRun,
     TrainingSnapshot,
     ViewedCheck,
-    ViewedCheckpoint,
     ViewedRun,
 )
-from app.runs.models import Checkpoint, Run, RunCheck
+from app.runs.models import Run, RunCheck
 from app.runs.schemas import (
-    CheckpointOut,
-    CheckpointPage,
     ComparisonOut,
     CurveOut,
     CurvesOut,
@@ -33,11 +27,14 @@ from app.runs.schemas import (
     LineOut,
     MetricName,
     MetricsOut,
+    PriorityBody,
+    ResourcesOut,
     RunBody,
     RunCheckOut,
     RunOut,
     RunPage,
     SamplesOut,
+    UsageOut,
 )
 from app.runs.service import checks
 
@@ -147,6 +144,15 @@ def run_samples(
     return SamplesOut(items=items, next_cursor=None)
 
 
+@router.get("/runs/{run_id}/resources")
+def run_resources(
+    session: SessionDep, run: ViewedRun, points: Annotated[int, Query(ge=1, le=5000)] = 400
+) -> ResourcesOut:
+    """What its processes took: cores in use, bytes of memory; the highest of each stretch."""
+    items = queries.usage_of(session, run=run, points=points)
+    return ResourcesOut(items=[UsageOut(**item) for item in items], state=run.state)
+
+
 @router.get("/runs/{run_id}/evaluation")
 def run_evaluation(run: ViewedRun) -> JsonObject:
     """How good a finished reward model is on its test split, in figures and in sentences."""
@@ -166,6 +172,14 @@ def cancel_run(session: SessionDep, user: CurrentUser, run: ManagedRun) -> RunOu
 def resume_run(session: SessionDep, user: CurrentUser, run: ManagedRun) -> RunOut:
     """Queue a failed or cancelled run again, from its last saved step."""
     return run_out(session, service.resume(session, run=run, by=user))
+
+
+@router.put("/runs/{run_id}/priority")
+def set_run_priority(
+    session: SessionDep, user: CurrentUser, run: ManagedRun, body: PriorityBody
+) -> RunOut:
+    """Let a run that waits start sooner (up to 2) or later (down to -2) than others."""
+    return run_out(session, service.set_priority(session, run=run, priority=body.priority, by=user))
 
 
 @router.post("/projects/{project_id}/run-checks", status_code=202)
@@ -190,40 +204,6 @@ def estimate_run(session: SessionDep, project: AdminProject, body: RunBody) -> E
     return EstimateOut(**service.estimate(session, snapshot=found(snapshot), body=body))
 
 
-@router.get("/projects/{project_id}/checkpoints")
-def list_checkpoints(session: SessionDep, project: ViewerProject) -> CheckpointPage:
-    """All checkpoints of a project, newest first."""
-    found_ones = queries.checkpoints_of(session, project=project)
-    return CheckpointPage(items=[checkpoint_out(one) for one in found_ones], next_cursor=None)
-
-
-@router.get("/checkpoints/{checkpoint_id}")
-def get_checkpoint(checkpoint: ViewedCheckpoint) -> CheckpointOut:
-    return checkpoint_out(checkpoint)
-
-
-@router.get("/checkpoints/{checkpoint_id}/lineage")
-def checkpoint_lineage(session: SessionDep, checkpoint: ViewedCheckpoint) -> JsonObject:
-    """Down to snapshots, annotations, annotators' pseudonyms and guideline versions."""
-    return queries.lineage(session, checkpoint=checkpoint)
-
-
-@router.get(
-    "/checkpoints/{checkpoint_id}/archive",
-    response_class=StreamingResponse,
-    responses={200: {"content": {"application/zip": {}}}},
-)
-def checkpoint_archive(checkpoint: ViewedCheckpoint) -> StreamingResponse:
-    """The model folder as one zip."""
-    files = [str(file["path"]) for file in checkpoint.files]
-    name = f"{file_name(checkpoint.name)}.zip"
-    return StreamingResponse(
-        artifacts.zipped(checkpoint.path, files),
-        media_type="application/zip",
-        headers={"Content-Disposition": f'attachment; filename="{name}"'},
-    )
-
-
 def run_out(session: Session, run: Run) -> RunOut:
     checkpoint = queries.final_checkpoint(session, run=run)
     return RunOut(
@@ -245,6 +225,9 @@ def run_out(session: Session, run: Run) -> RunOut:
         config=run.config,
         metrics=run.metrics,
         error=run.error,
+        priority=run.priority,
+        needs=run.needs,
+        waits_because=queries.why_it_waits(session, run=run),
         cancel_requested_at=run.cancel_requested_at,
         created_at=run.created_at,
         started_at=run.started_at,
@@ -265,24 +248,6 @@ def check_out(session: Session, check: RunCheck) -> RunCheckOut:
         field=check.field,
         created_at=check.created_at,
         finished_at=check.finished_at,
-    )
-
-
-def checkpoint_out(checkpoint: Checkpoint) -> CheckpointOut:
-    return CheckpointOut(
-        id=str(checkpoint.id),
-        project_id=str(checkpoint.project_id),
-        run_id=_text(checkpoint.run_id),
-        kind=checkpoint.kind,
-        name=checkpoint.name,
-        step=checkpoint.step,
-        is_final=checkpoint.is_final,
-        parent_id=_text(checkpoint.parent_id),
-        bytes=checkpoint.bytes,
-        sha256=checkpoint.sha256,
-        files=checkpoint.files,
-        metrics=checkpoint.metrics,
-        created_at=checkpoint.created_at,
     )
 
 
