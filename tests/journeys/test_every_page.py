@@ -18,6 +18,8 @@ from app.datasets.models import Snapshot
 from app.datasets.schemas import Recipe
 from app.db import JobState, database_now, transaction
 from app.demo import seed
+from app.evaluation import service as evaluations
+from app.evaluation.models import EvaluationPrompt
 from app.generation.models import Generation
 from app.projects import service as projects
 from app.projects.models import MemberMessage, Membership, Project
@@ -32,6 +34,7 @@ from app.web.protection import SESSION_COOKIE
 from app.worker.imports import run_import
 from app.worker.snapshots import freeze_now
 from tests.corpus.files import json_lines, pair, request_check
+from tests.evaluation.factories import judge, make_evaluation
 from tests.factories import make_user
 from tests.rounds.factories import make_told_rounds
 from tests.runs.factories import make_checkpoint, make_run, make_worker
@@ -110,6 +113,7 @@ def pages(live_server, tmp_path):
         needs = {"device": "cuda", "gpu_memory_gb": 288}
         queued = make_run(session, snapshot, RunKind.SFT, name="q" * 90, needs=needs)
         enqueue(session, run=queued)
+        compared = compare(session, project, writer, checkpoint, by=ada)
         re_ask = change_guidelines(session, project, ada)
         lines = [pair("w" * 200, tags=["t" * 90]), "x" * 300, pair("", extra=1)]
         file = json_lines(tmp_path / ("f" * 90), lines)
@@ -176,6 +180,8 @@ def pages(live_server, tmp_path):
             f"/annotators/{person_id}/models", f"/prompts/{prompt_id}/models",
             f"/snapshots/{snapshot.id}/models",
             f"/generations/{generation.id}",
+            "/evaluations", "/evaluations/new", "/promotions",
+            f"/evaluations/{compared.id}",
         )  # fmt: skip
         paths = [f"{base}{path}" for path in below]
         paths += [f"/tasks/{gold_id}/gold"]
@@ -189,6 +195,27 @@ def pages(live_server, tmp_path):
         ]
         paths += [f"/users/{judge_id}/privacy"]
     return [f"{live_server}{path}" for path in paths], cookie
+
+
+def compare(session, project, writer, reward, *, by):
+    """A comparison that is judged and decided, and whose winner is promoted."""
+    newcomer = make_checkpoint(session, project, RunKind.DPO)
+    newcomer.name = "The newcomer " + "n" * 90
+    tags = [["t" * 90], ["code"]]
+    found = make_evaluation(
+        session, project, newcomer, writer, prompts=24, equal=2, tags=tags,
+        reward_checkpoint_id=reward.id, warnings=["Only 26 of 200 fit. " + "w" * 120],
+    )  # fmt: skip
+    judge(session, found, make_user(session, "Eva"), [1] * 22 + [0.5, 0])
+    rows = session.scalars(select(EvaluationPrompt).where(EvaluationPrompt.task_id.is_not(None)))
+    for row in rows:
+        row.a_score, row.b_score = row.place % 5 - 1.0, 0.5
+        row.a_samples = row.b_samples = [0.0, 1.0, float(row.place)]
+    session.flush()
+    evaluations.settle(session, evaluation=found)
+    about = {"project": project, "checkpoint": newcomer, "by": by}
+    evaluations.promote(session, evaluation=found, because="r" * 120, **about)
+    return found
 
 
 def care_for(session, project, *, person_id, gold_id, by):
