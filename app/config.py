@@ -63,6 +63,12 @@ class Settings(BaseSettings):
         pattern="^(debug|info|warning|error)$",
         description="debug, info, warning or error.",
     )
+    endpoints: str = Field(
+        "",
+        description="Model servers that projects may let write, as host:port, comma separated: "
+        "127.0.0.1:8001, api.example.org:443. Their keys are variables of the environment, "
+        "TOUCHSTONE_ENDPOINT_KEY_NAME.",
+    )
     train_device: str = Field(
         "auto", description="Device of training children: auto, cpu, cuda or cuda:N."
     )
@@ -76,6 +82,10 @@ class Settings(BaseSettings):
         ge=0,
         description="A training that neither writes nor computes for so long is ended and goes on "
         "from its last saved step; 0 waits for ever.",
+    )
+
+    play_minutes: float = Field(
+        5, gt=0, description="Minutes for which the playground keeps unused models loaded."
     )
 
     @field_validator("home")

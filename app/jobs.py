@@ -23,6 +23,7 @@ class Lane(StrEnum):
     DATA = "data"
     TRAIN = "train"
     CHECK = "check"
+    PLAY = "play"
 
 
 class JobName(StrEnum):
@@ -38,6 +39,7 @@ class JobName(StrEnum):
     GENERATE = "generate"
     EVALUATE = "evaluate"
     SIMULATE = "simulate"
+    PLAY = "play"
 
 
 LANES = {
@@ -53,6 +55,7 @@ LANES = {
     JobName.CHECK_RUN: Lane.CHECK,
     JobName.EVALUATE: Lane.TRAIN,
     JobName.SIMULATE: Lane.DATA,
+    JobName.PLAY: Lane.PLAY,
 }
 
 

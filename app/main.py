@@ -27,6 +27,8 @@ from app.evaluation import api as evaluation_api
 from app.evaluation import pages as evaluation_pages
 from app.generation import api as generation_api
 from app.generation import pages as generation_pages
+from app.playground import api as playground_api
+from app.playground import pages as playground_pages
 from app.privacy import api as privacy_api
 from app.privacy import pages as privacy_pages
 from app.projects import api as projects_api
@@ -55,7 +57,8 @@ PAGES: list[APIRouter] = [
     work_pages.router,
     *datasets_pages.routers,
     *runs_pages.routers,
-    generation_pages.router,
+    *generation_pages.routers,
+    playground_pages.router,
     evaluation_pages.router,
     rounds_pages.router,
     privacy_pages.router,
@@ -70,6 +73,7 @@ API: list[APIRouter] = [
     *datasets_api.routers,
     *runs_api.routers,
     generation_api.router,
+    playground_api.router,
     evaluation_api.router,
     rounds_api.router,
     privacy_api.router,

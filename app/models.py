@@ -7,6 +7,7 @@ from app.datasets import models as datasets
 from app.db import Base
 from app.evaluation import models as evaluation
 from app.generation import models as generation
+from app.playground import models as playground
 from app.privacy import models as privacy
 from app.projects import models as projects
 from app.quality import models as quality
@@ -23,6 +24,7 @@ __all__ = [
     "evaluation",
     "generation",
     "metadata",
+    "playground",
     "privacy",
     "projects",
     "quality",

@@ -27,7 +27,7 @@ def trouble() -> tuple[str, str] | None:
         filesystem, root = store()
         bucket = root.partition("/")[0]
         if url.startswith("s3://"):
-            filesystem.call_s3("head_bucket", Bucket=bucket)
+            filesystem.call_s3("list_objects_v2", Bucket=bucket, MaxKeys=1)
         target, content = f"{root}/.probe/{uuid4()}", os.urandom(16)
         filesystem.makedirs(target.rpartition("/")[0], exist_ok=True)
         filesystem.pipe_file(target, content)

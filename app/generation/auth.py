@@ -1,4 +1,4 @@
-"""Who may see and do what with generations: as with runs."""
+"""Who may see and do what with generations and endpoints: as with runs."""
 
 from typing import Annotated
 from uuid import UUID
@@ -10,7 +10,7 @@ from app.accounts.models import Role
 from app.db import SessionDep
 from app.errors import found
 from app.generation import queries
-from app.generation.models import Generation
+from app.generation.models import Endpoint, Generation
 from app.projects.auth import AdminProject, ViewerProject
 from app.runs.auth import VIEWERS, may
 
@@ -27,8 +27,15 @@ def managed_generation(session: SessionDep, user: CurrentUser, generation_id: UU
     return generation
 
 
+def managed_endpoint(session: SessionDep, user: CurrentUser, endpoint_id: UUID) -> Endpoint:
+    endpoint = found(session.get(Endpoint, endpoint_id))
+    may(session, user, endpoint.project_id, Role.ADMIN)
+    return endpoint
+
+
 ViewedGeneration = Annotated[Generation, Depends(viewed_generation)]
 ManagedGeneration = Annotated[Generation, Depends(managed_generation)]
+ManagedEndpoint = Annotated[Endpoint, Depends(managed_endpoint)]
 
 
 def page_generation(session: SessionDep, project: ViewerProject, generation_id: UUID) -> Generation:
@@ -41,5 +48,10 @@ def admin_page_generation(
     return found(queries.generation_in(session, project_id=project.id, generation_id=generation_id))
 
 
+def admin_page_endpoint(session: SessionDep, project: AdminProject, endpoint_id: UUID) -> Endpoint:
+    return found(queries.endpoint_in(session, project_id=project.id, called=str(endpoint_id)))
+
+
 PageGeneration = Annotated[Generation, Depends(page_generation)]
 AdminPageGeneration = Annotated[Generation, Depends(admin_page_generation)]
+AdminPageEndpoint = Annotated[Endpoint, Depends(admin_page_endpoint)]

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.accounts.models import User
@@ -14,7 +14,7 @@ from app.corpus.models import Response
 from app.datasets.models import Snapshot, SnapshotAnnotator
 from app.datasets.rules.identity import pseudonym
 from app.db import JobState
-from app.generation.models import Generation
+from app.generation.models import Generation, Writer
 from app.privacy.models import Erasure
 from app.projects.models import Project
 from app.runs.models import Checkpoint, Run
@@ -61,7 +61,16 @@ def traces(session: Session, *, user: User, project: Project | None = None) -> T
         checkpoints = [each for each in checkpoints if each.project_id == project.id]
     ids = [each.id for each in checkpoints]
     generations = session.scalars(
-        select(Generation).where(Generation.checkpoint_id.in_(ids)).order_by(Generation.created_at)
+        select(Generation)
+        .where(
+            or_(
+                Generation.checkpoint_id.in_(ids),
+                exists().where(
+                    Writer.generation_id == Generation.id, Writer.checkpoint_id.in_(ids)
+                ),
+            )
+        )
+        .order_by(Generation.created_at)
     ).all()
     written = session.execute(
         select(Response.checkpoint_id, func.count())

@@ -62,6 +62,12 @@ def managed_checkpoint(session: SessionDep, user: CurrentUser, checkpoint_id: UU
     return checkpoint
 
 
+def viewed_prompt(session: SessionDep, user: CurrentUser, prompt_id: UUID) -> Prompt:
+    prompt = found(session.get(Prompt, prompt_id))
+    may(session, user, prompt.project_id, *VIEWERS)
+    return prompt
+
+
 def viewed_check(session: SessionDep, user: CurrentUser, check_id: UUID) -> RunCheck:
     check = found(session.get(RunCheck, check_id))
     may(session, user, check.project_id, Role.ADMIN)
@@ -73,6 +79,7 @@ ViewedCheck = Annotated[RunCheck, Depends(viewed_check)]
 ViewedRun = Annotated[Run, Depends(viewed_run)]
 ManagedRun = Annotated[Run, Depends(managed_run)]
 ViewedCheckpoint = Annotated[Checkpoint, Depends(viewed_checkpoint)]
+ViewedPrompt = Annotated[Prompt, Depends(viewed_prompt)]
 ManagedCheckpoint = Annotated[Checkpoint, Depends(managed_checkpoint)]
 
 

@@ -63,6 +63,28 @@ class Base(Body):
         return self
 
 
+class Needs(Body):
+    """What a run asks of the worker that takes it; GPU memory in GB of a billion bytes."""
+
+    device: Literal["cpu", "cuda"] | None = None
+    gpu_memory_gb: Annotated[int | None, Field(ge=1, le=288)] = None
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if self.device == "cpu" and self.gpu_memory_gb:
+            raise ValueError("a run on the CPU needs no GPU memory: leave one of the two out")
+        return self
+
+
+Priority = Annotated[int, Field(ge=-2, le=2)]
+
+
+class PriorityBody(Body):
+    """`PUT /runs/{id}/priority`: 2 starts first, -2 last."""
+
+    priority: Priority
+
+
 class RunBody(Body):
     """`POST /runs`."""
 
@@ -73,6 +95,8 @@ class RunBody(Body):
     reward_checkpoint_id: UUID | None = None
     reward_run_id: UUID | None = None
     name: Name | None = None
+    priority: Priority = 0
+    needs: Needs = Needs()
 
     @model_validator(mode="after")
     def _has_one_reward(self) -> Self:
@@ -94,6 +118,9 @@ class LaunchForm(BaseModel):
     model: str = ""
     reward_checkpoint_id: str = ""
     name: str = ""
+    priority: str = "0"
+    device: str = ""
+    gpu_memory_gb: str = ""
 
     def body(self, settings: dict[str, str]) -> RunBody:
         """What is asked for; a `ValidationError` names the fields that are wrong."""
@@ -106,12 +133,24 @@ class LaunchForm(BaseModel):
                 "config": settings,
                 "reward_checkpoint_id": self.reward_checkpoint_id or None,
                 "name": self.name.strip() or None,
+                "priority": self.priority or 0,
+                "needs": {
+                    "device": self.device or None,
+                    "gpu_memory_gb": self.gpu_memory_gb.strip() or None,
+                },
             }
         )
 
 
 class ChainForm(BaseModel):
     snapshot_id: UUID
+
+
+class PriorityForm(BaseModel):
+    """A button of a run that waits: one place up or down."""
+
+    change: Literal["raise", "lower"]
+    back: Literal["runs", "run"] = "runs"
 
 
 class RunOut(BaseModel):
@@ -133,6 +172,9 @@ class RunOut(BaseModel):
     config: dict[str, Any]
     metrics: dict[str, Any]
     error: str | None
+    priority: int
+    needs: dict[str, Any]
+    waits_because: str | None  # of a queued run
     cancel_requested_at: datetime | None
     created_at: datetime
     started_at: datetime | None
@@ -336,3 +378,29 @@ class RetentionForm(BaseModel):
         return RetentionBody.model_validate(
             {name: value.strip() or None for name, value in self.model_dump().items()}
         )
+
+
+class DoingOut(BaseModel):
+    job: str
+    run_id: str | None
+    project_id: str | None
+
+
+class WorkerOut(BaseModel):
+    """A worker that is connected or has gone silent, and what its machine can do."""
+
+    id: str
+    host: str
+    pid: int
+    version: str
+    state: Literal["free", "working", "finishing", "resting", "silent"]
+    queues: list[str]
+    capabilities: dict[str, Any]
+    doing: list[DoingOut]
+    started_at: datetime
+    seen_at: datetime
+    draining_at: datetime | None
+
+
+class WorkerList(BaseModel):
+    items: list[WorkerOut]

@@ -91,6 +91,9 @@ def parser() -> argparse.ArgumentParser:
     add_new(commands)
     add_score(commands)
     add_generate(commands)
+    devices = commands.add_parser("devices", help="The GPUs that torch finds here, as JSON.")
+    devices.set_defaults(run=run_devices)
+    add_play(commands)
     return top
 
 
@@ -167,6 +170,15 @@ def add_generate(commands: Any) -> None:
     command.add_argument("--source", help="name of the model in the lines (default: its folder)")
     add_device(command)
     command.set_defaults(run=run_generate)
+
+
+def add_play(commands: Any) -> None:
+    command = commands.add_parser("play", help="Answer a worker's orders with models kept loaded.")
+    command.add_argument("inbox", type=Path, metavar="PIPE", help="where orders come from")
+    command.add_argument("--idle", type=float, default=300.0, help="seconds before it ends itself")
+    command.add_argument("--threads", type=int, default=1, help="threads for the arithmetic")
+    add_device(command)
+    command.set_defaults(run=run_play)
 
 
 def add_device(command: argparse.ArgumentParser) -> None:
@@ -368,6 +380,25 @@ def run_generate(options: argparse.Namespace) -> int:
         source=options.source,
         device=options.device,
     )
+    return 0
+
+
+def run_devices(_: argparse.Namespace) -> int:
+    import torch  # noqa: PLC0415
+
+    found = [
+        torch.cuda.get_device_properties(number) for number in range(torch.cuda.device_count())
+    ]
+    gpus = [{"name": gpu.name, "memory": gpu.total_memory} for gpu in found]
+    print(json.dumps({"gpus": gpus, "torch": torch.__version__}))  # noqa: T201
+    return 0
+
+
+def run_play(options: argparse.Namespace) -> int:
+    from app.trainer.play import play  # noqa: PLC0415 - torch loads here
+
+    quiet()
+    play(options.inbox, idle=options.idle, device=options.device, threads=options.threads)
     return 0
 
 

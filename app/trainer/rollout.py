@@ -58,7 +58,7 @@ def generate(
         for start in range(0, len(order), batch_size):
             check()
             rows = order[start : start + batch_size]
-            noise = torch.stack([_uniform(seeds[i], sampling.max_new_tokens) for i in rows])
+            noise = torch.stack([uniform(seeds[i], sampling.max_new_tokens) for i in rows])
             with autocast(lm.device, bf16=bf16):
                 batch = [prompts[i] for i in rows]
                 found = _generate_batch(lm, batch, sampling, stop_ids, noise, compact=compact)
@@ -69,7 +69,8 @@ def generate(
     return responses
 
 
-def _uniform(seed: int, count: int) -> Tensor:
+def uniform(seed: int, count: int) -> Tensor:
+    """The noise of one response, a number for each of its tokens: `(count,)`."""
     return torch.rand(count, generator=torch.Generator().manual_seed(seed))
 
 

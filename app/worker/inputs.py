@@ -112,11 +112,7 @@ def materialised(source: ModelSource) -> Iterator[Path]:
 @contextlib.contextmanager
 def fetched(source: ModelSource) -> Iterator[Path]:
     """The stored folder as one here, once it is clear that its files are what was registered."""
-    with artifacts.local_folder(source.path) as folder:
-        for file in source.files:
-            path = folder / file.path
-            if not path.is_file() or artifacts.digest(path) != file.sha256:
-                raise artifacts.Damaged(f"{source.path}/{file.path}")
+    with artifacts.local_folder(source.path, files=source.files) as folder:
         yield folder
 
 

@@ -20,6 +20,7 @@ from app.errors import LeaseLost, Stopped
 from app.evaluation import service as evaluations
 from app.generation import service as generation
 from app.jobs import JobName, defer
+from app.playground import service as playground
 from app.runs import service as runs
 from app.worker.imports.upkeep import requeue_lost_imports
 from app.worker.process import Child
@@ -133,6 +134,7 @@ def take_over(*, silent_for: timedelta) -> int:
         taken += runs.requeue_forgotten(session, silent_for=silent_for)
         taken += evaluations.requeue_lost_evaluations(session, silent_for=silent_for)
         taken += generation.requeue_lost_generations(session, silent_for=silent_for)
+        taken += playground.end_silent(session, silent_for=silent_for)
         taken += _requeue_stalled_jobs(session, silent_for=silent_for)
         taken += requeue_lost_imports(session, silent_for=silent_for)
     if taken:

@@ -7,12 +7,12 @@ import psutil
 
 
 def oom_kills() -> int:
-    """How many processes the kernel has ended for memory: in our control group, or anywhere."""
-    total = 0
-    for folder in _groups():
-        total += _counter(folder / "memory.events", "oom_kill")
-        total += _counter(folder / "memory.oom_control", "oom_kill")
-    return total or _counter(Path("/proc/vmstat"), "oom_kill")
+    """How many processes the kernel has ended for memory: in our control group, else anywhere."""
+    files = [
+        folder / name for folder in _groups() for name in ("memory.events", "memory.oom_control")
+    ]
+    known = [file for file in files if file.is_file()] or [Path("/proc/vmstat")]
+    return sum(_counter(file, "oom_kill") for file in known)
 
 
 def memory_limit() -> int:

@@ -1,4 +1,4 @@
-"""The worker process: lanes, so that a training blocks neither an import nor a rehearsal."""
+"""The worker process: a lane each for data, training, rehearsals and the playground."""
 
 import asyncio
 import signal
@@ -13,17 +13,21 @@ from procrastinate.worker import Worker
 
 from app.db import connect
 from app.jobs import Lane, queue
+from app.worker.capabilities import capabilities, queues_of
 from app.worker.cleaning import clean_daily
+from app.worker.folders import remove_abandoned
 from app.worker.imports import expire
 from app.worker.imports.upkeep import tidy_uploads
 from app.worker.lease import STALLED, reach, take_over
 from app.worker.memory import collect_rarely
+from app.worker.player import player
+from app.worker.presence import NOTHING, Presence, forget_silent
 from app.worker.rehearsing import expire_checks
 from app.worker.rounds import look_after_rounds
 
 log = structlog.get_logger(__name__)
 
-AT_ONCE = {Lane.DATA: 2, Lane.TRAIN: 1, Lane.CHECK: 1}
+AT_ONCE = {Lane.DATA: 2, Lane.TRAIN: 1, Lane.CHECK: 1, Lane.PLAY: 1}
 HEARTBEAT = 5.0  # seconds
 TIDY_EVERY = 3600.0  # seconds
 ROUNDS_EVERY = 2.0  # seconds between two looks at the rounds that go on
@@ -39,6 +43,7 @@ def run(database_url: str, *, stalled: timedelta = STALLED) -> None:
     try:
         asyncio.run(_serve(database_url, stalled=stalled))
     finally:
+        player.close()
         engine.dispose()
 
 
@@ -54,15 +59,19 @@ async def _serve(database_url: str, *, stalled: timedelta) -> None:
 
 
 async def _work(stopping: threading.Event, *, stalled: timedelta) -> None:
-    workers = [_lane(lane, stalled=stalled, stopping=stopping) for lane in AT_ONCE]
+    able = await asyncio.to_thread(capabilities)
+    by_lane = {lane: _lane(lane, stalled=stalled, stopping=stopping) for lane in AT_ONCE}
+    workers = list(by_lane.values())
+    presence = Presence(by_lane, able)
     caretakers = [
+        asyncio.create_task(presence.keep()),
         asyncio.create_task(_take_over_again_and_again(stalled)),
         asyncio.create_task(_tidy_again_and_again()),
         asyncio.create_task(_go_round_and_round()),
     ]
     told = asyncio.create_task(_signalled())
     lanes = [asyncio.create_task(worker.run()) for worker in workers]  # type: ignore[no-untyped-call]
-    log.info("worker ready", lanes={lane.value: n for lane, n in AT_ONCE.items()})
+    log.info("worker ready", lanes={lane.value: n for lane, n in AT_ONCE.items()}, **able)
     # A lane that ends by itself (the database went away) ends the other one, too.
     await asyncio.wait([told, *lanes], return_when=asyncio.FIRST_COMPLETED)
     stopping.set()
@@ -72,6 +81,7 @@ async def _work(stopping: threading.Event, *, stalled: timedelta) -> None:
     for caretaker in caretakers:
         caretaker.cancel()
     told.cancel()
+    await presence.leave()
     log.info("worker stopped")
     for end in ends:
         if isinstance(end, BaseException):
@@ -81,7 +91,7 @@ async def _work(stopping: threading.Event, *, stalled: timedelta) -> None:
 def _lane(lane: Lane, *, stalled: timedelta, stopping: threading.Event) -> Worker:
     return Worker(
         queue,
-        queues=[lane.value],
+        queues=queues_of(lane) or NOTHING,
         name=lane.value,
         concurrency=AT_ONCE[lane],
         fetch_job_polling_interval=2.0,
@@ -123,7 +133,14 @@ async def _take_over_again_and_again(stalled: timedelta) -> None:
 async def _tidy_again_and_again() -> None:
     """Throw away what nobody has come back for, and what uploads left that were cut off."""
     while True:
-        for tidy in (expire, expire_checks, tidy_uploads, clean_daily):
+        for tidy in (
+            expire,
+            expire_checks,
+            tidy_uploads,
+            clean_daily,
+            remove_abandoned,
+            forget_silent,
+        ):
             try:
                 await asyncio.to_thread(tidy)
             except Exception as error:  # noqa: BLE001 - the next round tries again

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from app.completions import KEYS
 from app.config import settings
 from app.worker import capabilities
 
@@ -36,8 +37,12 @@ def train_command(device: str = "auto") -> Sequence[str]:
 
 
 def environment() -> dict[str, str]:
-    """What a child may know: nothing of the database, and no telemetry."""
-    own = {key: value for key, value in os.environ.items() if key not in SECRETS}
+    """What a child may know: nothing of the database, no key, and no telemetry."""
+    own = {
+        key: value
+        for key, value in os.environ.items()
+        if key not in SECRETS and not key.startswith(KEYS)
+    }
     own |= {
         "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [own.get("PYTHONPATH")])]),
         "PYTHONUNBUFFERED": "1",

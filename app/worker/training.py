@@ -25,7 +25,7 @@ from app.jobs import JobName, Lane, queue
 from app.runs import rules
 from app.runs import service as runs
 from app.runs.service import Lease
-from app.worker import machine_memory, troubles, vitals
+from app.worker import cards, machine_memory, troubles, vitals
 from app.worker.folders import work_folder
 from app.worker.inputs import (
     Plan,
@@ -355,6 +355,7 @@ class Attempt:
             self._fail("The training ended without a model. Look at the log, then resume the run.")
             return
         result = read_json(self.output / "result.json")
+        cards.complete(self.lease.id, model)
         stored = self._put_when_there_is_room()
         if stored is None:
             self._stop(self.pulse.stop or Stop.SHUTDOWN)

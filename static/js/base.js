@@ -24,10 +24,19 @@ function sendOnce(event) {
   form.dataset.sent = now;
 }
 
-// On a phone the tabs are wider than the window: show where we are.
-document.querySelector(".tabs [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
-localiseTimes();
-document.querySelectorAll("[data-copy]").forEach(offerCopy);
-document.addEventListener("submit", sendOnce);
-// A page that comes back from the history must be usable again.
-addEventListener("pageshow", () => document.querySelectorAll("form[data-sent]").forEach((form) => delete form.dataset.sent));
+function begin() {
+  // On a phone the tabs are wider than the window: show where we are.
+  document.querySelector(".tabs [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
+  localiseTimes();
+  document.querySelectorAll("[data-copy]").forEach(offerCopy);
+  document.addEventListener("submit", sendOnce);
+  // A page that comes back from the history must be usable again.
+  addEventListener("pageshow", () => document.querySelectorAll("form[data-sent]").forEach((form) => delete form.dataset.sent));
+}
+
+// The page names this module with a version, others import it without: to a browser these are two,
+// and the second would take a form's first submission for one too many.
+if (!document.documentElement.dataset.base) {
+  document.documentElement.dataset.base = "begun";
+  begin();
+}

@@ -141,7 +141,7 @@ function layout(chart, look, runs, drawn, colour) {
   const linear = chart.percent ? { tickformat: ".0%", ...(chart.whole ? { range: [0, 1.02] } : { rangemode: "tozero" }) } : {};
   return {
     showlegend: legend, legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" }, margin: { t: legend ? 34 : 8 },
-    xaxis: { title: { text: axis.title, standoff: 6 }, type: axis.type, ...(axis.type === "linear" ? { rangemode: "tozero" } : {}) },
+    xaxis: { title: { text: axis.title, standoff: 6 }, type: axis.type, ...(axis.type === "linear" ? { rangemode: "tozero" } : { nticks: 5, tickangle: 0 }) },
     yaxis: isLog ? { type: "log", exponentformat: "power", ...(chart.percent ? { tickformat: ".3~%" } : {}) } : { type: "linear", ...linear },
     shapes: chart.line === null || (isLog && chart.line <= 0) ? [] : [dotted], hovermode: "closest",
   };

@@ -22,7 +22,7 @@ const gigabytes = (name) => items.map((item) => (item[name] === null ? null : it
 function drawAll() {
   if (!globalThis.Plotly || !place.open || !items.length) return;
   const colour = colours();
-  const shared = { xaxis: { type: "date" }, yaxis: { rangemode: "tozero" } };
+  const shared = { xaxis: { type: "date", nticks: 5, tickangle: 0 }, yaxis: { rangemode: "tozero" } };
   const [cpu, memory] = ["cpu", "memory"].map((name) => place.querySelector(`[data-resource="${name}"]`));
   const hasGpu = known("gpu_memory");
   for (const words of place.querySelectorAll("[data-has-gpu]")) words.hidden = !hasGpu;

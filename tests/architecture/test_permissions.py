@@ -13,7 +13,7 @@ from app.corpus.models import Import
 from app.datasets.models import Snapshot
 from app.db import JobState, database_now
 from app.evaluation.models import Evaluation, Promotion
-from app.generation.models import Generation
+from app.generation.models import Endpoint, Generation
 from app.projects.models import MemberMessage
 from app.quality.models import Adjudication, SendBack
 from app.rounds.models import Round
@@ -22,6 +22,8 @@ from app.runs.models import Checkpoint, Run, RunCheck, RunKind
 from app.tasks.models import Appeal, Assignment, ReAsk
 from tests.architecture.permissions import PERMISSIONS, Who
 from tests.factories import make_task
+from tests.playground.factories import make_turn
+from tests.runs.factories import make_checkpoint, make_worker
 
 TEMPLATES = Path(main.__file__).parent.parent / "templates"
 ROLES = {
@@ -37,6 +39,7 @@ ROLES = {
 BODIES = {
     "PUT /api/v1/projects/{project_id}/appeals/{appeal_id}": lambda _: {"outcome": "stands"},
     "POST /api/v1/users/{user_id}/erasure": lambda _: {"texts": True},
+    "PUT /api/v1/runs/{run_id}/priority": lambda _: {"priority": 1},
     "POST /api/v1/runs": lambda ids: {
         "kind": "reward",
         "snapshot_id": ids["snapshot_id"],
@@ -149,6 +152,10 @@ def ids(session, people):
     session.flush()
     round_ = Round(project_id=people.project.id, number=1, step=Step.RANK, policy={})
     session.add(round_)
+    endpoint = Endpoint(
+        project_id=people.project.id, name="E", base_url="http://127.0.0.1:9/v1", model="m"
+    )
+    session.add(endpoint)
     hers = {"project_id": people.project.id, "user_id": people.vic.id}
     message = MemberMessage(body="Hello", **hers)
     requeue = Requeue(which="all", judgements=0, **hers)
@@ -158,7 +165,12 @@ def ids(session, people):
     re_ask = ReAsk(project_id=people.project.id, from_version=1, to_version=2, needed=2, size=1)
     session.add(re_ask)
     session.commit()
+    played, _ = make_turn(session, people.project, make_checkpoint(session, people.project))
+    session.commit()
     return {name: str(row.id) for name, row in rows.items()} | {
+        "conversation_id": str(played.turn.conversation_id),
+        "turn_id": str(played.turn.id),
+        "answer_id": str(played.answers[0].id),
         "re_ask_id": str(re_ask.id),
         "project_id": str(people.project.id),
         "task_id": str(task.id),
@@ -168,6 +180,7 @@ def ids(session, people):
         "evaluation_id": str(evaluation.id),
         "promotion_id": str(promotion.id),
         "check_id": str(check.id),
+        "endpoint_id": str(endpoint.id),
         "prompt_id": str(task.prompt_id),
         "other_id": str(rows["snapshot_id"].id),
         "user_id": str(people.vic.id),
@@ -178,6 +191,7 @@ def ids(session, people):
         "appeal_id": str(appeal.id),
         "round_id": str(round_.id),
         "deed": "pause",
+        "worker_id": str(make_worker(session).id),
         "key": "x" * 43,
         "day": "2026-11-24",
         "version": "1",

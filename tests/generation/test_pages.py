@@ -19,11 +19,12 @@ def test_ada_asks_for_new_responses(
     session: Session, sign_in: SignIn, ada: User, project: Project
 ) -> None:
     writer = make_checkpoint(session, project, RunKind.DPO)
-    make_checkpoint(session, project, RunKind.REWARD)
+    judge = make_checkpoint(session, project, RunKind.REWARD)
     session.commit()
     browser = sign_in(ada)
     page = browser.get(f"/projects/{project.id}/generations/new?checkpoint={writer.id}").text
-    assert "reward checkpoint" not in page  # it cannot write
+    assert f"checkpoint:{writer.id}" in page
+    assert f"checkpoint:{judge.id}" not in page  # it cannot write
     fields = {"checkpoint_id": str(writer.id), "n": "2", "max_prompts": ""}
     answer = browser.post(f"/projects/{project.id}/generations", data=fields)
     assert answer.status_code == 303

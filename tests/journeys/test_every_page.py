@@ -3,6 +3,8 @@
 On a phone and on a desk, light and dark, over the demo project with runs beside it.
 """
 
+from datetime import timedelta
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from sqlalchemy import func, select
@@ -24,6 +26,7 @@ from app.projects.schemas import Example, ProjectPatch
 from app.projects.service import exclude_member
 from app.quality.service import re_asks
 from app.runs.models import Metric, RunEvent, RunKind, Sample
+from app.runs.service.attempts import enqueue
 from app.tasks.models import Appeal, GoldKey, Task, TaskKind
 from app.web.protection import SESSION_COOKIE
 from app.worker.imports import run_import
@@ -31,7 +34,7 @@ from app.worker.snapshots import freeze_now
 from tests.corpus.files import json_lines, pair, request_check
 from tests.factories import make_user
 from tests.rounds.factories import make_told_rounds
-from tests.runs.factories import make_checkpoint, make_run
+from tests.runs.factories import make_checkpoint, make_run, make_worker
 
 pytestmark = [pytest.mark.browser, pytest.mark.concurrency]
 
@@ -96,6 +99,12 @@ def pages(live_server, tmp_path):
             project_id=project.id, checkpoint_id=writer.id, config={"n": 2, "temperature": 1.0}
         )
         session.add(generation)
+        make_worker(session, gpus=(80.0, 80.0), host="h" * 90)
+        make_worker(session, draining_at=database_now(session))
+        make_worker(session, seen_at=database_now(session) - timedelta(hours=1))
+        needs = {"device": "cuda", "gpu_memory_gb": 288}
+        queued = make_run(session, snapshot, RunKind.SFT, name="q" * 90, needs=needs)
+        enqueue(session, run=queued)
         re_ask = change_guidelines(session, project, ada)
         lines = [pair("w" * 200, tags=["t" * 90]), "x" * 300, pair("", extra=1)]
         file = json_lines(tmp_path / ("f" * 90), lines)
@@ -138,7 +147,7 @@ def pages(live_server, tmp_path):
             "/consensus", "/leaderboard", "/gold", f"/annotators/{person_id}",
             f"/annotators/{person_id}/requeue?what=last&last=5",
             "/rounds", "/rounds/settings", f"/rounds/{round_.id}",
-            "/snapshots/new", "/runs", "/runs/new", "/settings", "/members",
+            "/snapshots/new", "/runs", "/runs/new", "/settings", "/members", "/endpoints",
             f"/annotators/{judge_id}", f"/annotators/{judge_id}/privacy",
             f"/members/{member_id}", "/pause", "/generations", "/generations/new",
             f"/days/{day}", "/days/2020-01-01",
@@ -152,12 +161,20 @@ def pages(live_server, tmp_path):
             f"/snapshots/compare?a={snapshot.id}&b={other.id}&config=preference&kind=went",
             f"/runs/{run.id}",
             f"/runs/{failed.id}",
+            f"/runs/{queued.id}", "/workers",
             f"/checkpoints/{checkpoint.id}",
             f"/generations/{generation.id}",
         )  # fmt: skip
         paths = [f"{base}{path}" for path in below]
         paths += [f"/tasks/{gold_id}/gold"]
-        paths += [f"/tasks/{task_id}/review", "/projects", "/projects/new", "/account", "/users"]
+        paths += [
+            f"/tasks/{task_id}/review",
+            "/projects",
+            "/projects/new",
+            "/account",
+            "/users",
+            "/workers",
+        ]
         paths += [f"/users/{judge_id}/privacy"]
     return [f"{live_server}{path}" for path in paths], cookie
 

@@ -1,17 +1,18 @@
 """Stands in for `python -m app.trainer`: writes a run folder as the contract says, learns nothing.
 
 `FAKE_TRAINER` (JSON) says how it behaves: steps, pace (seconds per step), save (every so many
-steps), end (exit code instead of success), at (the step of that end), says (its last line),
-forks (leaves a child of its own behind), partial (writes metrics in halves), deaf (ignores
-SIGTERM), skips (prompts that it leaves out), hang (the step at which it stands still), halt (the
-step at which it halts itself), once (comes to grief only when it does not resume), bulk (bytes of
-each checkpoint).
+steps), end (exit code instead of success), at (the step of that end), says (its last line), forks
+(leaves a child of its own behind), partial (writes metrics in halves), deaf (ignores SIGTERM),
+skips (prompts that it leaves out), hang (the step at which it stands still), halt (the step at
+which it halts itself), judges (by lengths, or by numbers of the prompts), once (comes to grief only
+when it does not resume), bulk (bytes of each checkpoint).
 """
 
 import argparse
 import faulthandler
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -30,6 +31,7 @@ BEHAVIOUR = {
     "partial": False,
     "deaf": False,
     "skips": 0,
+    "judges": "lengths",
     "hang": 0,
     "halt": 0,
     "once": False,
@@ -133,7 +135,8 @@ def generate(options: argparse.Namespace) -> int:
     with options.output.open("a", encoding="utf-8") as output:
         for number, line in enumerate(lines):
             time.sleep(float(BEHAVIOUR["pace"]))
-            texts = [f"reply {k} to {line['id']} by {options.source}" for k in range(options.n)]
+            by = f"at {options.temperature} to {line['id']} by {options.source}"
+            texts = [f"reply {k} {by}" for k in range(options.n)]
             if BEHAVIOUR["says"] == "same":
                 texts = ["always this"] * options.n
             responses = [{"text": text, "source": options.source} for text in texts]
@@ -148,12 +151,16 @@ def generate(options: argparse.Namespace) -> int:
 
 
 def score(options: argparse.Namespace) -> int:
-    """Longer is better."""
+    """Longer is better; of those judged by numbers, it is the surer the larger the prompt's."""
     with options.output.open("a", encoding="utf-8") as output:
         for line in map(json.loads, options.file.read_text().splitlines()):
             time.sleep(float(BEHAVIOUR["pace"]))
             texts = [r["text"] if isinstance(r, dict) else r for r in line["responses"]]
-            output.write(json.dumps(line | {"scores": [float(len(t)) for t in texts]}) + "\n")
+            scores = [float(len(text)) for text in texts]
+            if BEHAVIOUR["judges"] == "numbers":
+                number = int(re.findall(r"\d+", line["prompt"][-1]["content"])[-1])
+                scores = [float(k * number) for k in range(len(texts))]
+            output.write(json.dumps(line | {"scores": scores}) + "\n")
             output.flush()
             if asked_to_end:
                 return 130

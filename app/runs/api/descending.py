@@ -4,12 +4,11 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
-from app.corpus.auth import VisiblePrompt
 from app.datasets.auth import ViewedSnapshot
 from app.db import SessionDep
 from app.projects.auth import AdminProject, ViewerProject
 from app.runs.api.words import text
-from app.runs.auth import ProjectPerson
+from app.runs.auth import ProjectPerson, ViewedPrompt
 from app.runs.queries.descendants import Descendants, descendants
 from app.runs.schemas import DescendantsOut, DescendedCheckpoint, DescendedSnapshot, LinkOut
 from app.runs.service import origins
@@ -40,7 +39,7 @@ def models_of_guidelines(
 
 
 @router.get("/prompts/{prompt_id}/models")
-def models_of_prompt(session: SessionDep, prompt: VisiblePrompt) -> DescendantsOut:
+def models_of_prompt(session: SessionDep, prompt: ViewedPrompt) -> DescendantsOut:
     """The snapshots with judgements about a prompt, and the models that descend from them."""
     return descendants_out(*origins.of_prompt(session, prompt=prompt))
 

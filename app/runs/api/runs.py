@@ -27,6 +27,7 @@ from app.runs.schemas import (
     LineOut,
     MetricName,
     MetricsOut,
+    PriorityBody,
     ResourcesOut,
     RunBody,
     RunCheckOut,
@@ -173,6 +174,14 @@ def resume_run(session: SessionDep, user: CurrentUser, run: ManagedRun) -> RunOu
     return run_out(session, service.resume(session, run=run, by=user))
 
 
+@router.put("/runs/{run_id}/priority")
+def set_run_priority(
+    session: SessionDep, user: CurrentUser, run: ManagedRun, body: PriorityBody
+) -> RunOut:
+    """Let a run that waits start sooner (up to 2) or later (down to -2) than others."""
+    return run_out(session, service.set_priority(session, run=run, priority=body.priority, by=user))
+
+
 @router.post("/projects/{project_id}/run-checks", status_code=202)
 def check_run(
     session: SessionDep, user: CurrentUser, project: AdminProject, body: RunBody
@@ -216,6 +225,9 @@ def run_out(session: Session, run: Run) -> RunOut:
         config=run.config,
         metrics=run.metrics,
         error=run.error,
+        priority=run.priority,
+        needs=run.needs,
+        waits_because=queries.why_it_waits(session, run=run),
         cancel_requested_at=run.cancel_requested_at,
         created_at=run.created_at,
         started_at=run.started_at,

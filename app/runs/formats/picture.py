@@ -1,14 +1,19 @@
 """Lineage as a picture: boxes from left to right, and for narrow windows one below the other."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from statistics import fmean
 from typing import Any
 
 BOX = (186, 60)
 GAP = (46, 18)
 LINE = 23  # letters that fit into a box
+TALL_LINE = 32
 TALL_BOX = (262, 52)
 TALL_GAP = 22
+LANE = 10  # what an arrow past a column takes of its height
+WAY = "way"
 GUTTER = 64  # left of the boxes that stand below each other, for the arrows past others
 
 
@@ -24,10 +29,11 @@ class Box:
     column: int = 0
     x: int = 0
     y: int = 0
+    line: int = LINE
 
     @property
     def short_title(self) -> str:
-        return self.title if len(self.title) <= LINE else f"{self.title[: LINE - 1]}…"
+        return self.title if len(self.title) <= self.line else f"{self.title[: self.line - 1]}…"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,48 +168,80 @@ def _columns(boxes: Boxes, edges: Edges) -> None:
 
 
 def _drawn(boxes: Boxes, edges: Edges) -> Picture:
-    """In columns, each in the middle, its boxes in the order of what they came from."""
+    """In columns, each in the middle, its boxes in the order of what they came from.
+
+    An arrow past other columns has a place of its own in each, so that it runs behind no box.
+    """
     columns: dict[int, list[Box]] = {}
     for box in boxes.values():
         columns.setdefault(box.column, []).append(box)
-    _straighten(columns, edges)
-    most = max(map(len, columns.values()), default=1)
-    height = most * (BOX[1] + GAP[1]) - GAP[1]
-    for place, column in enumerate(sorted(columns)):
-        own = len(columns[column]) * (BOX[1] + GAP[1]) - GAP[1]
-        for row, box in enumerate(columns[column]):
-            box.x = place * (BOX[0] + GAP[0])
-            box.y = (height - own) // 2 + row * (BOX[1] + GAP[1])
+    ways = {(begin, end): _way(boxes[begin], boxes[end], columns) for begin, end in edges}
+    _straighten(columns, [pair for way in ways.values() for pair in pairwise(way)])
+    heights = {
+        number: sum(_high(box) + GAP[1] for box in column) - GAP[1]
+        for number, column in columns.items()
+    }
+    height = max(heights.values(), default=BOX[1])
+    for place, number in enumerate(sorted(columns)):
+        y = (height - heights[number]) // 2
+        for box in columns[number]:
+            box.x, box.y = place * (BOX[0] + GAP[0]), y
+            y += _high(box) + GAP[1]
     width = max(1, len(columns)) * (BOX[0] + GAP[0]) - GAP[0]
-    arrows = [_arrow(boxes[begin], boxes[end], how) for (begin, end), how in edges.items()]
+    arrows = [Arrow(_path(ways[edge]), how) for edge, how in edges.items()]
     return Picture(width, height, list(boxes.values()), arrows)
 
 
-def _straighten(columns: dict[int, list[Box]], edges: Edges) -> None:
+def _way(begin: Box, end: Box, columns: dict[int, list[Box]]) -> list[Box]:
+    """From box to box, by the places in the columns between them."""
+    between = [number for number in sorted(columns) if begin.column < number < end.column]
+    places = []
+    for number in between:
+        place = Box(f"{begin.key} → {end.key} at {number}", WAY, "", "", column=number)
+        columns[number].append(place)
+        places.append(place)
+    return [begin, *places, end]
+
+
+def _high(box: Box) -> int:
+    return LANE if box.kind == WAY else BOX[1]
+
+
+def _straighten(columns: dict[int, list[Box]], edges: Sequence[tuple[Box, Box]]) -> None:
     """Fewer crossings: each column in the order of its neighbours' middle, there and back."""
     rows = {box.key: float(row) for column in columns.values() for row, box in enumerate(column)}
-
-    def middle(box: Box, *, of_ends: bool) -> float:
-        near = [
-            rows[end if of_ends else begin]
-            for begin, end in edges
-            if (begin if of_ends else end) == box.key
-        ]
-        return sum(near) / len(near) if near else rows[box.key]
-
-    for of_ends in (False, True, False):
-        for number in sorted(columns, reverse=of_ends):
-            columns[number].sort(key=lambda box: middle(box, of_ends=of_ends))
+    before: dict[str, list[str]] = {}
+    after: dict[str, list[str]] = {}
+    for begin, end in edges:
+        before.setdefault(end.key, []).append(begin.key)
+        after.setdefault(begin.key, []).append(end.key)
+    for backwards in (False, True, False):
+        near = after if backwards else before
+        for number in sorted(columns, reverse=backwards):
+            middles = {
+                box.key: fmean(rows[key] for key in near.get(box.key, [box.key]))
+                for box in columns[number]
+            }
+            columns[number].sort(key=lambda box: middles[box.key])
             centre = (len(columns[number]) - 1) / 2
             for row, box in enumerate(columns[number]):
                 rows[box.key] = row - centre
 
 
-def _arrow(begin: Box, end: Box, how: str) -> Arrow:
-    x, y = begin.x + BOX[0], begin.y + BOX[1] // 2
-    to_x, to_y = end.x - 6, end.y + BOX[1] // 2
-    bend = (x + to_x) // 2
-    return Arrow(f"M{x},{y} C{bend},{y} {bend},{to_y} {to_x},{to_y}", how)
+def _path(way: Sequence[Box]) -> str:
+    """A curve from the right side of the first to the left side of the last."""
+    x, y = way[0].x + BOX[0], way[0].y + BOX[1] // 2
+    drawn = [f"M{x},{y}"]
+    for box in way[1:]:
+        to_x, to_y = box.x, box.y + _high(box) // 2
+        if box is way[-1]:
+            to_x -= 6
+        bend = (x + to_x) // 2
+        drawn.append(f"C{bend},{y} {bend},{to_y} {to_x},{to_y}")
+        if box is not way[-1]:
+            drawn.append(f"L{box.x + BOX[0]},{to_y}")
+        x, y = box.x + BOX[0], to_y
+    return " ".join(drawn)
 
 
 def _below(boxes: Boxes, edges: Edges) -> Picture:
@@ -213,7 +251,10 @@ def _below(boxes: Boxes, edges: Edges) -> Picture:
         key: row
         for row, (key, _) in enumerate(sorted(boxes.items(), key=lambda item: item[1].column))
     }
-    placed = [replace(boxes[key], x=GUTTER, y=row * (high + TALL_GAP)) for key, row in rows.items()]
+    placed = [
+        replace(boxes[key], x=GUTTER, y=row * (high + TALL_GAP), line=TALL_LINE)
+        for key, row in rows.items()
+    ]
     arrows = []
     for (begin, end), how in edges.items():
         top, bottom = rows[begin] * (high + TALL_GAP), rows[end] * (high + TALL_GAP)

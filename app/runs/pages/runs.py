@@ -47,6 +47,7 @@ def runs(
         checkpoints=queries.final_checkpoints(session, runs=listed),
         left={run.id: queries.time_left(session, run=run) for run in listed},
         waiting={run.id for run in listed if queries.waits(run)},
+        places=queries.places(session, runs=listed),
         snapshots=queries.usable_snapshots(session, project=project),
         may_launch=role is Role.ADMIN,
         rules=rules,
@@ -141,6 +142,7 @@ def run_page(
         reward=reward,
         checkpoint=queries.final_checkpoint(session, run=run),
         awaited=queries.awaited(session, run=run),
+        place=queries.places(session, runs=[run]).get(run.id),
         marked=queries.erased_snapshots(session, run=run),
         left=queries.time_left(session, run=run),
         events=[event for event in events if event.kind != "log"],
@@ -313,7 +315,7 @@ def problems_of(error: ValidationError | AppError) -> list[tuple[str, str]]:
 
 
 def _preparing(run: Run) -> str:
-    """What the attempt is busy with before its first step."""
-    if run.state is not JobState.RUNNING or run.step > run.start_step:
+    """What the attempt is busy with before its first step, or after its last."""
+    if run.state is not JobState.RUNNING or (run.step > run.start_step and not run.activity):
         return ""
     return run.activity or "Loading the model and the data"

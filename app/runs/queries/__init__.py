@@ -36,8 +36,11 @@ from app.runs.queries.runs import (
     writers_of,
 )
 from app.runs.queries.watching import log_tail, usage_of
+from app.runs.queries.workers import Connected, Place, places, why_it_waits, workers
 
 __all__ = [
+    "Connected",
+    "Place",
     "Step",
     "ancestry",
     "awaited",
@@ -56,6 +59,7 @@ __all__ = [
     "lineage",
     "log_tail",
     "metrics_of",
+    "places",
     "promoted_id",
     "protected_ids",
     "run_in",
@@ -73,5 +77,7 @@ __all__ = [
     "usable_snapshots",
     "usage_of",
     "waits",
+    "why_it_waits",
+    "workers",
     "writers_of",
 ]

@@ -6,7 +6,19 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import Boolean, String, bindparam, column, func, or_, select, table, text
+from sqlalchemy import (
+    Boolean,
+    String,
+    Uuid,
+    bindparam,
+    column,
+    func,
+    null,
+    or_,
+    select,
+    table,
+    text,
+)
 from sqlalchemy.orm import Session
 
 from app import artifacts
@@ -16,8 +28,8 @@ from app.runs.models import Checkpoint, CleanUp, Retention, Run
 
 DAYS = {"saved_days": 30, "failed_days": 90, "checkpoint_days": None}  # where nobody chose
 
-# Whatever points to a checkpoint needs its weights, whoever made the table. What a checkpoint has
-# written is there already: only unfinished writing needs it still.
+# Whatever points to a checkpoint and would not go with it needs its weights, whoever made the
+# table. What a checkpoint has written is there already: only unfinished writing needs it still.
 _REFERENCES = text(
     """
     SELECT holder.relname AS "table", pointing.attname AS "column",
@@ -29,11 +41,13 @@ _REFERENCES = text(
     JOIN pg_class AS holder ON holder.oid = reference.conrelid
     JOIN pg_attribute AS pointing
         ON pointing.attrelid = holder.oid AND pointing.attnum = reference.conkey[1]
-    WHERE reference.contype = 'f' AND reference.confrelid = 'checkpoint'::regclass
+    WHERE reference.contype = 'f' AND reference.confdeltype = 'a'
+        AND reference.confrelid = 'checkpoint'::regclass
     ORDER BY 1, 2
     """
 ).columns(column("table", String), column("column", String), column("has_name", Boolean))
 ONLY_UNFINISHED = {"generation"}
+PARTS = {"writer": ("generation", "generation_id")}  # whose end is that of what they belong to
 WORDS = {
     ("checkpoint", "parent_id"): "was trained further into",
     ("run", "parent_checkpoint_id"): "is what began",
@@ -50,11 +64,15 @@ def needs(session: Session, *, checkpoint_ids: Collection[UUID]) -> dict[UUID, l
     found: dict[UUID, list[str]] = {}
     for reference in session.execute(_REFERENCES).all():
         name = reference.table
-        key = column(reference.column)
-        called = column("name") if reference.has_name else func.cast(None, String)
+        key = column(reference.column, Uuid())
+        called = column("name") if reference.has_name else null()
         rows = table(name, key, column("name"), column("finished_at"))
         asked = select(key.label("key"), called.label("called")).select_from(rows)
         asked = asked.where(key == func.any(bindparam("ids", list(checkpoint_ids))))
+        if name in PARTS:
+            whole = table(PARTS[name][0], column("id"), column("finished_at"))
+            own = column(PARTS[name][1], Uuid())
+            asked = asked.where(own == whole.c.id, whole.c.finished_at.is_(None))
         if name in ONLY_UNFINISHED:
             asked = asked.where(rows.c.finished_at.is_(None))
         words = WORDS.get((name, reference.column), f"is used by an {name.replace('_', ' ')}")
@@ -149,7 +167,7 @@ def _ended(
     found = []
     for run in runs:
         if run.saved_path and _is_over(run, saved_days, now):
-            found.append(_of_run(Kind.SAVED, run, run.saved_path))
+            found.append(_of_run(Kind.SAVED, run, *(each["path"] for each in run.saved)))
         paths = [path for path in (run.path, run.base.get("path")) if path]
         if paths and _is_over(run, failed_days, now):
             found.append(_of_run(Kind.FILES, run, *paths))
@@ -195,8 +213,8 @@ def _weights(session: Session, project: Project, days: int | None, now: datetime
 def registered(session: Session) -> set[str]:
     """All folders of runs and snapshots that a row leads to."""
     known: set[str] = set()
-    for run in session.execute(select(Run.path, Run.saved_path, Run.base["path"].astext)):
-        known.update(path for path in run if path)
+    for path, made, saved in session.execute(select(Run.path, Run.base["path"].astext, Run.saved)):
+        known.update(one for one in (path, made, *(each["path"] for each in saved)) if one)
     known.update(session.scalars(select(Checkpoint.path).where(Checkpoint.removed_at.is_(None))))
     return known
 

@@ -27,7 +27,7 @@ from app.runs.service.cleaning import (
     set_retention,
 )
 from app.runs.service.estimating import estimate
-from app.runs.service.launching import cancel, launch, launch_chain, resume
+from app.runs.service.launching import cancel, launch, launch_chain, resume, set_priority
 from app.runs.service.lease import Lease
 from app.runs.service.origins import look_through
 
@@ -57,6 +57,7 @@ __all__ = [
     "resume",
     "retry",
     "save",
+    "set_priority",
     "set_retention",
     "start",
     "succeed",

@@ -169,7 +169,7 @@ def _remove(session: Session, found: Waste, *, by: User | None) -> bool:
             return True
         case Kind.SAVED:
             is_same = Run.saved_path == found.paths[0]
-            values: JsonObject = {"saved_path": None, "saved_step": None}
+            values: JsonObject = {"saved_path": None, "saved_step": None, "saved": []}
             said = "The state to resume from was removed: a resume begins anew."
         case _:
             is_same = or_(Run.path == found.paths[0], Run.base["path"].astext == found.paths[0])

@@ -13,6 +13,7 @@ from app.accounts.service import audit
 from app.datasets.models import Snapshot
 from app.db import JobState, JsonObject
 from app.errors import Conflict, Invalid
+from app.jobs import JobName, reorder
 from app.run_config import FROM_SCRATCH, ConfigError, RunConfig, parse_config, to_mapping
 from app.runs import queries, rules
 from app.runs.models import Checkpoint, Run, RunKind
@@ -71,6 +72,8 @@ def launch(session: Session, *, snapshot: Snapshot, body: RunBody, by: User | No
         reward_run_id=body.reward_run_id,
         config=to_mapping(asked.config),
         total_steps=asked.steps,
+        priority=body.priority,
+        needs=body.needs.model_dump(exclude_none=True),
         created_by=by.id if by else None,
         created_at=func.clock_timestamp(),  # runs of a chain share a transaction, and keep order
     )
@@ -200,6 +203,33 @@ def resume(session: Session, *, run: Run, by: User) -> Run:
         action="run.resume",
         target=f"run {run.id}",
         project_id=run.project_id,
+    )
+    return run
+
+
+def set_priority(session: Session, *, run: Run, priority: int, by: User) -> Run:
+    """Let a run that waits start sooner or later than others do."""
+    rules.check_priority(priority)
+    before = run.priority
+    changed = session.scalar(
+        update(Run)
+        .where(Run.id == run.id, Run.state == JobState.QUEUED)
+        .values(priority=priority)
+        .returning(Run.id)
+    )
+    session.refresh(run)
+    if changed is None:
+        raise Conflict(f"This run is {run.state} already: its place in the queue is of no use.")
+    reorder(session, JobName.TRAIN, priority=priority, run_id=str(run.id))
+    note(session, Lease(run.id, run.attempt), "priority", f"{rules.PRIORITIES[priority]}.")
+    audit(
+        session,
+        user=by,
+        action="run.priority",
+        target=f"run {run.id}",
+        project_id=run.project_id,
+        before=before,
+        after=priority,
     )
     return run
 

@@ -1,0 +1,209 @@
+"""The worker's part of the playground: its child, what it writes down, and how it can fail."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select, update
+
+from app import artifacts
+from app.db import JobState, transaction
+from app.errors import LeaseLost
+from app.playground import rules, service
+from app.playground.models import PlayConversation, PlayPiece, PlayTurn
+from app.runs.service import Lease
+from app.worker import player as players
+from app.worker.lease import take_over
+from app.worker.player import player
+from tests.playground.desk import Desk
+
+pytestmark = pytest.mark.concurrency
+
+FAKE = (sys.executable, str(Path(__file__).parents[1] / "playground" / "fake_player.py"))
+
+
+@pytest.fixture
+def desk(concurrency_engine, monkeypatch):
+    monkeypatch.setattr(players, "TRAINER", FAKE)
+    yield Desk()
+    player.close()
+
+
+def pieces_left():
+    with transaction() as session:
+        return session.scalars(select(func.count()).select_from(PlayPiece)).one()
+
+
+def test_answers_are_written_then_read_and_scored(desk):
+    turn, answers = desk.carry_out(desk.ask())
+    assert turn.state is JobState.SUCCEEDED
+    for answered in answers:
+        answer = answered.answer
+        assert (answer.state, answer.why_ended) == (JobState.SUCCEEDED, "end")
+        assert answer.text == "egg 0 egg 1 egg 2"
+        assert [token["text"] for token in answer.tokens] == ["egg 0 ", "egg 1 ", "egg 2 "]
+        assert answer.figures["cold"] is True
+        assert answer.figures["tokens"] == 3
+        by_kind = {each.kind.value: each for each in answered.readings}
+        # the other model reads exactly what was written, the judge what people see
+        assert by_kind["tokens"].tokens[0]["text"] == "egg 0 egg 1 egg 2 "
+        assert by_kind["score"].figures["score"] == 17.0
+        assert by_kind["score"].figures["z"] == pytest.approx((17 - 10) / 5)
+    assert pieces_left() == 0
+    pid = player.child.process.pid
+    _, warm = desk.carry_out(desk.ask())
+    assert player.child.process.pid == pid
+    assert warm[0].answer.figures["cold"] is False
+
+
+def test_stop_ends_what_is_being_written_and_keeps_it(desk):
+    turn_id = desk.ask("slow")
+    thread = desk.in_the_background(turn_id)
+    desk.wait_for_pieces()
+    with transaction() as session:
+        service.stop(session, turn=session.get_one(PlayTurn, turn_id))
+    thread.join(30)
+    turn, answers = desk.look(turn_id)
+    assert turn.state is JobState.SUCCEEDED
+    assert {each.answer.why_ended for each in answers} == {"stopped"}
+    assert answers[0].answer.text.startswith("egg 0 egg 1")
+    assert answers[0].answer.text.count("egg") < 1000
+    assert pieces_left() == 0
+
+
+def test_a_child_that_is_killed_fails_the_answers_and_another_takes_its_place(desk):
+    turn, answers = desk.carry_out(desk.ask("die"))
+    assert turn.state is JobState.FAILED
+    assert {each.answer.state for each in answers} == {JobState.FAILED}
+    assert "killed by the system" in answers[0].answer.error
+    assert answers[0].answer.text == "egg 0 "  # what was seen stays
+    assert all(reading.is_done for each in answers for reading in each.readings)
+    turn, _ = desk.carry_out(desk.ask())
+    assert turn.state is JobState.SUCCEEDED
+
+
+def test_a_child_that_went_idle_is_started_again(desk):
+    desk.carry_out(desk.ask("retire"))
+    turn, answers = desk.carry_out(desk.ask())
+    assert turn.state is JobState.SUCCEEDED
+    assert answers[0].answer.figures["cold"] is True
+
+
+def test_a_child_that_goes_idle_just_now_is_started_again(desk, monkeypatch):
+    desk.carry_out(desk.ask())
+    gone = player.child
+    os.killpg(gone.process.pid, signal.SIGTERM)
+    ready, calls = player.ready, []
+
+    def as_if_it_lived():
+        calls.append(1)
+        if len(calls) > 1:
+            return ready()
+        while gone.poll() is None:
+            time.sleep(0.01)
+        gone.process.returncode = 0  # as a process that ended by itself
+        return gone
+
+    monkeypatch.setattr(player, "ready", as_if_it_lived)
+    turn, _ = desk.carry_out(desk.ask())
+    assert turn.state is JobState.SUCCEEDED
+
+
+def test_a_missing_model_is_said(desk):
+    artifacts.remove(desk.paths[1])
+    turn, answers = desk.carry_out(desk.ask())
+    assert turn.state is JobState.FAILED
+    assert "is missing in the artifact store" in answers[1].answer.error
+
+
+def test_a_worker_that_is_stopped_says_so(desk):
+    turn_id = desk.ask("slow")
+    thread = desk.in_the_background(turn_id)
+    desk.wait_for_pieces()
+    desk.stopping.set()
+    thread.join(30)
+    turn, answers = desk.look(turn_id)
+    assert turn.state is JobState.FAILED
+    assert answers[0].answer.error == rules.STOPPED
+    assert player.child is None
+
+
+def test_a_conversation_that_is_deleted_ends_the_writing(desk):
+    turn_id = desk.ask("slow")
+    thread = desk.in_the_background(turn_id)
+    desk.wait_for_pieces()
+    with transaction() as session:
+        session.delete(session.scalars(select(PlayConversation)).one())
+    thread.join(30)
+    assert not thread.is_alive()
+    assert player.child is None
+
+
+def test_the_answers_of_a_lost_worker_fail_and_it_writes_no_more(desk):
+    turn_id = desk.ask()
+    with transaction() as session:
+        lease = service.begin(session, turn_id=turn_id)
+    answer = desk.look(turn_id)[1][0].answer
+    with transaction() as session:
+        service.grow(session, lease=lease, pieces=[(answer.id, "egg "), (answer.id, "1")])
+    assert take_over(silent_for=timedelta(minutes=1)) == 0
+    with transaction() as session:
+        session.execute(update(PlayTurn).values(seen_at=func.now() - timedelta(minutes=2)))
+    assert take_over(silent_for=timedelta(minutes=1)) == 1
+    turn, answers = desk.look(turn_id)
+    assert (turn.state, answers[0].answer.text) == (JobState.FAILED, "egg 1")
+    assert {each.answer.error for each in answers} == {rules.LOST}
+    with pytest.raises(LeaseLost), transaction() as session:
+        service.grow(session, lease=lease, pieces=[(answer.id, "more")])
+    assert pieces_left() == 0
+
+
+def test_only_one_worker_takes_a_turn(desk):
+    turn_id = desk.ask()
+    found = []
+
+    def begin():
+        with transaction() as session:
+            found.append(service.begin(session, turn_id=turn_id))
+
+    threads = [threading.Thread(target=begin) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [lease for lease in found if lease] == [Lease(turn_id, 1)]
+
+
+def test_the_child_dies_with_a_worker_that_is_killed(desk, start_worker):
+    """SIGKILL while it loads torch: the page says so, and nothing lives on."""
+    turn_id = desk.ask()
+    worker = start_worker()
+    deadline = time.monotonic() + 60
+    while desk.look(turn_id)[0].state is not JobState.RUNNING or not children_of(worker.pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    worker.kill()
+    worker.wait()
+    while children_of(worker.pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    take_over(silent_for=timedelta(0))
+    assert {each.answer.error for each in desk.look(turn_id)[1]} == {rules.LOST}
+
+
+def children_of(pid):
+    """Live processes that read the orders of this worker."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().decode()
+        except OSError:
+            continue
+        if f"player-{pid}/" in command:
+            found.append(command)
+    return found
