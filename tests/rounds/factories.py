@@ -126,8 +126,8 @@ def make_told_rounds(session: Session, project: Project, by: User) -> Round:
         "judgements": 1207,
         "agreement": share(0.52),
         "cost": {"judgements": 1300, "minutes": 431.5, "total": 1234.5, "currency": "EUR"},
-        "accuracy": share(0.68),
-        "people": {"people": 0.8, "best": 0.86, "votes": 3.0},
+        "accuracy": share(0.68) | {"n": 120},
+        "people": {"people": 0.8, "best": 0.86, "votes": 3.0, "model": share(0.64)},
         "training_seconds": 412.0,
         "win": share(0.55) | {"n": 40, "of": "prompts", "by": "people"},
     }
