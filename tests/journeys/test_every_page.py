@@ -29,6 +29,7 @@ from app.worker.imports import run_import
 from app.worker.snapshots import freeze_now
 from tests.corpus.files import json_lines, pair, request_check
 from tests.factories import make_user
+from tests.playground.factories import make_turn
 from tests.runs.factories import make_checkpoint, make_run
 
 pytestmark = [pytest.mark.browser, pytest.mark.concurrency]
@@ -94,6 +95,10 @@ def pages(live_server, tmp_path):
             project_id=project.id, checkpoint_id=writer.id, config={"n": 2, "temperature": 1.0}
         )
         session.add(generation)
+        words = ("x" * 300, "# Eggs\n\n" + "three " * 90)
+        _, played = make_turn(
+            session, project, writer, writer, texts=words, by=ada, judges=[checkpoint]
+        )
         re_ask = change_guidelines(session, project, ada)
         lines = [pair("w" * 200, tags=["t" * 90]), "x" * 300, pair("", extra=1)]
         file = json_lines(tmp_path / ("f" * 90), lines)
@@ -135,6 +140,7 @@ def pages(live_server, tmp_path):
             "/consensus", "/leaderboard", "/gold", f"/annotators/{person_id}",
             f"/annotators/{person_id}/requeue?what=last&last=5",
             "/snapshots/new", "/runs", "/runs/new", "/settings", "/members",
+            "/playground", f"/playground/{played.id}",
             f"/annotators/{judge_id}", f"/annotators/{judge_id}/privacy",
             f"/members/{member_id}", "/pause", "/generations/new",
             f"/days/{day}", "/days/2020-01-01",
