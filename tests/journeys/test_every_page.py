@@ -36,6 +36,7 @@ from app.worker.snapshots import freeze_now
 from tests.corpus.files import json_lines, pair, request_check
 from tests.evaluation.factories import judge, make_evaluation
 from tests.factories import make_user
+from tests.playground.factories import make_turn
 from tests.rounds.factories import make_told_rounds
 from tests.runs.factories import make_checkpoint, make_run, make_worker
 
@@ -114,6 +115,10 @@ def pages(live_server, tmp_path):
         queued = make_run(session, snapshot, RunKind.SFT, name="q" * 90, needs=needs)
         enqueue(session, run=queued)
         compared = compare(session, project, writer, checkpoint, by=ada)
+        words = ("x" * 300, "# Eggs\n\n" + "three " * 90)
+        _, played = make_turn(
+            session, project, writer, writer, texts=words, by=ada, judges=[checkpoint]
+        )
         re_ask = change_guidelines(session, project, ada)
         lines = [pair("w" * 200, tags=["t" * 90]), "x" * 300, pair("", extra=1)]
         file = json_lines(tmp_path / ("f" * 90), lines)
@@ -156,6 +161,7 @@ def pages(live_server, tmp_path):
             "/consensus", "/leaderboard", "/gold", f"/annotators/{person_id}",
             f"/annotators/{person_id}/requeue?what=last&last=5",
             "/rounds", "/rounds/settings", f"/rounds/{round_.id}",
+            "/playground", f"/playground/{played.id}",
             "/snapshots/new", "/runs", "/runs/new", "/settings", "/members", "/endpoints",
             f"/annotators/{judge_id}", f"/annotators/{judge_id}/privacy",
             f"/members/{member_id}", "/pause", "/generations", "/generations/new",
