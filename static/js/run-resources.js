@@ -20,7 +20,7 @@ const known = (name) => items.some((item) => item[name] !== null);
 const gigabytes = (name) => items.map((item) => (item[name] === null ? null : item[name] / 1e9));
 
 function drawAll() {
-  if (!globalThis.Plotly || !place.open || !items.length) return;
+  if (!globalThis.Plotly || !place?.open || !items.length) return;
   const colour = colours();
   const shared = { xaxis: { type: "date", nticks: 5, tickangle: 0 }, yaxis: { rangemode: "tozero" } };
   const [cpu, memory] = ["cpu", "memory"].map((name) => place.querySelector(`[data-resource="${name}"]`));
