@@ -11,17 +11,18 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 # What the worker runs: knows every job. `app.worker` gives it a connection.
-queue = App(connector=PsycopgConnector(), import_paths=["app.worker"])
+queue = App(connector=PsycopgConnector(), import_paths=["app.worker", "app.demo.jobs"])
 # What defers: knows names only, so that the web process loads no job, and writes on the session's
 # own connection.
 sender = App(connector=SyncPsycopgConnector())
 
 
 class Lane(StrEnum):
-    """Queues of the worker: a training never blocks an import."""
+    """Queues of the worker: a training blocks neither an import nor the rehearsal of the next."""
 
     DATA = "data"
     TRAIN = "train"
+    CHECK = "check"
 
 
 class JobName(StrEnum):
@@ -31,8 +32,12 @@ class JobName(StrEnum):
     COMPARISON = "comparison"
     OVERLAP = "overlap"
     STATISTICS = "statistics"
+    CLEAN_UP = "clean_up"
     TRAIN = "train"
+    CHECK_RUN = "check_run"
     GENERATE = "generate"
+    EVALUATE = "evaluate"
+    SIMULATE = "simulate"
 
 
 LANES = {
@@ -42,8 +47,12 @@ LANES = {
     JobName.COMPARISON: Lane.DATA,
     JobName.OVERLAP: Lane.DATA,
     JobName.STATISTICS: Lane.DATA,
+    JobName.CLEAN_UP: Lane.DATA,
     JobName.TRAIN: Lane.TRAIN,
     JobName.GENERATE: Lane.TRAIN,
+    JobName.CHECK_RUN: Lane.CHECK,
+    JobName.EVALUATE: Lane.TRAIN,
+    JobName.SIMULATE: Lane.DATA,
 }
 
 

@@ -122,6 +122,12 @@ def estimated_steps(config: RunConfig, *, rows: int) -> int:
     return max(1, math.ceil(math.ceil(rows / batch) * config.num_train_epochs))
 
 
+def batch_of(config: Mapping[str, Any]) -> int:
+    """Examples (of PPO: episodes) behind one update of one process."""
+    size = config.get("per_device_train_batch_size") or 1
+    return max(1, int(size) * int(config.get("gradient_accumulation_steps") or 1))
+
+
 def chain_settings(rows: Mapping[str, int]) -> dict[str, dict[str, Any]]:
     """Settings of a whole chain from a new model, by kind: minutes, and yet something is learnt.
 
@@ -159,6 +165,22 @@ def making_a_model(said: Sequence[str]) -> str:
     done = next((found for line in reversed(said) if (found := PROGRESS.search(line))), None)
     where = f" ({done[1]} of {done[2]})" if done else ""
     return f"Making a new language model from the texts of the snapshot{where}"
+
+
+def new_model_step(said: Sequence[str]) -> int | None:
+    """The last update of a new model that is told of."""
+    for line in reversed(said):
+        if found := PROGRESS.search(line):
+            return int(found[1])
+    return None
+
+
+def time_of_steps(seen: Mapping[int, float], *, steps: int) -> float:
+    """Seconds for so many steps at the pace between the first and the last that were seen."""
+    if len(seen) < 2:
+        return 0.0
+    first, last = min(seen), max(seen)
+    return (seen[last] - seen[first]) / (last - first) * steps
 
 
 def seconds_left(
@@ -259,7 +281,7 @@ OUT_OF_MEMORY = (
     "Lower max_tokens_per_forward or per_device_train_batch_size, or train an adapter (lora_r)."
 )
 REMEDIES = {
-    2: "Correct it and start the run again.",
+    2: "Correct that, then start the run again.",
     3: f"There was not enough memory. {OUT_OF_MEMORY}",
     4: "The loss stopped being a number. Lower learning_rate, or check the data for odd rows.",
 }
@@ -273,7 +295,7 @@ def failure(exit_code: int, last_words: Sequence[str]) -> str:
     said = next((line.strip() for line in reversed(last_words) if line.strip()), "")
     said = said.removeprefix("Error: ").removeprefix("error: ")
     if exit_code in REMEDIES:
-        return _sentences(said, "" if exit_code == 2 and said else REMEDIES[exit_code])
+        return _sentences(said, REMEDIES[exit_code])
     if (number := signal_of(exit_code)) is not None:
         return killed(number, peak=0, limit=0, oom=number == SIGKILL)
     if "disk is full" in said:
@@ -285,6 +307,20 @@ def failure(exit_code: int, last_words: Sequence[str]) -> str:
     )
 
 
+def field_of(error: str, config: Mapping[str, Any], base: Mapping[str, Any]) -> str:
+    """The field of the launch form that an error of the trainer belongs to; empty for none.
+
+    A setting that it names comes first, then the model it was given, then the data.
+    """
+    words = re.findall(r"[a-z][a-z0-9_]+", error)
+    if named := next((word for word in words if word in config and "_" in word), None):
+        return f"config.{named}"
+    model = str(base.get("model") or "")
+    if "--model" in error or (model and model in error):
+        return "model" if model else "base"
+    return "snapshot_id" if {"dataset", "rows", "row", "data"} & set(words) else ""
+
+
 SIGKILL = 9
 NEAR = 0.85  # of the memory there is: whoever was killed there was killed for it
 WORKER_LOST = "Look at the worker's log (memory?), then resume the run."
@@ -293,6 +329,7 @@ HUNG = (
     "The log ends with what each thread was doing: a disk, a network or a device that does not "
     "answer. Mend it, then resume the run. If it was only slow, raise TOUCHSTONE_HANG_MINUTES."
 )
+OUT_OF_TOUCH = "Its worker had been halted, or out of touch with the database, for too long."
 HALTED = "The training process had been halted (SIGSTOP) and was told to go on."
 NO_ROOM = "Waiting for room in the artifact store: it is full, and the model is done"
 DISK_FULL = (

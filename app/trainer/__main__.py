@@ -91,8 +91,6 @@ def parser() -> argparse.ArgumentParser:
     add_new(commands)
     add_score(commands)
     add_generate(commands)
-    devices = commands.add_parser("devices", help="The GPUs that torch finds here, as JSON.")
-    devices.set_defaults(run=run_devices)
     return top
 
 
@@ -370,17 +368,6 @@ def run_generate(options: argparse.Namespace) -> int:
         source=options.source,
         device=options.device,
     )
-    return 0
-
-
-def run_devices(_: argparse.Namespace) -> int:
-    import torch  # noqa: PLC0415
-
-    found = [
-        torch.cuda.get_device_properties(number) for number in range(torch.cuda.device_count())
-    ]
-    gpus = [{"name": gpu.name, "memory": gpu.total_memory} for gpu in found]
-    print(json.dumps({"gpus": gpus, "torch": torch.__version__}))  # noqa: T201
     return 0
 
 

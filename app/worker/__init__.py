@@ -5,9 +5,11 @@ The queue imports this package to know all jobs, so every file that defines one 
 
 from app.worker import (
     comparisons,
+    evaluation,
     generation,
     imports,
     overlap,
+    rehearsing,
     snapshots,
     statistics,
     training,
@@ -15,9 +17,11 @@ from app.worker import (
 
 __all__ = [
     "comparisons",
+    "evaluation",
     "generation",
     "imports",
     "overlap",
+    "rehearsing",
     "snapshots",
     "statistics",
     "training",

@@ -20,8 +20,7 @@ from app.worker.machine_memory import memory_limit
 
 log = structlog.get_logger(__name__)
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-ASK = (sys.executable, "-m", "app.trainer", "devices")
+PROBE = Path(__file__).parents[1] / "trainer" / "devices.py"
 PATIENCE = 120.0  # seconds for torch to load from a slow disk
 SIGNS = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg")  # of a driver for GPUs
 NEEDED = ("torch", "transformers", "accelerate", "peft")
@@ -58,7 +57,7 @@ def gpus() -> tuple[Gpu, ...]:
         return ()
     try:
         said = subprocess.run(
-            ASK, capture_output=True, check=True, timeout=PATIENCE, cwd=ROOT
+            [sys.executable, str(PROBE)], capture_output=True, check=True, timeout=PATIENCE
         ).stdout
         return tuple(Gpu(gpu["name"], gpu["memory"]) for gpu in json.loads(said)["gpus"])
     except (OSError, subprocess.SubprocessError, ValueError, KeyError) as error:

@@ -23,11 +23,11 @@ from app.corpus.models import Prompt, Response
 from app.corpus.schemas import NewResponse
 from app.db import JobState, JsonObject, transaction
 from app.errors import AppError, LeaseLost
+from app.generation import service
+from app.generation.models import Generation
 from app.jobs import JobName, Lane, queue
 from app.projects.models import Project
 from app.runs import rules
-from app.runs import service as runs
-from app.runs.models import Generation
 from app.runs.service import Lease
 from app.tasks import service as tasks
 from app.tasks.schemas import NewTask
@@ -65,13 +65,13 @@ class Order:
 def generate_responses(generation_id: UUID, *, stopping: threading.Event) -> None:
     """Take the generation and let a child write; what it has written is stored as it comes."""
     with transaction() as session:
-        lease = runs.begin_generation(session, generation_id=generation_id)
+        lease = service.begin_generation(session, generation_id=generation_id)
         order = _order(session, generation_id=generation_id) if lease else None
     if lease is None or order is None:
         return
     try:
         with (
-            Pulse(partial(runs.hold_generation, lease=lease), stopping=stopping) as pulse,
+            Pulse(partial(service.hold_generation, lease=lease), stopping=stopping) as pulse,
             work_folder("generations", lease) as folder,
         ):
             _carry_out(order, lease, folder, pulse)
@@ -91,11 +91,11 @@ def _order(session: Session, *, generation_id: UUID) -> Order:
 def _carry_out(order: Order, lease: Lease, folder: Path, pulse: Pulse) -> None:
     """Write, and end the attempt as the child did."""
     output, errors = folder / "responses.jsonl", folder / "log.txt"
-    end = partial(runs.end_generation, lease=lease)
+    end = partial(service.end_generation, lease=lease)
     try:
         with transaction() as session:
             prompts = _write_prompts(session, order, folder / "prompts.jsonl")
-            runs.hold_generation(session, lease=lease, total=Generation.done + prompts)
+            service.hold_generation(session, lease=lease, total=Generation.done + prompts)
         code = 0
         if prompts:
             with ExitStack() as stack:
@@ -123,7 +123,7 @@ def _carry_out(order: Order, lease: Lease, folder: Path, pulse: Pulse) -> None:
         elif stop is Stop.CANCEL:
             end(session, state=JobState.CANCELLED)
         elif stop is Stop.SHUTDOWN:
-            runs.release_generation(session, lease=lease)
+            service.release_generation(session, lease=lease)
         else:
             end(session, state=JobState.FAILED, error=error_text)
 
@@ -209,7 +209,7 @@ def _write_prompts(session: Session, order: Order, file: Path) -> int:
 
 def _store(session: Session, order: Order, lease: Lease, lines: Sequence[JsonObject]) -> None:
     """Responses, tasks and the count of a batch, all or none."""
-    runs.hold_generation(session, lease=lease)  # first: a lost attempt stores nothing
+    service.hold_generation(session, lease=lease)  # first: a lost attempt stores nothing
     project = session.get_one(Project, order.project_id)
     tasks.lock_opening(session, project=project)  # before the responses, as an import does
     prompts = {
@@ -252,7 +252,7 @@ def _store(session: Session, order: Order, lease: Lease, lines: Sequence[JsonObj
             if len(responses) >= 2
         ],
     )
-    runs.advance_generation(
+    service.advance_generation(
         session,
         lease=lease,
         done=len(lines),

@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -17,7 +17,9 @@ from app import artifacts
 from app.artifacts import StoredFile
 from app.datasets.models import Snapshot
 from app.db import JsonObject
+from app.errors import Conflict
 from app.runs.models import Checkpoint, Run
+from app.runs.service import gone
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class ModelSource:
     files: tuple[StoredFile, ...] = ()  # as they were registered; none where they were not
     base: "ModelSource | None" = None
     base_name: str | None = None  # a hub id or a path outside the store
+    gone: str | None = None  # why its weights are not there
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ def plan_of(session: Session, *, run_id: UUID) -> Plan:
     return Plan(
         kind=run.kind.value,
         config=run.config,
-        dataset=ModelSource(snapshot.path or "", _registered(snapshot.files)),
+        dataset=ModelSource(snapshot.path or "", registered(snapshot.files)),
         base=run.base,
         parent=model_source(session, checkpoint_id=run.parent_checkpoint_id),
         reward=model_source(session, checkpoint_id=run.reward_checkpoint_id),
@@ -59,7 +62,7 @@ def plan_of(session: Session, *, run_id: UUID) -> Plan:
     )
 
 
-def _registered(files: Sequence[Mapping[str, Any]]) -> tuple[StoredFile, ...]:
+def registered(files: Sequence[Mapping[str, Any]]) -> tuple[StoredFile, ...]:
     return tuple(StoredFile(file["path"], file["bytes"], file["sha256"]) for file in files)
 
 
@@ -68,23 +71,28 @@ def model_source(session: Session, *, checkpoint_id: UUID | None) -> ModelSource
     if checkpoint_id is None:
         return None
     checkpoint = session.get_one(Checkpoint, checkpoint_id)
-    files = _registered(checkpoint.files)
-    names = {file.path for file in files}
+    files = registered(checkpoint.files)
+    source = ModelSource(
+        checkpoint.path,
+        files,
+        gone=gone(checkpoint, checkpoint.removed_at) if checkpoint.removed_at else None,
+    )
     run = session.get(Run, checkpoint.run_id) if checkpoint.run_id else None
-    if "adapter_config.json" not in names or run is None:
-        return ModelSource(checkpoint.path, files)
+    if "adapter_config.json" not in {file.path for file in files} or run is None:
+        return source
     if checkpoint.parent_id is not None:
-        base = model_source(session, checkpoint_id=checkpoint.parent_id)
-        return ModelSource(checkpoint.path, files, base=base)
+        return replace(source, base=model_source(session, checkpoint_id=checkpoint.parent_id))
     if "path" in run.base:
-        return ModelSource(checkpoint.path, files, base=ModelSource(run.base["path"]))
-    return ModelSource(checkpoint.path, files, base_name=run.base.get("model"))
+        return replace(source, base=ModelSource(run.base["path"]))
+    return replace(source, base_name=run.base.get("model"))
 
 
 @contextlib.contextmanager
 def materialised(source: ModelSource) -> Iterator[Path]:
     """The checkpoint as a folder here; an adapter names its base as it lies here, too."""
     with ExitStack() as stack:
+        if source.gone:
+            raise Conflict(source.gone)
         folder = stack.enter_context(fetched(source))
         if source.base is None and source.base_name is None:
             yield folder

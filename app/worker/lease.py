@@ -17,6 +17,8 @@ from sqlalchemy.orm import Session
 
 from app.db import transaction
 from app.errors import LeaseLost, Stopped
+from app.evaluation import service as evaluations
+from app.generation import service as generation
 from app.jobs import JobName, defer
 from app.runs import service as runs
 from app.worker.imports.upkeep import requeue_lost_imports
@@ -129,7 +131,8 @@ def take_over(*, silent_for: timedelta) -> int:
     with transaction() as session:
         taken = runs.requeue_lost(session, silent_for=silent_for)
         taken += runs.requeue_forgotten(session, silent_for=silent_for)
-        taken += runs.requeue_lost_generations(session, silent_for=silent_for)
+        taken += evaluations.requeue_lost_evaluations(session, silent_for=silent_for)
+        taken += generation.requeue_lost_generations(session, silent_for=silent_for)
         taken += _requeue_stalled_jobs(session, silent_for=silent_for)
         taken += requeue_lost_imports(session, silent_for=silent_for)
     if taken:
@@ -137,7 +140,11 @@ def take_over(*, silent_for: timedelta) -> int:
     return taken
 
 
-OWN_ROWS = {JobName.TRAIN, JobName.GENERATE}  # queued again by their rows, see above
+OWN_ROWS = {
+    JobName.TRAIN,
+    JobName.GENERATE,
+    JobName.EVALUATE,
+}  # queued again by their rows, see above
 
 
 def _requeue_stalled_jobs(session: Session, *, silent_for: timedelta) -> int:

@@ -18,13 +18,14 @@ from app.datasets.models import Snapshot
 from app.datasets.schemas import Recipe
 from app.db import JobState, database_now, transaction
 from app.demo import seed
+from app.generation.models import Generation
 from app.projects import service as projects
 from app.projects.models import MemberMessage, Membership, Project
 from app.projects.queries import member
 from app.projects.schemas import Example, ProjectPatch
 from app.projects.service import exclude_member
 from app.quality.service import re_asks
-from app.runs.models import Generation, Metric, RunEvent, RunKind, Sample
+from app.runs.models import Metric, RunEvent, RunKind, Sample
 from app.runs.service.attempts import enqueue
 from app.tasks.models import Appeal, GoldKey, Task, TaskKind
 from app.web.protection import SESSION_COOKIE
@@ -145,7 +146,7 @@ def pages(live_server, tmp_path):
             f"/annotators/{person_id}/requeue?what=last&last=5",
             "/snapshots/new", "/runs", "/runs/new", "/settings", "/members",
             f"/annotators/{judge_id}", f"/annotators/{judge_id}/privacy",
-            f"/members/{member_id}", "/pause", "/generations/new",
+            f"/members/{member_id}", "/pause", "/generations", "/generations/new",
             f"/days/{day}", "/days/2020-01-01",
             f"/imports/{import_id}", f"/imports/{import_id}/undo", f"/imports/{check_id}",
             f"/data?brought_by={import_id}",

@@ -32,7 +32,8 @@ def make_snapshot(
         "finished_at": func.now(),
         "files": files,
     }
-    snapshot = Snapshot(project_id=project.id, name="Snapshot 1", recipe={}, **(finished | fields))
+    given = {"name": "Snapshot 1", "recipe": {}} | finished | fields
+    snapshot = Snapshot(project_id=project.id, **given)
     session.add(snapshot)
     session.flush()
     return snapshot

@@ -133,7 +133,7 @@ def generate(options: argparse.Namespace) -> int:
     with options.output.open("a", encoding="utf-8") as output:
         for number, line in enumerate(lines):
             time.sleep(float(BEHAVIOUR["pace"]))
-            texts = [f"reply {k} to {line['id']}" for k in range(options.n)]
+            texts = [f"reply {k} to {line['id']} by {options.source}" for k in range(options.n)]
             if BEHAVIOUR["says"] == "same":
                 texts = ["always this"] * options.n
             responses = [{"text": text, "source": options.source} for text in texts]
@@ -144,6 +144,19 @@ def generate(options: argparse.Namespace) -> int:
             if BEHAVIOUR["end"] and number + 1 == BEHAVIOUR["at"]:
                 print(BEHAVIOUR["says"], file=sys.stderr)
                 return int(BEHAVIOUR["end"])
+    return 0
+
+
+def score(options: argparse.Namespace) -> int:
+    """Longer is better."""
+    with options.output.open("a", encoding="utf-8") as output:
+        for line in map(json.loads, options.file.read_text().splitlines()):
+            time.sleep(float(BEHAVIOUR["pace"]))
+            texts = [r["text"] if isinstance(r, dict) else r for r in line["responses"]]
+            output.write(json.dumps(line | {"scores": [float(len(t)) for t in texts]}) + "\n")
+            output.flush()
+            if asked_to_end:
+                return 130
     return 0
 
 
@@ -171,6 +184,8 @@ def main() -> int:
             return new_model(options)
         case "generate":
             return generate(options)
+        case "score":
+            return score(options)
         case _:
             return train(options)
 

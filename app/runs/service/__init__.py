@@ -1,7 +1,6 @@
 """Changes to runs: what people ask for (launching), and what a worker may write (attempts)."""
 
 from app.runs.service.attempts import (
-    Lease,
     cancelled,
     fail,
     fall_back,
@@ -17,46 +16,49 @@ from app.runs.service.attempts import (
     succeed,
     tell,
 )
-from app.runs.service.generations import (
-    advance_generation,
-    begin_generation,
-    cancel_generation,
-    end_generation,
-    hold_generation,
-    open_generation,
-    release_generation,
-    requeue_lost_generations,
-    resume_generation,
+from app.runs.service.cleaning import (
+    ask_for_clean_up,
+    ask_for_daily_clean_ups,
+    clean_up,
+    folders_left_behind,
+    gone,
+    remove_weights,
+    require_weights,
+    set_retention,
 )
+from app.runs.service.estimating import estimate
 from app.runs.service.launching import cancel, launch, launch_chain, resume, set_priority
+from app.runs.service.lease import Lease
+from app.runs.service.origins import look_through
 
 __all__ = [
     "Lease",
-    "advance_generation",
-    "begin_generation",
+    "ask_for_clean_up",
+    "ask_for_daily_clean_ups",
     "cancel",
-    "cancel_generation",
     "cancelled",
-    "end_generation",
+    "clean_up",
+    "estimate",
     "fail",
     "fall_back",
+    "folders_left_behind",
+    "gone",
     "hold",
-    "hold_generation",
     "keep_base",
     "launch",
     "launch_chain",
-    "open_generation",
+    "look_through",
     "record",
     "release",
-    "release_generation",
+    "remove_weights",
     "requeue_forgotten",
     "requeue_lost",
-    "requeue_lost_generations",
+    "require_weights",
     "resume",
-    "resume_generation",
     "retry",
     "save",
     "set_priority",
+    "set_retention",
     "start",
     "succeed",
     "tell",

@@ -5,7 +5,6 @@ raised and nothing is written.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -20,16 +19,10 @@ from app.errors import LeaseLost
 from app.jobs import JobName, defer, queue_for
 from app.runs import rules
 from app.runs.models import Checkpoint, Metric, Run, RunEvent, Sample
+from app.runs.service.blocks import sum_up
+from app.runs.service.lease import Lease
 
 SAVED = 2  # steps to resume from that are kept
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """The right to write about a run (or a generation): its id and the attempt that holds it."""
-
-    id: UUID
-    attempt: int
 
 
 def enqueue(session: Session, *, run: Run) -> None:
@@ -115,6 +108,7 @@ def record(
                 for step, values in steps.items()
             ],
         )
+        sum_up(session, lease=lease, step=max(steps))
     for line in samples:
         values = rules.storable({key: value for key, value in line.items() if key != "step"})
         session.add(
@@ -208,8 +202,7 @@ def succeed(
     )
     session.add(checkpoint)
     session.flush()  # the runs that waited point to it
-    for warning in result.get("warnings") or []:  # of monitors: read before the model is used
-        note(session, lease, "warning", rules.storable(str(warning)))
+    warn(session, lease=lease, warnings=result.get("warnings") or [])
     if result.get("for_people"):
         note(session, lease, "for people", "Responses of the start and of the end can be judged.")
     note(session, lease, "succeeded", "")
@@ -321,6 +314,18 @@ def requeue_forgotten(session: Session, *, silent_for: timedelta) -> int:
 
 def note(session: Session, lease: Lease, kind: str, message: str) -> None:
     session.add(RunEvent(run_id=lease.id, attempt=lease.attempt, kind=kind, message=message))
+
+
+def warn(session: Session, *, lease: Lease, warnings: Sequence[object]) -> None:
+    """Note warnings of monitors, each once: a resumed attempt and the result repeat them."""
+    told = set(
+        session.scalars(
+            select(RunEvent.message).where(RunEvent.run_id == lease.id, RunEvent.kind == "warning")
+        )
+    )
+    for warning in dict.fromkeys(rules.storable(str(each)) for each in warnings):
+        if warning and warning not in told:
+            note(session, lease, "warning", warning)
 
 
 def fail_waiting(session: Session, *, run_id: UUID) -> None:

@@ -276,7 +276,7 @@ class RunFolder:
         steps = self._checkpoints()
         step = steps[-1] if steps else 0
         if self.main:
-            for name in ("metrics.jsonl", "samples.jsonl", "for_people.jsonl"):
+            for name in ("metrics.jsonl", "samples.jsonl", "for_people.jsonl", "warnings.jsonl"):
                 keep_upto(self.path / name, step)
         if not steps:
             if self.resuming:

@@ -1,6 +1,7 @@
 """New responses by a checkpoint: the form, and the page on which they are watched."""
 
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import APIRouter, Form, Request
 from pydantic import ValidationError
@@ -10,13 +11,14 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from app.accounts.auth import CurrentUser
 from app.accounts.models import Role
 from app.db import SessionDep
-from app.errors import AppError
+from app.errors import AppError, found
+from app.generation import queries, service
+from app.generation.auth import AdminPageGeneration, PageGeneration
+from app.generation.schemas import GenerationForm
 from app.projects.auth import AdminProject, ProjectRole, ViewerProject
 from app.projects.models import Project
-from app.runs import queries, service
-from app.runs.auth import AdminPageGeneration, PageGeneration
+from app.runs import queries as runs
 from app.runs.models import Checkpoint
-from app.runs.schemas import GenerationForm
 from app.web import redirect, render
 
 router = APIRouter(include_in_schema=False)
@@ -24,13 +26,35 @@ router = APIRouter(include_in_schema=False)
 FEW = "50"  # prompts that the form proposes: enough to judge in a sitting
 
 
+@router.get("/projects/{project_id}/generations", name="generations")
+def generations(
+    request: Request,
+    session: SessionDep,
+    project: ViewerProject,
+    role: ProjectRole,
+    checkpoint: UUID | None = None,
+) -> HTMLResponse:
+    """What was asked for, newest first; with `checkpoint`, of that writer."""
+    writer = None
+    if checkpoint is not None:
+        writer = found(runs.checkpoint_in(session, project_id=project.id, checkpoint_id=checkpoint))
+    return render(
+        request,
+        "generation/generations.html",
+        project=project,
+        section="runs",
+        generations=queries.generations_of(session, project=project, checkpoint=writer),
+        names={one.id: one.name for one in runs.checkpoints_of(session, project=project)},
+        may_manage=role is Role.ADMIN,
+    )
+
+
 @router.get("/projects/{project_id}/generations/new", name="new_generation")
 def new_generation(
     request: Request, session: SessionDep, project: AdminProject, checkpoint: str = ""
 ) -> HTMLResponse:
-    return _form(
-        request, session, project, GenerationForm(checkpoint_id=checkpoint, max_prompts=FEW)
-    )
+    chosen = checkpoint or str(runs.promoted_id(session, project=project) or "")
+    return _form(request, session, project, GenerationForm(checkpoint_id=chosen, max_prompts=FEW))
 
 
 @router.post(
@@ -69,7 +93,7 @@ def generation_page(
 ) -> HTMLResponse:
     return render(
         request,
-        "runs/generation.html",
+        "generation/generation.html",
         project=project,
         section="runs",
         generation=generation,
@@ -116,12 +140,12 @@ def _form(
 ) -> HTMLResponse:
     return render(
         request,
-        "runs/new_generation.html",
+        "generation/new_generation.html",
         status=422 if problems else 200,
         project=project,
         section="runs",
         form=form,
-        writers=queries.writers_of(session, project=project),
+        writers=runs.writers_of(session, project=project),
         problems=problems or [],
         wrong=dict(problems or []),
     )

@@ -11,19 +11,22 @@ from app.accounts.models import User
 from app.accounts.service import audit
 from app.db import JobState
 from app.errors import Conflict, Invalid, LeaseLost
+from app.generation.models import Generation
+from app.generation.schemas import GenerationBody
 from app.jobs import JobName, defer
 from app.projects.models import Project
-from app.runs import queries, rules
-from app.runs.models import Generation
-from app.runs.schemas import GenerationBody
-from app.runs.service.attempts import Lease
+from app.runs import queries as runs
+from app.runs import rules
+from app.runs.models import Checkpoint
+from app.runs.service import require_weights
+from app.runs.service.lease import Lease
 
 
 def open_generation(
     session: Session, *, project: Project, body: GenerationBody, by: User | None
 ) -> Generation:
     """Queue the writing of new responses; `Invalid` where the checkpoint cannot write."""
-    checkpoint = queries.checkpoint_in(
+    checkpoint = runs.checkpoint_in(
         session, project_id=project.id, checkpoint_id=body.checkpoint_id
     )
     if checkpoint is None:
@@ -35,6 +38,7 @@ def open_generation(
             f"“{checkpoint.name}” is a reward model, which scores and does not write. Choose a "
             "checkpoint of SFT, DPO or PPO."
         )
+    require_weights(session, checkpoint=checkpoint)
     generation = Generation(
         id=uuid4(),
         project_id=project.id,
@@ -88,6 +92,8 @@ def cancel_generation(session: Session, *, generation: Generation, by: User) -> 
 
 def resume_generation(session: Session, *, generation: Generation, by: User) -> Generation:
     """Queue a failed or cancelled one again; prompts that have their responses are not redone."""
+    checkpoint = session.get_one(Checkpoint, generation.checkpoint_id)
+    require_weights(session, checkpoint=checkpoint)
     queued = session.scalar(
         update(Generation)
         .where(
