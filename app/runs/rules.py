@@ -281,7 +281,7 @@ OUT_OF_MEMORY = (
     "Lower max_tokens_per_forward or per_device_train_batch_size, or train an adapter (lora_r)."
 )
 REMEDIES = {
-    2: "Correct it and start the run again.",
+    2: "Correct that, then start the run again.",
     3: f"There was not enough memory. {OUT_OF_MEMORY}",
     4: "The loss stopped being a number. Lower learning_rate, or check the data for odd rows.",
 }
@@ -295,7 +295,7 @@ def failure(exit_code: int, last_words: Sequence[str]) -> str:
     said = next((line.strip() for line in reversed(last_words) if line.strip()), "")
     said = said.removeprefix("Error: ").removeprefix("error: ")
     if exit_code in REMEDIES:
-        return _sentences(said, "" if exit_code == 2 and said else REMEDIES[exit_code])
+        return _sentences(said, REMEDIES[exit_code])
     if (number := signal_of(exit_code)) is not None:
         return killed(number, peak=0, limit=0, oom=number == SIGKILL)
     if "disk is full" in said:
@@ -329,6 +329,7 @@ HUNG = (
     "The log ends with what each thread was doing: a disk, a network or a device that does not "
     "answer. Mend it, then resume the run. If it was only slow, raise TOUCHSTONE_HANG_MINUTES."
 )
+OUT_OF_TOUCH = "Its worker had been halted, or out of touch with the database, for too long."
 HALTED = "The training process had been halted (SIGSTOP) and was told to go on."
 NO_ROOM = "Waiting for room in the artifact store: it is full, and the model is done"
 DISK_FULL = (

@@ -76,6 +76,8 @@ class Child:
     ) -> None:
         self.log = log
         self.peak = 0  # bytes of the largest process of it; known when it has ended
+        self._silence = silence
+        self._reassured = time.monotonic()
         self._talking = threading.Lock()
         with log.open("ab") as errors, (output or log).open("ab") as said:
             self.process = subprocess.Popen(
@@ -102,8 +104,14 @@ class Child:
         """Say that this process lives and still holds what the child works on."""
         with self._talking, contextlib.suppress(OSError):  # it has ended, or is halted itself
             assert self.process.stdin is not None
-            if not self.process.stdin.closed:
+            if not self.process.stdin.closed and not self.is_left_alone:
+                self._reassured = time.monotonic()
                 os.write(self.process.stdin.fileno(), b".")
+
+    @property
+    def is_left_alone(self) -> bool:
+        """Whether it ends, or has ended, because it was not reassured for too long."""
+        return 0 < self._silence < time.monotonic() - self._reassured
 
     def poll(self) -> int | None:
         """The exit code, or None while it runs."""

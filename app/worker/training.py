@@ -85,6 +85,7 @@ class Ending:
     code: int
     peak: int = 0  # bytes of its largest process
     oom: bool = False  # the system killed something for memory meanwhile
+    left_alone: bool = False  # nobody beat for it for too long
 
     @property
     def signal(self) -> int | None:
@@ -121,12 +122,11 @@ class Attempt:
         self.stored = f"{self.home}/attempt-{lease.attempt}"
 
     def carry_out(self) -> None:
-        ending: Ending | None = None
         try:
             with ExitStack() as stack:
                 command = self._command(stack)
-                if command is not None:
-                    ending = self._train(command)
+                ending = Ending(STOPPED) if command is None else self._train(command)
+            self._conclude(ending)
         except LeaseLost:
             raise
         except (Unusable, AppError) as error:
@@ -134,14 +134,14 @@ class Attempt:
         except Exception as error:
             log.exception("training failed unexpectedly", run=str(self.lease.id))
             self._fail(troubles.in_words(error))
-        else:
-            self._conclude(ending or Ending(STOPPED))
 
     def _train(self, command: list[str]) -> "Ending":
         kills = machine_memory.oom_kills()
         with self.pulse.child(command, log=self.log) as child, self._watcher(child):
             code = self._follow(child)
-        return Ending(code, peak=child.peak, oom=machine_memory.oom_kills() > kills)
+            left_alone = child.is_left_alone
+        oom = machine_memory.oom_kills() > kills
+        return Ending(code, peak=child.peak, oom=oom, left_alone=left_alone)
 
     # -- inputs -------------------------------------------------------------------------------
 
@@ -221,8 +221,13 @@ class Attempt:
             if code != 0:
                 raise Unusable(rules.failure(code, child.last_words()))
         path = f"{self.home}/base-{self.lease.attempt}"
-        artifacts.put_folder(made, to=path)
-        self._write(partial(runs.keep_base, lease=self.lease, path=path))
+        try:
+            artifacts.put_folder(made, to=path)
+        except OSError:
+            self._discard(path)
+            raise
+        with self._registering(path):
+            self._write(partial(runs.keep_base, lease=self.lease, path=path))
         return path
 
     def _watcher(self, child: Child) -> Watcher:
@@ -320,6 +325,8 @@ class Attempt:
         self._keep_checkpoint()
         if stop is not None:
             self._stop(stop)
+        elif end.left_alone:
+            self._write(partial(runs.release, lease=self.lease, reason=rules.OUT_OF_TOUCH))
         elif self.is_hung:
             self._retry("hung", rules.hung(settings.hang_minutes), rules.HUNG)
         elif end.code == STOPPED:

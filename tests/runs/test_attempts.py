@@ -52,7 +52,9 @@ WRITES: dict[str, Any] = {
     "record": lambda session, lease: service.record(
         session, lease=lease, metrics=[{"step": 9, "loss": 1.0}]
     ),
-    "save": lambda session, lease: service.save(session, lease=lease, step=9, path="runs/x"),
+    "save": lambda session, lease: service.save(
+        session, lease=lease, step=9, path="runs/x", sha256=""
+    ),
     "succeed": lambda session, lease: service.succeed(
         session, lease=lease, path="runs/zombie", files=[], result={}
     ),
@@ -130,7 +132,7 @@ def test_steps_made_again_after_a_loss_count_once(session: Session, run: Run, le
     steps = [{"step": step, "loss": 1.0} for step in range(1, 10)]
     service.record(session, lease=lease, metrics=steps)
     service.record(session, lease=lease, samples=[{"step": 8, "response": "forgotten"}])
-    service.save(session, lease=lease, step=6, path="runs/saved-6")
+    service.save(session, lease=lease, step=6, path="runs/saved-6", sha256="")
     second = take_over(session, run)
     session.refresh(run)
     assert (run.start_step, run.step) == (6, 6)
@@ -176,7 +178,7 @@ def test_a_run_that_has_ended_cannot_be_cancelled(
 def test_a_cancelled_run_is_resumed_from_its_last_saved_step(
     session: Session, run: Run, lease: Lease, ada: User
 ) -> None:
-    service.save(session, lease=lease, step=40, path="runs/saved-40")
+    service.save(session, lease=lease, step=40, path="runs/saved-40", sha256="")
     service.cancel(session, run=run, by=ada)
     service.cancelled(session, lease=lease)
     service.resume(session, run=run, by=ada)
@@ -190,8 +192,10 @@ def test_a_cancelled_run_is_resumed_from_its_last_saved_step(
 
 
 def test_a_newer_saved_step_replaces_the_older(session: Session, run: Run, lease: Lease) -> None:
-    assert service.save(session, lease=lease, step=5, path="runs/five") is None
-    assert service.save(session, lease=lease, step=10, path="runs/ten") == "runs/five"
+    about = {"lease": lease, "sha256": "0" * 64}
+    assert service.save(session, step=5, path="runs/five", **about) == []
+    assert service.save(session, step=10, path="runs/ten", **about) == []  # both can be resumed
+    assert service.save(session, step=15, path="runs/fifteen", **about) == ["runs/five"]
 
 
 def test_a_stopping_worker_puts_the_run_back(session: Session, run: Run, lease: Lease) -> None:

@@ -96,7 +96,7 @@ def test_only_what_differs_from_the_defaults_is_shown() -> None:
 
 def test_bad_input_is_told_in_the_trainers_own_words() -> None:
     said = ["step 1/3", "The model folder /m has no config.json, so it holds no model."]
-    assert rules.failure(2, said) == said[-1]
+    assert rules.failure(2, said) == f"{said[-1]} {rules.REMEDIES[2]}"
 
 
 def test_running_out_of_memory_says_what_to_lower() -> None:

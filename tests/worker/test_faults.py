@@ -439,6 +439,38 @@ def test_a_zombie_that_ends_late_leaves_nothing_in_the_store(
     assert artifacts.folders(f"runs/{run_id}") == []
 
 
+def test_a_child_that_was_left_alone_is_taken_up_again(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker could not beat for long, but nobody else has taken the run."""
+    from app.worker import lease
+
+    holding = threading.Event()
+    hold = training.runs.hold
+
+    def slow(*given: object, **named: object) -> object:
+        if threading.current_thread().name == "pulse" and holding.is_set():
+            released.wait(20)
+        return hold(*given, **named)
+
+    released = threading.Event()
+    monkeypatch.setattr(lease, "SILENCE", 2.0)
+    monkeypatch.setattr(training.runs, "hold", slow)
+    workshop.behave(steps=4000, pace=0.05, save=3)
+    run_id = workshop.launch(base={"model": "some/model"})
+    workshop.work(run_id)
+    workshop.wait_for(run_id, lambda run: run.saved_step)
+    holding.set()
+    workshop.wait_for(run_id, lambda run: run.state is JobState.QUEUED)
+    released.set()
+    holding.clear()
+    workshop.threads[-1].join(30)
+    workshop.behave(steps=workshop.run(run_id).saved_step + 3)
+    run = workshop.carry_out(run_id)
+    assert (run.state, run.attempt, run.error) == (DONE, 2, None)
+    is_in_order(run)
+
+
 def test_signals_have_names() -> None:
     limit = 10**9
     assert "SIGSEGV" in rules.killed(signal.SIGSEGV, peak=0, limit=limit, oom=False)
