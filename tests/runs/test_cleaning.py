@@ -44,7 +44,9 @@ def old(session, project, ada):
     home = f"runs/{run.id}"
     run.state, run.attempt, run.finished_at = JobState.FAILED, 1, ended
     run.path = put(f"{home}/attempt-1", "log")
-    run.saved_path, run.saved_step = put(f"{home}/saved/attempt-1-step-7", "state!"), 7
+    run.saved_path, run.saved_step = put(f"{home}/saved/attempt-1-step-7", "sta"), 7
+    earlier = put(f"{home}/saved/attempt-1-step-5", "te!")
+    run.saved = [{"step": 7, "path": run.saved_path}, {"step": 5, "path": earlier}]
     run.base = {"new": "tiny", "path": put(f"{home}/base-1", "base")}
     session.commit()
     return run
@@ -68,7 +70,7 @@ def test_files_of_runs_that_ended_without_a_model_go_after_their_days(session, p
         (Kind.FILES, old.id, 7),
         (Kind.SAVED, old.id, 6),
     ]
-    paths = [old.path, old.saved_path, old.base["path"]]
+    paths = [old.path, *(each["path"] for each in old.saved), old.base["path"]]
     done = cleaned(session, project, by=ada)
     assert (done.bytes, len(done.removed)) == (13, 2)
     assert not any(artifacts.exists(path) for path in paths)
@@ -239,12 +241,13 @@ def test_a_folder_that_no_row_knows_goes_once_it_is_a_day_old(old):
     lost = put(f"runs/{old.id}/attempt-9")
     fresh = put(f"runs/{old.id}/attempt-10")
     ago = time.time() - 2 * 86400
-    for path in (lost, old.path, old.saved_path, old.base["path"]):
+    kept = (old.path, *(each["path"] for each in old.saved), old.base["path"])
+    for path in (lost, *kept):
         for file in artifacts.local_path(path).rglob("*"):
             os.utime(file, (ago, ago))
     cleaning.sweep()
     assert not artifacts.exists(lost)
-    for path in (fresh, old.path, old.saved_path, old.base["path"]):
+    for path in (fresh, *kept):
         assert artifacts.exists(path)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 BOX = (186, 60)
 GAP = (46, 18)
-LINE = 23  # letters that fit into a box
+LINE = 21  # letters that fit into a box
 TALL_LINE = 32
 TALL_BOX = (262, 52)
 TALL_GAP = 22

@@ -65,14 +65,15 @@ def needs(session: Session, *, checkpoint_ids: Collection[UUID]) -> dict[UUID, l
     for reference in session.execute(_REFERENCES).all():
         name = reference.table
         key = column(reference.column, Uuid())
-        called = column("name") if reference.has_name else null()
-        rows = table(name, key, column("name"), column("finished_at"))
+        whole_name, own_name = PARTS.get(name, (name, "id"))
+        own = column(own_name, Uuid())
+        rows = table(name, key, own, column("name"), column("finished_at"))
+        called = rows.c.name if reference.has_name else null()
         asked = select(key.label("key"), called.label("called")).select_from(rows)
         asked = asked.where(key == func.any(bindparam("ids", list(checkpoint_ids))))
         if name in PARTS:
-            whole = table(PARTS[name][0], column("id", Uuid()), column("finished_at"))
-            goes_on = select(whole.c.id).where(whole.c.finished_at.is_(None))
-            asked = asked.where(column(PARTS[name][1], Uuid()).in_(goes_on))
+            whole = table(whole_name, column("id", Uuid()), column("finished_at"))
+            asked = asked.join(whole, own == whole.c.id).where(whole.c.finished_at.is_(None))
         if name in ONLY_UNFINISHED:
             asked = asked.where(rows.c.finished_at.is_(None))
         words = WORDS.get((name, reference.column), f"is used by an {name.replace('_', ' ')}")
@@ -167,7 +168,8 @@ def _ended(
     found = []
     for run in runs:
         if run.saved_path and _is_over(run, saved_days, now):
-            found.append(_of_run(Kind.SAVED, run, *(each["path"] for each in run.saved)))
+            states = dict.fromkeys((run.saved_path, *(each["path"] for each in run.saved)))
+            found.append(_of_run(Kind.SAVED, run, *states))
         paths = [path for path in (run.path, run.base.get("path")) if path]
         if paths and _is_over(run, failed_days, now):
             found.append(_of_run(Kind.FILES, run, *paths))
@@ -213,8 +215,9 @@ def _weights(session: Session, project: Project, days: int | None, now: datetime
 def registered(session: Session) -> set[str]:
     """All folders of runs and snapshots that a row leads to."""
     known: set[str] = set()
-    for path, made, saved in session.execute(select(Run.path, Run.base["path"].astext, Run.saved)):
-        known.update(one for one in (path, made, *(each["path"] for each in saved)) if one)
+    rows = select(Run.path, Run.saved_path, Run.base["path"].astext, Run.saved)
+    for *paths, saved in session.execute(rows):
+        known.update(path for path in (*paths, *(each["path"] for each in saved)) if path)
     known.update(session.scalars(select(Checkpoint.path).where(Checkpoint.removed_at.is_(None))))
     return known
 
