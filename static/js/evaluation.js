@@ -75,18 +75,21 @@ function best(curves, colour) {
   };
 }
 
+// Many dots share a height: each is moved by a little that is always the same for its place in the list.
+const apart = (index) => 0.05 * (((index * 0.618034) % 1) - 0.5);
+
 function gaps(rows, colour) {
   const most = Math.max(1, ...rows.map((row) => row.votes));
   const agrees = (row) => (row.gap > 0) === (row.said > 0.5) || row.said === 0.5;
   return {
     traces: [{
-      type: "scatter", mode: "markers", x: rows.map((row) => row.gap), y: rows.map((row) => row.said), hoverinfo: "text",
-      marker: { color: rows.map((row) => (agrees(row) ? colour.main : colour.bad)), opacity: 0.65, size: rows.map((row) => 7 + 7 * Math.sqrt(row.votes / most)) },
+      type: "scatter", mode: "markers", x: rows.map((row) => row.gap), y: rows.map((row, index) => row.said + apart(index)), hoverinfo: "text",
+      marker: { color: rows.map((row) => (agrees(row) ? colour.main : colour.bad)), opacity: 0.65, size: rows.map((row) => 5 + 5 * Math.sqrt(row.votes / most)) },
       text: rows.map((row) => `score ${row.gap >= 0 ? "+" : "−"}${Math.abs(row.gap).toFixed(2)} for A; people ${percent(row.said)} for A of ${row.votes} votes`),
     }],
     layout: {
       height: 300, shapes: [half(colour, "y"), { ...half(colour, "x"), x0: 0, x1: 0 }],
-      xaxis: { title: { text: "score of A less that of B", standoff: 6 } }, yaxis: { tickformat: ".0%", range: [-0.08, 1.08], title: { text: "people for A" } },
+      xaxis: { title: { text: "score of A less that of B", standoff: 6 } }, yaxis: { tickformat: ".0%", range: [-0.08, 1.08], tickvals: [0, 0.25, 0.5, 0.75, 1], title: { text: "people for A" } },
     },
   };
 }

@@ -73,14 +73,14 @@ def test_what_cannot_be_promoted(session, project, ada, writers):
         promote(session, project, make_checkpoint(session, other), ada)
 
 
-def test_a_clean_up_leaves_the_promoted_one_and_the_one_before(session, project, ada, writers):
-    oldest = make_checkpoint(session, project)
-    for checkpoint in (oldest, *writers):
-        promote(session, project, checkpoint, ada)
-    elsewhere = make_project(session, "Elsewhere", by=ada)
-    theirs = make_checkpoint(session, elsewhere)
-    promote(session, elsewhere, theirs, ada)
-    assert runs.protected_ids(session) == {*(one.id for one in writers), theirs.id}
+def test_a_clean_up_leaves_whatever_was_promoted_or_is_compared(session, project, ada, writers):
+    a, b = writers
+    other = make_checkpoint(session, project)
+    promote(session, project, a, ada)
+    make_evaluation(session, project, b, None)
+    needed = runs.needs(session, checkpoint_ids=[a.id, b.id, other.id])
+    assert set(needed) == {a.id, b.id}
+    assert needed[a.id] == ["was promoted"]
 
 
 # -- by the rule ------------------------------------------------------------------------------

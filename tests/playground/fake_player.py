@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 TOKEN = {"logp": -0.5, "rank": 1, "top": [["egg", -0.5]]}
@@ -20,7 +21,8 @@ def tell(folder: Path, key: str, event: str, **more: object) -> None:
         said.write(json.dumps({"key": key, "event": event} | more) + "\n")
 
 
-def write(folder: Path, item: dict) -> None:
+def write(folder: Path, item: dict) -> Iterator[None]:
+    """One answer, a token at each step."""
     key, message = item["key"], item["messages"][-1]["content"]
     if item["id"] not in loaded:
         assert Path(item["folder"]).is_dir()  # only of what is loaded no folder is given
@@ -35,7 +37,7 @@ def write(folder: Path, item: dict) -> None:
         tell(folder, key, "tokens", text=words[-1], tokens=[TOKEN | {"text": words[-1]}])
         if message == "die":
             os.kill(os.getpid(), signal.SIGKILL)
-        time.sleep(0.01)
+        yield
     text = "".join(words).strip()
     tell(folder, key, "end", why=why, text=text, perplexity=1.65, seconds=0.1)
 
@@ -52,8 +54,10 @@ inbox = os.fdopen(os.open(sys.argv[2], os.O_RDONLY))
 for line in inbox:
     folder = Path(line.strip())
     order = json.loads((folder / "order.json").read_text())
-    for item in order["write"]:
-        write(folder, item)
+    growing = [write(folder, item) for item in order["write"]]
+    while growing:
+        time.sleep(0.01)
+        growing = [each for each in growing if next(each, each) is None]
     for item in order["read"]:
         read(folder, item)
     tell(folder, "", "done", loaded=loaded)

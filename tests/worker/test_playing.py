@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 import threading
 import time
 from datetime import timedelta
@@ -17,21 +16,13 @@ from app.errors import LeaseLost
 from app.playground import rules, service
 from app.playground.models import PlayConversation, PlayPiece, PlayTurn
 from app.runs.service import Lease
-from app.worker import player as players
 from app.worker.lease import take_over
 from app.worker.player import player
-from tests.playground.desk import Desk
+from tests.playground.conftest import desk
 
 pytestmark = pytest.mark.concurrency
 
-FAKE = (sys.executable, str(Path(__file__).parents[1] / "playground" / "fake_player.py"))
-
-
-@pytest.fixture
-def desk(concurrency_engine, monkeypatch):
-    monkeypatch.setattr(players, "TRAINER", FAKE)
-    yield Desk()
-    player.close()
+__all__ = ["desk"]  # a fixture
 
 
 def pieces_left():

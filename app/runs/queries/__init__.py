@@ -12,7 +12,7 @@ from app.runs.queries.lineage import (
     lineage,
     snapshot_origins,
 )
-from app.runs.queries.promoted import promoted_id, protected_ids
+from app.runs.queries.promoted import promoted_id
 from app.runs.queries.runs import (
     awaited,
     blocker,
@@ -61,7 +61,6 @@ __all__ = [
     "metrics_of",
     "places",
     "promoted_id",
-    "protected_ids",
     "run_in",
     "runs_from",
     "runs_in",
