@@ -1,10 +1,13 @@
 """Reading what is stored, and checking that it is what was stored."""
 
 import hashlib
+import io
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
+
+from fsspec.spec import AbstractBufferedFile
 
 from app.artifacts.store import (
     Damaged,
@@ -23,9 +26,12 @@ def open_file(path: str) -> BinaryIO:
     """A stored file, to be read as bytes; `NotFound` where it is missing."""
     filesystem, root = store()
     try:
-        return cast("BinaryIO", filesystem.open(f"{root}/{inside(path)}", "rb"))
+        content = filesystem.open(f"{root}/{inside(path)}", "rb")
     except (FileNotFoundError, IsADirectoryError) as error:
         raise missing(path) from error
+    if isinstance(content, AbstractBufferedFile):  # its readline() knows no limit
+        content = io.BufferedReader(cast("io.RawIOBase", content), 1 << 16)
+    return cast("BinaryIO", content)
 
 
 def chunks(

@@ -176,9 +176,13 @@ def accuracy_told(accuracy: Mapping[str, Any] | None, people: Mapping[str, Any] 
     """How the reward model stands beside what people allow."""
     if not accuracy or accuracy.get("value") is None:
         return ""
-    said = f"{_percent(accuracy['value'])} right on unseen comparisons"
-    if people and people.get("best") is not None:
-        said += f"; nobody can be right on more than {_percent(people['best'])} of the votes"
+    said = f"right on {_percent(accuracy['value'])} of {accuracy['n']:,} unseen comparisons"
+    votes = (people or {}).get("model") or {}
+    if people and people.get("best") is not None and votes.get("value") is not None:
+        said += (
+            f"; of people’s single votes it takes {_percent(votes['value'])}, where a judge who "
+            f"knew each majority would take {_percent(people['best'])}"
+        )
     return said
 
 

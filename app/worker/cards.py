@@ -7,8 +7,8 @@ import structlog
 from sqlalchemy.exc import OperationalError
 
 from app.db import transaction
-from app.runs.formats.telling import complete_card
 from app.runs.queries.story import story_of
+from app.runs.service.telling import complete_card
 
 log = structlog.get_logger(__name__)
 

@@ -24,7 +24,13 @@ LAUNCHER = (  # for one process on each GPU
     *(sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_machines=1"),
     *("--mixed_precision=no", "--dynamo_backend=no", "--main_process_port=0"),
 )
-SECRETS = ("DATABASE_URL", "TOUCHSTONE_DATABASE_URL")
+SECRETS = (
+    "DATABASE_URL",
+    "TOUCHSTONE_DATABASE_URL",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+)
 
 
 def train_command(device: str = "auto") -> Sequence[str]:
@@ -37,7 +43,7 @@ def train_command(device: str = "auto") -> Sequence[str]:
 
 
 def environment() -> dict[str, str]:
-    """What a child may know: nothing of the database, no key, and no telemetry."""
+    """What a child may know: nothing of database and store, no key, and no telemetry."""
     own = {
         key: value
         for key, value in os.environ.items()

@@ -205,7 +205,7 @@ class Rehearsal:
         free = psutil.virtual_memory().available
         if free < 4 * weights + ROOM:
             raise Refused(
-                "The worker is busy with a training and has no room for a second model beside it "
+                "The worker is busy and has no room for a second model beside the one at work "
                 f"({free / 1e9:.1f} GB are free). Check it again later, or start the run: it waits "
                 "its turn."
             )
@@ -214,7 +214,7 @@ class Rehearsal:
         words = [*tail_of(self.log, 20), *([said] if said else [])]
         sentence = rules.failure(code, words)
         if self.busy and code == 3:
-            sentence += " Another training was running on the same machine: without it, it may fit."
+            sentence += " Another model was at work on the same machine: without it, it may fit."
         return Refused(sentence, rules.field_of(sentence, self.plan.config, self.plan.base))
 
     def _tell(self, activity: str) -> None:

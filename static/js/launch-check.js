@@ -39,9 +39,12 @@ export function showProblems(place, problems, form) {
   place.replaceChildren(notice);
 }
 
+const late = ({ created_at: since }) => Date.now() - Date.parse(since) > 20_000; // ms
+
 function waiting(check) {
   const words = check.activity ?? (check.state === "queued"
-    ? check.ahead ? `It waits for ${check.ahead} other ${check.ahead === 1 ? "check" : "checks"}` : "It waits for a worker"
+    ? check.ahead ? `It waits for ${check.ahead} other ${check.ahead === 1 ? "check" : "checks"}`
+      : late(check) ? "No worker has taken it yet: is one running?" : "It waits for a worker"
     : "Loading the model and the data");
   return make("div", { class: "stack-tight", "data-result": "" },
     make("p", { class: "muted" }, `${words} …`), make("progress", { "aria-label": "The check is under way" }));
@@ -76,7 +79,7 @@ function result({ report }) {
   const found = make("div", { class: "notice notice-good stack-tight", "data-result": "" }, make("h3", {}, "It can run"), facts);
   const notes = [...(report.notes ?? [])];
   if (report.memory.peak > 0.9 * report.memory.total) notes.unshift("It takes nearly all the memory there is: a longer row than those seen may be too much. Lower max_tokens_per_forward.");
-  if (report.beside) notes.push("Another training was running on the same machine, so it will be faster alone.");
+  if (report.beside) notes.push("Another model was at work on the same machine, so it will be faster alone.");
   if (notes.length) found.append(make("h4", {}, "Good to know"), make("ul", { class: "small" }, ...notes.map((note) => make("li", {}, note))));
   found.append(make("p", { class: "stale small" }, "The form has changed since; check again to be sure."));
   return found;

@@ -64,6 +64,20 @@ def test_a_large_file_goes_in_parts(s3, monkeypatch, tmp_path):
     assert middle == content[1000:3000]
 
 
+def test_lines_are_read_up_to_a_limit(s3, tmp_path):
+    """An import reads so: a line that never ends must not fill the memory."""
+    (tmp_path / "lines").write_bytes(b"a" * 100 + b"\nb\n")
+    artifacts.put_file(tmp_path / "lines", to="imports/1/upload")
+    with artifacts.open_file("imports/1/upload") as lines:
+        assert [lines.readline(60), lines.readline(), lines.read()] == [
+            b"a" * 60,
+            b"a" * 40 + b"\n",
+            b"b\n",
+        ]
+    with pytest.raises(NotFound, match="imports/2"):
+        artifacts.open_file("imports/2/upload")
+
+
 def test_what_was_changed_or_taken_in_the_store_is_named(s3):
     files = stored()
     client = boto3.client("s3")

@@ -83,6 +83,11 @@ def part_of(row: JsonObject) -> str:
     return "held out"
 
 
+def texts_of(row: JsonObject) -> list[str]:
+    """The two responses; a model that said nothing is shown as such."""
+    return [row[name].strip() or "(nothing)" for name in ("response_1", "response_2")]
+
+
 def ranks_of(label: int) -> list[int]:
     return {0: [1, 1], 1: [1, 2], 2: [2, 1]}[label]
 
@@ -94,15 +99,15 @@ def import_rows(project_id: UUID, rows: Sequence[JsonObject], folder: Path) -> N
         {
             "prompt": prompt_of(row),
             "responses": [
-                {"text": row["response_1"] or "(nothing)", "source": row["model_1"]},
-                {"text": row["response_2"] or "(nothing)", "source": row["model_2"]},
+                {"text": text, "source": row[name]}
+                for text, name in zip(texts_of(row), ("model_1", "model_2"), strict=True)
             ],
             "annotations": [
                 {"annotator": name, "ranks": ranks_of(row["labels"][name])} for name in PEOPLE
             ],
         }
         for row in rows
-        if row["response_1"] != row["response_2"]
+        if len(set(texts_of(row))) == 2
     ]
     file.write_text("\n".join(json.dumps(line) for line in lines))
     done = import_file(project_id=project_id, file=file, by=None)
@@ -118,11 +123,13 @@ def scores_of(
     with artifacts.local_folder(checkpoint.path) as model:
         said = subprocess.run(
             [sys.executable, "-m", "app.trainer", "score", "--model", str(model), str(file)],
-            check=True,
+            check=False,
             capture_output=True,
             text=True,
-        ).stdout
-    return [json.loads(line)["scores"] for line in said.splitlines()]
+        )
+    if said.returncode:
+        raise SystemExit(said.stderr)
+    return [json.loads(line)["scores"] for line in said.stdout.splitlines()]
 
 
 class Judge:
@@ -233,10 +240,7 @@ def held_out_accuracy(checkpoint_id: UUID, rows: Sequence[JsonObject], folder: P
         session.expunge(checkpoint)
     votes = [sum({1: 1, 2: -1, 0: 0}[row["labels"][name]] for name in PEOPLE) for row in rows]
     decided = [(row, lean) for row, lean in zip(rows, votes, strict=True) if lean]
-    asked = [
-        {"prompt": prompt_of(row), "responses": [row["response_1"], row["response_2"]]}
-        for row, _ in decided
-    ]
+    asked = [{"prompt": prompt_of(row), "responses": texts_of(row)} for row, _ in decided]
     scores = scores_of(checkpoint, asked, folder)
     right = sum(
         0.5 if a == b else float((a > b) == (lean > 0))
@@ -345,10 +349,7 @@ def run(data: Path, folder: Path, *, steps: int, pairs: int, seed: int) -> None:
     with transaction() as session:
         checkpoint = session.get_one(Checkpoint, judged.reward_checkpoint_id)
         session.expunge(checkpoint)
-    asked = [
-        {"prompt": prompt_of(row), "responses": [row["response_1"], row["response_2"]]}
-        for row in parts["judge"]
-    ]
+    asked = [{"prompt": prompt_of(row), "responses": texts_of(row)} for row in parts["judge"]]
     judge = Judge(checkpoint, asked, folder)
     told = held_out_accuracy(checkpoint.id, parts["held out"], folder)
     print(f"the simulated judge, on held-out people: {told}")

@@ -27,7 +27,7 @@ from app.projects.queries import member
 from app.projects.schemas import Example, ProjectPatch
 from app.projects.service import exclude_member
 from app.quality.service import re_asks
-from app.runs.models import Metric, RunEvent, RunKind, Sample
+from app.runs.models import Metric, RunEvent, RunKind, RunLog, Sample
 from app.runs.service.attempts import enqueue
 from app.tasks.models import Appeal, GoldKey, Task, TaskKind
 from app.web.protection import SESSION_COOKIE
@@ -36,6 +36,7 @@ from app.worker.snapshots import freeze_now
 from tests.corpus.files import json_lines, pair, request_check
 from tests.evaluation.factories import judge, make_evaluation
 from tests.factories import make_user
+from tests.rounds.factories import make_told_rounds
 from tests.runs.factories import make_checkpoint, make_run, make_worker
 
 pytestmark = [pytest.mark.browser, pytest.mark.concurrency]
@@ -89,11 +90,16 @@ def pages(live_server, tmp_path):
         failed = make_run(
             session, snapshot, RunKind.DPO, state=JobState.FAILED, error=error, **ended
         )
+        alive = make_run(session, snapshot, RunKind.PPO, state=JobState.RUNNING, attempt=1, step=9)
+        alive.seen_at = database_now(session)
+        session.add(RunLog(run_id=alive.id, attempt=1, tail="step 9/9 " + "x" * 200))
+        session.add(RunEvent(run_id=alive.id, attempt=1, kind="warning", message="w" * 200))
         for step in range(1, 41):
             values = {"loss": 1 / step, "accuracy": 0.5, "learning_rate": 1e-4, "grad_norm": 1.0}
             session.add(Metric(run_id=run.id, attempt=1, step=step, values=values))
         text = {"prompt": "How long is a word? " + "w" * 200, "response": "x" * 300, "score": 0.25}
-        session.add(Sample(run_id=run.id, attempt=1, step=40, values=text))
+        for step in (10, 20, 40):
+            session.add(Sample(run_id=run.id, attempt=1, step=step, values=text))
         session.add(RunEvent(run_id=run.id, attempt=1, kind="succeeded"))
         checkpoint = make_checkpoint(session, project, RunKind.REWARD, run=run)
         writer = make_checkpoint(session, project, RunKind.SFT)
@@ -139,6 +145,7 @@ def pages(live_server, tmp_path):
         )
         gold_id = session.scalars(select(GoldKey.task_id).limit(1)).one()
         care_for(session, project, person_id=person_id, gold_id=gold_id, by=ada)
+        round_ = make_told_rounds(session, project, ada)
         base = f"/projects/{project.id}"
         below = (
             "", "/rank", "/rank/history", "/rank/progress", "/rank/qualification", "/guidelines",
@@ -148,6 +155,7 @@ def pages(live_server, tmp_path):
             "/agreement", "/agreement?by=tag", "/agreement?by=annotator_pair",
             "/consensus", "/leaderboard", "/gold", f"/annotators/{person_id}",
             f"/annotators/{person_id}/requeue?what=last&last=5",
+            "/rounds", "/rounds/settings", f"/rounds/{round_.id}",
             "/snapshots/new", "/runs", "/runs/new", "/settings", "/members", "/endpoints",
             f"/annotators/{judge_id}", f"/annotators/{judge_id}/privacy",
             f"/members/{member_id}", "/pause", "/generations", "/generations/new",
@@ -162,8 +170,15 @@ def pages(live_server, tmp_path):
             f"/snapshots/compare?a={snapshot.id}&b={other.id}&config=preference&kind=went",
             f"/runs/{run.id}",
             f"/runs/{failed.id}",
+            f"/runs/{alive.id}",
+            "/runs/compare",
+            f"/runs/compare?run={run.id}&run={failed.id}&smooth=0.6&scale=log",
+            f"/runs/new?again={failed.id}&change=smaller",
             f"/runs/{queued.id}", "/workers",
             f"/checkpoints/{checkpoint.id}",
+            f"/checkpoints/{checkpoint.id}/models", "/storage", "/guidelines/1/models",
+            f"/annotators/{person_id}/models", f"/prompts/{prompt_id}/models",
+            f"/snapshots/{snapshot.id}/models",
             f"/generations/{generation.id}",
             "/evaluations", "/evaluations/new", "/promotions",
             f"/evaluations/{compared.id}",

@@ -14,7 +14,8 @@ from app.evaluation.models import Evaluation, EvaluationPrompt
 from app.generation.models import Generation
 from app.projects.models import Project
 from app.rounds import service
-from app.rounds.models import Round
+from app.rounds.models import Round, RoundEvent, RoundState
+from app.rounds.rules import Step
 from app.rounds.schemas import Policy
 from app.runs import service as runs
 from app.tasks.models import TaskResponse
@@ -113,3 +114,34 @@ def judge_evaluation(session: Session, round_: Round, *people: User, wins: int) 
             make_annotation(session, task, person, ranks=[1, 2] if is_win else [2, 1])
     _end(session, Evaluation, row.id, opened_at=func.now())
     return row
+
+
+def make_told_rounds(session: Session, project: Project, by: User) -> Round:
+    """Two rounds with all figures, the second of which stands still; it is returned."""
+
+    def share(value: float) -> dict[str, float]:
+        return {"value": value, "low": value - 0.1, "high": value + 0.1}
+
+    figures = {
+        "judgements": 1207,
+        "agreement": share(0.52),
+        "cost": {"judgements": 1300, "minutes": 431.5, "total": 1234.5, "currency": "EUR"},
+        "accuracy": share(0.68) | {"n": 120},
+        "people": {"people": 0.8, "best": 0.86, "votes": 3.0, "model": share(0.64)},
+        "training_seconds": 412.0,
+        "win": share(0.55) | {"n": 40, "of": "prompts", "by": "people"},
+    }
+    first = Round(project_id=project.id, number=1, step=Step.PROMOTE, state=RoundState.SUCCEEDED)
+    second = Round(project_id=project.id, number=2, step=Step.TRAIN, state=RoundState.FAILED)
+    first.finished_at, first.is_promoted = database_now(session), True
+    second.error = "“PPO, round 2” failed. " + "w" * 90
+    for round_ in (first, second):
+        round_.policy = Policy().model_dump(mode="json")
+        round_.figures, round_.created_by = figures, by.id
+        session.add(round_)
+        session.flush()
+        for step in (Step.RANK, Step.FREEZE):
+            told = {"step": step, "message": f"Done. {'x' * 90}", "user_id": by.id}
+            session.add(RoundEvent(round_id=round_.id, kind="done", **told))
+    session.flush()
+    return second

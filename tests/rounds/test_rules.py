@@ -87,3 +87,14 @@ def test_no_box_of_the_picture_lies_over_another_or_outside():
         for other in ring.nodes:
             apart = abs(node.x - other.x) > wide or abs(node.y - other.y) > high
             assert node is other or apart
+
+
+def test_the_reward_model_stands_beside_what_people_allow():
+    accuracy = {"value": 0.68, "low": 0.6, "high": 0.75, "n": 120}
+    people = {"best": 0.86, "model": {"value": 0.64}}
+    said = rules.accuracy_told(accuracy, people)
+    assert "right on 68 % of 120" in said
+    assert "takes 64 %" in said
+    assert "would take 86 %" in said
+    assert rules.accuracy_told(None, None) == ""
+    assert "votes" not in rules.accuracy_told(accuracy, {"best": None})

@@ -95,12 +95,10 @@ def test_curves_are_smoothed_as_tensorboard_does_and_the_address_remembers(place
     (raw,) = drawn(page)
     assert raw["x"] == list(range(1, 41))
     page.get_by_label("Smoothing").fill("0.6")
-    page.get_by_label("Over").select_option("duration")
+    page.locator("[name=axis]").select_option("duration")
     page.wait_for_url(re.compile(r"smooth=0\.6&axis=duration"))
     page.reload()
-    page.wait_for_function(
-        "document.querySelector('[data-curve=\"0\"]')?.data?.length === 2", polling=50
-    )
+    page.wait_for_function("() => document.querySelector('[data-curve=\"0\"]')?.data?.length === 2")
     faint, smooth = drawn(page)
     assert faint["opacity"] < 0.5
     assert faint["y"] == raw["y"]
@@ -115,18 +113,14 @@ def test_runs_ticked_in_the_list_are_laid_over_each_other(place):
         page.get_by_role("checkbox", name=f"Compare {name}").check()
     page.get_by_role("button", name="Compare the chosen runs").click()
     page.get_by_role("heading", name="Compare runs").wait_for()
-    page.wait_for_function(
-        "document.querySelector('[data-curve=\"0\"]')?.data?.length === 2", polling=50
-    )
+    page.wait_for_function("() => document.querySelector('[data-curve=\"0\"]')?.data?.length === 2")
     settings = page.get_by_role("region", name="Settings")
     assert settings.get_by_role("row", name="seed").is_visible()
     assert not settings.get_by_role("row", name="lora_r").is_visible()
     page.get_by_label("Also what is the same").check()
     assert settings.get_by_role("row", name="lora_r").is_visible()
     page.get_by_label("Show the curves of SFT 2").uncheck()
-    page.wait_for_function(
-        "document.querySelector('[data-curve=\"0\"]').data.length === 1", polling=50
-    )
+    page.wait_for_function("() => document.querySelector('[data-curve=\"0\"]').data.length === 1")
 
 
 def answer(**values):

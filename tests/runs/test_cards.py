@@ -3,8 +3,8 @@
 import yaml
 from huggingface_hub import ModelCard
 
-from app.runs.formats.telling import completed
 from app.runs.queries.story import Story
+from app.runs.service.telling import completed
 from app.trainer.card import model_card
 
 STORY = Story(

@@ -1,5 +1,6 @@
 """Each way to fail has a page of its own that says what to do."""
 
+import errno
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
+from app import artifacts
 from app.accounts.models import User
 from app.db import JobState, database_now
 from app.projects.models import Project
@@ -14,6 +16,7 @@ from app.run_config import defaults, to_mapping
 from app.runs import rules
 from app.runs.formats import changed_for, trouble_of, typed_settings
 from app.runs.models import Run, RunKind
+from app.worker.troubles import in_words
 from tests.runs.factories import make_run, make_snapshot
 
 SignIn = Callable[[User], TestClient]
@@ -31,9 +34,16 @@ SAID = ["step 3/9", "Error: max_length is 5, and every row is longer."]
         (rules.failure(-11, []), "crash"),
         (rules.failure(1, ["KeyError: 'x'"]), "unexpected"),
         ("The training was stopped from outside. Resume the run to go on.", "outside"),
-        ("The training stood still for 30 min: no step, no output.", "hang"),
-        ("The worker was lost 3 times in a row, so the run is not tried again.", "lost"),
-        ("The disk is full. Make room, then resume the run.", "disk"),
+        (rules.killed(9, peak=1, limit=10**10, oom=False), "outside"),
+        (rules.killed(9, peak=10**10, limit=10**10, oom=False), "memory"),
+        (rules.killed(11, peak=1, limit=10**10, oom=False), "crash"),
+        (rules.given_up(rules.hung(30), rules.HUNG), "hang"),
+        (rules.given_up("The worker was not heard of any more.", rules.WORKER_LOST), "lost"),
+        (rules.DISK_FULL, "disk"),
+        (in_words(OSError(errno.ENOSPC, "No space left on device", "/x")), "disk"),
+        (in_words(OSError(errno.EACCES, "Permission denied", "/x")), "rights"),
+        (in_words(RuntimeError("Oh")), "unexpected"),
+        (artifacts.Damaged("runs/x/model").detail, "data"),
         ("It builds on “SFT 1”, which has not succeeded. Resume that run.", "base"),
     ],
 )

@@ -51,8 +51,8 @@ def desk(workshop: Workshop) -> Desk:
     return Desk(workshop)
 
 
-def endpoint(desk: Desk, server: ChatServer, model: str = "good", **fields: object) -> str:
-    body = {"name": "Lab", "base_url": server.url, "model": model} | fields
+def endpoint(desk: Desk, server: ChatServer | None, model: str = "good", **fields: object) -> str:
+    body = {"name": "Lab", "base_url": server and server.url, "model": model} | fields
     with transaction() as session:
         project = session.get_one(Project, desk.workshop.project_id)
         ada = session.get_one(User, desk.workshop.ada_id)

@@ -89,7 +89,7 @@ def of_reward(run: Run | None) -> JsonObject:
     people = found.get("people") or {}
     return {
         "accuracy": found.get("accuracy"),
-        "people": {name: people.get(name) for name in ("people", "best", "votes")} or None,
+        "people": {name: people.get(name) for name in ("people", "best", "votes", "model")},
     }
 
 

@@ -22,6 +22,7 @@ from app.rounds.rules import Step
 from app.rounds.schemas import Policy
 from app.rounds.service import comparing, figures
 from app.runs import queries as run_queries
+from app.runs import rules as run_rules
 from app.runs import service as runs
 from app.runs.models import Checkpoint, Run
 
@@ -247,7 +248,7 @@ def _trained(at: At) -> Outcome:
         at.round.reward_checkpoint_id = _final(at.session, judge)
     seconds = figures.seconds_of(trained)
     figures.keep(at.round, **figures.of_reward(judge), training_seconds=round(seconds, 1))
-    names = ", ".join(run.name for run in trained)
+    names = ", ".join(run_rules.NAMES[run.kind.value] for run in trained)
     return Outcome(Where.DONE, f"{names}: trained in {rules.in_minutes(seconds)}.")
 
 

@@ -10,7 +10,6 @@ from app.runs.formats.comparison import (
 )
 from app.runs.formats.curves import CURVES, MORE, Chart, charts_of
 from app.runs.formats.evaluation import Shares, mistakes, share_charts
-from app.runs.formats.forward import forward
 from app.runs.formats.model_card import card_of
 from app.runs.formats.picture import Picture, picture
 from app.runs.formats.settings import (
@@ -43,7 +42,6 @@ __all__ = [
     "charts_together",
     "evaluations_of",
     "figures_of",
-    "forward",
     "given_settings",
     "mistakes",
     "picture",

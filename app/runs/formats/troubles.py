@@ -39,18 +39,26 @@ TROUBLES = (
         ("It builds on",),
     ),
     Trouble(
-        "data",
-        "Its data cannot be used any more",
-        "A later snapshot may have what is missing here.",
-        (R.SNAPSHOTS, R.AGAIN),
-        ("removed, since they held", "artifact"),
-    ),
-    Trouble(
         "disk",
         "The worker’s disk is full",
         "What had been saved before is kept. Make room on the machine of the worker first.",
         (R.RESUME, R.AGAIN),
-        ("disk is full", "No space left", "store is full"),
+        ("disk is full", "no room left", "No space left"),
+    ),
+    Trouble(
+        "data",
+        "A file that it needs is gone or damaged",
+        "Its snapshot, its base or its reward model lies in the artifact store, and there it is no "
+        "longer what it was. Once it is back, the run can go on; another snapshot may do as well.",
+        (R.RESUME, R.SNAPSHOTS, R.AGAIN),
+        ("in the artifact store", "removed, since they held"),
+    ),
+    Trouble(
+        "rights",
+        "The worker may not write where it has to",
+        "The account under which it runs lacks a right on its machine.",
+        (R.RESUME,),
+        ("may not write",),
     ),
     Trouble(
         "hang",
@@ -72,7 +80,7 @@ TROUBLES = (
         "It was ended from outside",
         "Somebody or something on the worker’s machine ended it; nothing is wrong with the run.",
         (R.RESUME,),
-        ("stopped from outside", "killed from outside"),
+        ("stopped from outside", "killed from outside", "was stopped"),
     ),
     Trouble(
         "memory",
@@ -102,7 +110,7 @@ TROUBLES = (
         "This is no known way to fail. The log has the details; what it says may tell whether "
         "another try is of use.",
         (R.RESUME, R.LOG),
-        ("ended unexpectedly", "could not carry the run out", "without a model"),
+        ("ended unexpectedly", "could not carry", "without a model"),
     ),
 )
 REFUSED = Trouble(

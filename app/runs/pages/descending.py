@@ -10,10 +10,10 @@ from app.datasets.rules.identity import pseudonym
 from app.db import SessionDep
 from app.projects.auth import AdminProject, ViewerProject
 from app.projects.models import Project
-from app.runs import formats
 from app.runs.auth import PageCheckpoint, PagePrompt, ProjectPerson
 from app.runs.queries.descendants import Descendants, descendants
 from app.runs.service import origins
+from app.runs.service.forward import forward
 from app.web import render
 
 router = APIRouter(include_in_schema=False)
@@ -90,7 +90,7 @@ def _page(
         models=[each for each in found.checkpoints if each.id not in seeds],
         runs={run.id: run for run in found.runs},
         unfinished=[run for run in found.runs if run.finished_at is None],
-        picture=formats.forward(found, held, origin=_title(of), detail=also or "asked about"),
+        picture=forward(found, held, origin=_title(of), detail=also or "asked about"),
     )
 
 

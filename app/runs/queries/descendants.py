@@ -187,7 +187,7 @@ def snapshots_with_prompt(session: Session, *, prompt: Prompt) -> Sequence[tuple
             Snapshot.project_id == prompt.project_id,
             Snapshot.state == JobState.SUCCEEDED,
             Snapshot.files_removed_at.is_(None),
-            Snapshot.created_at > prompt.created_at,
+            Snapshot.created_at >= prompt.created_at,
         )
         .order_by(Snapshot.created_at, Snapshot.id)
     ).all()

@@ -70,9 +70,9 @@ def needs(session: Session, *, checkpoint_ids: Collection[UUID]) -> dict[UUID, l
         asked = select(key.label("key"), called.label("called")).select_from(rows)
         asked = asked.where(key == func.any(bindparam("ids", list(checkpoint_ids))))
         if name in PARTS:
-            whole = table(PARTS[name][0], column("id"), column("finished_at"))
-            own = column(PARTS[name][1], Uuid())
-            asked = asked.where(own == whole.c.id, whole.c.finished_at.is_(None))
+            whole = table(PARTS[name][0], column("id", Uuid()), column("finished_at"))
+            goes_on = select(whole.c.id).where(whole.c.finished_at.is_(None))
+            asked = asked.where(column(PARTS[name][1], Uuid()).in_(goes_on))
         if name in ONLY_UNFINISHED:
             asked = asked.where(rows.c.finished_at.is_(None))
         words = WORDS.get((name, reference.column), f"is used by an {name.replace('_', ' ')}")
