@@ -108,7 +108,7 @@ def test_promoting_by_button_and_taking_it_back(session, sign_in, people, projec
     assert ">promoted</a>" in checkpoint
     assert ">promoted</a>" not in browser.get(f"/projects/{project.id}/checkpoints/{b.id}").text
     form = browser.get(f"/projects/{project.id}/generations/new").text
-    assert f'value="{a.id}" selected' in form  # new responses are asked of it
+    assert f'value="checkpoint:{a.id}" selected' in form  # new responses are asked of it
     last = session.scalars(select(Promotion.id)).one()
     assert browser.post(f"{here}/undo", data={"promotion_id": str(last)}).status_code == 303
     assert "No model is promoted yet" in browser.get(here).text

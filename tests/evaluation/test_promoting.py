@@ -8,8 +8,8 @@ from app.errors import Conflict, Invalid
 from app.evaluation import queries, service
 from app.evaluation.rules import promoting
 from app.evaluation.schemas import RuleBody
-from app.runs import queries as runs
 from app.runs.models import RunKind
+from app.runs.queries.needs import needs
 from tests.evaluation.factories import judge, make_evaluation, make_writers
 from tests.factories import make_project
 from tests.runs.factories import make_checkpoint
@@ -78,7 +78,7 @@ def test_a_clean_up_leaves_whatever_was_promoted_or_is_compared(session, project
     other = make_checkpoint(session, project)
     promote(session, project, a, ada)
     make_evaluation(session, project, b, None)
-    needed = runs.needs(session, checkpoint_ids=[a.id, b.id, other.id])
+    needed = needs(session, checkpoint_ids=[a.id, b.id, other.id])
     assert set(needed) == {a.id, b.id}
     assert needed[a.id] == ["was promoted"]
 
