@@ -192,7 +192,7 @@ def let_them_judge(project_id: UUID, judge: Judge) -> int:
                 if claimed is None:
                     break
                 view = assignment_view(session, assignment=claimed, project=project)
-                prompt = view.prompt.messages[-1].content
+                prompt = str(view.prompt.messages[-1]["content"])
                 judge.hear([(prompt, each.text) for each in view.responses])
                 order = sorted(
                     view.responses,
