@@ -1,6 +1,6 @@
 """The simulated annotators judge what is open now: new responses of a model, mostly."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from random import Random
 from uuid import UUID
 
@@ -20,6 +20,7 @@ from app.tasks import service as tasks
 
 SEED = 2024
 JUDGING_LOCK = 7_204_021
+WHILE_AGO = timedelta(minutes=3)  # when she began: time that she took is no more than has passed
 
 
 class Desk:
@@ -103,7 +104,8 @@ def _judge_one(
     now = database_now(session)
     done = session.get_one(Membership, (project_id, user_id)).claimed
     rng = Random(f"{SEED} {persona.key} {done}")  # noqa: S311 – a simulation
-    assignment = tasks.claim(session, project=project, user=user, now=now, rng=rng)
+    began = now - WHILE_AGO
+    assignment = tasks.claim(session, project=project, user=user, now=began, rng=rng)
     if assignment is None:
         return False
     view = assignment_view(session, assignment=assignment, project=project)

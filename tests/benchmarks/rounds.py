@@ -85,7 +85,8 @@ def part_of(row: JsonObject) -> str:
 
 def texts_of(row: JsonObject) -> list[str]:
     """The two responses; a model that said nothing is shown as such."""
-    return [row[name].strip() or "(nothing)" for name in ("response_1", "response_2")]
+    said = (str(row[name]).strip() for name in ("response_1", "response_2"))  # some are `true`
+    return [text or "(nothing)" for text in said]
 
 
 def ranks_of(label: int) -> list[int]:
@@ -191,7 +192,7 @@ def let_them_judge(project_id: UUID, judge: Judge) -> int:
                 if claimed is None:
                     break
                 view = assignment_view(session, assignment=claimed, project=project)
-                prompt = view.prompt.messages[-1].content
+                prompt = str(view.prompt.messages[-1]["content"])
                 judge.hear([(prompt, each.text) for each in view.responses])
                 order = sorted(
                     view.responses,

@@ -81,4 +81,11 @@ def test_they_judge_what_is_open_and_only_that(demo):
             .having(func.count() > 1)
         ).all()
         assert twice == []
+        times = session.scalars(
+            select(Annotation.active_ms)
+            .where(Annotation.revision == 1)
+            .order_by(Annotation.submitted_at.desc())
+            .limit(50)
+        ).all()
+        assert min(times) > 500  # it took her time, as the cost of the round says
     assert judge_open_tasks(demo) == 0
