@@ -80,7 +80,7 @@ function chooser(views, choose) {
 
 function paint(text, details, view) {
   const spans = view.tokens.map((token) => {
-    const span = make("span", `play-token shade-${shadeOf(token.logp)}`, token.end ? "⏹" : visible(token.text));
+    const span = make("span", `play-token shade-${shadeOf(token.logp)}`, token.end ? "■" : visible(token.text));
     if (token.text.includes("\n")) span.append(document.createElement("br"));
     span.title = `${percent(token.logp)}, rank ${token.rank}`;
     return span;
