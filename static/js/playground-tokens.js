@@ -2,7 +2,7 @@
 
 import { api } from "./api.js";
 
-// As in app/playground/rules.py: at least this probability, else the last.
+// At least this probability, else the next.
 const SHADES = [
   [0.5, "very likely"],
   [0.2, "likely"],
