@@ -12,7 +12,8 @@ COPY pyproject.toml constraints.txt README.md ./
 COPY .ci .ci
 # The packages alone: a change of our own code leaves this layer, with its torch, as it is. It is
 # installed as a link to this folder, where the next stage puts the real one.
-RUN mkdir app && touch app/__init__.py && TORCH=${TORCH} sh .ci/install train
+RUN mkdir app && touch app/__init__.py && TORCH=${TORCH} sh .ci/install train \
+  && .venv/bin/python -m pip install -c constraints.txt s3fs
 
 FROM python:${PYTHON}-slim
 RUN useradd --system --uid 10001 --create-home touchstone \

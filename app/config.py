@@ -63,6 +63,12 @@ class Settings(BaseSettings):
         pattern="^(debug|info|warning|error)$",
         description="debug, info, warning or error.",
     )
+    endpoints: str = Field(
+        "",
+        description="Model servers that projects may let write, as host:port, comma separated: "
+        "127.0.0.1:8001, api.example.org:443. Their keys are variables of the environment, "
+        "TOUCHSTONE_ENDPOINT_KEY_NAME.",
+    )
     train_device: str = Field(
         "auto", description="Device of training children: auto, cpu, cuda or cuda:N."
     )
@@ -70,6 +76,12 @@ class Settings(BaseSettings):
         "",
         description="What starts a training, such as `accelerate launch --num-processes 4 -m "
         "app.trainer`; without it this Python, in one process.",
+    )
+    hang_minutes: float = Field(
+        20,
+        ge=0,
+        description="A training that neither writes nor computes for so long is ended and goes on "
+        "from its last saved step; 0 waits for ever.",
     )
 
     play_minutes: float = Field(

@@ -195,17 +195,13 @@ def check_invariants(connection: Connection) -> Iterator[Finding]:
 
 
 def check_artifacts() -> Iterator[Finding]:
-    try:
-        if artifacts.local_path("") is None:
-            artifacts.exists("nothing")  # asks the store
+    """The folder of a local store is looked at with the home."""
+    if artifacts.is_elsewhere():
+        trouble = artifacts.trouble()
+        if trouble is None:
             yield Finding(Mark.GOOD, f"Artifact store {settings.artifacts_url}")
-    except Exception as error:  # noqa: BLE001 # every kind of store has its own
-        yield Finding(
-            Mark.BAD,
-            f"The artifact store {settings.artifacts_url} does not answer: {error}",
-            "Check TOUCHSTONE_ARTIFACTS; another kind of store than file:// may need a package, "
-            "s3:// needs `.venv/bin/pip install s3fs`.",
-        )
+        else:
+            yield Finding(Mark.BAD, *trouble)
 
 
 def check_port() -> Iterator[Finding]:

@@ -23,6 +23,10 @@ from app.corpus import pages as corpus_pages
 from app.datasets import api as datasets_api
 from app.datasets import pages as datasets_pages
 from app.db import SessionDep, connect
+from app.evaluation import api as evaluation_api
+from app.evaluation import pages as evaluation_pages
+from app.generation import api as generation_api
+from app.generation import pages as generation_pages
 from app.playground import api as playground_api
 from app.playground import pages as playground_pages
 from app.privacy import api as privacy_api
@@ -31,6 +35,8 @@ from app.projects import api as projects_api
 from app.projects import pages as projects_pages
 from app.quality import api as quality_api
 from app.quality import pages as quality_pages
+from app.rounds import api as rounds_api
+from app.rounds import pages as rounds_pages
 from app.runs import api as runs_api
 from app.runs import pages as runs_pages
 from app.schema import is_at_head
@@ -51,7 +57,10 @@ PAGES: list[APIRouter] = [
     work_pages.router,
     *datasets_pages.routers,
     *runs_pages.routers,
+    *generation_pages.routers,
     playground_pages.router,
+    evaluation_pages.router,
+    rounds_pages.router,
     privacy_pages.router,
 ]
 API: list[APIRouter] = [
@@ -62,8 +71,11 @@ API: list[APIRouter] = [
     *quality_api.routers,
     work_api.router,
     *datasets_api.routers,
-    runs_api.router,
+    *runs_api.routers,
+    generation_api.router,
     playground_api.router,
+    evaluation_api.router,
+    rounds_api.router,
     privacy_api.router,
 ]
 

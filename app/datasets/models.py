@@ -109,3 +109,34 @@ class SnapshotAnnotator(Base):
     )
     annotator: Mapped[str] = mapped_column(primary_key=True)
     judgements: Mapped[int]
+
+
+class SnapshotGuidelines(Base):
+    """How many judgements of a snapshot were made under which version of the guidelines.
+
+    A row of version 0 says that the manifest was looked through.
+    """
+
+    __tablename__ = "snapshot_guidelines"
+
+    snapshot_id: Mapped[UUID] = mapped_column(
+        ForeignKey("snapshot.id", ondelete="CASCADE"), primary_key=True
+    )
+    version: Mapped[int] = mapped_column(primary_key=True)
+    judgements: Mapped[int]
+
+
+class SnapshotWriter(Base):
+    """How many judgements of a snapshot are about responses that a checkpoint wrote.
+
+    What learns from the snapshot descends from that checkpoint, too.
+    """
+
+    __tablename__ = "snapshot_writer"
+    __table_args__ = (Index("ix_snapshot_writer_checkpoint", "checkpoint_id"),)
+
+    snapshot_id: Mapped[UUID] = mapped_column(
+        ForeignKey("snapshot.id", ondelete="CASCADE"), primary_key=True
+    )
+    checkpoint_id: Mapped[UUID] = mapped_column(primary_key=True)  # a key to the right
+    judgements: Mapped[int]

@@ -155,7 +155,7 @@ def traces_out(user: User, traced: Traced, erasures: list[Erasure]) -> TracesOut
             TracedGeneration(
                 id=str(each.id),
                 project_id=str(each.project_id),
-                checkpoint_id=str(each.checkpoint_id),
+                checkpoint_id=str(each.checkpoint_id) if each.checkpoint_id else None,
                 created_at=each.created_at,
             )
             for each in traced.generations

@@ -14,14 +14,19 @@ from app.corpus.models import Response
 from app.datasets.models import Snapshot, SnapshotAnnotator
 from app.datasets.rules.identity import pseudonym
 from app.db import JobState
+from app.generation.models import Generation, Writer
 from app.privacy.models import Erasure
 from app.projects.models import Project
-from app.runs.models import Checkpoint, Generation, Run
+from app.runs.models import Checkpoint, Run
+from app.runs.queries.descendants import How, descendants
 
 
 @dataclass(frozen=True, slots=True)
 class Traced:
-    """Everything that a person's judgements went into. `direct`: runs on a snapshot with them."""
+    """Everything that a person's judgements went into.
+
+    `direct`: runs on a snapshot with them; `ways`: what each checkpoint was built on.
+    """
 
     projects: Sequence[tuple[Project, str, int]]
     snapshots: Sequence[tuple[Snapshot, int]] = ()
@@ -31,6 +36,7 @@ class Traced:
     responses: dict[UUID, int] = field(default_factory=dict)  # by checkpoint
     direct: frozenset[UUID] = frozenset()
     editions: dict[UUID, Snapshot] = field(default_factory=dict)  # corrected, by what they replace
+    ways: dict[UUID, frozenset[How]] = field(default_factory=dict)
 
     @property
     def models(self) -> int:
@@ -48,13 +54,23 @@ def traces(session: Session, *, user: User, project: Project | None = None) -> T
         for each in theirs
     ]
     snapshots = _snapshots(session, projects)
-    runs, checkpoints = _downstream(session, [snapshot.id for snapshot, _ in snapshots])
+    found = descendants(session, snapshot_ids=[snapshot.id for snapshot, _ in snapshots])
+    runs, checkpoints = found.runs, found.checkpoints
     if project is not None:
         runs = [run for run in runs if run.project_id == project.id]
         checkpoints = [each for each in checkpoints if each.project_id == project.id]
     ids = [each.id for each in checkpoints]
     generations = session.scalars(
-        select(Generation).where(Generation.checkpoint_id.in_(ids)).order_by(Generation.created_at)
+        select(Generation)
+        .where(
+            or_(
+                Generation.checkpoint_id.in_(ids),
+                exists().where(
+                    Writer.generation_id == Generation.id, Writer.checkpoint_id.in_(ids)
+                ),
+            )
+        )
+        .order_by(Generation.created_at)
     ).all()
     written = session.execute(
         select(Response.checkpoint_id, func.count())
@@ -71,6 +87,7 @@ def traces(session: Session, *, user: User, project: Project | None = None) -> T
         responses={checkpoint_id: number for checkpoint_id, number in written if checkpoint_id},
         direct=frozenset(run.id for run in runs if run.snapshot_id in held),
         editions=_editions(session, held),
+        ways=found.ways(),
     )
 
 
@@ -124,50 +141,6 @@ def _editions(session: Session, snapshot_ids: Collection[UUID]) -> dict[UUID, Sn
         .order_by(Snapshot.created_at)
     )
     return {row.replaces_id: row for row in rows if row.replaces_id is not None}
-
-
-def _downstream(
-    session: Session, snapshot_ids: Sequence[UUID]
-) -> tuple[list[Run], list[Checkpoint]]:
-    """What was trained on these snapshots, on what came of that, or with it as the reward."""
-    runs: dict[UUID, Run] = {}
-    checkpoints: dict[UUID, Checkpoint] = {}
-    new = session.scalars(select(Run).where(Run.snapshot_id.in_(snapshot_ids))).all()
-    while new:
-        runs |= {run.id: run for run in new}
-        made = session.scalars(
-            select(Checkpoint).where(Checkpoint.run_id.in_([run.id for run in new]))
-        ).all()
-        checkpoints |= {each.id: each for each in made}
-        from_these = [each.id for each in made]
-        waiting = [run.id for run in new]
-        new = session.scalars(
-            select(Run).where(
-                or_(
-                    Run.parent_checkpoint_id.in_(from_these),
-                    Run.reward_checkpoint_id.in_(from_these),
-                    Run.after_run_id.in_(waiting),
-                    Run.reward_run_id.in_(waiting),
-                ),
-                Run.id.not_in(runs),
-            )
-        ).all()
-    by_age = sorted(runs.values(), key=lambda run: (run.created_at, str(run.id)))
-    oldest_first = sorted(checkpoints.values(), key=lambda each: (each.created_at, str(each.id)))
-    return by_age, oldest_first
-
-
-def unread_snapshots(session: Session, *, projects: Sequence[Project]) -> Sequence[Snapshot]:
-    """Finished ones of which nobody has looked up yet whose judgements they hold."""
-    is_known = exists().where(SnapshotAnnotator.snapshot_id == Snapshot.id)
-    return session.scalars(
-        select(Snapshot).where(
-            Snapshot.project_id.in_([project.id for project in projects]),
-            Snapshot.state == JobState.SUCCEEDED,
-            Snapshot.files_removed_at.is_(None),
-            ~is_known,
-        )
-    ).all()
 
 
 def erasures_of(

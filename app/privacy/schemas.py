@@ -99,7 +99,7 @@ class TracedCheckpoint(BaseModel):
 class TracedGeneration(BaseModel):
     id: str
     project_id: str
-    checkpoint_id: str
+    checkpoint_id: str | None
     created_at: datetime
 
 

@@ -5,6 +5,7 @@ States and kinds are their plain words here; `app.db.JobState` and `RunKind` com
 
 import math
 import re
+import signal
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -45,8 +46,9 @@ WHY_MISSING = {
     "prompts": "It is made of the project's prompts: import some first.",
 }
 
+PRIORITIES = {2: "first", 1: "sooner", 0: "normal", -1: "later", -2: "last"}
 PROGRESS = re.compile(r"^new model (\d+)/(\d+)")
-LOST_LIMIT = 3  # a run whose worker died so often in a row is not tried again by itself
+MISHAPS = 3  # a run that was lost, hung or killed so often in a row is not tried again by itself
 
 
 def can_move(state: str, to: str) -> bool:
@@ -120,6 +122,12 @@ def estimated_steps(config: RunConfig, *, rows: int) -> int:
     return max(1, math.ceil(math.ceil(rows / batch) * config.num_train_epochs))
 
 
+def batch_of(config: Mapping[str, Any]) -> int:
+    """Examples (of PPO: episodes) behind one update of one process."""
+    size = config.get("per_device_train_batch_size") or 1
+    return max(1, int(size) * int(config.get("gradient_accumulation_steps") or 1))
+
+
 def chain_settings(rows: Mapping[str, int]) -> dict[str, dict[str, Any]]:
     """Settings of a whole chain from a new model, by kind: minutes, and yet something is learnt.
 
@@ -157,6 +165,22 @@ def making_a_model(said: Sequence[str]) -> str:
     done = next((found for line in reversed(said) if (found := PROGRESS.search(line))), None)
     where = f" ({done[1]} of {done[2]})" if done else ""
     return f"Making a new language model from the texts of the snapshot{where}"
+
+
+def new_model_step(said: Sequence[str]) -> int | None:
+    """The last update of a new model that is told of."""
+    for line in reversed(said):
+        if found := PROGRESS.search(line):
+            return int(found[1])
+    return None
+
+
+def time_of_steps(seen: Mapping[int, float], *, steps: int) -> float:
+    """Seconds for so many steps at the pace between the first and the last that were seen."""
+    if len(seen) < 2:
+        return 0.0
+    first, last = min(seen), max(seen)
+    return (seen[last] - seen[first]) / (last - first) * steps
 
 
 def seconds_left(
@@ -200,6 +224,57 @@ def _as_json(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
+# -- the queue --------------------------------------------------------------------------------
+
+
+def check_priority(priority: int) -> None:
+    if priority not in PRIORITIES:
+        raise Invalid(
+            f"A priority is one of {', '.join(map(str, sorted(PRIORITIES)))}; {priority} is not.",
+            errors=[{"field": "priority", "message": "choose a number from -2 to 2"}],
+        )
+
+
+def needs_in_words(needs: Mapping[str, Any]) -> str:
+    """What a run asks of its worker, as part of a sentence."""
+    if needs.get("gpu_memory_gb"):
+        return f"a GPU with {needs['gpu_memory_gb']} GB of memory"
+    return {"cuda": "a GPU", "cpu": "the CPU alone"}.get(str(needs.get("device")), "any worker")
+
+
+def why_it_waits(
+    needs: Mapping[str, Any],
+    *,
+    connected: int,
+    can_train: int,
+    gpu_memory: int,
+    fit: int,
+    takes_work: int,
+    ahead: int,
+) -> str:
+    """Why a run that could start has not: the counts are of workers that were heard of lately."""
+    if not connected:
+        return (
+            "No worker is connected. Start one with “touchstone worker” on a machine that reaches "
+            "the database and the artifact store; the run starts by itself then."
+        )
+    if not can_train:
+        return (
+            "No connected worker can train: install Touchstone with the train extra on its machine."
+        )
+    if not fit:
+        has = f"the largest GPU has {gpu_memory / 1e9:.0f} GB" if gpu_memory else "none has any GPU"
+        return (
+            f"It needs {needs_in_words(needs)}, and no such worker is connected: {has}. Connect "
+            "one, or start the run again with smaller needs."
+        )
+    if not takes_work:
+        return "The workers that could take it were told to take nothing new. See Workers."
+    if ahead:
+        return f"{ahead} {'job is' if ahead == 1 else 'jobs are'} before it in the queue."
+    return "It is next: it starts as soon as a worker is free."
+
+
 # -- how a child ended ------------------------------------------------------------------------
 
 OUT_OF_MEMORY = (
@@ -221,18 +296,87 @@ def failure(exit_code: int, last_words: Sequence[str]) -> str:
     said = said.removeprefix("Error: ").removeprefix("error: ")
     if exit_code in REMEDIES:
         return _sentences(said, "" if exit_code == 2 and said else REMEDIES[exit_code])
-    if exit_code in {-9, 137}:
-        return (
-            "The training process was killed by the system, most often because memory ran out. "
-            + OUT_OF_MEMORY
-        )
-    if exit_code < 0:
-        return f"The training process was ended by signal {-exit_code}. Resume the run to go on."
+    if (number := signal_of(exit_code)) is not None:
+        return killed(number, peak=0, limit=0, oom=number == SIGKILL)
+    if "disk is full" in said:
+        return DISK_FULL
     return _sentences(
         f"The training process ended unexpectedly (exit code {exit_code})",
         f"It said: {said}" if said else "",
-        "The log below has the details",
+        "The log below has the details; resume the run once the cause is gone",
     )
+
+
+def field_of(error: str, config: Mapping[str, Any], base: Mapping[str, Any]) -> str:
+    """The field of the launch form that an error of the trainer belongs to; empty for none.
+
+    A setting that it names comes first, then the model it was given, then the data.
+    """
+    words = re.findall(r"[a-z][a-z0-9_]+", error)
+    if named := next((word for word in words if word in config and "_" in word), None):
+        return f"config.{named}"
+    model = str(base.get("model") or "")
+    if "--model" in error or (model and model in error):
+        return "model" if model else "base"
+    return "snapshot_id" if {"dataset", "rows", "row", "data"} & set(words) else ""
+
+
+SIGKILL = 9
+NEAR = 0.85  # of the memory there is: whoever was killed there was killed for it
+WORKER_LOST = "Look at the worker's log (memory?), then resume the run."
+KILLED = "Find out on the worker's machine what ends it, then resume the run."
+HUNG = (
+    "The log ends with what each thread was doing: a disk, a network or a device that does not "
+    "answer. Mend it, then resume the run. If it was only slow, raise TOUCHSTONE_HANG_MINUTES."
+)
+HALTED = "The training process had been halted (SIGSTOP) and was told to go on."
+NO_ROOM = "Waiting for room in the artifact store: it is full, and the model is done"
+DISK_FULL = (
+    "The worker's disk is full. Make room on it (save_total_limit says how many checkpoints are "
+    "kept), then resume the run: it goes on from its last saved step."
+)
+
+
+def signal_of(exit_code: int) -> int | None:
+    """The signal that ended a child; None where it ended by itself (130 is its own answer)."""
+    if exit_code < 0:
+        return -exit_code
+    return exit_code - 128 if 128 < exit_code < 160 and exit_code != 130 else None
+
+
+def out_of_memory(*, peak: int, limit: int, oom: bool) -> bool:
+    """Whether a kill was for memory: the system says so (`oom`), or nearly all was in use."""
+    return oom or bool(limit and peak >= NEAR * limit)
+
+
+def killed(number: int, *, peak: int, limit: int, oom: bool) -> str:
+    """What a signal did to the training process; sizes in bytes, 0 where they are not known."""
+    name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+    if number != SIGKILL:
+        return f"The training process was ended by {name}, which is a crash or somebody's wish."
+    if out_of_memory(peak=peak, limit=limit, oom=oom):
+        most = f" of {limit / 1e9:.1f} GB" if limit else ""
+        used = f" It had used up to {peak / 1e9:.1f} GB{most}." if peak else ""
+        return (
+            "The training process was killed by the system, because memory ran out."
+            f"{used} {OUT_OF_MEMORY}"
+        )
+    return (
+        f"The training process was killed from outside ({name}). Memory was not the reason: it had "
+        f"used up to {peak / 1e9:.1f} of {limit / 1e9:.1f} GB."
+    )
+
+
+def hung(minutes: float) -> str:
+    return (
+        f"The training stood still for {in_words(60 * minutes)}: no step, no output, and nothing "
+        "computed. It was ended."
+    )
+
+
+def given_up(what: str, advice: str) -> str:
+    """The error of a run that came to grief again and again at the same place."""
+    return f"{what} This happened {MISHAPS} times without a new saved step in between. {advice}"
 
 
 def _sentences(*parts: str) -> str:

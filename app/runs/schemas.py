@@ -1,4 +1,4 @@
-"""What comes in and goes out over HTTP about runs, checkpoints and generations (contract §3)."""
+"""What comes in and goes out over HTTP about runs and checkpoints (contract §3)."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
@@ -35,6 +35,9 @@ ModelName = Annotated[
 ]
 
 
+MetricName = Annotated[str, StringConstraints(max_length=200), AfterValidator(storable)]
+
+
 class Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -60,6 +63,28 @@ class Base(Body):
         return self
 
 
+class Needs(Body):
+    """What a run asks of the worker that takes it; GPU memory in GB of a billion bytes."""
+
+    device: Literal["cpu", "cuda"] | None = None
+    gpu_memory_gb: Annotated[int | None, Field(ge=1, le=288)] = None
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if self.device == "cpu" and self.gpu_memory_gb:
+            raise ValueError("a run on the CPU needs no GPU memory: leave one of the two out")
+        return self
+
+
+Priority = Annotated[int, Field(ge=-2, le=2)]
+
+
+class PriorityBody(Body):
+    """`PUT /runs/{id}/priority`: 2 starts first, -2 last."""
+
+    priority: Priority
+
+
 class RunBody(Body):
     """`POST /runs`."""
 
@@ -70,40 +95,13 @@ class RunBody(Body):
     reward_checkpoint_id: UUID | None = None
     reward_run_id: UUID | None = None
     name: Name | None = None
+    priority: Priority = 0
+    needs: Needs = Needs()
 
     @model_validator(mode="after")
     def _has_one_reward(self) -> Self:
         if self.reward_checkpoint_id and self.reward_run_id:
             raise ValueError("give reward_checkpoint_id or reward_run_id, not both")
-        return self
-
-
-class GenerationBody(Body):
-    """`POST /projects/{id}/generations`: `n` new responses to each prompt, opened as tasks.
-
-    `include_existing` adds so many responses that the prompt has already, so that people compare
-    the new ones with them.
-    """
-
-    checkpoint_id: UUID
-    n: Annotated[int, Field(ge=1, le=8)] = 4
-    include_existing: Annotated[int, Field(ge=0, le=4)] = 0
-    temperature: Annotated[float, Field(ge=0, le=2)] = 0.8
-    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    max_new_tokens: Annotated[int, Field(ge=1, le=4096)] = 128
-    max_prompts: Annotated[int | None, Field(ge=1)] = None
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 42
-
-    @model_validator(mode="after")
-    def _makes_a_task(self) -> Self:
-        if not 2 <= self.n + self.include_existing <= 10:
-            raise ValueError(
-                "a task has 2 to 10 responses: raise n, or include_existing, or lower them"
-            )
-        if self.temperature == 0 and self.n > 1:
-            raise ValueError(
-                "at temperature 0 every response to a prompt is the same: raise it, or set n to 1"
-            )
         return self
 
 
@@ -120,6 +118,9 @@ class LaunchForm(BaseModel):
     model: str = ""
     reward_checkpoint_id: str = ""
     name: str = ""
+    priority: str = "0"
+    device: str = ""
+    gpu_memory_gb: str = ""
 
     def body(self, settings: dict[str, str]) -> RunBody:
         """What is asked for; a `ValidationError` names the fields that are wrong."""
@@ -132,6 +133,11 @@ class LaunchForm(BaseModel):
                 "config": settings,
                 "reward_checkpoint_id": self.reward_checkpoint_id or None,
                 "name": self.name.strip() or None,
+                "priority": self.priority or 0,
+                "needs": {
+                    "device": self.device or None,
+                    "gpu_memory_gb": self.gpu_memory_gb.strip() or None,
+                },
             }
         )
 
@@ -140,22 +146,11 @@ class ChainForm(BaseModel):
     snapshot_id: UUID
 
 
-class GenerationForm(BaseModel):
-    """The form for new responses as a browser sends it."""
+class PriorityForm(BaseModel):
+    """A button of a run that waits: one place up or down."""
 
-    checkpoint_id: str
-    n: str = "2"
-    include_existing: str = "1"
-    temperature: str = "0.8"
-    top_p: str = "1"
-    max_new_tokens: str = "128"
-    max_prompts: str = ""
-    seed: str = "42"
-
-    def body(self) -> GenerationBody:
-        return GenerationBody.model_validate(
-            {key: value for key, value in self.model_dump().items() if value != ""}
-        )
+    change: Literal["raise", "lower"]
+    back: Literal["runs", "run"] = "runs"
 
 
 class RunOut(BaseModel):
@@ -177,6 +172,9 @@ class RunOut(BaseModel):
     config: dict[str, Any]
     metrics: dict[str, Any]
     error: str | None
+    priority: int
+    needs: dict[str, Any]
+    waits_because: str | None  # of a queued run
     cancel_requested_at: datetime | None
     created_at: datetime
     started_at: datetime | None
@@ -200,6 +198,86 @@ class MetricsOut(BaseModel):
     seconds_left: float | None
 
 
+class RunCheckOut(BaseModel):
+    """A rehearsal: `report` once it has succeeded, `error` and its `field` where it cannot be.
+
+    The report is that of `touchstone train … --check`: steps, tokens, seconds, memory in bytes.
+    """
+
+    id: str
+    project_id: str
+    kind: RunKind
+    state: JobState
+    activity: str | None
+    ahead: int
+    report: dict[str, Any]
+    error: str | None
+    field: str | None
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class EstimateOut(BaseModel):
+    """What a run would be, at once: steps by the rows, seconds by earlier runs like it."""
+
+    rows: int
+    steps: int
+    seconds: float | None
+    runs: int
+
+
+class UsageOut(BaseModel):
+    at: datetime
+    attempt: int
+    cpu: float | None  # cores
+    rss: float | None  # bytes, as all below
+    memory_total: float | None
+    gpu: float | None  # share of the time
+    gpu_memory: float | None
+    gpu_total: float | None
+
+
+class ResourcesOut(BaseModel):
+    items: list[UsageOut]
+    state: JobState
+
+
+class LineOut(BaseModel):
+    """One setting or figure of all compared runs; null where a run has no such thing."""
+
+    name: str
+    values: list[Any]
+    differs: bool
+
+
+class ComparisonOut(BaseModel):
+    runs: list[RunOut]
+    settings: list[LineOut]
+    evaluation: list[LineOut]
+    figures: list[LineOut]
+
+
+class CurveOut(BaseModel):
+    """Points in order of steps: the extremes of each stretch, and its mean where it is thinned."""
+
+    step: list[int]
+    value: list[float]
+    mean_step: list[int] | None = None
+    mean: list[float] | None = None
+
+
+class CurvesOut(BaseModel):
+    """`last_step` is the `after_step` to ask with next; another attempt means: ask anew."""
+
+    curves: dict[str, CurveOut]
+    last_step: int
+    state: JobState
+    attempt: int
+    step: int
+    total_steps: int | None
+    seconds_left: float | None
+
+
 class SamplesOut(BaseModel):
     items: list[dict[str, Any]]
     next_cursor: str | None
@@ -214,6 +292,9 @@ class CheckpointOut(BaseModel):
     step: int
     is_final: bool
     parent_id: str | None
+    removed_at: datetime | None = Field(
+        default=None, description="When the weights were removed; what it was stays on record."
+    )
     bytes: int
     sha256: str
     files: list[dict[str, Any]]
@@ -226,16 +307,100 @@ class CheckpointPage(BaseModel):
     next_cursor: str | None
 
 
-class GenerationOut(BaseModel):
+class DescendedSnapshot(BaseModel):
     id: str
     project_id: str
-    checkpoint_id: str
-    state: JobState
-    attempt: int
-    config: dict[str, Any]
-    done: int
-    total: int
-    tasks_opened: int
-    error: str | None
+    name: str
+    judgements: int | None = Field(description="Of those asked about; null where none.")
+    is_written: bool = Field(
+        description="It holds judgements of what a model wrote that descends from them."
+    )
+
+
+class DescendedCheckpoint(BaseModel):
+    id: str
+    project_id: str
+    name: str
+    kind: RunKind
+    run_id: str | None
+    through: list[str] = Field(description="data, base, reward: what of its run descends.")
+    removed_at: datetime | None
+
+
+class LinkOut(BaseModel):
+    """`to` comes from `begin`, ids of a snapshot, a run or a checkpoint."""
+
+    begin: str
+    to: str
+    how: str = Field(description="data, made, base, reward, waits or written")
+
+
+class DescendantsOut(BaseModel):
+    """Snapshots and models that descend from what was asked about."""
+
+    snapshots: list[DescendedSnapshot]
+    checkpoints: list[DescendedCheckpoint]
+    links: list[LinkOut]
+
+
+Days = Annotated[int | None, Field(ge=1, le=36500)]
+
+
+class RetentionBody(Body):
+    """Days for which a project keeps what nothing needs; null keeps it for ever."""
+
+    saved_days: Days = Field(description="States to resume from, of runs without a model.")
+    failed_days: Days = Field(description="Logs and files of runs without a model.")
+    checkpoint_days: Days = Field(description="Weights that nothing was built on.")
+
+
+class WasteOut(BaseModel):
+    items: list[dict[str, Any]]
+    bytes: int
+
+
+class CleanUpOut(BaseModel):
+    id: str
     created_at: datetime
     finished_at: datetime | None
+    removed: list[dict[str, Any]]
+    bytes: int
+
+
+class RetentionForm(BaseModel):
+    """The form as a browser sends it: an empty field is for ever."""
+
+    saved_days: str = ""
+    failed_days: str = ""
+    checkpoint_days: str = ""
+
+    def body(self) -> RetentionBody:
+        return RetentionBody.model_validate(
+            {name: value.strip() or None for name, value in self.model_dump().items()}
+        )
+
+
+class DoingOut(BaseModel):
+    job: str
+    run_id: str | None
+    project_id: str | None
+
+
+class WorkerOut(BaseModel):
+    """A worker that is connected or has gone silent, and what its machine can do."""
+
+    id: str
+    host: str
+    pid: int
+    version: str
+    state: Literal["free", "working", "finishing", "resting", "silent"]
+    queues: list[str]
+    capabilities: dict[str, Any]
+    doing: list[DoingOut]
+    started_at: datetime
+    seen_at: datetime
+    draining_at: datetime | None
+
+
+class WorkerList(BaseModel):
+    items: list[WorkerOut]

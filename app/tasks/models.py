@@ -79,6 +79,8 @@ class Task(Base):
     external_id: Mapped[str | None]
     import_id: Mapped[UUID | None]  # what brought it
     meta: Mapped[JsonObject] = mapped_column(default=dict)  # further keys of an imported row
+    # What asked for it has its answer: it wants no more, whatever the project asks for later.
+    closed_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
     prompt: Mapped[Prompt] = relationship(lazy="raise")

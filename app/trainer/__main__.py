@@ -2,8 +2,10 @@
 
 import argparse
 import contextlib
+import faulthandler
 import json
 import os
+import signal
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -56,6 +58,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command → its exit code (0, 2 input, 3 memory, 4 not a number, 130 cancelled)."""
     options = parser().parse_args(arguments)
     signals.listen()  # before torch loads, which takes seconds
+    if hasattr(signal, "SIGUSR1") and sys.stderr is sys.__stderr__:
+        faulthandler.register(signal.SIGUSR1)  # whoever follows the run asks where it hangs
     try:
         try:
             return int(options.run(options))
@@ -87,6 +91,8 @@ def parser() -> argparse.ArgumentParser:
     add_new(commands)
     add_score(commands)
     add_generate(commands)
+    devices = commands.add_parser("devices", help="The GPUs that torch finds here, as JSON.")
+    devices.set_defaults(run=run_devices)
     add_play(commands)
     return top
 
@@ -211,14 +217,14 @@ def run_training(options: argparse.Namespace) -> int:
         raise
     except Diverged as diverged:
         told = Diverged(f"{diverged} {folder.kept()}")
-        folder.finish("failed", error=str(told))
+        folder.finish("failed", error=str(told), exit_code=told.exit_code)
         raise told from diverged
     except DiskFull as full:
         with contextlib.suppress(OSError):  # there may be no room for it
-            folder.finish("failed", error=str(full))
+            folder.finish("failed", error=str(full), exit_code=full.exit_code)
         raise
     except Failure as failure:
-        folder.finish("failed", error=str(failure))
+        folder.finish("failed", error=str(failure), exit_code=failure.exit_code)
         raise
     except SystemExit:
         folder.finish("cancelled", error=AT_ONCE)
@@ -374,6 +380,17 @@ def run_generate(options: argparse.Namespace) -> int:
         source=options.source,
         device=options.device,
     )
+    return 0
+
+
+def run_devices(_: argparse.Namespace) -> int:
+    import torch  # noqa: PLC0415
+
+    found = [
+        torch.cuda.get_device_properties(number) for number in range(torch.cuda.device_count())
+    ]
+    gpus = [{"name": gpu.name, "memory": gpu.total_memory} for gpu in found]
+    print(json.dumps({"gpus": gpus, "torch": torch.__version__}))  # noqa: T201
     return 0
 
 

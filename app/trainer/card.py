@@ -1,9 +1,11 @@
 """The model card: what a finished model is, written for people and for the hub's metadata."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")  # a folder is no name for the hub to read
 NAMES = {
     "sft": "supervised fine-tuning",
     "reward": "reward model",
@@ -27,8 +29,7 @@ def model_card(
     adapter = bool(settings.get("lora_r"))
     scores, method = kind == "reward", str(settings.get("algorithm", kind))
     head: dict[str, Any] = {
-        "base_model": base,
-        "datasets": [dataset],
+        **({"base_model": base} if HUB_ID.fullmatch(base) else {}),
         "library_name": "peft" if adapter else "transformers",
         "pipeline_tag": "text-classification" if scores else "text-generation",
         "tags": ["touchstone", "reward-model" if scores else method]

@@ -5,10 +5,12 @@ The queue imports this package to know all jobs, so every file that defines one 
 
 from app.worker import (
     comparisons,
+    evaluation,
     generation,
     imports,
     overlap,
     playing,
+    rehearsing,
     snapshots,
     statistics,
     training,
@@ -16,10 +18,12 @@ from app.worker import (
 
 __all__ = [
     "comparisons",
+    "evaluation",
     "generation",
     "imports",
     "overlap",
     "playing",
+    "rehearsing",
     "snapshots",
     "statistics",
     "training",

@@ -4,9 +4,9 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -14,9 +14,12 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from app import artifacts
+from app.artifacts import StoredFile
 from app.datasets.models import Snapshot
 from app.db import JsonObject
+from app.errors import Conflict
 from app.runs.models import Checkpoint, Run
+from app.runs.service import gone
 
 
 @dataclass(frozen=True)
@@ -24,8 +27,10 @@ class ModelSource:
     """Where a checkpoint lies in the artifact store, and what lies under it if it is an adapter."""
 
     path: str
+    files: tuple[StoredFile, ...] = ()  # as they were registered; none where they were not
     base: "ModelSource | None" = None
     base_name: str | None = None  # a hub id or a path outside the store
+    gone: str | None = None  # why its weights are not there
 
 
 @dataclass(frozen=True)
@@ -34,12 +39,12 @@ class Plan:
 
     kind: str
     config: JsonObject
-    dataset: str  # folder of the snapshot in the artifact store
+    dataset: ModelSource  # folder of the snapshot in the artifact store
     base: JsonObject
     parent: ModelSource | None
     reward: ModelSource | None
-    saved_step: int | None
-    saved_path: str | None
+    saved: list[JsonObject]  # steps to resume from, the newest first: {step, path, sha256?}
+    device: str | None  # asked for, else that of the worker
 
 
 def plan_of(session: Session, *, run_id: UUID) -> Plan:
@@ -48,13 +53,17 @@ def plan_of(session: Session, *, run_id: UUID) -> Plan:
     return Plan(
         kind=run.kind.value,
         config=run.config,
-        dataset=snapshot.path or "",
+        dataset=ModelSource(snapshot.path or "", registered(snapshot.files)),
         base=run.base,
         parent=model_source(session, checkpoint_id=run.parent_checkpoint_id),
         reward=model_source(session, checkpoint_id=run.reward_checkpoint_id),
-        saved_step=run.saved_step,
-        saved_path=run.saved_path,
+        saved=list(run.saved),
+        device=run.needs.get("device"),
     )
+
+
+def registered(files: Sequence[Mapping[str, Any]]) -> tuple[StoredFile, ...]:
+    return tuple(StoredFile(file["path"], file["bytes"], file["sha256"]) for file in files)
 
 
 def model_source(session: Session, *, checkpoint_id: UUID | None) -> ModelSource | None:
@@ -62,24 +71,29 @@ def model_source(session: Session, *, checkpoint_id: UUID | None) -> ModelSource
     if checkpoint_id is None:
         return None
     checkpoint = session.get_one(Checkpoint, checkpoint_id)
-    names = {file["path"] for file in checkpoint.files}
+    files = registered(checkpoint.files)
+    source = ModelSource(
+        checkpoint.path,
+        files,
+        gone=gone(checkpoint, checkpoint.removed_at) if checkpoint.removed_at else None,
+    )
     run = session.get(Run, checkpoint.run_id) if checkpoint.run_id else None
-    if "adapter_config.json" not in names or run is None:
-        return ModelSource(checkpoint.path)
+    if "adapter_config.json" not in {file.path for file in files} or run is None:
+        return source
     if checkpoint.parent_id is not None:
-        return ModelSource(
-            checkpoint.path, base=model_source(session, checkpoint_id=checkpoint.parent_id)
-        )
+        return replace(source, base=model_source(session, checkpoint_id=checkpoint.parent_id))
     if "path" in run.base:
-        return ModelSource(checkpoint.path, base=ModelSource(run.base["path"]))
-    return ModelSource(checkpoint.path, base_name=run.base.get("model"))
+        return replace(source, base=ModelSource(run.base["path"]))
+    return replace(source, base_name=run.base.get("model"))
 
 
 @contextlib.contextmanager
 def materialised(source: ModelSource) -> Iterator[Path]:
     """The checkpoint as a folder here; an adapter names its base as it lies here, too."""
     with ExitStack() as stack:
-        folder = stack.enter_context(artifacts.local_folder(source.path))
+        if source.gone:
+            raise Conflict(source.gone)
+        folder = stack.enter_context(fetched(source))
         if source.base is None and source.base_name is None:
             yield folder
             return
@@ -93,6 +107,22 @@ def materialised(source: ModelSource) -> Iterator[Path]:
         file.unlink()  # a link to the stored one, which never changes
         file.write_text(json.dumps(adapter | {"base_model_name_or_path": base}), encoding="utf-8")
         yield copy
+
+
+@contextlib.contextmanager
+def fetched(source: ModelSource) -> Iterator[Path]:
+    """The stored folder as one here, once it is clear that its files are what was registered."""
+    with artifacts.local_folder(source.path, files=source.files) as folder:
+        yield folder
+
+
+def digest_of(folder: Path) -> str:
+    """One SHA-256 of a folder as it lies here, as the artifact store has it."""
+    return artifacts.folder_digest(
+        StoredFile(file.relative_to(folder).as_posix(), 0, artifacts.digest(file))
+        for file in folder.rglob("*")
+        if file.is_file()
+    )
 
 
 def corpus_of(dataset: Path) -> list[Path]:

@@ -2,9 +2,11 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from enum import StrEnum
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -15,15 +17,19 @@ from sqlalchemy.orm import Session
 
 from app.db import transaction
 from app.errors import LeaseLost, Stopped
+from app.evaluation import service as evaluations
+from app.generation import service as generation
 from app.jobs import JobName, defer
 from app.playground import service as playground
 from app.runs import service as runs
 from app.worker.imports.upkeep import requeue_lost_imports
+from app.worker.process import Child
 
 log = structlog.get_logger(__name__)
 
 BEAT = 0.5  # seconds between two beats; a cancellation is seen within one
 STALLED = timedelta(seconds=20)  # of silence; then others take over
+SILENCE = 40.0  # seconds without a beat after which a child ends: its worker may be halted
 OUT_OF_TOUCH = 40.0  # seconds without the database after which the attempt gives itself up, too
 
 
@@ -48,6 +54,7 @@ class Pulse:
         self._lost = threading.Event()
         self._cancel = threading.Event()
         self._heard = time.monotonic()
+        self._child: Child | None = None
         self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
 
     def __enter__(self) -> Self:
@@ -70,6 +77,16 @@ class Pulse:
         if self._cancel.is_set():
             return Stop.CANCEL
         return Stop.SHUTDOWN if self._stopping.is_set() else None
+
+    @contextmanager
+    def child(self, command: Sequence[str], *, log: Path) -> Iterator[Child]:
+        """A child of this attempt: it ends when nobody beats for the attempt any more."""
+        with Child(command, log=log, silence=SILENCE) as child:
+            self._child = child
+            try:
+                yield child
+            finally:
+                self._child = None
 
     def check(self, lease: object) -> None:
         """Raise `LeaseLost` or `Stopped` where an attempt that nobody cancels should end."""
@@ -95,6 +112,8 @@ class Pulse:
                     log.warning("out of touch with the database", error=str(error.orig))
                     self._lost.set()
                     return
+            if (child := self._child) is not None:
+                child.reassure()
 
 
 def reach() -> None:
@@ -112,7 +131,9 @@ def take_over(*, silent_for: timedelta) -> int:
     """
     with transaction() as session:
         taken = runs.requeue_lost(session, silent_for=silent_for)
-        taken += runs.requeue_lost_generations(session, silent_for=silent_for)
+        taken += runs.requeue_forgotten(session, silent_for=silent_for)
+        taken += evaluations.requeue_lost_evaluations(session, silent_for=silent_for)
+        taken += generation.requeue_lost_generations(session, silent_for=silent_for)
         taken += playground.end_silent(session, silent_for=silent_for)
         taken += _requeue_stalled_jobs(session, silent_for=silent_for)
         taken += requeue_lost_imports(session, silent_for=silent_for)
@@ -121,7 +142,11 @@ def take_over(*, silent_for: timedelta) -> int:
     return taken
 
 
-OWN_ROWS = {JobName.TRAIN, JobName.GENERATE}  # queued again by their rows, see above
+OWN_ROWS = {
+    JobName.TRAIN,
+    JobName.GENERATE,
+    JobName.EVALUATE,
+}  # queued again by their rows, see above
 
 
 def _requeue_stalled_jobs(session: Session, *, silent_for: timedelta) -> int:

@@ -1,4 +1,4 @@
-"""The worker process: a lane each for data, training and the playground: none blocks another."""
+"""The worker process: a lane each for data, training, rehearsals and the playground."""
 
 import asyncio
 import signal
@@ -13,18 +13,25 @@ from procrastinate.worker import Worker
 
 from app.db import connect
 from app.jobs import Lane, queue
+from app.worker.capabilities import capabilities, queues_of
+from app.worker.cleaning import clean_daily
+from app.worker.folders import remove_abandoned
 from app.worker.imports import expire
 from app.worker.imports.upkeep import tidy_uploads
 from app.worker.lease import STALLED, reach, take_over
 from app.worker.memory import collect_rarely
 from app.worker.player import player
+from app.worker.presence import NOTHING, Presence, forget_silent
+from app.worker.rehearsing import expire_checks
+from app.worker.rounds import look_after_rounds
 
 log = structlog.get_logger(__name__)
 
-AT_ONCE = {Lane.DATA: 2, Lane.TRAIN: 1, Lane.PLAY: 1}
+AT_ONCE = {Lane.DATA: 2, Lane.TRAIN: 1, Lane.CHECK: 1, Lane.PLAY: 1}
 HEARTBEAT = 5.0  # seconds
 TIDY_EVERY = 3600.0  # seconds
-POOL = 8  # connections for the jobs; the queue has its own
+ROUNDS_EVERY = 2.0  # seconds between two looks at the rounds that go on
+POOL = 10  # connections for the jobs; the queue has its own
 
 
 def run(database_url: str, *, stalled: timedelta = STALLED) -> None:
@@ -52,14 +59,19 @@ async def _serve(database_url: str, *, stalled: timedelta) -> None:
 
 
 async def _work(stopping: threading.Event, *, stalled: timedelta) -> None:
-    workers = [_lane(lane, stalled=stalled, stopping=stopping) for lane in AT_ONCE]
+    able = await asyncio.to_thread(capabilities)
+    by_lane = {lane: _lane(lane, stalled=stalled, stopping=stopping) for lane in AT_ONCE}
+    workers = list(by_lane.values())
+    presence = Presence(by_lane, able)
     caretakers = [
+        asyncio.create_task(presence.keep()),
         asyncio.create_task(_take_over_again_and_again(stalled)),
         asyncio.create_task(_tidy_again_and_again()),
+        asyncio.create_task(_go_round_and_round()),
     ]
     told = asyncio.create_task(_signalled())
     lanes = [asyncio.create_task(worker.run()) for worker in workers]  # type: ignore[no-untyped-call]
-    log.info("worker ready", lanes={lane.value: n for lane, n in AT_ONCE.items()})
+    log.info("worker ready", lanes={lane.value: n for lane, n in AT_ONCE.items()}, **able)
     # A lane that ends by itself (the database went away) ends the other one, too.
     await asyncio.wait([told, *lanes], return_when=asyncio.FIRST_COMPLETED)
     stopping.set()
@@ -69,6 +81,7 @@ async def _work(stopping: threading.Event, *, stalled: timedelta) -> None:
     for caretaker in caretakers:
         caretaker.cancel()
     told.cancel()
+    await presence.leave()
     log.info("worker stopped")
     for end in ends:
         if isinstance(end, BaseException):
@@ -78,7 +91,7 @@ async def _work(stopping: threading.Event, *, stalled: timedelta) -> None:
 def _lane(lane: Lane, *, stalled: timedelta, stopping: threading.Event) -> Worker:
     return Worker(
         queue,
-        queues=[lane.value],
+        queues=queues_of(lane) or NOTHING,
         name=lane.value,
         concurrency=AT_ONCE[lane],
         fetch_job_polling_interval=2.0,
@@ -120,9 +133,26 @@ async def _take_over_again_and_again(stalled: timedelta) -> None:
 async def _tidy_again_and_again() -> None:
     """Throw away what nobody has come back for, and what uploads left that were cut off."""
     while True:
-        for tidy in (expire, tidy_uploads):
+        for tidy in (
+            expire,
+            expire_checks,
+            tidy_uploads,
+            clean_daily,
+            remove_abandoned,
+            forget_silent,
+        ):
             try:
                 await asyncio.to_thread(tidy)
             except Exception as error:  # noqa: BLE001 - the next round tries again
                 log.warning("could not tidy up", error=str(error))
         await asyncio.sleep(TIDY_EVERY)
+
+
+async def _go_round_and_round() -> None:
+    """Move the rounds of all projects on; every worker looks, and each move is made once."""
+    while True:
+        try:
+            await asyncio.to_thread(look_after_rounds)
+        except Exception as error:  # noqa: BLE001 - the next look tries again
+            log.warning("could not look after the rounds", error=str(error))
+        await asyncio.sleep(ROUNDS_EVERY)

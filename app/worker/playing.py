@@ -28,11 +28,11 @@ from app.playground.models import (
 )
 from app.runs.rules import failure
 from app.runs.service import Lease
+from app.worker.folders import work_folder
 from app.worker.inputs import materialised, model_source
 from app.worker.lease import Pulse, Stop
 from app.worker.player import player, put_order
 from app.worker.process import Child, Lines
-from app.worker.training import work_folder
 
 log = structlog.get_logger(__name__)
 

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -24,23 +25,30 @@ from app.jobs import JobName, Lane, queue
 from app.runs import rules
 from app.runs import service as runs
 from app.runs.service import Lease
+from app.worker import cards, machine_memory, troubles, vitals
+from app.worker.folders import work_folder
 from app.worker.inputs import (
     Plan,
     checkpoint_steps,
     copy_tree,
     corpus_of,
+    digest_of,
+    fetched,
     materialised,
     plan_of,
     read_json,
 )
 from app.worker.lease import Pulse, Stop
 from app.worker.process import TRAINER, Child, Lines, tail_of, train_command
+from app.worker.resources import Watcher
 
 log = structlog.get_logger(__name__)
 
 RELAY = 0.5  # seconds between two looks at what the child wrote
 GRACE = {Stop.CANCEL: 60.0, Stop.SHUTDOWN: 20.0, Stop.LOST: 5.0}  # for the child to save and end
 PATIENCE = 60.0  # seconds for which the last write of an attempt waits for the database
+ROOM = 3600.0  # seconds for which a finished model waits for room in the artifact store
+AGAIN = 10.0  # seconds between two tries
 STOPPED = 130  # exit code of a child that was asked to end
 
 T = TypeVar("T")
@@ -54,32 +62,45 @@ def train(context: JobContext, *, run_id: str) -> None:
 def train_run(run_id: UUID, *, stopping: threading.Event) -> None:
     """Take the run, train it in a child process, and end the attempt as the child did."""
     with transaction() as session:
-        lease = runs.start(session, run_id=run_id)
+        lease = runs.start(session, run_id=run_id, on=troubles.host())
         plan = plan_of(session, run_id=run_id) if lease else None
     if lease is None or plan is None:
         return  # cancelled meanwhile, or taken by somebody else
     try:
-        with (
-            Pulse(partial(runs.hold, lease=lease), stopping=stopping) as pulse,
-            work_folder("runs", lease) as folder,
-        ):
-            Attempt(lease, plan, folder, pulse).carry_out()
+        with Pulse(partial(runs.hold, lease=lease), stopping=stopping) as pulse:
+            try:
+                with work_folder("runs", lease) as folder:
+                    Attempt(lease, plan, folder, pulse).carry_out()
+            except OSError as error:  # not even a folder to work in
+                with transaction() as session:
+                    runs.fail(session, lease=lease, error=troubles.in_words(error))
     except LeaseLost:
         log.warning("another attempt has the run", run=str(run_id), attempt=lease.attempt)
 
 
-@contextlib.contextmanager
-def work_folder(kind: str, lease: Lease) -> Iterator[Path]:
-    """A folder of this attempt's own, gone at its end: what counts is in the artifact store."""
-    folder = settings.home_path / "work" / kind / str(lease.id) / f"attempt-{lease.attempt}"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        with contextlib.suppress(OSError):  # another attempt may have its folder beside
-            folder.parent.rmdir()
+@dataclass(frozen=True)
+class Ending:
+    """How a child ended."""
+
+    code: int
+    peak: int = 0  # bytes of its largest process
+    oom: bool = False  # the system killed something for memory meanwhile
+
+    @property
+    def signal(self) -> int | None:
+        return rules.signal_of(self.code)
+
+    @property
+    def for_memory(self) -> bool:
+        limit = machine_memory.memory_limit()
+        return self.signal == rules.SIGKILL and rules.out_of_memory(
+            peak=self.peak, limit=limit, oom=self.oom
+        )
+
+    def in_words(self) -> str:
+        return rules.killed(
+            self.signal or 0, peak=self.peak, limit=machine_memory.memory_limit(), oom=self.oom
+        )
 
 
 class Unusable(Exception):
@@ -93,36 +114,40 @@ class Attempt:
         self.lease, self.plan, self.folder, self.pulse = lease, plan, folder, pulse
         self.output = folder / "run"
         self.log = folder / "log.txt"
-        self.saved_step = plan.saved_step or 0
+        self.saved_step = plan.saved[0]["step"] if plan.saved else 0
+        self.unsaved_step = 0  # the last that could not be stored
+        self.is_hung = False
         self.home = f"runs/{lease.id}"  # of the run in the artifact store
         self.stored = f"{self.home}/attempt-{lease.attempt}"
 
     def carry_out(self) -> None:
+        ending: Ending | None = None
         try:
             with ExitStack() as stack:
                 command = self._command(stack)
-                code = STOPPED
                 if command is not None:
-                    with Child(command, log=self.log) as child:
-                        code = self._follow(child)
+                    ending = self._train(command)
         except LeaseLost:
             raise
         except (Unusable, AppError) as error:
             self._fail(getattr(error, "detail", str(error)))
         except Exception as error:
             log.exception("training failed unexpectedly", run=str(self.lease.id))
-            self._fail(
-                f"The worker could not carry the run out ({type(error).__name__}: {error}). Its "
-                "log has the details; resume the run once the cause is gone."
-            )
+            self._fail(troubles.in_words(error))
         else:
-            self._conclude(code)
+            self._conclude(ending or Ending(STOPPED))
+
+    def _train(self, command: list[str]) -> "Ending":
+        kills = machine_memory.oom_kills()
+        with self.pulse.child(command, log=self.log) as child, self._watcher(child):
+            code = self._follow(child)
+        return Ending(code, peak=child.peak, oom=machine_memory.oom_kills() > kills)
 
     # -- inputs -------------------------------------------------------------------------------
 
     def _command(self, stack: ExitStack) -> list[str] | None:
         """The child's command line, once all it reads is on this machine; None: stop first."""
-        dataset = stack.enter_context(artifacts.local_folder(self.plan.dataset))
+        dataset = stack.enter_context(fetched(self.plan.dataset))
         model = self._model(stack, dataset)
         if model is None:
             return None
@@ -132,16 +157,36 @@ class Attempt:
             config["reward_model_path"] = str(reward)
         file = self.folder / "settings.json"
         file.write_text(json.dumps(config), encoding="utf-8")
-        if self.plan.saved_path is not None:
-            saved = stack.enter_context(artifacts.local_folder(self.plan.saved_path))
-            copy_tree(saved, self.output / "checkpoints" / f"step-{self.plan.saved_step}")
+        resumes = self._take_up()
+        device = self.plan.device or settings.train_device
         return [
-            *(*train_command(), self.plan.kind),
+            *(*train_command(device), self.plan.kind),
             *("--dataset", str(dataset), "--model", model),
             *("--output", str(self.output), "--config", str(file)),
-            *("--device", settings.train_device),
-            *(["--resume"] if self.plan.saved_path is not None else []),
+            *("--device", device),
+            *(["--resume"] if resumes else []),
         ]
+
+    def _take_up(self) -> bool:
+        """Bring back the newest saved step that is what was stored; whether there is one."""
+        left, why = list(self.plan.saved), ""
+        while left:
+            saved = left[0]
+            target = self.output / "checkpoints" / f"step-{saved['step']}"
+            try:
+                with artifacts.local_folder(saved["path"]) as folder:
+                    if saved.get("sha256") and digest_of(folder) != saved["sha256"]:
+                        raise artifacts.Damaged(saved["path"])
+                    copy_tree(folder, target)
+                break
+            except AppError as error:
+                left = left[1:]
+                go_on = f"goes on from step {left[0]['step']}" if left else "starts again"
+                why = f"{why} {error.detail} So it {go_on}.".strip()
+        if why:
+            self._write(partial(runs.fall_back, lease=self.lease, saved=left, why=why))
+            self.saved_step = left[0]["step"] if left else 0
+        return bool(left)
 
     def _model(self, stack: ExitStack, dataset: Path) -> str | None:
         """The folder or hub id that the training starts from; None when it is to stop first."""
@@ -163,7 +208,7 @@ class Attempt:
             *("--corpus", *map(str, corpus)),
         ]
         told = ""
-        with Child(command, log=self.log) as child:
+        with self.pulse.child(command, log=self.log) as child:
             while (code := child.poll()) is None:
                 if (stop := self.pulse.stop) is not None:
                     child.stop(grace=GRACE[stop])
@@ -180,12 +225,16 @@ class Attempt:
         self._write(partial(runs.keep_base, lease=self.lease, path=path))
         return path
 
+    def _watcher(self, child: Child) -> Watcher:
+        return Watcher(self.lease, child.process.pid, log=self.log, output=self.output)
+
     # -- while it runs ------------------------------------------------------------------------
 
     def _follow(self, child: Child) -> int:
         """Relay what the child writes until it ends; its exit code."""
         metrics = Lines(self.output / "metrics.jsonl")
         samples = Lines(self.output / "samples.jsonl")
+        watch = vitals.Watch(child, minutes=settings.hang_minutes)
         waiting: tuple[list[JsonObject], list[JsonObject]] = ([], [])
         while True:
             code = child.poll()  # before the last look, so that nothing is missed
@@ -200,9 +249,21 @@ class Attempt:
                 waiting = ([], [])
             if code is None:
                 self._keep_checkpoint()
+                if watch.hangs(news=any(fresh)):
+                    self._end_hang(child, watch)
                 time.sleep(RELAY)
             elif not any(fresh) and not any(waiting):
                 return code
+
+    def _end_hang(self, child: Child, watch: vitals.Watch) -> None:
+        """A child that was only halted goes on; another one says where it hangs, and is ended."""
+        if vitals.wake(child):
+            watch.begin_again()
+            self._write(partial(runs.tell, lease=self.lease, event=rules.HALTED))
+            return
+        self.is_hung = True
+        vitals.dump_stacks(child)
+        child.stop(grace=0)
 
     def _relay(self, metrics: list[JsonObject], samples: list[JsonObject]) -> bool:
         """Whether it could be written; while the database is away, it is tried again."""
@@ -218,39 +279,75 @@ class Attempt:
     def _keep_checkpoint(self) -> None:
         """Store the newest complete checkpoint of the child, so that any worker can resume."""
         step = max(checkpoint_steps(self.output), default=0)
-        if step <= self.saved_step:
+        if step <= max(self.saved_step, self.unsaved_step):
             return
         path = f"{self.home}/saved/attempt-{self.lease.attempt}-step-{step}"
+        source = self.output / "checkpoints" / f"step-{step}"
         try:
             with artifacts.workspace() as space:
-                copy_tree(self.output / "checkpoints" / f"step-{step}", space / "copy")
-                artifacts.put_folder(space / "copy", to=path)
-        except (FileNotFoundError, shutil.Error):
-            return  # the child has removed it for a newer one, which comes next
-        before = self._write(partial(runs.save, lease=self.lease, step=step, path=path))
+                copy_tree(source, space / "copy")
+                stored = artifacts.put_folder(space / "copy", to=path)
+        except (OSError, AppError) as error:
+            self._discard(path)
+            if source.exists():  # else the child has removed it for a newer one, which comes next
+                self._tell_unsaved(step, error)
+            return
+        end = partial(runs.save, step=step, path=path, sha256=artifacts.folder_digest(stored))
+        with self._registering(path):
+            before = self._write(partial(end, lease=self.lease))
         self.saved_step = step
-        if before:
-            artifacts.remove(before)
+        for old in before:
+            self._discard(old)
+
+    def _tell_unsaved(self, step: int, error: Exception) -> None:
+        """The training goes on; what would be lost with its worker is told, once per step."""
+        self.unsaved_step = step
+        log.warning("a checkpoint could not be stored", run=str(self.lease.id), error=str(error))
+        why = "there is no room in the artifact store" if troubles.is_full(error) else str(error)
+        message = f"Step {step} could not be stored ({why}): it would go on from {self.saved_step}."
+        self._write(partial(runs.tell, lease=self.lease, event=message))
 
     # -- the end ------------------------------------------------------------------------------
 
-    def _conclude(self, code: int) -> None:
-        """The child's exit code as the state of the run."""
+    def _conclude(self, end: "Ending") -> None:
+        """How the child ended as the state of the run."""
         stop = self.pulse.stop
         if stop is Stop.LOST:
             raise LeaseLost(self.lease)
-        if code == 0:
+        if end.code == 0:
             self._succeed()
             return
         self._keep_checkpoint()
-        if stop is Stop.CANCEL:
-            self._write(partial(runs.cancelled, lease=self.lease, path=self._keep_files()))
-        elif stop is Stop.SHUTDOWN:
-            self._write(partial(runs.release, lease=self.lease, reason="The worker was stopped."))
-        elif code == STOPPED:
+        if stop is not None:
+            self._stop(stop)
+        elif self.is_hung:
+            self._retry("hung", rules.hung(settings.hang_minutes), rules.HUNG)
+        elif end.code == STOPPED:
             self._fail("The training was stopped from outside. Resume the run to go on.")
+        elif end.signal is not None and not end.for_memory:
+            self._retry("killed", end.in_words(), rules.KILLED)
+        elif end.signal is not None:
+            self._fail(end.in_words())
         else:
-            self._fail(rules.failure(code, self._last_words()))
+            result = read_json(self.output / "result.json")  # a launcher has a code of its own
+            self._fail(rules.failure(int(result.get("exit_code") or end.code), self._last_words()))
+
+    def _stop(self, stop: Stop) -> None:
+        """End before the work does, as somebody wished."""
+        if stop is Stop.CANCEL:
+            path = self._keep_files()
+            with self._registering(path):
+                self._write(partial(runs.cancelled, lease=self.lease, path=path))
+        else:
+            self._write(partial(runs.release, lease=self.lease, reason="The worker was stopped."))
+
+    def _retry(self, kind: str, what: str, advice: str) -> None:
+        """Go on from the last saved step, or fail with the log where that went wrong too often."""
+        words = "\n".join(self._last_words())
+        path = self._keep_files()
+        retry = partial(runs.retry, kind=kind, what=what, advice=advice, path=path, log=words)
+        with self._registering(path):
+            self._write(partial(retry, lease=self.lease))
 
     def _succeed(self) -> None:
         model = self.output / "model"
@@ -258,24 +355,49 @@ class Attempt:
             self._fail("The training ended without a model. Look at the log, then resume the run.")
             return
         result = read_json(self.output / "result.json")
+        cards.complete(self.lease.id, model)
+        stored = self._put_when_there_is_room()
+        if stored is None:
+            self._stop(self.pulse.stop or Stop.SHUTDOWN)
+            return
         files = [
             artifacts.StoredFile(file.path.removeprefix("model/"), file.bytes, file.sha256)
-            for file in self._put()
+            for file in stored
             if file.path.startswith("model/")
         ]
         end = partial(runs.succeed, path=self.stored, files=files, result=result)
-        try:
+        with self._registering(self.stored):
             self._write(partial(end, lease=self.lease))
-        except LeaseLost:
-            artifacts.remove(self.stored)  # nothing points to it
-            raise
-        with contextlib.suppress(OSError, AppError):
-            artifacts.remove(f"{self.home}/saved")
+        self._discard(f"{self.home}/saved")
+
+    def _put_when_there_is_room(self) -> list[artifacts.StoredFile] | None:
+        """Store the run folder. A full store is waited for: the model is nowhere else.
+
+        None where somebody wants this attempt to end meanwhile.
+        """
+        deadline = time.monotonic() + ROOM
+        while True:
+            try:
+                return self._put()
+            except OSError as error:
+                self._discard(self.stored)
+                if not troubles.is_full(error) or time.monotonic() > deadline:
+                    raise
+                log.warning("no room for the model", run=str(self.lease.id), error=str(error))
+            self._write(partial(runs.tell, lease=self.lease, activity=rules.NO_ROOM))
+            until = time.monotonic() + AGAIN
+            while time.monotonic() < until:
+                if self.pulse.stop is Stop.LOST:
+                    raise LeaseLost(self.lease)
+                if self.pulse.stop is not None:
+                    return None
+                time.sleep(RELAY)
 
     def _fail(self, error: str) -> None:
         words = "\n".join(self._last_words())
-        end = partial(runs.fail, error=error, path=self._keep_files(), log=words)
-        self._write(partial(end, lease=self.lease))
+        path = self._keep_files()
+        with self._registering(path):
+            self._write(partial(runs.fail, lease=self.lease, error=error, path=path, log=words))
 
     def _last_words(self) -> list[str]:
         """The log's last lines; the reason the trainer noted comes last."""
@@ -290,6 +412,7 @@ class Attempt:
             self._put()
         except (OSError, AppError) as error:
             log.warning("could not keep the files of the attempt", error=str(error))
+            self._discard(self.stored)
             return None
         return self.stored
 
@@ -299,6 +422,20 @@ class Attempt:
         if self.log.is_file():
             shutil.copy(self.log, self.output / "log.txt")
         return artifacts.put_folder(self.output, to=self.stored)
+
+    @contextlib.contextmanager
+    def _registering(self, path: str | None) -> Iterator[None]:
+        """What a write would have registered goes when another attempt has the run by then."""
+        try:
+            yield
+        except LeaseLost:
+            if path is not None:
+                self._discard(path)
+            raise
+
+    def _discard(self, path: str) -> None:
+        with contextlib.suppress(OSError, AppError):
+            artifacts.remove(path)
 
     def _write(self, write: Callable[..., T]) -> T:
         """One transaction that must not be missed: it waits for a database that is away."""

@@ -6,8 +6,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision: str = "0016_playground"
-down_revision: str | None = "0015_erasure"
+revision: str = "0022_playground"
+down_revision: str | None = "0021_writers"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 

@@ -1,15 +1,8 @@
 // On every page: times in the reader's zone, copy boxes, forms that cannot be sent twice, the tab we are on.
 
-const sameYear = { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" };
+import { localiseTimes } from "./times.js";
 
-export function localiseTimes(root = document) {
-  for (const element of root.querySelectorAll("time[datetime]")) {
-    const moment = new Date(element.dateTime);
-    const isThisYear = moment.getFullYear() === new Date().getFullYear();
-    element.textContent = moment.toLocaleString(undefined, isThisYear ? sameYear : { ...sameYear, year: "numeric" });
-    element.title = element.dateTime;
-  }
-}
+export { localiseTimes };
 
 function offerCopy(box) {
   const button = document.createElement("button");
@@ -26,8 +19,9 @@ function offerCopy(box) {
 function sendOnce(event) {
   const form = event.target;
   if (event.defaultPrevented || form.method !== "post") return;
-  if (form.dataset.sent) event.preventDefault();
-  form.dataset.sent = "yes";
+  const now = String(event.timeStamp); // a second copy of this module hears the same event
+  if (form.dataset.sent && form.dataset.sent !== now) event.preventDefault();
+  form.dataset.sent = now;
 }
 
 function begin() {

@@ -1,6 +1,6 @@
 // Keeps the parts of a page marked `data-live` fresh for as long as one of them says `data-alive`.
 
-import { localiseTimes } from "./base.js";
+import { localiseTimes } from "./times.js";
 
 // A page whose figures change slowly asks for more time between two looks.
 const every = Number(document.querySelector("[data-every]")?.dataset.every ?? 2000); // ms

@@ -12,14 +12,18 @@ from app.annotation.models import Requeue
 from app.corpus.models import Import
 from app.datasets.models import Snapshot
 from app.db import JobState, database_now
+from app.evaluation.models import Evaluation, Promotion
+from app.generation.models import Endpoint, Generation
 from app.projects.models import MemberMessage
 from app.quality.models import Adjudication, SendBack
-from app.runs.models import Checkpoint, Generation, Run, RunKind
+from app.rounds.models import Round
+from app.rounds.rules import Step
+from app.runs.models import Checkpoint, Run, RunCheck, RunKind
 from app.tasks.models import Appeal, Assignment, ReAsk
 from tests.architecture.permissions import PERMISSIONS, Who
 from tests.factories import make_task
 from tests.playground.factories import make_turn
-from tests.runs.factories import make_checkpoint
+from tests.runs.factories import make_checkpoint, make_worker
 
 TEMPLATES = Path(main.__file__).parent.parent / "templates"
 ROLES = {
@@ -35,6 +39,7 @@ ROLES = {
 BODIES = {
     "PUT /api/v1/projects/{project_id}/appeals/{appeal_id}": lambda _: {"outcome": "stands"},
     "POST /api/v1/users/{user_id}/erasure": lambda _: {"texts": True},
+    "PUT /api/v1/runs/{run_id}/priority": lambda _: {"priority": 1},
     "POST /api/v1/runs": lambda ids: {
         "kind": "reward",
         "snapshot_id": ids["snapshot_id"],
@@ -124,7 +129,33 @@ def ids(session, people):
     generation = Generation(
         project_id=people.project.id, checkpoint_id=checkpoint.id, config={"n": 2}
     )
-    session.add(generation)
+    evaluation = Evaluation(
+        project_id=people.project.id,
+        name="e",
+        a_checkpoint_id=checkpoint.id,
+        config={"judgements": 1, "margin": 0, "stop": True, "prompts": 9, "priority": 1}
+        | dict.fromkeys(("tag", "source", "snapshot_id"))
+        | {"temperature": 1, "top_p": 1, "max_new_tokens": 9, "seed": 1},
+    )
+    promotion = Promotion(
+        project_id=people.project.id, checkpoint_id=checkpoint.id, reason="First."
+    )
+    session.add_all([generation, evaluation, promotion])
+    check = RunCheck(
+        project_id=people.project.id,
+        snapshot_id=rows["snapshot_id"].id,
+        kind=RunKind.REWARD,
+        base={"new": "tiny"},
+        config={},
+    )
+    session.add(check)
+    session.flush()
+    round_ = Round(project_id=people.project.id, number=1, step=Step.RANK, policy={})
+    session.add(round_)
+    endpoint = Endpoint(
+        project_id=people.project.id, name="E", base_url="http://127.0.0.1:9/v1", model="m"
+    )
+    session.add(endpoint)
     hers = {"project_id": people.project.id, "user_id": people.vic.id}
     message = MemberMessage(body="Hello", **hers)
     requeue = Requeue(which="all", judgements=0, **hers)
@@ -146,6 +177,10 @@ def ids(session, people):
         "run_id": str(run.id),
         "checkpoint_id": str(checkpoint.id),
         "generation_id": str(generation.id),
+        "evaluation_id": str(evaluation.id),
+        "promotion_id": str(promotion.id),
+        "check_id": str(check.id),
+        "endpoint_id": str(endpoint.id),
         "prompt_id": str(task.prompt_id),
         "other_id": str(rows["snapshot_id"].id),
         "user_id": str(people.vic.id),
@@ -154,8 +189,12 @@ def ids(session, people):
         "message_id": str(message.id),
         "requeue_id": str(requeue.id),
         "appeal_id": str(appeal.id),
+        "round_id": str(round_.id),
+        "deed": "pause",
+        "worker_id": str(make_worker(session).id),
         "key": "x" * 43,
         "day": "2026-11-24",
+        "version": "1",
         "table": "people",
         "kind": "toml",
     }

@@ -8,6 +8,7 @@ import pytest
 
 from app import artifacts
 from app.artifacts import Damaged, StoredFile
+from app.artifacts.store import store
 from app.config import settings
 from tests.datasets.frozen import freeze
 from tests.factories import make_annotation, make_task
@@ -48,7 +49,7 @@ def get(frozen, api, ada):
 
 def damage(frozen, path, change):
     """Change a stored file behind the back of the store."""
-    filesystem, root = artifacts._store()
+    filesystem, root = store()
     target = f"{root}/{frozen.path}/{path}"
     content = change(filesystem.cat_file(target))
     filesystem.pipe_file(target, content)

@@ -3,6 +3,8 @@
 On a phone and on a desk, light and dark, over the demo project with runs beside it.
 """
 
+from datetime import timedelta
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from sqlalchemy import func, select
@@ -16,21 +18,27 @@ from app.datasets.models import Snapshot
 from app.datasets.schemas import Recipe
 from app.db import JobState, database_now, transaction
 from app.demo import seed
+from app.evaluation import service as evaluations
+from app.evaluation.models import EvaluationPrompt
+from app.generation.models import Generation
 from app.projects import service as projects
 from app.projects.models import MemberMessage, Membership, Project
 from app.projects.queries import member
 from app.projects.schemas import Example, ProjectPatch
 from app.projects.service import exclude_member
 from app.quality.service import re_asks
-from app.runs.models import Generation, Metric, RunEvent, RunKind, Sample
+from app.runs.models import Metric, RunEvent, RunKind, RunLog, Sample
+from app.runs.service.attempts import enqueue
 from app.tasks.models import Appeal, GoldKey, Task, TaskKind
 from app.web.protection import SESSION_COOKIE
 from app.worker.imports import run_import
 from app.worker.snapshots import freeze_now
 from tests.corpus.files import json_lines, pair, request_check
+from tests.evaluation.factories import judge, make_evaluation
 from tests.factories import make_user
 from tests.playground.factories import make_turn
-from tests.runs.factories import make_checkpoint, make_run
+from tests.rounds.factories import make_told_rounds
+from tests.runs.factories import make_checkpoint, make_run, make_worker
 
 pytestmark = [pytest.mark.browser, pytest.mark.concurrency]
 
@@ -83,11 +91,16 @@ def pages(live_server, tmp_path):
         failed = make_run(
             session, snapshot, RunKind.DPO, state=JobState.FAILED, error=error, **ended
         )
+        alive = make_run(session, snapshot, RunKind.PPO, state=JobState.RUNNING, attempt=1, step=9)
+        alive.seen_at = database_now(session)
+        session.add(RunLog(run_id=alive.id, attempt=1, tail="step 9/9 " + "x" * 200))
+        session.add(RunEvent(run_id=alive.id, attempt=1, kind="warning", message="w" * 200))
         for step in range(1, 41):
             values = {"loss": 1 / step, "accuracy": 0.5, "learning_rate": 1e-4, "grad_norm": 1.0}
             session.add(Metric(run_id=run.id, attempt=1, step=step, values=values))
         text = {"prompt": "How long is a word? " + "w" * 200, "response": "x" * 300, "score": 0.25}
-        session.add(Sample(run_id=run.id, attempt=1, step=40, values=text))
+        for step in (10, 20, 40):
+            session.add(Sample(run_id=run.id, attempt=1, step=step, values=text))
         session.add(RunEvent(run_id=run.id, attempt=1, kind="succeeded"))
         checkpoint = make_checkpoint(session, project, RunKind.REWARD, run=run)
         writer = make_checkpoint(session, project, RunKind.SFT)
@@ -95,6 +108,13 @@ def pages(live_server, tmp_path):
             project_id=project.id, checkpoint_id=writer.id, config={"n": 2, "temperature": 1.0}
         )
         session.add(generation)
+        make_worker(session, gpus=(80.0, 80.0), host="h" * 90)
+        make_worker(session, draining_at=database_now(session))
+        make_worker(session, seen_at=database_now(session) - timedelta(hours=1))
+        needs = {"device": "cuda", "gpu_memory_gb": 288}
+        queued = make_run(session, snapshot, RunKind.SFT, name="q" * 90, needs=needs)
+        enqueue(session, run=queued)
+        compared = compare(session, project, writer, checkpoint, by=ada)
         words = ("x" * 300, "# Eggs\n\n" + "three " * 90)
         _, played = make_turn(
             session, project, writer, writer, texts=words, by=ada, judges=[checkpoint]
@@ -130,6 +150,7 @@ def pages(live_server, tmp_path):
         )
         gold_id = session.scalars(select(GoldKey.task_id).limit(1)).one()
         care_for(session, project, person_id=person_id, gold_id=gold_id, by=ada)
+        round_ = make_told_rounds(session, project, ada)
         base = f"/projects/{project.id}"
         below = (
             "", "/rank", "/rank/history", "/rank/progress", "/rank/qualification", "/guidelines",
@@ -139,10 +160,11 @@ def pages(live_server, tmp_path):
             "/agreement", "/agreement?by=tag", "/agreement?by=annotator_pair",
             "/consensus", "/leaderboard", "/gold", f"/annotators/{person_id}",
             f"/annotators/{person_id}/requeue?what=last&last=5",
-            "/snapshots/new", "/runs", "/runs/new", "/settings", "/members",
+            "/rounds", "/rounds/settings", f"/rounds/{round_.id}",
             "/playground", f"/playground/{played.id}",
+            "/snapshots/new", "/runs", "/runs/new", "/settings", "/members", "/endpoints",
             f"/annotators/{judge_id}", f"/annotators/{judge_id}/privacy",
-            f"/members/{member_id}", "/pause", "/generations/new",
+            f"/members/{member_id}", "/pause", "/generations", "/generations/new",
             f"/days/{day}", "/days/2020-01-01",
             f"/imports/{import_id}", f"/imports/{import_id}/undo", f"/imports/{check_id}",
             f"/data?brought_by={import_id}",
@@ -154,14 +176,52 @@ def pages(live_server, tmp_path):
             f"/snapshots/compare?a={snapshot.id}&b={other.id}&config=preference&kind=went",
             f"/runs/{run.id}",
             f"/runs/{failed.id}",
+            f"/runs/{alive.id}",
+            "/runs/compare",
+            f"/runs/compare?run={run.id}&run={failed.id}&smooth=0.6&scale=log",
+            f"/runs/new?again={failed.id}&change=smaller",
+            f"/runs/{queued.id}", "/workers",
             f"/checkpoints/{checkpoint.id}",
+            f"/checkpoints/{checkpoint.id}/models", "/storage", "/guidelines/1/models",
+            f"/annotators/{person_id}/models", f"/prompts/{prompt_id}/models",
+            f"/snapshots/{snapshot.id}/models",
             f"/generations/{generation.id}",
+            "/evaluations", "/evaluations/new", "/promotions",
+            f"/evaluations/{compared.id}",
         )  # fmt: skip
         paths = [f"{base}{path}" for path in below]
         paths += [f"/tasks/{gold_id}/gold"]
-        paths += [f"/tasks/{task_id}/review", "/projects", "/projects/new", "/account", "/users"]
+        paths += [
+            f"/tasks/{task_id}/review",
+            "/projects",
+            "/projects/new",
+            "/account",
+            "/users",
+            "/workers",
+        ]
         paths += [f"/users/{judge_id}/privacy"]
     return [f"{live_server}{path}" for path in paths], cookie
+
+
+def compare(session, project, writer, reward, *, by):
+    """A comparison that is judged and decided, and whose winner is promoted."""
+    newcomer = make_checkpoint(session, project, RunKind.DPO)
+    newcomer.name = "The newcomer " + "n" * 90
+    tags = [["t" * 90], ["code"]]
+    found = make_evaluation(
+        session, project, newcomer, writer, prompts=24, equal=2, tags=tags,
+        reward_checkpoint_id=reward.id, warnings=["Only 26 of 200 fit. " + "w" * 120],
+    )  # fmt: skip
+    judge(session, found, make_user(session, "Eva"), [1] * 22 + [0.5, 0])
+    rows = session.scalars(select(EvaluationPrompt).where(EvaluationPrompt.task_id.is_not(None)))
+    for row in rows:
+        row.a_score, row.b_score = row.place % 5 - 1.0, 0.5
+        row.a_samples = row.b_samples = [0.0, 1.0, float(row.place)]
+    session.flush()
+    evaluations.settle(session, evaluation=found)
+    about = {"project": project, "checkpoint": newcomer, "by": by}
+    evaluations.promote(session, evaluation=found, because="r" * 120, **about)
+    return found
 
 
 def care_for(session, project, *, person_id, gold_id, by):

@@ -161,3 +161,19 @@ def test_once_round_the_loop(
     for secret in (writer, writer.replace("-", "")[:8], "checkpoint", "polite", "rude"):
         assert secret not in json.dumps(new).lower().replace("thank you", "")
     assert judge_all(ana, project) == 5
+
+    asked_for = {
+        "a": {"checkpoint": writer},
+        "b": {"data": "best"},
+        "prompts": 4,
+        "allow_seen": True,
+        "max_new_tokens": 8,
+        "reward_checkpoint_id": trained["reward"]["checkpoint_id"],
+    }
+    compared = ada.post(f"/projects/{project}/evaluations", json=asked_for).json()
+    wait_for(lambda: ada.get(f"/evaluations/{compared['id']}"), seconds=300)
+    assert judge_all(ana, project) == 4
+    assert judge_all(rui, project) == 4 + 5  # and the new responses of before
+    found = ada.get(f"/evaluations/{compared['id']}").json()
+    assert (found["verdict"]["judged"], found["verdict"]["judgements"]) == (4, 8)
+    assert found["models"]["scores"]["prompts"] == 4

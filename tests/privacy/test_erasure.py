@@ -446,6 +446,7 @@ DECIDED = {
     "snapshot.created_by": "by",
     "run.created_by": "by",
     "generation.created_by": "by",
+    "endpoint.created_by": "by",
 }
 
 

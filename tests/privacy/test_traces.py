@@ -14,11 +14,12 @@ from app.datasets.rules.identity import pseudonym
 from app.datasets.service import freezing
 from app.db import JobState, SessionLocal, database_now, transaction
 from app.errors import Invalid
+from app.generation.models import Generation
 from app.privacy import service
 from app.privacy.schemas import Scope
 from app.projects.models import Membership
 from app.runs import queries as runs
-from app.runs.models import Generation, RunKind
+from app.runs.models import RunKind
 from app.runs.schemas import RunBody
 from app.runs.service import launch
 from app.worker.snapshots import build

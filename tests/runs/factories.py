@@ -13,7 +13,7 @@ from app import artifacts
 from app.datasets.models import Snapshot
 from app.db import JobState
 from app.projects.models import Project
-from app.runs.models import Checkpoint, Run, RunKind
+from app.runs.models import Checkpoint, Run, RunKind, Worker
 
 ROWS = {"preference": 40, "ranking": 40, "sft": 40, "prompts": 40}
 
@@ -32,7 +32,8 @@ def make_snapshot(
         "finished_at": func.now(),
         "files": files,
     }
-    snapshot = Snapshot(project_id=project.id, name="Snapshot 1", recipe={}, **(finished | fields))
+    given = {"name": "Snapshot 1", "recipe": {}} | finished | fields
+    snapshot = Snapshot(project_id=project.id, **given)
     session.add(snapshot)
     session.flush()
     return snapshot
@@ -122,6 +123,23 @@ def make_checkpoint(
     session.add(checkpoint)
     session.flush()
     return checkpoint
+
+
+def make_worker(session: Session, *, gpus: tuple[float, ...] = (), **fields: Any) -> Worker:
+    """A connected worker whose GPUs have so many GB."""
+    from app.jobs import queues_served
+
+    able = {
+        "trains": True, "cores": 8, "memory": 32_000_000_000, "python": "3.11.2",
+        "system": "Linux x86_64",
+        "gpus": [{"name": "NVIDIA H100", "memory": int(size * 1e9)} for size in gpus],
+    }  # fmt: skip
+    queues = ["data", *queues_served(trains=True, gpu_memory_gb=int(max(gpus)) if gpus else None)]
+    about = {"host": "gpu-box", "pid": 4711, "version": "0.1.0", "queues": queues}
+    worker = Worker(**(about | {"capabilities": able} | fields))
+    session.add(worker)
+    session.flush()
+    return worker
 
 
 def jobs_for(session: Session, run_id: UUID) -> int:

@@ -262,6 +262,8 @@ class TestActions:
         step = run.result["steps"]
         assert 1 < step < 8
         assert run.result["warnings"][0].startswith(f"Step {step}: ")
+        told = [line["message"] for line in run.read("warnings.jsonl")]  # as they came
+        assert told == run.result["warnings"]
         assert "the last weights within limits stay" in run.out
         # the policy that wrote the last episodes within limits, those of the step before
         good = run.folder / "checkpoints" / f"step-{step - 2}" / "model"
@@ -300,6 +302,7 @@ class TestActions:
         assert again.figures() == whole.figures()
         assert again.result["warnings"] == whole.result["warnings"]
         assert again.read("for_people.jsonl") == whole.read("for_people.jsonl")
+        assert again.read("warnings.jsonl") == whole.read("warnings.jsonl")
 
 
 @pytest.fixture

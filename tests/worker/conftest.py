@@ -17,7 +17,7 @@ from app.db import JobState, transaction
 from app.runs import service
 from app.runs.models import Run
 from app.runs.schemas import RunBody
-from app.worker import generation, process, training
+from app.worker import evaluation, generation, process, training
 from tests.factories import make_member, make_project, make_user
 from tests.runs.factories import store_snapshot
 from tests.worker.processes import start_worker, tiny_lm
@@ -32,7 +32,7 @@ class Workshop:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.monkeypatch = monkeypatch
-        for module in (process, training, generation):
+        for module in (process, training, generation, evaluation):
             monkeypatch.setattr(module, "TRAINER", FAKE)
         self.threads: list[threading.Thread] = []
         with transaction() as session:
@@ -73,6 +73,12 @@ class Workshop:
     def carry_out(self, run_id: UUID) -> Run:
         self.work(run_id).join(30)
         return self.run(run_id)
+
+    def carry_on(self, run_id: UUID) -> Run:
+        """Carry it out as often as it goes back to the queue by itself."""
+        while (run := self.carry_out(run_id)).state is JobState.QUEUED:
+            assert run.attempt < 10
+        return run
 
     def run(self, run_id: UUID) -> Run:
         with transaction() as session:

@@ -1,17 +1,22 @@
 """Stands in for `python -m app.trainer`: writes a run folder as the contract says, learns nothing.
 
 `FAKE_TRAINER` (JSON) says how it behaves: steps, pace (seconds per step), save (every so many
-steps), end (exit code instead of success), at (the step of that end), says (its last line),
-forks (leaves a child of its own behind), partial (writes metrics in halves), deaf (ignores
-SIGTERM), skips (prompts that it leaves out).
+steps), end (exit code instead of success), at (the step of that end), says (its last line), forks
+(leaves a child of its own behind), partial (writes metrics in halves), deaf (ignores SIGTERM),
+skips (prompts that it leaves out), hang (the step at which it stands still), halt (the step at
+which it halts itself), judges (by lengths, or by numbers of the prompts), once (comes to grief only
+when it does not resume), bulk (bytes of each checkpoint).
 """
 
 import argparse
+import faulthandler
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -26,6 +31,11 @@ BEHAVIOUR = {
     "partial": False,
     "deaf": False,
     "skips": 0,
+    "judges": "lengths",
+    "hang": 0,
+    "halt": 0,
+    "once": False,
+    "bulk": 0,
 } | json.loads(os.environ.get("FAKE_TRAINER", "{}"))
 
 asked_to_end = False
@@ -52,6 +62,7 @@ def save(output: Path, step: int) -> None:
     partial = folder.with_name(f".{folder.name}.partial")
     partial.mkdir(parents=True)
     (partial / "state.txt").write_text(str(step))
+    (partial / "bulk.bin").write_bytes(b"\1" * int(BEHAVIOUR["bulk"]))
     partial.rename(folder)
 
 
@@ -60,6 +71,11 @@ def result(output: Path, state: str, step: int) -> None:
     if BEHAVIOUR["says"]:
         found["error"] = BEHAVIOUR["says"]
     (output / "result.json").write_text(json.dumps(found))
+
+
+def stand_still() -> None:
+    """Neither compute nor write nor end."""
+    threading.Event().wait()
 
 
 def new_model(options: argparse.Namespace) -> int:
@@ -78,19 +94,28 @@ def train(options: argparse.Namespace) -> int:
     if BEHAVIOUR["forks"]:
         child = subprocess.Popen(["sleep", "600"])
         Path(str(BEHAVIOUR["forks"])).write_text(str(child.pid))
+    fails = not (BEHAVIOUR["once"] and options.resume)
     print("loading", flush=True)
     for step in range(begin + 1, int(BEHAVIOUR["steps"]) + 1):
         time.sleep(float(BEHAVIOUR["pace"]))
         append(output / "metrics.jsonl", {"step": step, "epoch": 1.0, "loss": 1 / step})
         append(output / "samples.jsonl", {"step": step, "prompt": "Hi", "response": f"at {step}"})
         if BEHAVIOUR["save"] and step % int(BEHAVIOUR["save"]) == 0:
-            save(output, step)
+            try:
+                save(output, step)
+            except OSError as error:
+                print(f"The disk is full ({error.strerror}).", file=sys.stderr)
+                return 1
+        if fails and step == BEHAVIOUR["hang"]:
+            stand_still()
+        if fails and step == BEHAVIOUR["halt"]:
+            os.kill(os.getpid(), signal.SIGSTOP)
         if asked_to_end and not BEHAVIOUR["deaf"]:
             if not (output / "checkpoints" / f"step-{step}").exists():
                 save(output, step)
             result(output, "cancelled", step)
             return 130
-        if BEHAVIOUR["end"] and step == BEHAVIOUR["at"]:
+        if fails and BEHAVIOUR["end"] and step == BEHAVIOUR["at"]:
             print(BEHAVIOUR["says"], file=sys.stderr, flush=True)
             if int(BEHAVIOUR["end"]) < 0:
                 os.kill(os.getpid(), -int(BEHAVIOUR["end"]))
@@ -110,7 +135,8 @@ def generate(options: argparse.Namespace) -> int:
     with options.output.open("a", encoding="utf-8") as output:
         for number, line in enumerate(lines):
             time.sleep(float(BEHAVIOUR["pace"]))
-            texts = [f"reply {k} to {line['id']}" for k in range(options.n)]
+            by = f"at {options.temperature} to {line['id']} by {options.source}"
+            texts = [f"reply {k} {by}" for k in range(options.n)]
             if BEHAVIOUR["says"] == "same":
                 texts = ["always this"] * options.n
             responses = [{"text": text, "source": options.source} for text in texts]
@@ -124,8 +150,26 @@ def generate(options: argparse.Namespace) -> int:
     return 0
 
 
+def score(options: argparse.Namespace) -> int:
+    """Longer is better; of those judged by numbers, it is the surer the larger the prompt's."""
+    with options.output.open("a", encoding="utf-8") as output:
+        for line in map(json.loads, options.file.read_text().splitlines()):
+            time.sleep(float(BEHAVIOUR["pace"]))
+            texts = [r["text"] if isinstance(r, dict) else r for r in line["responses"]]
+            scores = [float(len(text)) for text in texts]
+            if BEHAVIOUR["judges"] == "numbers":
+                number = int(re.findall(r"\d+", line["prompt"][-1]["content"])[-1])
+                scores = [float(k * number) for k in range(len(texts))]
+            output.write(json.dumps(line | {"scores": scores}) + "\n")
+            output.flush()
+            if asked_to_end:
+                return 130
+    return 0
+
+
 def main() -> int:
     signal.signal(signal.SIGTERM, hear)
+    faulthandler.register(signal.SIGUSR1)
     parser = argparse.ArgumentParser()
     parser.add_argument("command")
     parser.add_argument("file", type=Path, nargs="?")
@@ -147,6 +191,8 @@ def main() -> int:
             return new_model(options)
         case "generate":
             return generate(options)
+        case "score":
+            return score(options)
         case _:
             return train(options)
 

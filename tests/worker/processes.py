@@ -19,7 +19,8 @@ def start_worker(concurrency_engine: Engine, tmp_path: Path) -> Iterator[Start]:
     """Start worker processes that take over from each other after two seconds."""
     url = concurrency_engine.url.render_as_string(hide_password=False)
     script = (
-        "import sys; from datetime import timedelta; from app.worker.main import run;"
+        "from datetime import timedelta; from app.worker import lease; from app.worker.main import"
+        " run; lease.SILENCE = 3.0;"
         f"run({url!r}, stalled=timedelta(seconds=2))"
     )
     started: list[subprocess.Popen[bytes]] = []

@@ -12,10 +12,12 @@ from app.accounts.models import User
 from app.corpus.models import Prompt, Response
 from app.db import JobState, transaction
 from app.errors import LeaseLost
+from app.generation import service
+from app.generation.models import Generation
+from app.generation.schemas import GenerationBody
 from app.projects.models import Project
-from app.runs import service
-from app.runs.models import Generation, RunKind
-from app.runs.schemas import GenerationBody
+from app.runs.models import RunKind
+from app.runs.service import Lease
 from app.tasks.models import Task, TaskResponse
 from app.worker.generation import generate_responses
 from tests.factories import make_project, make_prompt, make_task
@@ -210,7 +212,7 @@ def test_a_worker_that_stops_hands_the_rest_on(desk: Desk) -> None:
     assert desk.carry_out(generation_id).done == PROMPTS
 
 
-WRITES: dict[str, Callable[[Session, service.Lease], object]] = {
+WRITES: dict[str, Callable[[Session, Lease], object]] = {
     "hold": lambda session, lease: service.hold_generation(session, lease=lease),
     "advance": lambda session, lease: service.advance_generation(
         session, lease=lease, done=1, tasks_opened=1

@@ -177,7 +177,6 @@ def test_a_child_that_does_not_listen_is_ended(
         (3, "Out of memory.", "max_tokens_per_forward"),
         (4, "The loss became nan at step 3.", "learning_rate"),
         (1, "KeyError: 'x'", "KeyError"),
-        (-9, "", "memory"),
         (130, "", "from outside"),
     ],
 )

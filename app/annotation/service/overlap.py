@@ -56,6 +56,7 @@ def decide_overlap(session: Session, *, project: Project, task_ids: Collection[U
             Annotation.is_current.is_(True),
             Annotation.counted.is_(True),
             Task.counted == Task.wanted,
+            Task.closed_at.is_(None),
             Task.wanted < func.greatest(Project.overlap_max, Task.at_least),
         )
     )

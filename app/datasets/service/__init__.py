@@ -4,6 +4,7 @@ from app.datasets.service.erasing import (
     mark_erased,
     name_by_id,
     remember_annotators,
+    remember_origins,
     remove_files,
 )
 from app.datasets.service.freezing import Frozen, freeze
@@ -40,6 +41,7 @@ __all__ = [
     "name_by_id",
     "preview",
     "remember_annotators",
+    "remember_origins",
     "remove_files",
     "request",
     "retry",

@@ -11,7 +11,7 @@ from app import artifacts
 from app.accounts.models import User
 from app.accounts.service import audit
 from app.datasets import queries
-from app.datasets.models import Snapshot, SnapshotAnnotator
+from app.datasets.models import Snapshot, SnapshotAnnotator, SnapshotGuidelines, SnapshotWriter
 from app.datasets.queries.comparisons import comparisons_with
 from app.datasets.rules.identity import pseudonym
 from app.db import JobState, JsonObject
@@ -19,6 +19,7 @@ from app.errors import Conflict
 from app.projects.models import Project
 
 LOOKED_THROUGH = ""  # the row of a snapshot whose people are known, though it may have none
+NO_VERSION = 0  # the same of guidelines
 RECIPES_AT_ONCE = 500
 
 
@@ -32,6 +33,27 @@ def remember_annotators(
         for name, number in known.items()
     ]
     session.execute(insert(SnapshotAnnotator).on_conflict_do_nothing(), rows)
+
+
+def remember_origins(
+    session: Session,
+    *,
+    snapshot_id: UUID,
+    versions: Mapping[int, int],
+    writers: Mapping[UUID, int],
+) -> None:
+    """Keep under which guidelines its judgements were made, and whose responses they are about."""
+    numbers = [
+        {"snapshot_id": snapshot_id, "version": version, "judgements": number}
+        for version, number in {NO_VERSION: 0, **versions}.items()
+    ]
+    session.execute(insert(SnapshotGuidelines).on_conflict_do_nothing(), numbers)
+    if writers:
+        rows = [
+            {"snapshot_id": snapshot_id, "checkpoint_id": its, "judgements": number}
+            for its, number in writers.items()
+        ]
+        session.execute(insert(SnapshotWriter).on_conflict_do_nothing(), rows)
 
 
 def mark_if_erased(session: Session, *, snapshot_id: UUID, known: Collection[UUID]) -> None:

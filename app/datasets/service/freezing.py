@@ -26,6 +26,7 @@ from app.datasets.formats.manifest import (
     write_manifest,
 )
 from app.datasets.formats.refused import refused_file
+from app.datasets.queries.writers import has_written, writers_behind
 from app.datasets.rules.counts import REASONS, shown_groups
 from app.datasets.rules.identity import pseudonym
 from app.datasets.rules.judged import JudgedPrompt, Judgement
@@ -45,8 +46,9 @@ MOST_REFUSED = 1_000  # rows listed one by one in the manifest; all are counted
 class Frozen:
     """What a folder holds. rows: by path of a data file.
 
-    judgements: how many of whom, by the name in the manifest. removals: those that had taken place
-    when the project was read.
+    judgements: how many of whom, by the name in the manifest; versions: under which guidelines;
+    writers: about responses of which checkpoint. removals: those that had taken place when the
+    project was read.
     """
 
     counts: JsonObject
@@ -55,6 +57,8 @@ class Frozen:
     identity: str
     contents: str
     judgements: Mapping[str, int] = field(default_factory=dict)
+    versions: Mapping[int, int] = field(default_factory=dict)
+    writers: Mapping[UUID, int] = field(default_factory=dict)
     removals: frozenset[UUID] = frozenset()
 
 
@@ -78,7 +82,7 @@ def freeze(
     made = with_near(session, project=project, plan=made, beat=beat)
     assembly, watch = Assembly(made), Watch()
     refused: list[RefusedRow] = []
-    names = _Names(project)
+    names = _Names(project, by_checkpoints=has_written(session, project=project))
     removals = frozenset(removal.id for removal in queries.removals_in(session, project=project))
     folder.mkdir(parents=True, exist_ok=True)
     with (
@@ -132,6 +136,8 @@ def freeze(
         identity=str(body["identity"]),
         contents=contents(written),
         judgements=names.judgements,
+        versions=names.versions,
+        writers=names.writers(session),
         removals=removals,
     )
 
@@ -156,18 +162,27 @@ def _beating(prompts: Iterator[JudgedPrompt], beat: Callable[[], None]) -> Itera
 class _Names:
     """People under pseudonyms that hold inside a project and say nothing outside it."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Project, *, by_checkpoints: bool) -> None:
         self.project = project
+        self.by_checkpoints = by_checkpoints
         self.people: dict[str, str] = {}
         self.sources: set[str] = set()
-        self.versions: set[int] = set()
+        self.versions: Counter[int] = Counter()
         self.judgements: Counter[str] = Counter()
+        self.ids = bytearray()  # 16 bytes each: there may be a million
 
     def origin(self, judgement: Judgement) -> JudgementOrigin:
-        self.versions.add(judgement.guidelines_version)
+        self.versions[judgement.guidelines_version] += 1
+        if self.by_checkpoints:
+            self.ids += UUID(judgement.id).bytes
         annotator = self._annotator(judgement)
         self.judgements[annotator] += 1
         return judgement.id, annotator, judgement.guidelines_version
+
+    def writers(self, session: Session) -> dict[UUID, int]:
+        """Once all prompts were read: till then the session reads them."""
+        ids = [UUID(bytes=bytes(self.ids[at : at + 16])) for at in range(0, len(self.ids), 16)]
+        return writers_behind(session, annotation_ids=ids)
 
     def _annotator(self, judgement: Judgement) -> str:
         if judgement.user_id is None:

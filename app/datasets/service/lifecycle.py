@@ -14,7 +14,7 @@ from app.artifacts import StoredFile
 from app.datasets.models import Snapshot
 from app.datasets.schemas import Recipe
 from app.datasets.service.assembling import plan
-from app.datasets.service.erasing import mark_if_erased, remember_annotators
+from app.datasets.service.erasing import mark_if_erased, remember_annotators, remember_origins
 from app.datasets.service.freezing import Frozen
 from app.db import JobState
 from app.errors import Conflict, Invalid, LeaseLost
@@ -129,6 +129,9 @@ def succeed(
         contents=frozen.contents,
     )
     remember_annotators(session, snapshot_id=lease.id, judgements=frozen.judgements)
+    remember_origins(
+        session, snapshot_id=lease.id, versions=frozen.versions, writers=frozen.writers
+    )
     mark_if_erased(session, snapshot_id=lease.id, known=frozen.removals)
 
 

@@ -1,9 +1,6 @@
 """A snapshot gets another name, or goes away with its files."""
 
-from collections.abc import Sequence
-
-import structlog
-from sqlalchemy import delete, event, select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from app import artifacts
@@ -14,8 +11,6 @@ from app.datasets.queries.comparisons import comparisons_with
 from app.datasets.queries.uses import uses_of
 from app.datasets.service.lifecycle import clean_name
 from app.errors import Conflict, Invalid, found
-
-log = structlog.get_logger(__name__)
 
 
 def rename(session: Session, *, snapshot: Snapshot, name: str, by: User) -> None:
@@ -60,24 +55,4 @@ def remove(session: Session, *, snapshot: Snapshot, by: User) -> None:
         files=[{"path": file["path"], "sha256": file["sha256"]} for file in snapshot.files],
     )
     session.execute(delete(Snapshot).where(Snapshot.id == snapshot.id))
-    _remove_after_commit(session, folders)
-
-
-def _remove_after_commit(session: Session, folders: Sequence[str]) -> None:
-    """Once the deletion is committed, and never where it was rolled back."""
-    waiting = list(folders)
-
-    @event.listens_for(session, "after_rollback")
-    def forget(_session: Session) -> None:
-        waiting.clear()
-
-    @event.listens_for(session, "after_commit")
-    def remove_files(session: Session) -> None:
-        if session.in_nested_transaction():  # a savepoint: nothing is final yet
-            return
-        while waiting:
-            folder = waiting.pop()
-            try:
-                artifacts.remove(folder)
-            except OSError:  # the row is gone, and nothing leads to them
-                log.exception("files of a deleted snapshot are left", folder=folder)
+    artifacts.remove_after_commit(session, folders)

@@ -19,10 +19,10 @@ from app.errors import Conflict, NotFound
 from app.privacy.formats.ledger import remember
 from app.privacy.models import Erasure
 from app.privacy.schemas import Scope
-from app.privacy.service.tracing import look_through
 from app.projects import service as projects
 from app.projects.models import Project
 from app.quality.service import erasing as quality
+from app.runs.service import look_through
 from app.tasks import service as tasks
 
 

@@ -1,5 +1,6 @@
 """The settings of a kind as a form shows them, and as it sends them back."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -68,6 +69,46 @@ def given_settings(fields: Mapping[str, Any]) -> dict[str, str]:
         for name, value in fields.items()
         if name.startswith(PREFIX) and str(value).strip()
     }
+
+
+def typed_settings(
+    kind: str, config: Mapping[str, Any], usual: Mapping[str, Any]
+) -> dict[str, str]:
+    """The settings of a run that differ from `usual`, as they are typed into the form."""
+    names = {row["name"] for row in describe(kind) if not row["local"]} - HIDDEN
+    return {
+        name: _typed(value)
+        for name, value in config.items()
+        if name in names and value != _as_json(usual.get(name))
+    }
+
+
+def changed_for(change: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings for another try: `smaller` needs less memory, `slower` takes smaller steps."""
+    batch = int(config.get("per_device_train_batch_size") or 1)
+    if change == "smaller" and batch > 1:
+        steps = int(config.get("gradient_accumulation_steps") or 1)
+        return {
+            "per_device_train_batch_size": batch // 2,
+            "gradient_accumulation_steps": math.ceil(batch * steps / (batch // 2)),
+        }
+    if change == "smaller":
+        return {"gradient_checkpointing": True}
+    if change == "slower" and config.get("learning_rate"):
+        return {"learning_rate": float(f"{float(config['learning_rate']) / 3:.2g}")}
+    return {}
+
+
+def _typed(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    if isinstance(value, bool) or value is None:
+        return str(value).lower()
+    return str(value)
+
+
+def _as_json(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _field(row: Mapping[str, Any], from_scratch: Any, value: str) -> SettingField:

@@ -1,5 +1,7 @@
-"""Runs, checkpoints and generations as pages."""
+"""Runs and checkpoints as pages."""
 
-from app.runs.pages import checkpoints, generations, runs
+from app.runs.pages import checking, checkpoints, comparing, descending, runs, storage, workers
 
-routers = [runs.router, checkpoints.router, generations.router]
+routers = [
+    each.router for each in (checking, comparing, runs, checkpoints, descending, storage, workers)
+]

@@ -1,6 +1,7 @@
 """The list of runs, the launch form, and the page on which a run is watched."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from fastapi import APIRouter, Form, Request
 from pydantic import ValidationError
@@ -46,8 +47,8 @@ def runs(
         checkpoints=queries.final_checkpoints(session, runs=listed),
         left={run.id: queries.time_left(session, run=run) for run in listed},
         waiting={run.id for run in listed if queries.waits(run)},
+        places=queries.places(session, runs=listed),
         snapshots=queries.usable_snapshots(session, project=project),
-        generations=queries.generations_of(session, project=project),
         may_launch=role is Role.ADMIN,
         rules=rules,
     )
@@ -62,8 +63,18 @@ def new_run(
     snapshot: str = "",
     checkpoint: str = "",
     reward: str = "",
+    again: UUID | None = None,
+    change: Literal["", "smaller", "slower"] = "",
 ) -> HTMLResponse:
-    """The launch form; a link may choose kind, snapshot, base and reward model beforehand."""
+    """The launch form; a link may choose kind, snapshot, base and reward model beforehand.
+
+    With `again` it is filled in as that run was, less what `change` wants otherwise.
+    """
+    if again is not None:
+        run = found(queries.run_in(session, project_id=project.id, run_id=again))
+        changes = formats.changed_for(change, run.config)
+        form = _again(session, run, changes)
+        return _form(request, session, project, form, like=run, changes=changes)
     goes_on = kind is not RunKind.SFT and queries.writers_of(session, project=project)
     form = LaunchForm(
         kind=kind,
@@ -88,7 +99,7 @@ def create_run_page(
         snapshot = queries.snapshot_in(session, project_id=project.id, snapshot_id=body.snapshot_id)
         run = service.launch(session, snapshot=found(snapshot), body=body, by=user)
     except (ValidationError, AppError) as error:
-        return _form(request, session, project, form, problems=_problems(error), status=422)
+        return _form(request, session, project, form, problems=problems_of(error), status=422)
     return redirect(request, "run", project_id=project.id, run_id=run.id)
 
 
@@ -131,14 +142,17 @@ def run_page(
         reward=reward,
         checkpoint=queries.final_checkpoint(session, run=run),
         awaited=queries.awaited(session, run=run),
+        place=queries.places(session, runs=[run]).get(run.id),
         marked=queries.erased_snapshots(session, run=run),
         left=queries.time_left(session, run=run),
         events=[event for event in events if event.kind != "log"],
         log=next((event.message for event in reversed(events) if event.kind == "log"), ""),
         preparing=_preparing(run),
+        said=queries.log_tail(session, run=run) if run.finished_at is None else "",
+        trouble=formats.trouble_of(run.error or "") if run.state is JobState.FAILED else None,
         warnings=[event.message for event in events if event.kind == "warning"],
         for_people=any(event.kind == "for people" for event in events),
-        samples=_by_prompt(queries.samples_of(session, run=run)),
+        stories=formats.stories(queries.samples_of(session, run=run)),
         curves=[chart.as_json() for chart in formats.charts_of(run.kind, run.config)],
         more=[chart.as_json() for chart in formats.MORE],
         evaluation=evaluation,
@@ -177,6 +191,8 @@ def resume_run_page(
 @router.get("/projects/{project_id}/runs/{run_id}/log", name="run_log", response_model=None)
 def run_log(run: PageRun) -> Response:
     """All that the training process said, as plain text."""
+    if run.files_removed_at is not None and run.path is None:
+        raise NotFound(f"The files of this run were removed on {run.files_removed_at:%d %B %Y}.")
     if run.path is None:
         raise NotFound("This run has no log yet: it comes when an attempt has ended.")
     return StreamingResponse(
@@ -217,6 +233,8 @@ def _form(
     form: LaunchForm,
     *,
     problems: list[tuple[str, str]] | None = None,
+    like: Run | None = None,
+    changes: dict[str, Any] | None = None,
     status: int = 200,
 ) -> HTMLResponse:
     important, groups = formats.setting_groups(
@@ -231,6 +249,8 @@ def _form(
         project=project,
         section="runs",
         form=form,
+        like=like,
+        changes=changes or {},
         kinds=KINDS,
         about=rules.ABOUT[form.kind],
         snapshots=[
@@ -246,6 +266,26 @@ def _form(
     )
 
 
+def _again(session: Session, run: Run, changes: dict[str, Any]) -> LaunchForm:
+    """The form as it would start the run once more, with what is to be changed."""
+    usual = defaults(run.kind, from_scratch=queries.is_from_scratch(session, run=run))
+    usual["save_steps"] = rules.save_every(run.total_steps or 1)
+    typed = formats.typed_settings(run.kind, run.config | changes, usual)
+    base = next((name for name in ("new", "model") if name in run.base), "checkpoint")
+    return LaunchForm.model_validate(
+        {
+            "kind": run.kind,
+            "snapshot_id": str(run.snapshot_id),
+            "base": base,
+            "size": run.base.get("new", "tiny"),
+            "model": run.base.get("model", ""),
+            "checkpoint": str(run.parent_checkpoint_id or ""),
+            "reward_checkpoint_id": str(run.reward_checkpoint_id or ""),
+            **{f"{formats.PREFIX}{name}": value for name, value in typed.items()},
+        }
+    )
+
+
 def _readable(kind: str, rows: dict[str, int]) -> str:
     """What a run of the kind would read from a snapshot, in words."""
     for name in rules.READS[kind]:
@@ -254,7 +294,7 @@ def _readable(kind: str, rows: dict[str, int]) -> str:
     return "no rows for this kind"
 
 
-def _problems(error: ValidationError | AppError) -> list[tuple[str, str]]:
+def problems_of(error: ValidationError | AppError) -> list[tuple[str, str]]:
     """(field, sentence) for each thing that is wrong."""
     if isinstance(error, AppError):
         named = [(str(item.get("field", "")), str(item["message"])) for item in error.errors]
@@ -275,15 +315,7 @@ def _problems(error: ValidationError | AppError) -> list[tuple[str, str]]:
 
 
 def _preparing(run: Run) -> str:
-    """What the attempt is busy with before its first step."""
-    if run.state is not JobState.RUNNING or run.step > run.start_step:
+    """What the attempt is busy with before its first step, or after its last."""
+    if run.state is not JobState.RUNNING or (run.step > run.start_step and not run.activity):
         return ""
     return run.activity or "Loading the model and the data"
-
-
-def _by_prompt(samples: list[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
-    """The texts of each prompt, the newest first; at most four prompts and six texts of each."""
-    prompts: dict[str, list[dict[str, Any]]] = {}
-    for sample in samples:
-        prompts.setdefault(str(sample.get("prompt", "")), []).append(sample)
-    return [(prompt, texts[:6]) for prompt, texts in list(prompts.items())[:4]]

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import artifacts
-from app.datasets.models import Snapshot, SnapshotAnnotator
+from app.datasets.models import Snapshot, SnapshotAnnotator, SnapshotWriter
 from app.db import JsonObject
 from app.errors import NotFound
 from app.runs.models import Checkpoint, Run
@@ -84,6 +84,7 @@ def lineage(session: Session, *, checkpoint: Checkpoint) -> JsonObject:
         found["annotations"] = len(origins.annotations)
         found["annotators"] = dict(origins.annotators)
         found["guidelines_versions"] = [version for version, _ in origins.versions]
+        found["written_by"] = written_by(session, snapshot_id)
         annotators.update(dict(origins.annotators))
         versions.update(dict(origins.versions))
         del found["path"]
@@ -115,6 +116,7 @@ def _as_json(step: Step, snapshots: dict[UUID, JsonObject]) -> JsonObject:
             "kind": step.checkpoint.kind,
             "step": step.checkpoint.step,
             "sha256": step.checkpoint.sha256,
+            "removed_at": step.checkpoint.removed_at and step.checkpoint.removed_at.isoformat(),
         },
         "run": None
         if run is None
@@ -130,6 +132,20 @@ def _as_json(step: Step, snapshots: dict[UUID, JsonObject]) -> JsonObject:
         "parent": _as_json(step.parent, snapshots) if step.parent else None,
         "reward": _as_json(step.reward, snapshots) if step.reward else None,
     }
+
+
+def written_by(session: Session, snapshot_id: UUID) -> list[JsonObject]:
+    """The checkpoints that wrote responses judged in a snapshot: its models descend from them."""
+    rows = session.execute(
+        select(Checkpoint.id, Checkpoint.name, SnapshotWriter.judgements)
+        .join(SnapshotWriter, SnapshotWriter.checkpoint_id == Checkpoint.id)
+        .where(SnapshotWriter.snapshot_id == snapshot_id)
+        .order_by(Checkpoint.created_at, Checkpoint.id)
+    )
+    return [
+        {"checkpoint_id": str(row.id), "name": row.name, "judgements": row.judgements}
+        for row in rows
+    ]
 
 
 @dataclass(frozen=True, slots=True)

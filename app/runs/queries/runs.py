@@ -11,7 +11,7 @@ from app.datasets.models import Snapshot
 from app.db import JobState, JsonObject
 from app.projects.models import Project
 from app.runs import rules
-from app.runs.models import Checkpoint, Generation, Metric, Run, RunEvent, Sample
+from app.runs.models import Checkpoint, Metric, Run, RunEvent, Sample
 
 
 def runs_of(
@@ -209,26 +209,6 @@ def runs_from(session: Session, *, checkpoint: Checkpoint) -> Sequence[Run]:
         )
         .order_by(Run.created_at)
     ).all()
-
-
-# -- generations ------------------------------------------------------------------------------
-
-
-def generation_in(session: Session, *, project_id: UUID, generation_id: UUID) -> Generation | None:
-    return session.scalar(
-        select(Generation).where(
-            Generation.id == generation_id, Generation.project_id == project_id
-        )
-    )
-
-
-def generations_of(
-    session: Session, *, project: Project, checkpoint: Checkpoint | None = None
-) -> Sequence[Generation]:
-    generations = select(Generation).where(Generation.project_id == project.id)
-    if checkpoint is not None:
-        generations = generations.where(Generation.checkpoint_id == checkpoint.id)
-    return session.scalars(generations.order_by(Generation.created_at.desc()).limit(50)).all()
 
 
 def unfinished(session: Session, *, project: Project) -> int:

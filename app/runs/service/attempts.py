@@ -5,33 +5,42 @@ raised and nothing is written.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app.artifacts import StoredFile, folder_digest
 from app.db import JobState, JsonObject
 from app.errors import LeaseLost
-from app.jobs import JobName, defer
+from app.jobs import JobName, defer, queue_for
 from app.runs import rules
 from app.runs.models import Checkpoint, Metric, Run, RunEvent, Sample
+from app.runs.service.blocks import sum_up
+from app.runs.service.lease import Lease
+
+SAVED = 2  # steps to resume from that are kept
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """The right to write about a run (or a generation): its id and the attempt that holds it."""
+def enqueue(session: Session, *, run: Run) -> None:
+    """Queue the job that carries the run out, for workers that have what it needs."""
+    defer(
+        session,
+        JobName.TRAIN,
+        priority=run.priority,
+        queue_name=queue_for(run.needs),
+        run_id=str(run.id),
+    )
 
-    id: UUID
-    attempt: int
 
+def start(session: Session, *, run_id: UUID, on: str = "") -> Lease | None:
+    """Take a queued run as a new attempt; None where there is nothing to take (any more).
 
-def start(session: Session, *, run_id: UUID) -> Lease | None:
-    """Take a queued run as a new attempt; None where there is nothing to take (any more)."""
+    `on` names the machine, for people who look for its log.
+    """
     row = session.execute(
         update(Run)
         .where(Run.id == run_id, Run.state == JobState.QUEUED, ~_waits())
@@ -50,7 +59,9 @@ def start(session: Session, *, run_id: UUID) -> Lease | None:
     if row is None:
         return None
     lease = Lease(run_id, row.attempt)
-    note(session, lease, "started", f"From step {row.start_step}." if row.start_step else "")
+    where = f" on {on}" if on else ""
+    begin = f"from step {row.start_step}" if row.start_step else ""
+    note(session, lease, "started", f"{begin}{where}".strip())
     return lease
 
 
@@ -97,6 +108,7 @@ def record(
                 for step, values in steps.items()
             ],
         )
+        sum_up(session, lease=lease, step=max(steps))
     for line in samples:
         values = rules.storable({key: value for key, value in line.items() if key != "step"})
         session.add(
@@ -105,9 +117,13 @@ def record(
     return asked
 
 
-def tell(session: Session, *, lease: Lease, activity: str) -> None:
-    """Say what the attempt is busy with, before there are steps to show it."""
-    hold(session, lease=lease, activity=activity)
+def tell(
+    session: Session, *, lease: Lease, activity: str | None = None, event: str | None = None
+) -> None:
+    """Say what the attempt is busy with while there are no steps to show, or what went wrong."""
+    hold(session, lease=lease, **({"activity": activity} if activity else {}))
+    if event:
+        note(session, lease, "trouble", rules.storable(event))
 
 
 def keep_base(session: Session, *, lease: Lease, path: str) -> None:
@@ -115,12 +131,32 @@ def keep_base(session: Session, *, lease: Lease, path: str) -> None:
     hold(session, lease=lease, base=Run.base.op("||")({"path": path}))
 
 
-def save(session: Session, *, lease: Lease, step: int, path: str) -> str | None:
-    """Register a checkpoint to resume from; the path of the one it replaces."""
-    before = session.scalar(select(Run.saved_path).where(Run.id == lease.id))
-    hold(session, lease=lease, saved_step=step, saved_path=path)
+def save(session: Session, *, lease: Lease, step: int, path: str, sha256: str) -> list[str]:
+    """Register a checkpoint to resume from; the paths of those that are not needed any more.
+
+    The one before is kept: it takes over where the newest turns out to be damaged.
+    """
+    known = session.scalar(select(Run.saved).where(Run.id == lease.id)) or []
+    kept = [{"step": step, "path": path, "sha256": sha256}, *known]
+    hold(session, lease=lease, saved_step=step, saved_path=path, saved=kept[:SAVED])
     note(session, lease, "saved", f"Step {step} can be resumed from.")
-    return before
+    return [old["path"] for old in kept[SAVED:]]
+
+
+def fall_back(session: Session, *, lease: Lease, saved: Sequence[JsonObject], why: str) -> None:
+    """Start the attempt from the first of `saved`, because newer ones cannot be used any more."""
+    first = saved[0] if saved else None
+    step = first["step"] if first else 0
+    hold(
+        session,
+        lease=lease,
+        saved=list(saved),
+        saved_step=first and step,
+        saved_path=first and first["path"],
+        start_step=step,
+        step=step,
+    )
+    note(session, lease, "fell back", why)
 
 
 def succeed(
@@ -147,6 +183,7 @@ def succeed(
         metrics=Run.metrics.op("||")(metrics),
         saved_step=None,
         saved_path=None,
+        saved=[],
     )
     run = session.get_one(Run, lease.id, populate_existing=True)
     checkpoint = Checkpoint(
@@ -165,8 +202,7 @@ def succeed(
     )
     session.add(checkpoint)
     session.flush()  # the runs that waited point to it
-    for warning in result.get("warnings") or []:  # of monitors: read before the model is used
-        note(session, lease, "warning", rules.storable(str(warning)))
+    warn(session, lease=lease, warnings=result.get("warnings") or [])
     if result.get("for_people"):
         note(session, lease, "for people", "Responses of the start and of the end can be judged.")
     note(session, lease, "succeeded", "")
@@ -196,12 +232,38 @@ def cancelled(session: Session, *, lease: Lease, path: str | None = None) -> Non
 def release(session: Session, *, lease: Lease, reason: str) -> None:
     """Put the run back into the queue, because its worker stops."""
     freed = session.scalar(
-        _held(lease).values(state=JobState.QUEUED, seen_at=func.now()).returning(Run.id)
+        _held(lease).values(state=JobState.QUEUED, seen_at=func.now()).returning(Run)
     )
     if freed is None:
         raise LeaseLost(lease)
     note(session, lease, "queued", reason)
-    defer(session, JobName.TRAIN, run_id=str(lease.id))
+    enqueue(session, run=freed)
+
+
+def retry(
+    session: Session,
+    *,
+    lease: Lease,
+    kind: str,
+    what: str,
+    advice: str,
+    path: str | None = None,
+    log: str = "",
+) -> None:
+    """Let the run go on from its last saved step, unless it came to grief too often in a row.
+
+    `kind` (lost, hung, killed) and `what` say what happened; with `advice` they are the error of a
+    run that is given up. `path` has the files of the attempt, `log` the end of what it said.
+    """
+    note(session, lease, kind, what)
+    if _mishaps(session, run_id=lease.id) >= rules.MISHAPS:
+        error = rules.given_up(what, advice)
+        fail(session, lease=lease, error=error, path=path, log=log)
+        return
+    hold(session, lease=lease, path=func.coalesce(path, Run.path))
+    if log:
+        note(session, lease, "log", rules.storable(log))
+    release(session, lease=lease, reason="It goes on from its last saved step by itself.")
 
 
 def requeue_lost(session: Session, *, silent_for: timedelta) -> int:
@@ -217,19 +279,34 @@ def requeue_lost(session: Session, *, silent_for: timedelta) -> int:
     ).all()
     for run in silent:
         lease = Lease(run.id, run.attempt)
-        note(session, lease, "lost", "The worker was not heard of any more.")
+        what = "The worker was not heard of any more."
         if run.cancel_requested_at is not None:
+            note(session, lease, "lost", what)
             cancelled(session, lease=lease)
-        elif _losses(session, run_id=run.id) >= rules.LOST_LIMIT:
-            fail(
-                session,
-                lease=lease,
-                error=f"The worker was lost {rules.LOST_LIMIT} times in a row, so the run is not "
-                "tried again by itself. Look at the worker's log (memory?), then resume the run.",
-            )
         else:
-            release(session, lease=lease, reason="Another worker goes on with it.")
+            retry(session, lease=lease, kind="lost", what=what, advice=rules.WORKER_LOST)
     return len(silent)
+
+
+def requeue_forgotten(session: Session, *, silent_for: timedelta) -> int:
+    """Queue again what waits without a job: its worker died between the job and the run's start."""
+    has_no_job = text(
+        "NOT EXISTS (SELECT 1 FROM procrastinate_jobs AS job WHERE job.task_name = 'train'"
+        " AND job.status IN ('todo', 'doing') AND job.args ->> 'run_id' = CAST(run.id AS text))"
+    )
+    forgotten = session.scalars(
+        select(Run)
+        .where(
+            Run.state == JobState.QUEUED,
+            ~_waits(),
+            func.coalesce(Run.seen_at, Run.created_at) < func.now() - silent_for,
+            has_no_job,
+        )
+        .with_for_update(skip_locked=True)
+    ).all()
+    for run in forgotten:
+        enqueue(session, run=run)
+    return len(forgotten)
 
 
 # -- shared with launching --------------------------------------------------------------------
@@ -237,6 +314,18 @@ def requeue_lost(session: Session, *, silent_for: timedelta) -> int:
 
 def note(session: Session, lease: Lease, kind: str, message: str) -> None:
     session.add(RunEvent(run_id=lease.id, attempt=lease.attempt, kind=kind, message=message))
+
+
+def warn(session: Session, *, lease: Lease, warnings: Sequence[object]) -> None:
+    """Note warnings of monitors, each once: a resumed attempt and the result repeat them."""
+    told = set(
+        session.scalars(
+            select(RunEvent.message).where(RunEvent.run_id == lease.id, RunEvent.kind == "warning")
+        )
+    )
+    for warning in dict.fromkeys(rules.storable(str(each)) for each in warnings):
+        if warning and warning not in told:
+            note(session, lease, "warning", warning)
 
 
 def fail_waiting(session: Session, *, run_id: UUID) -> None:
@@ -276,7 +365,7 @@ def _wake(session: Session, *, run: Run, checkpoint: Checkpoint) -> None:
     ):
         session.execute(update(Run).where(waits_for == run.id).values({place: checkpoint.id}))
     ready = session.scalars(
-        select(Run.id)
+        select(Run)
         .where(
             or_(Run.after_run_id == run.id, Run.reward_run_id == run.id),
             Run.state == JobState.QUEUED,
@@ -285,7 +374,7 @@ def _wake(session: Session, *, run: Run, checkpoint: Checkpoint) -> None:
         .order_by(Run.created_at, Run.id)
     ).all()
     for waiting in ready:
-        defer(session, JobName.TRAIN, run_id=str(waiting))
+        enqueue(session, run=waiting)
 
 
 def _held(lease: Lease) -> Any:
@@ -304,8 +393,11 @@ def _close(session: Session, lease: Lease, state: JobState, **values: Any) -> No
         raise LeaseLost(lease)
 
 
-def _losses(session: Session, *, run_id: UUID) -> int:
-    """How often the run lost its worker since a person last started it or a step was saved."""
+MISHAPS = ("lost", "hung", "killed")  # after which a run goes on by itself
+
+
+def _mishaps(session: Session, *, run_id: UUID) -> int:
+    """How often it came to grief since a person last started it or a step was saved."""
     fresh = (
         select(func.coalesce(func.max(RunEvent.id), 0))
         .where(RunEvent.run_id == run_id, RunEvent.kind.in_(["launched", "resumed", "saved"]))
@@ -314,5 +406,5 @@ def _losses(session: Session, *, run_id: UUID) -> int:
     return session.scalars(
         select(func.count())
         .select_from(RunEvent)
-        .where(RunEvent.run_id == run_id, RunEvent.kind == "lost", RunEvent.id > fresh)
+        .where(RunEvent.run_id == run_id, RunEvent.kind.in_(MISHAPS), RunEvent.id > fresh)
     ).one()

@@ -1,6 +1,7 @@
 """What people ask for: launch a run or a whole chain, cancel it, resume it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -12,16 +13,29 @@ from app.accounts.service import audit
 from app.datasets.models import Snapshot
 from app.db import JobState, JsonObject
 from app.errors import Conflict, Invalid
-from app.jobs import JobName, defer
+from app.jobs import JobName, reorder
 from app.run_config import FROM_SCRATCH, ConfigError, RunConfig, parse_config, to_mapping
 from app.runs import queries, rules
 from app.runs.models import Checkpoint, Run, RunKind
 from app.runs.schemas import Base, RunBody
-from app.runs.service.attempts import Lease, fail_waiting, note
+from app.runs.service.attempts import enqueue, fail_waiting, note
+from app.runs.service.cleaning import require_weights
+from app.runs.service.lease import Lease
 
 
-def launch(session: Session, *, snapshot: Snapshot, body: RunBody, by: User | None) -> Run:
-    """Check what is asked for, without torch, and queue it.
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a run is asked to be, once it is clear that it can be."""
+
+    parent: Checkpoint | None
+    after: Run | None
+    reward: Checkpoint | None
+    config: RunConfig
+    steps: int
+
+
+def wanted(session: Session, *, snapshot: Snapshot, body: RunBody) -> Wanted:
+    """Check what is asked for, without torch.
 
     Raises `Invalid` for settings, data or checkpoints that cannot be used, naming each.
     """
@@ -38,6 +52,13 @@ def launch(session: Session, *, snapshot: Snapshot, body: RunBody, by: User | No
     steps = _steps(snapshot, kind=kind, config=config)
     if "save_steps" not in given:
         config = _checked(kind, given | {"save_steps": rules.save_every(steps)})
+    return Wanted(parent, after, reward, config, steps)
+
+
+def launch(session: Session, *, snapshot: Snapshot, body: RunBody, by: User | None) -> Run:
+    """Check what is asked for and queue it; raises as `wanted` does."""
+    kind = body.kind
+    asked = wanted(session, snapshot=snapshot, body=body)
     run = Run(
         id=uuid4(),
         project_id=snapshot.project_id,
@@ -45,12 +66,14 @@ def launch(session: Session, *, snapshot: Snapshot, body: RunBody, by: User | No
         kind=kind,
         name=body.name or default_name(session, snapshot=snapshot, kind=kind),
         base=body.base.model_dump(mode="json", exclude_none=True),
-        parent_checkpoint_id=parent.id if parent else None,
-        after_run_id=after.id if after else None,
-        reward_checkpoint_id=reward.id if reward else None,
+        parent_checkpoint_id=asked.parent.id if asked.parent else None,
+        after_run_id=asked.after.id if asked.after else None,
+        reward_checkpoint_id=asked.reward.id if asked.reward else None,
         reward_run_id=body.reward_run_id,
-        config=to_mapping(config),
-        total_steps=steps,
+        config=to_mapping(asked.config),
+        total_steps=asked.steps,
+        priority=body.priority,
+        needs=body.needs.model_dump(exclude_none=True),
         created_by=by.id if by else None,
         created_at=func.clock_timestamp(),  # runs of a chain share a transaction, and keep order
     )
@@ -68,7 +91,7 @@ def launch(session: Session, *, snapshot: Snapshot, body: RunBody, by: User | No
             name=run.name,
         )
     if not queries.waits(run):
-        defer(session, JobName.TRAIN, run_id=str(run.id))
+        enqueue(session, run=run)
     return run
 
 
@@ -79,30 +102,49 @@ def launch_chain(
     by: User | None,
     size: str = "tiny",
     configs: Mapping[str, Mapping[str, Any]] | None = None,
+    kinds: Collection[str] = tuple(RunKind),
+    writer: Checkpoint | None = None,
+    reward: Checkpoint | None = None,
+    label: str = "",
 ) -> list[Run]:
     """Queue SFT → reward model → DPO → PPO on one snapshot, each waiting for what it needs.
 
-    The SFT run starts from a new model of `size`; `configs` has settings per kind, over those
-    with which a snapshot of this size is done in minutes.
+    The first of `kinds` starts from `writer`, or from a new model of `size`; the reward model
+    goes on from `reward`, or begins anew from the writer. `configs` has settings per kind, over
+    those with which a snapshot of this size is done in minutes; names end with `label`.
     """
     suited = rules.chain_settings(queries.training_rows(snapshot))
     chosen = {kind: {**suited[kind], **(configs or {}).get(kind, {})} for kind in RunKind}
+    made: dict[str, Run] = {}
 
-    def one(kind: RunKind, base: Mapping[str, Any], **more: Any) -> Run:
+    def one(kind: RunKind, base: Mapping[str, Any], **more: Any) -> None:
         body = RunBody(
             kind=kind,
             snapshot_id=snapshot.id,
             base=Base.model_validate(base),
             config=dict(chosen.get(kind, {})),
+            name=f"{rules.NAMES[kind]}, {label}" if label else None,
             **more,
         )
-        return launch(session, snapshot=snapshot, body=body, by=by)
+        made[kind] = launch(session, snapshot=snapshot, body=body, by=by)
 
-    sft = one(RunKind.SFT, {"new": size})
-    reward = one(RunKind.REWARD, {"run": sft.id})
-    dpo = one(RunKind.DPO, {"run": sft.id})
-    ppo = one(RunKind.PPO, {"run": dpo.id}, reward_run_id=reward.id)
-    return [sft, reward, dpo, ppo]
+    def from_writer() -> Mapping[str, Any]:
+        """The last model of the chain that writes, else what the chain sets out from."""
+        before = next((made[kind] for kind in ("dpo", "sft") if kind in made), None)
+        if before is not None:
+            return {"run": before.id}
+        return {"checkpoint": writer.id} if writer is not None else {"new": size}
+
+    if "sft" in kinds:
+        one(RunKind.SFT, from_writer())
+    if "reward" in kinds:
+        one(RunKind.REWARD, {"checkpoint": reward.id} if reward is not None else from_writer())
+    if "dpo" in kinds:
+        one(RunKind.DPO, from_writer())
+    if "ppo" in kinds:
+        judge = made.get("reward")
+        one(RunKind.PPO, from_writer(), reward_run_id=judge.id if judge else None)
+    return list(made.values())
 
 
 def cancel(session: Session, *, run: Run, by: User) -> Run:
@@ -153,7 +195,7 @@ def resume(session: Session, *, run: Run, by: User) -> Run:
     session.refresh(run)
     note(session, Lease(run.id, run.attempt), "resumed", f"By {by.name}.")
     if not queries.waits(run):
-        defer(session, JobName.TRAIN, run_id=str(run.id))
+        enqueue(session, run=run)
     _requeue_waiting(session, run_id=run.id)
     audit(
         session,
@@ -161,6 +203,33 @@ def resume(session: Session, *, run: Run, by: User) -> Run:
         action="run.resume",
         target=f"run {run.id}",
         project_id=run.project_id,
+    )
+    return run
+
+
+def set_priority(session: Session, *, run: Run, priority: int, by: User) -> Run:
+    """Let a run that waits start sooner or later than others do."""
+    rules.check_priority(priority)
+    before = run.priority
+    changed = session.scalar(
+        update(Run)
+        .where(Run.id == run.id, Run.state == JobState.QUEUED)
+        .values(priority=priority)
+        .returning(Run.id)
+    )
+    session.refresh(run)
+    if changed is None:
+        raise Conflict(f"This run is {run.state} already: its place in the queue is of no use.")
+    reorder(session, JobName.TRAIN, priority=priority, run_id=str(run.id))
+    note(session, Lease(run.id, run.attempt), "priority", f"{rules.PRIORITIES[priority]}.")
+    audit(
+        session,
+        user=by,
+        action="run.priority",
+        target=f"run {run.id}",
+        project_id=run.project_id,
+        before=before,
+        after=priority,
     )
     return run
 
@@ -186,12 +255,15 @@ def _base(
         if parent is None:
             raise _no_such("base", "checkpoint", base.checkpoint)
         rules.check_base_kind(kind, parent.kind)
+        require_weights(session, checkpoint=parent)
         source = session.get(Run, parent.run_id) if parent.run_id else None
         return parent, None, bool(source and queries.is_from_scratch(session, run=source))
     if base.run is not None:
         after = _run_of_project(session, snapshot=snapshot, run_id=base.run, field="base")
         rules.check_base_kind(kind, after.kind)
         checkpoint = queries.final_checkpoint(session, run=after)
+        if checkpoint is not None:
+            require_weights(session, checkpoint=checkpoint)
         return checkpoint, after, queries.is_from_scratch(session, run=after)
     return None, None, base.new is not None
 
@@ -213,6 +285,8 @@ def _reward(session: Session, *, snapshot: Snapshot, body: RunBody) -> Checkpoin
         return None
     if kind is not RunKind.REWARD:
         raise Invalid(f"The reward must come from a reward model; this one is of kind {kind}.")
+    if checkpoint is not None:
+        require_weights(session, checkpoint=checkpoint)
     return checkpoint
 
 

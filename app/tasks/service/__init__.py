@@ -2,8 +2,9 @@
 
 from app.tasks.service.admitting import allow_attempt, ask_again, let_in
 from app.tasks.service.appealing import appeal_pause, appeal_question, settle
-from app.tasks.service.asking import ask_for_more, ask_no_more
+from app.tasks.service.asking import ask_for_more, ask_no_more, ask_of_each
 from app.tasks.service.claiming import claim, free_expired, lock_member
+from app.tasks.service.closing import close_tasks, reopen_tasks
 from app.tasks.service.erasing import forget_texts, give_all_back
 from app.tasks.service.finishing import complete, release, renew, skip
 from app.tasks.service.gold import (
@@ -29,7 +30,9 @@ __all__ = [
     "ask_again",
     "ask_for_more",
     "ask_no_more",
+    "ask_of_each",
     "claim",
+    "close_tasks",
     "complete",
     "correct_score",
     "forget_texts",
@@ -42,6 +45,7 @@ __all__ = [
     "release",
     "remove_unused",
     "renew",
+    "reopen_tasks",
     "require_rankable",
     "rescore",
     "score",

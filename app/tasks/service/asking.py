@@ -1,5 +1,8 @@
 """A task that is to be judged by more people than its project asks for."""
 
+from collections.abc import Sequence
+from uuid import UUID
+
 from sqlalchemy import func, update
 from sqlalchemy.orm import Session
 
@@ -25,6 +28,25 @@ def ask_for_more(session: Session, *, task: Task, more: int) -> None:
         )
     )
     session.refresh(task)
+
+
+def ask_of_each(
+    session: Session, *, task_ids: Sequence[UUID], at_least: int, priority: int
+) -> None:
+    """Let these ordinary tasks want so many judgements at least, closed ones too, and be as urgent.
+
+    What they want or how urgent they are already, they stay.
+    """
+    session.execute(
+        update(Task)
+        .where(Task.id.in_(task_ids), Task.kind == TaskKind.ORDINARY)
+        .values(
+            at_least=func.greatest(Task.at_least, at_least),
+            wanted=func.greatest(Task.wanted, at_least),
+            priority=func.greatest(Task.priority, priority),
+            closed_at=None,
+        )
+    )
 
 
 def ask_no_more(

@@ -227,7 +227,13 @@ def set_overlap(
         concerned |= (Task.counted == Task.wanted) & (Task.wanted < project.overlap_max)
     batch = session.execute(
         select(Task.id, Task.identity)
-        .where(Task.project_id == project.id, queries.IS_ORDINARY, Task.identity > after, concerned)
+        .where(
+            Task.project_id == project.id,
+            queries.IS_ORDINARY,
+            Task.closed_at.is_(None),
+            Task.identity > after,
+            concerned,
+        )
         .order_by(Task.identity)
         .limit(limit)
         .with_for_update(key_share=True)

@@ -7,6 +7,7 @@ from app.trainer.monitors.watch import Watch
 from app.trainer.run_folder import RunFolder
 
 FILE = "for_people.jsonl"
+WARNINGS = "warnings.jsonl"  # as they come; result.json has them all at the end
 
 
 def take_up(watch: Watch, folder: RunFolder, state: dict[str, Any] | None) -> None:
@@ -31,6 +32,7 @@ def react(
         return ""
     for sentence in alarms:
         folder.note(sentence)
+    folder.append_all(WARNINGS, [{"step": folder.step, "message": each} for each in alarms])
     folder.extra["warnings"] = list(watch.told.values())
     if watch.config.monitor_action == "stop":
         return alarms[0]

@@ -276,7 +276,7 @@ class RunFolder:
         steps = self._checkpoints()
         step = steps[-1] if steps else 0
         if self.main:
-            for name in ("metrics.jsonl", "samples.jsonl", "for_people.jsonl"):
+            for name in ("metrics.jsonl", "samples.jsonl", "for_people.jsonl", "warnings.jsonl"):
                 keep_upto(self.path / name, step)
         if not steps:
             if self.resuming:
@@ -325,8 +325,11 @@ class RunFolder:
     def seconds(self) -> float:
         return self.before + time.time() - self.started
 
-    def finish(self, state: str, *, error: str | None = None) -> None:
-        """Write result.json: `{state, steps, seconds, metrics, error?}` and what else is known."""
+    def finish(self, state: str, *, error: str | None = None, exit_code: int = 0) -> None:
+        """Write result.json: `{state, steps, seconds, metrics, error?}` and what else is known.
+
+        `exit_code` is that of this process, which a launcher of several may not hand on.
+        """
         if not self.main:
             return
         self._console.end()
@@ -340,6 +343,8 @@ class RunFolder:
         }
         if error:
             result["error"] = error
+        if exit_code:
+            result["exit_code"] = exit_code
         result |= {"kind": self.kind, "notes": self.notes, **self.extra}
         self.path.mkdir(parents=True, exist_ok=True)
         write_whole(

@@ -1,0 +1,363 @@
+"""Client of OpenAI-compatible chat endpoints (`/v1/chat/completions`).
+
+Only hosts that the settings allow are spoken to: the address is resolved here, checked, and the
+connection goes to the very address that was checked. Redirects are not followed, proxies of the
+environment not used.
+"""
+
+import contextlib
+import ipaddress
+import os
+import random
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import httpx2
+
+from app.config import settings
+from app.errors import AppError, Invalid
+
+KEYS = "TOUCHSTONE_ENDPOINT_KEY_"  # what the environment calls the keys of endpoints
+TRIES = 5
+LONGEST_WAIT = 60.0  # seconds that a server may ask for before the next try
+MOST_BYTES = 4_000_000  # of one answer
+AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+
+
+class Unusable(AppError):
+    """The endpoint as a whole does not work: no further prompt needs to be tried."""
+
+    status = 502
+    title = "The endpoint does not answer"
+
+
+class BadReply(Exception):
+    """One prompt got no response; another may."""
+
+
+class Interrupted(Exception):
+    """Somebody wants it to end."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """An endpoint as it is spoken to; the key is read from the environment when it is used."""
+
+    base_url: str
+    model: str
+    key_name: str | None = None
+
+    @property
+    def key(self) -> str | None:
+        return os.environ.get(KEYS + self.key_name) if self.key_name else None
+
+
+@dataclass(frozen=True)
+class Reply:
+    text: str
+    finish: str | None  # stop, length, content_filter, …
+    refused: bool = False
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the connection goes, and what it is called."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+    ip: str = field(default="", compare=False)
+
+    @property
+    def netloc(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+def allowed() -> list[str]:
+    """The `host:port` pairs of the settings."""
+    return [each.strip().lower() for each in settings.endpoints.split(",") if each.strip()]
+
+
+def address_of(base_url: str) -> Address:
+    """The parts of an address that the settings allow; `Invalid` says what is wrong with it."""
+    try:
+        parts = urlsplit(base_url.strip())
+        port = parts.port or {"https": 443, "http": 80}.get(parts.scheme, 0)
+    except ValueError:
+        raise Invalid(f"“{base_url}” is no web address.") from None
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise Invalid("The address begins with http:// or https://, such as http://gpu-1:8000/v1.")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise Invalid(
+            "The address is host, port and path alone: no user, password, query or fragment. "
+            "A key is named in its own field."
+        )
+    address = Address(parts.scheme, parts.hostname.lower(), port, parts.path.rstrip("/"))
+    if address.netloc not in allowed():
+        known = ", ".join(allowed()) or "nothing so far"
+        raise Invalid(
+            f"{address.netloc} is not on the list of model servers that Touchstone may speak to "
+            f"({known}). Whoever runs this installation adds it to TOUCHSTONE_ENDPOINTS and "
+            "starts Touchstone again."
+        )
+    return address
+
+
+def is_refused(host: str, ip: str) -> bool:
+    """Whether an allowed name must not lead to this address.
+
+    Link-local addresses hold the secrets of clouds; this machine is reached under its own name
+    alone, so that a name elsewhere cannot be turned round to it. Private networks are where model
+    servers stand.
+    """
+    found = ipaddress.ip_address(ip.split("%", maxsplit=1)[0])
+    found = getattr(found, "ipv4_mapped", None) or found
+    if found.is_link_local or found.is_multicast or found.is_unspecified:
+        return True
+    if found.is_reserved and not found.is_loopback:
+        return True
+    is_own_name = host == "localhost" or host.endswith(".localhost") or _is_ip(host)
+    return found.is_loopback and not is_own_name
+
+
+def resolved(address: Address) -> Address:
+    """The same with the number that the name has now, once it has been looked at."""
+    try:
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    except OSError:
+        raise Unusable(
+            f"There is no machine called {address.host}. Look at the spelling, or at the name "
+            "server of the machine on which the worker runs."
+        ) from None
+    numbers = [str(each[4][0]) for each in found]
+    if not numbers or any(is_refused(address.host, number) for number in numbers):
+        raise Unusable(
+            f"{address.host} leads to an address that Touchstone does not speak to (this machine "
+            "under another name, or one that is set aside)."
+        )
+    return Address(address.scheme, address.host, address.port, address.path, numbers[0])
+
+
+class Writer:
+    """Asks one endpoint, from several threads if need be."""
+
+    def __init__(
+        self,
+        target: Target,
+        *,
+        timeout: float = 120.0,
+        tries: int = TRIES,
+        stopping: threading.Event | None = None,
+    ) -> None:
+        """Resolve and check the address; `Invalid` or `Unusable` where it cannot be used."""
+        self.target = target
+        self.address = resolved(address_of(target.base_url))
+        self.tries = tries
+        self.stopping = stopping or threading.Event()
+        if target.key_name and target.key is None:
+            raise Unusable(
+                f"The key {KEYS}{target.key_name} is not set in the environment of this process. "
+                "Set it for web and worker, and start them again."
+            )
+        self._streams: deque[Any] = deque(maxlen=128)  # connections, to be cut
+        is_far = ipaddress.ip_address(self.address.ip.split("%")[0]).is_global
+        if self.target.key and self.address.scheme == "http" and is_far:
+            raise Unusable(
+                f"The key would travel readable to {self.address.host}. Use https:// there."
+            )
+        self._client = httpx2.Client(
+            timeout=httpx2.Timeout(timeout, connect=10.0),
+            follow_redirects=False,
+            trust_env=False,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._client.close()
+
+    def hang_up(self) -> None:
+        """Ask nothing more, and cut the connections: who waits for an answer waits no longer."""
+        self.stopping.set()
+        for stream in list(self._streams):
+            with contextlib.suppress(OSError):
+                number = os.dup(stream.get_extra_info("socket").fileno())
+                with socket.socket(fileno=number) as twin:
+                    twin.shutdown(socket.SHUT_RDWR)
+
+    def _note(self, event: str, told: dict[str, Any]) -> None:
+        """Keep the connections that are made; of an encrypted one, the outer stream."""
+        if event in {"connection.connect_tcp.complete", "connection.start_tls.complete"}:
+            self._streams.append(told["return_value"])
+
+    def write(
+        self,
+        messages: Sequence[dict[str, Any]],
+        *,
+        system: str | None = None,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        max_new_tokens: int = 256,
+        seed: int | None = None,
+    ) -> Reply:
+        """One response. `BadReply`: not to this prompt; `Unusable`: to none."""
+        first = [{"role": "system", "content": system}] if system else []
+        body: dict[str, Any] = {
+            "model": self.target.model,
+            "messages": [*first, *messages],
+            "temperature": temperature,
+            "top_p": top_p,
+            "max_tokens": max_new_tokens,
+            "stream": False,
+        }
+        if seed is not None:
+            body["seed"] = seed
+        return reply_of(self._asked(body))
+
+    def _asked(self, body: dict[str, Any]) -> Any:
+        """The answer as JSON, after as many tries as it takes and is allowed."""
+        problem = ""
+        for number in range(self.tries):
+            if self.stopping.is_set():
+                raise Interrupted
+            wait = min(LONGEST_WAIT, 0.5 * 2**number) * random.uniform(0.5, 1.0)  # noqa: S311
+            try:
+                status, headers, content = self._post(body)
+            except httpx2.TimeoutException:
+                problem = "did not answer in time"
+            except httpx2.TransportError as error:
+                problem = f"cannot be reached ({_reason(error)})"
+            else:
+                if status not in AGAIN:
+                    return checked(status, content, self)
+                problem = f"answered {status} {said(content)}".rstrip()
+                wait = max(wait, retry_after(headers.get("retry-after")))
+            if number + 1 < self.tries and self.stopping.wait(wait):
+                raise Interrupted
+        raise Unusable(
+            f"{self.address.netloc} {problem}, {self.tries} times in a row. "
+            "Go on once the server is well again: what has been written stays."
+        )
+
+    def _post(self, body: dict[str, Any]) -> tuple[int, httpx2.Headers, bytes]:
+        at = self.address
+        number = f"[{at.ip}]" if ":" in at.ip else at.ip
+        headers = {"Host": at.netloc, "Accept": "application/json"}
+        if self.target.key:
+            headers["Authorization"] = f"Bearer {self.target.key}"
+        with self._client.stream(
+            "POST",
+            f"{at.scheme}://{number}:{at.port}{at.path}/chat/completions",
+            json=body,
+            headers=headers,
+            extensions={"sni_hostname": at.host, "trace": self._note},
+        ) as response:
+            content = b""
+            for part in response.iter_bytes():
+                content += part
+                if len(content) > MOST_BYTES:
+                    raise BadReply("the answer is longer than 4 MB")
+            return response.status_code, response.headers, content
+
+
+def checked(status: int, content: bytes, writer: Writer) -> Any:
+    """The JSON of a good answer; a sentence on what to do for every other one."""
+    where = writer.address.netloc
+    if status in {401, 403}:
+        raise Unusable(f"{where} refuses the key ({status}). Look at the key's name and value.")
+    if status == 404:
+        raise Unusable(
+            f"{where} knows no {writer.address.path}/chat/completions, or no model "
+            f"“{writer.target.model}” ({said(content) or 'it says no more'}). Most addresses end "
+            "in /v1."
+        )
+    if 300 <= status < 400:
+        raise Unusable(f"{where} sends elsewhere ({status}); give the address where it ends.")
+    if status >= 400:
+        if "model" in said(content).lower() and "not" in said(content).lower():
+            raise Unusable(f"{where} does not take “{writer.target.model}”: {said(content)}")
+        raise BadReply(f"the endpoint refused it ({status}): {said(content) or 'no reason given'}")
+    try:
+        return httpx2.Response(200, content=content).json()
+    except ValueError:
+        raise Unusable(
+            f"{where} does not speak JSON at {writer.address.path}/chat/completions: is this the "
+            "address of an OpenAI-compatible server?"
+        ) from None
+
+
+def reply_of(answer: Any) -> Reply:
+    """The text of the first choice; `BadReply` for any other shape."""
+    try:
+        choice = answer["choices"][0]
+        message = choice["message"]
+        refusal, content = message.get("refusal"), message.get("content")
+        finish = choice.get("finish_reason")
+    except (KeyError, IndexError, TypeError, AttributeError):
+        raise BadReply("the answer has no choices[0].message") from None
+    if isinstance(content, list):  # parts, as some servers write
+        content = "".join(p.get("text") or "" for p in content if isinstance(p, dict))
+    if not isinstance(content, str | None) or not isinstance(refusal, str | None):
+        raise BadReply("the answer's content is no text")
+    refused = bool(refusal) or finish == "content_filter"
+    return Reply((content or refusal or "").strip(), finish, refused=refused)
+
+
+def said(content: bytes) -> str:
+    """What an error says of itself, short."""
+    try:
+        body = httpx2.Response(200, content=content).json()
+    except ValueError:
+        return ""
+    found = body.get("error") or body.get("detail") or body if isinstance(body, dict) else body
+    if isinstance(found, dict):
+        found = found.get("message") or ""
+    return found.replace("\0", "")[:300] if isinstance(found, str) else ""
+
+
+def retry_after(header: str | None) -> float:
+    """Seconds that a server asks for, as a number or as a date; at most a minute."""
+    if not header:
+        return 0.0
+    try:
+        seconds = float(header)
+    except ValueError:
+        try:
+            at = parsedate_to_datetime(header)
+        except ValueError:
+            return 0.0
+        at = at if at.tzinfo else at.replace(tzinfo=UTC)
+        seconds = (at - datetime.fromtimestamp(time.time(), UTC)).total_seconds()
+    return min(max(seconds, 0.0), LONGEST_WAIT) if seconds == seconds else 0.0  # noqa: PLR0124
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _reason(error: Exception) -> str:
+    text = str(error)
+    if "refused" in text:
+        return "nothing listens there: is the server started?"
+    return text or type(error).__name__
