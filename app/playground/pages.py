@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from app.accounts.auth import CurrentUser
 from app.accounts.models import Role, User
-from app.db import JobState, SessionDep
+from app.db import SessionDep
 from app.errors import AppError, found
 from app.playground import queries, rules, service
 from app.playground.auth import AdminPageConversation, AdminPageTurn, PageConversation
@@ -254,8 +254,6 @@ def _conversation(
         said=said,
         may_ask=role is Role.ADMIN,
         problems=problems or [],
-        rules=rules,
-        queued=JobState.QUEUED,
     )
 
 

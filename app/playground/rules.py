@@ -1,19 +1,15 @@
 """Rules of the playground: what an answer may become, and what its figures mean."""
 
-import math
 from collections.abc import Mapping, Sequence
 from statistics import NormalDist
 from typing import Any
 
 PERSON = "person"  # the source of a reply that somebody typed
+TYPED = "Typed reply"  # its name, which does not tell whose it is
 MOST_MODELS = 2  # that answer one turn
 MOST_JUDGES = 4  # reward models that score its answers
 TITLE = 80  # characters
 NEXT_TURN = "\n\nHuman:"  # where a model without a chat template would go on by itself
-
-# Shades of the token view: a probability of at least this much, darkest last.
-SHADES = ((0.5, "very likely"), (0.2, "likely"), (0.05, "unlikely"), (0.01, "surprising"))
-RAREST = "very surprising"
 
 LOST = "The worker was lost while it wrote. Answer again to have it written anew."
 STOPPED = "The worker was stopped before it was done. Answer again to have it written anew."
@@ -23,12 +19,6 @@ def title_of(message: str) -> str:
     """The beginning of the first message, in one line."""
     line = " ".join(message.split())
     return line if len(line) <= TITLE else line[: TITLE - 1].rstrip() + "…"
-
-
-def shade(logp: float) -> int:
-    """0 for what was very likely, 4 for what was very surprising."""
-    p = math.exp(logp)
-    return next((i for i, (least, _) in enumerate(SHADES) if p >= least), len(SHADES))
 
 
 def spoken(tokens: Sequence[Mapping[str, Any]]) -> str:

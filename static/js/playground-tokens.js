@@ -2,7 +2,7 @@
 
 import { api } from "./api.js";
 
-// As in app/playground/rules.py: at least this probability, else the last.
+// At least this probability, else the next.
 const SHADES = [
   [0.5, "very likely"],
   [0.2, "likely"],
@@ -80,7 +80,7 @@ function chooser(views, choose) {
 
 function paint(text, details, view) {
   const spans = view.tokens.map((token) => {
-    const span = make("span", `play-token shade-${shadeOf(token.logp)}`, token.end ? "⏹" : visible(token.text));
+    const span = make("span", `play-token shade-${shadeOf(token.logp)}`, token.end ? "■" : visible(token.text));
     if (token.text.includes("\n")) span.append(document.createElement("br"));
     span.title = `${percent(token.logp)}, rank ${token.rank}`;
     return span;

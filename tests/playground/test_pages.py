@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select, text, update
 
 from app.accounts.models import AuditEvent
 from app.corpus.models import Prompt, Response
@@ -211,7 +211,7 @@ def test_a_typed_reply_is_read_by_the_models_and_scored(session, api, ada, proje
     session.commit()
     path = f"/api/v1/playground/turns/{played.turn.id}/replies"
     added = api(ada).post(path, json={"text": "Five"}).json()
-    assert [each["name"] for each in added["answers"]][2:] == ["Ada"]
+    assert [each["name"] for each in added["answers"]][2:] == ["Typed reply"]  # no name to erase
     readers = {(each["checkpoint_id"], each["kind"]) for each in added["answers"][2]["readings"]}
     assert readers == {(str(each.id), "tokens") for each in writers} | {(str(judge.id), "score")}
     assert jobs(session, played.turn) == 1
@@ -280,3 +280,40 @@ def test_a_stream_of_a_finished_turn_ends_at_once(session, api, vic, project, wr
     assert names == ["standing", "end"]
     standing = next(line for line in reply.text.splitlines() if line.startswith("data: "))
     assert json.loads(standing[6:])["is_final"] is True
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"is_done": False},
+        {"is_done": True, "error": "There is no whole answer to read."},
+        {"is_done": True, "figures": {"score": 0.4, "spread": 0.1, "ratings": {"clear": 3.5}}},
+        {"is_done": True, "figures": {"score": 0.4, "spread": None, "ratings": None, "z": 1.0,
+                                      "below": 0.84}},
+    ],
+)  # fmt: skip
+def test_a_page_shows_a_score_in_any_state(session, sign_in, vic, project, writers, judge, state):
+    played, conversation = make_turn(session, project, *writers, judges=[judge])
+    session.execute(update(PlayReading).values({"figures": {}} | state))
+    played.answers[0].figures = {"loading": True, "cold": True}
+    session.commit()
+    page = sign_in(vic).get(f"/projects/{project.id}/playground/{conversation.id}")
+    assert page.status_code == 200
+
+
+@pytest.mark.parametrize("state", ["queued", "running", "failed", "cancelled"])
+def test_a_page_shows_an_answer_in_any_state(session, sign_in, ada, project, writers, state):
+    played, conversation = make_turn(session, project, *writers)
+    ended = None if state in {"queued", "running"} else func.now()
+    fresh = {"state": state, "finished_at": ended}
+    session.execute(update(PlayTurn).where(PlayTurn.id == played.turn.id).values(**fresh))
+    session.execute(
+        update(PlayAnswer)
+        .where(PlayAnswer.turn_id == played.turn.id)
+        .values(**fresh, figures={}, tokens=[], text="", error=None if ended is None else "Lost.")
+    )
+    session.commit()
+    page = sign_in(ada).get(f"/projects/{project.id}/playground/{conversation.id}")
+    assert page.status_code == 200
+    assert ("Your next message" in page.text) is False
+    assert ("Answer again" in page.text) is (ended is not None)

@@ -1,29 +1,9 @@
 """What the figures of the playground mean."""
 
-import math
-
 import pytest
 from scipy.stats import norm
 
 from app.playground import rules
-
-
-@pytest.mark.parametrize(
-    ("p", "shade"),
-    [
-        (1.0, 0),
-        (0.5, 0),
-        (0.49, 1),
-        (0.2, 1),
-        (0.19, 2),
-        (0.05, 2),
-        (0.04, 3),
-        (0.01, 3),
-        (1e-9, 4),
-    ],
-)
-def test_a_token_is_shaded_by_its_probability(p, shade):
-    assert rules.shade(math.log(p)) == shade
 
 
 def test_a_score_is_placed_among_those_of_the_snapshot():

@@ -178,7 +178,7 @@ def type_reply(session: Session, *, turn: PlayTurn, body: ReplyBody, by: User) -
         turn_id=turn.id,
         place=1 + max(each.answer.place for each in answers),
         source=rules.PERSON,
-        name=by.name,
+        name=rules.TYPED,
         asked_by=by.id,
         state=JobState.SUCCEEDED,
         finished_at=func.now(),
