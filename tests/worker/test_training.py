@@ -279,7 +279,7 @@ def test_a_child_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
     script = f"echo $$ > {child}; exec sleep 600"
     starts = (
         "import subprocess, sys, time;"
-        f"subprocess.Popen([sys.executable, {str(LEASH)!r}, 'sh', '-c', {script!r}],"
+        f"subprocess.Popen([sys.executable, {str(LEASH)!r}, '0', 'sh', '-c', {script!r}],"
         " stdin=subprocess.PIPE, start_new_session=True); time.sleep(600)"
     )
     starter = subprocess.Popen(
