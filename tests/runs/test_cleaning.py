@@ -182,6 +182,20 @@ def test_nothing_begins_from_removed_weights(session, project, tree, ada, api):
     assert "train it again" in refused.json()["detail"]
 
 
+def _until_somebody_waits_for(session):
+    pid = session.scalars(text("SELECT pg_backend_pid()")).one()
+    waits = text(
+        "SELECT count(*) FROM pg_locks WHERE NOT granted AND :pid = ANY(pg_blocking_pids(pid))"
+    )
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with transaction() as other:
+            if other.scalars(waits, {"pid": pid}).one():
+                return
+        time.sleep(0.01)
+    raise AssertionError("nobody waited")
+
+
 @pytest.mark.concurrency
 @pytest.mark.parametrize("first", ["run", "clean-up"])
 def test_a_run_and_a_removal_at_once_are_one_after_the_other(concurrency_engine, first):
@@ -223,10 +237,7 @@ def test_a_run_and_a_removal_at_once_are_one_after_the_other(concurrency_engine,
         session.flush()
         thread = threading.Thread(target=second)
         thread.start()
-        with transaction() as other:  # until it waits for the row
-            waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-            while not other.scalars(text(waits)).one():
-                pass
+        _until_somebody_waits_for(session)
         assert thread.is_alive()
     thread.join(30)
     assert len(refused) == 1
