@@ -1,5 +1,6 @@
 """Freezing a project: what the recipe takes, what it leaves out and says so."""
 
+import hashlib
 import json
 import random
 import threading
@@ -326,7 +327,7 @@ def test_the_manifest_leads_from_a_row_to_its_judgements_without_naming_people(
     assert str(ana.id) not in text
     for file in manifest["files"]:
         content = b"".join(artifacts.chunks(f"{snapshot.path}/{file['path']}"))
-        assert (len(content), artifacts.hashlib.sha256(content).hexdigest()) == (
+        assert (len(content), hashlib.sha256(content).hexdigest()) == (
             file["bytes"],
             file["sha256"],
         )

@@ -139,7 +139,7 @@ def test_once_round_the_loop_in_a_browser(live_server, browser, start_worker, ti
     train(ada, base, "dpo", tiny_lm)
 
     ada.get_by_role("link", name="Write new responses").click()
-    ada.get_by_label("Prompts, at most").fill("3")
+    ada.get_by_label("Tasks wanted").fill("3")
     ada.get_by_text("How it writes").click()
     ada.get_by_label("Tokens, at most").fill("16")
     ada.get_by_role("button", name="Write them").click()

@@ -447,6 +447,16 @@ DECIDED = {
     "run.created_by": "by",
     "generation.created_by": "by",
     "endpoint.created_by": "by",
+    "run_check.created_by": "by",
+    "clean_up.created_by": "by",
+    "play_conversation.created_by": "by",
+    "play_turn.created_by": "by",
+    "play_turn.sent_by": "by",
+    "play_answer.asked_by": "by",
+    "evaluation.created_by": "by",
+    "promotion.by": "by",
+    "round.created_by": "by",
+    "round_event.user_id": "by",
 }
 
 

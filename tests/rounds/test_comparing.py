@@ -83,7 +83,7 @@ def test_an_admin_may_promote_against_the_figures(session, project, ada, ana, se
     service.begin_step(session, round_=second, by=ada)
     look(session, second)
     assert second.is_promoted is True
-    reason = evaluations.last_promotion(session, project_id=project.id).reason
+    reason = evaluations.promotions_of(session, project=project)[0].reason
     assert "Not shown" in reason
 
 

@@ -180,7 +180,10 @@ def test_two_answers_grow_side_by_side_with_noise_of_their_own(tmp_path, tiny_lm
     ends = {line["key"]: line for line in said if line["event"] == "end"}
     for key, end in ends.items():
         pieces = [line for line in said if line["key"] == key and line["event"] == "tokens"]
-        assert "".join(line["text"] for line in pieces).strip() == end["text"]
+        told = "".join(line["text"] for line in pieces).strip()
+        left = end["text"].removeprefix(told)  # half a character, whose other half never came
+        assert end["text"].startswith(told)
+        assert not left.strip("\N{REPLACEMENT CHARACTER}")
     assert ends["a"]["text"] != ends["b"]["text"]
     assert said[-1] == {"key": "", "event": "done", "loaded": ["m"]}
 

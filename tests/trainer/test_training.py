@@ -60,7 +60,7 @@ def test_a_run_leaves_the_folder_that_was_promised(kind: str, train, settings) -
     assert {p.name for p in (run.folder / "checkpoints").iterdir()} == {"step-3"}
     assert (run.folder / "model" / "model.safetensors").is_file()
     card = (run.folder / "model" / "README.md").read_text()
-    assert card.startswith("---\nbase_model: ")
+    assert card.startswith("---\nlibrary_name: ")
     samples = run.read("samples.jsonl")
     assert {row["step"] for row in samples} == {1, 2, 3}
     assert all(row["prompt"] and "response" in row for row in samples)

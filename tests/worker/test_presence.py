@@ -134,7 +134,6 @@ def test_gpus_are_asked_of_torch_in_a_process_of_its_own(monkeypatch: pytest.Mon
 def test_the_question_to_torch_is_answered() -> None:
     pytest.importorskip("torch", reason="needs the train extra")
     said = subprocess.run(
-        [capabilities.sys.executable, str(capabilities.PROBE)],
-        capture_output=True, check=True, timeout=300,
+        capabilities.ASK, capture_output=True, check=True, timeout=300, cwd=capabilities.ROOT
     ).stdout  # fmt: skip
     assert isinstance(json.loads(said)["gpus"], list)

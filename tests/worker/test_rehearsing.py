@@ -98,7 +98,7 @@ def test_what_stands_in_the_way_is_told_with_its_field(stage: Stage) -> None:
     stage.behave(error="max_length is 8, and every row is longer. Raise it.", code=2)
     check = stage.carry_out(stage.ask())
     assert check.state is JobState.FAILED
-    assert check.error == "max_length is 8, and every row is longer. Raise it."
+    assert check.error.startswith("max_length is 8, and every row is longer. Raise it. ")
     assert check.field == "config.max_length"
 
 
