@@ -51,8 +51,8 @@ def test_data_models_and_responses_go_the_whole_way(s3, workshop, tmp_path):
         project = session.get_one(Project, workshop.project_id)
         ada = session.get_one(User, workshop.ada_id)
         file = json_lines(tmp_path / "in.jsonl", [pair(f"Question {n}?") for n in range(3)])
-        check_id = request_check(session, project, file, by=ada)
-    run_import(check_id)
+        import_id = request_check(session, project, file, by=ada, dry_run=False)
+    run_import(import_id)
     first = workshop.carry_out(workshop.launch())
     assert (first.state, first.error) == (JobState.SUCCEEDED, None)
     made = checkpoint_of(first.id)
@@ -72,7 +72,8 @@ def test_data_models_and_responses_go_the_whole_way(s3, workshop, tmp_path):
         generation_id = asked.id
     generate_responses(generation_id, stopping=threading.Event())
     with transaction() as session:
-        assert session.get_one(Generation, generation_id).state is JobState.SUCCEEDED
+        done = session.get_one(Generation, generation_id)
+        assert (done.state, done.error) == (JobState.SUCCEEDED, None)
         snapshot = session.get_one(Snapshot, workshop.snapshot_id)
         path = snapshot.path
         datasets.remove_files(session, snapshot=snapshot, by=None)  # as after an erasure
