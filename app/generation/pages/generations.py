@@ -64,7 +64,7 @@ def new_generation(
     """The form; a link may choose the writer beforehand, else the promoted one stands there."""
     chosen = checkpoint or str(runs.promoted_id(session, project=project) or "")
     first = WriterRow(who=f"endpoint:{endpoint}" if endpoint else f"checkpoint:{chosen}")
-    form = GenerationForm(max_prompts=FEW)
+    form = GenerationForm(max_prompts=FEW, include_existing="1")
     return _form(request, session, project, form, rows=[first])
 
 
