@@ -48,6 +48,12 @@ OTHER = Recipe(min_annotations=2, pairs="best_worst", seed=1, test_share=0.3)
 DESK = {"width": 1280, "height": 800}
 PHONE = {"width": 320, "height": 800}
 
+WIDE = """
+    [...document.querySelectorAll("main *")]
+        .filter((each) => each.getBoundingClientRect().right > innerWidth)
+        .filter((each) => !each.closest(".table-wrap"))
+        .slice(-3).map((each) => each.outerHTML.slice(0, 200))
+"""
 TAB_IN_SIGHT = """() => {
   const tab = document.querySelector(".tabs [aria-current]")?.getBoundingClientRect();
   return !tab || (tab.left >= 0 && tab.right <= innerWidth);
@@ -266,7 +272,7 @@ def visit(page, addresses):
 
 def misfits(page, where):
     if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
-        yield f"it is wider than the window of {where}"
+        yield f"it is wider than the window of {where}", page.evaluate(WIDE)
     if not page.evaluate(TAB_IN_SIGHT):
         yield f"the tab of the page is out of sight on {where}"
 
