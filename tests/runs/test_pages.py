@@ -79,7 +79,7 @@ def test_ada_starts_a_run_from_the_form(
     assert (run.kind, run.name, run.config["beta"]) == (RunKind.DPO, "Careful", 0.3)
     assert run.config["learning_rate"] == 5e-5  # left empty: what suits a new model
     shown = browser.get(answer.headers["location"]).text
-    assert "It waits for a worker" in shown
+    assert "No worker is connected" in shown
     assert "a new tiny model" in shown
 
 
