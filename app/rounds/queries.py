@@ -13,7 +13,6 @@ from app.annotation.models import Annotation
 from app.corpus.models import Prompt, Response
 from app.datasets.models import Snapshot
 from app.evaluation import queries as evaluations
-from app.evaluation.models import Evaluation
 from app.generation.models import Generation
 from app.jobs import JobName
 from app.projects.models import Membership, Project
@@ -208,19 +207,6 @@ def has_simulated(session: Session, *, project: Project) -> bool:
             .limit(1)
         )
     )
-
-
-def is_judged_by_simulated(session: Session, *, evaluation: Evaluation) -> bool:
-    """Whether nobody but simulated annotators has judged it: then no figure is called people's."""
-    judges = select(User.kind).where(
-        User.id.in_(
-            select(Annotation.user_id).where(
-                Annotation.task_id.in_(evaluations.tasks_of(session, evaluation=evaluation)),
-                Annotation.is_current,
-            )
-        )
-    )
-    return set(session.scalars(judges.distinct())) == {UserKind.SIMULATED}
 
 
 def is_simulating(session: Session, *, project: Project) -> bool:

@@ -35,9 +35,8 @@ from app.runs.service.lease import Lease
 from app.tasks import service as tasks
 from app.worker.folders import work_folder
 from app.worker.inputs import ModelSource, materialised, model_source
-from app.worker.lease import Pulse, Stop
+from app.worker.lease import GRACE, RELAY, Pulse, Stop
 from app.worker.process import TRAINER, Child, Lines
-from app.worker.training import GRACE, RELAY
 
 log = structlog.get_logger(__name__)
 
@@ -110,7 +109,7 @@ class Ended(Exception):
 def evaluate_now(evaluation_id: UUID, *, stopping: threading.Event) -> None:
     """Take the evaluation; what its contestants write is stored as it comes."""
     with transaction() as session:
-        lease = attempts.begin(session, evaluation_id=evaluation_id)
+        lease = attempts.begin(session, evaluation_id)
         order = _order(session, evaluation_id=evaluation_id) if lease else None
     if lease is None or order is None:
         return
@@ -162,7 +161,7 @@ def _carry_out(attempt: Attempt) -> None:
             "the details; go on once the cause is gone."
         )
     stop = attempt.pulse.stop
-    end = partial(attempts.end, lease=attempt.lease)
+    end = partial(attempts.end, lease=attempt.lease, activity=None)
     with transaction() as session:
         if error is None:
             end(session, state=JobState.SUCCEEDED)
@@ -263,7 +262,7 @@ def _run(
     with ExitStack() as stack:
         model = stack.enter_context(materialised(source or ModelSource(checkpoint.path)))
         command = [*TRAINER, *what, "--model", str(model), *options]
-        with Child(command, log=attempt.folder / "log.txt") as child:
+        with attempt.pulse.child(command, log=attempt.folder / "log.txt") as child:
             code = _follow(attempt, child, Lines(output), store)
             words = child.last_words()
     if code:

@@ -38,9 +38,8 @@ from app.runs.service import Lease
 from app.worker.endpoints import Asking, answers
 from app.worker.folders import work_folder
 from app.worker.inputs import ModelSource, materialised, model_source
-from app.worker.lease import Pulse, Stop
+from app.worker.lease import GRACE, RELAY, Pulse, Stop
 from app.worker.process import TRAINER, Child, Lines
-from app.worker.training import GRACE, RELAY
 
 log = structlog.get_logger(__name__)
 
@@ -88,7 +87,7 @@ class Ended(Exception):
 def generate_responses(generation_id: UUID, *, stopping: threading.Event) -> None:
     """Take the generation and let its writers write; what is written is stored as it comes."""
     with transaction() as session:
-        lease = service.begin_generation(session, generation_id=generation_id)
+        lease = service.begin_generation(session, generation_id)
     if lease is None:
         return
     try:
@@ -194,7 +193,7 @@ def _let_child_write(lease: Lease, part: Part, prompts: Path, output: Path, puls
             *("--top-p", str(part.top_p), "--max-new-tokens", str(part.max_new_tokens)),
             *("--seed", str(part.turn.seed), "--device", settings.train_device),
         ]
-        with Child(command, log=output.with_suffix(".txt")) as child:
+        with pulse.child(command, log=output.with_suffix(".txt")) as child:
             code = _follow(lease, part, child, Lines(output), pulse)
             words = child.last_words()
     if pulse.stop is not None and code != 0:
@@ -278,7 +277,7 @@ def _score(lease: Lease, order: Order, judge: ModelSource, folder: Path, pulse: 
             *(*TRAINER, "score", str(texts), "--model", str(model), "--output", str(output)),
             *("--device", settings.train_device),
         ]
-        child = stack.enter_context(Child(command, log=folder / "score.txt"))
+        child = stack.enter_context(pulse.child(command, log=folder / "score.txt"))
         while (code := child.poll()) is None:
             stop = pulse.stop
             if stop is not None:

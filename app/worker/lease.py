@@ -41,6 +41,10 @@ class Stop(StrEnum):
     SHUTDOWN = "shutdown"  # this worker ends; another goes on
 
 
+RELAY = 0.5  # seconds between two looks at what a child wrote
+GRACE = {Stop.CANCEL: 60.0, Stop.SHUTDOWN: 20.0, Stop.LOST: 5.0}  # for a child to save and end
+
+
 class Pulse:
     """Beats for an attempt from a thread of its own, and hears of reasons to stop.
 
@@ -79,9 +83,11 @@ class Pulse:
         return Stop.SHUTDOWN if self._stopping.is_set() else None
 
     @contextmanager
-    def child(self, command: Sequence[str], *, log: Path) -> Iterator[Child]:
+    def child(
+        self, command: Sequence[str], *, log: Path, output: Path | None = None
+    ) -> Iterator[Child]:
         """A child of this attempt: it ends when nobody beats for the attempt any more."""
-        with Child(command, log=log, silence=SILENCE) as child:
+        with Child(command, log=log, output=output, silence=SILENCE) as child:
             self._child = child
             try:
                 yield child

@@ -36,9 +36,8 @@ from app.worker.inputs import (
     model_source,
     registered,
 )
-from app.worker.lease import Pulse, Stop
-from app.worker.process import LEASH, TRAINER, Child, tail_of, train_command
-from app.worker.training import GRACE, RELAY
+from app.worker.lease import GRACE, RELAY, Pulse, Stop
+from app.worker.process import LEASH, TRAINER, tail_of, train_command
 
 log = structlog.get_logger(__name__)
 
@@ -185,7 +184,7 @@ class Rehearsal:
     def _run(self, command: list[str], *, times: dict[int, float] | None = None) -> int | None:
         """The exit code of a child; None where this worker stops first."""
         said = self.folder / "said.txt"
-        with Child(command, log=self.log, output=said) as child:
+        with self.pulse.child(command, log=self.log, output=said) as child:
             while (code := child.poll()) is None:
                 if (stop := self.pulse.stop) is not None:
                     child.stop(grace=GRACE[Stop.LOST])  # there is nothing to save

@@ -1,16 +1,12 @@
 """One training: a child process, followed from its first line to the registered checkpoint."""
 
-import contextlib
-import json
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 from uuid import UUID
 
 import structlog
@@ -26,32 +22,25 @@ from app.runs import rules
 from app.runs import service as runs
 from app.runs.service import Lease
 from app.worker import cards, machine_memory, troubles, vitals
+from app.worker.beginning import Beginning, Unusable
 from app.worker.folders import work_folder
 from app.worker.inputs import (
     Plan,
     checkpoint_steps,
     copy_tree,
-    corpus_of,
-    digest_of,
-    fetched,
-    materialised,
     plan_of,
     read_json,
 )
-from app.worker.lease import Pulse, Stop
-from app.worker.process import TRAINER, Child, Lines, tail_of, train_command
+from app.worker.keeper import Keeper
+from app.worker.lease import GRACE, RELAY, Pulse, Stop
+from app.worker.process import Child, Lines, tail_of
 from app.worker.resources import Watcher
 
 log = structlog.get_logger(__name__)
 
-RELAY = 0.5  # seconds between two looks at what the child wrote
-GRACE = {Stop.CANCEL: 60.0, Stop.SHUTDOWN: 20.0, Stop.LOST: 5.0}  # for the child to save and end
-PATIENCE = 60.0  # seconds for which the last write of an attempt waits for the database
 ROOM = 3600.0  # seconds for which a finished model waits for room in the artifact store
 AGAIN = 10.0  # seconds between two tries
 STOPPED = 130  # exit code of a child that was asked to end
-
-T = TypeVar("T")
 
 
 @queue.task(name=JobName.TRAIN, queue=Lane.TRAIN, pass_context=True)
@@ -104,18 +93,16 @@ class Ending:
         )
 
 
-class Unusable(Exception):
-    """Something the run needs cannot be had; the sentence is for people."""
-
-
 class Attempt:
     """One try of a run, from its inputs to its end."""
 
     def __init__(self, lease: Lease, plan: Plan, folder: Path, pulse: Pulse) -> None:
-        self.lease, self.plan, self.folder, self.pulse = lease, plan, folder, pulse
+        self.lease, self.pulse = lease, pulse
+        self.beginning = Beginning(lease, plan, folder, pulse)
+        self.keeper = Keeper(lease, pulse)
         self.output = folder / "run"
         self.log = folder / "log.txt"
-        self.saved_step = plan.saved[0]["step"] if plan.saved else 0
+        self.saved_step = 0
         self.unsaved_step = 0  # the last that could not be stored
         self.is_hung = False
         self.home = f"runs/{lease.id}"  # of the run in the artifact store
@@ -124,7 +111,8 @@ class Attempt:
     def carry_out(self) -> None:
         try:
             with ExitStack() as stack:
-                command = self._command(stack)
+                command = self.beginning.command(stack)
+                self.saved_step = self.beginning.saved_step
                 ending = Ending(STOPPED) if command is None else self._train(command)
             self._conclude(ending)
         except LeaseLost:
@@ -142,93 +130,6 @@ class Attempt:
             left_alone = child.is_left_alone
         oom = machine_memory.oom_kills() > kills
         return Ending(code, peak=child.peak, oom=oom, left_alone=left_alone)
-
-    # -- inputs -------------------------------------------------------------------------------
-
-    def _command(self, stack: ExitStack) -> list[str] | None:
-        """The child's command line, once all it reads is on this machine; None: stop first."""
-        dataset = stack.enter_context(fetched(self.plan.dataset))
-        model = self._model(stack, dataset)
-        if model is None:
-            return None
-        config = dict(self.plan.config)
-        if self.plan.reward is not None:
-            reward = stack.enter_context(materialised(self.plan.reward))
-            config["reward_model_path"] = str(reward)
-        file = self.folder / "settings.json"
-        file.write_text(json.dumps(config), encoding="utf-8")
-        resumes = self._take_up()
-        device = self.plan.device or settings.train_device
-        return [
-            *(*train_command(device), self.plan.kind),
-            *("--dataset", str(dataset), "--model", model),
-            *("--output", str(self.output), "--config", str(file)),
-            *("--device", device),
-            *(["--resume"] if resumes else []),
-        ]
-
-    def _take_up(self) -> bool:
-        """Bring back the newest saved step that is what was stored; whether there is one."""
-        left, why = list(self.plan.saved), ""
-        while left:
-            saved = left[0]
-            target = self.output / "checkpoints" / f"step-{saved['step']}"
-            try:
-                with artifacts.local_folder(saved["path"]) as folder:
-                    if saved.get("sha256") and digest_of(folder) != saved["sha256"]:
-                        raise artifacts.Damaged(saved["path"])
-                    copy_tree(folder, target)
-                break
-            except AppError as error:
-                left = left[1:]
-                go_on = f"goes on from step {left[0]['step']}" if left else "starts again"
-                why = f"{why} {error.detail} So it {go_on}.".strip()
-        if why:
-            self._write(partial(runs.fall_back, lease=self.lease, saved=left, why=why))
-            self.saved_step = left[0]["step"] if left else 0
-        return bool(left)
-
-    def _model(self, stack: ExitStack, dataset: Path) -> str | None:
-        """The folder or hub id that the training starts from; None when it is to stop first."""
-        if self.plan.parent is not None:
-            return str(stack.enter_context(materialised(self.plan.parent)))
-        if "model" in self.plan.base:
-            return str(self.plan.base["model"])
-        path = self.plan.base.get("path") or self._new_model(dataset)
-        return None if path is None else str(stack.enter_context(artifacts.local_folder(path)))
-
-    def _new_model(self, dataset: Path) -> str | None:
-        """Make a model from the snapshot's texts and keep it: each attempt starts from the same."""
-        made, size = self.folder / "base", str(self.plan.base["new"])
-        corpus = corpus_of(dataset)
-        steps = rules.new_model_steps(size, corpus_bytes=sum(f.stat().st_size for f in corpus))
-        command = [
-            *(*TRAINER, "new", "--size", size, "--steps", str(steps)),
-            *("--output", str(made), "--device", settings.train_device),
-            *("--corpus", *map(str, corpus)),
-        ]
-        told = ""
-        with self.pulse.child(command, log=self.log) as child:
-            while (code := child.poll()) is None:
-                if (stop := self.pulse.stop) is not None:
-                    child.stop(grace=GRACE[stop])
-                    return None
-                activity = rules.making_a_model(child.last_words())
-                if activity != told:
-                    self._write(partial(runs.tell, lease=self.lease, activity=activity))
-                    told = activity
-                time.sleep(RELAY)
-            if code != 0:
-                raise Unusable(rules.failure(code, child.last_words()))
-        path = f"{self.home}/base-{self.lease.attempt}"
-        try:
-            artifacts.put_folder(made, to=path)
-        except OSError:
-            self._discard(path)
-            raise
-        with self._registering(path):
-            self._write(partial(runs.keep_base, lease=self.lease, path=path))
-        return path
 
     def _watcher(self, child: Child) -> Watcher:
         return Watcher(self.lease, child.process.pid, log=self.log, output=self.output)
@@ -264,7 +165,7 @@ class Attempt:
         """A child that was only halted goes on; another one says where it hangs, and is ended."""
         if vitals.wake(child):
             watch.begin_again()
-            self._write(partial(runs.tell, lease=self.lease, event=rules.HALTED))
+            self.keeper.write(partial(runs.tell, lease=self.lease, event=rules.HALTED))
             return
         self.is_hung = True
         vitals.dump_stacks(child)
@@ -293,16 +194,16 @@ class Attempt:
                 copy_tree(source, space / "copy")
                 stored = artifacts.put_folder(space / "copy", to=path)
         except (OSError, AppError) as error:
-            self._discard(path)
+            self.keeper.discard(path)
             if source.exists():  # else the child has removed it for a newer one, which comes next
                 self._tell_unsaved(step, error)
             return
         end = partial(runs.save, step=step, path=path, sha256=artifacts.folder_digest(stored))
-        with self._registering(path):
-            before = self._write(partial(end, lease=self.lease))
+        with self.keeper.registering(path):
+            before = self.keeper.write(partial(end, lease=self.lease))
         self.saved_step = step
         for old in before:
-            self._discard(old)
+            self.keeper.discard(old)
 
     def _tell_unsaved(self, step: int, error: Exception) -> None:
         """The training goes on; what would be lost with its worker is told, once per step."""
@@ -310,7 +211,7 @@ class Attempt:
         log.warning("a checkpoint could not be stored", run=str(self.lease.id), error=str(error))
         why = "there is no room in the artifact store" if troubles.is_full(error) else str(error)
         message = f"Step {step} could not be stored ({why}): it would go on from {self.saved_step}."
-        self._write(partial(runs.tell, lease=self.lease, event=message))
+        self.keeper.write(partial(runs.tell, lease=self.lease, event=message))
 
     # -- the end ------------------------------------------------------------------------------
 
@@ -326,7 +227,7 @@ class Attempt:
         if stop is not None:
             self._stop(stop)
         elif end.left_alone:
-            self._write(partial(runs.release, lease=self.lease, reason=rules.OUT_OF_TOUCH))
+            self.keeper.write(partial(runs.release, lease=self.lease, reason=rules.OUT_OF_TOUCH))
         elif self.is_hung:
             self._retry("hung", rules.hung(settings.hang_minutes), rules.HUNG)
         elif end.code == STOPPED:
@@ -343,18 +244,20 @@ class Attempt:
         """End before the work does, as somebody wished."""
         if stop is Stop.CANCEL:
             path = self._keep_files()
-            with self._registering(path):
-                self._write(partial(runs.cancelled, lease=self.lease, path=path))
+            with self.keeper.registering(path):
+                self.keeper.write(partial(runs.cancelled, lease=self.lease, path=path))
         else:
-            self._write(partial(runs.release, lease=self.lease, reason="The worker was stopped."))
+            self.keeper.write(
+                partial(runs.release, lease=self.lease, reason="The worker was stopped.")
+            )
 
     def _retry(self, kind: str, what: str, advice: str) -> None:
         """Go on from the last saved step, or fail with the log where that went wrong too often."""
         words = "\n".join(self._last_words())
         path = self._keep_files()
         retry = partial(runs.retry, kind=kind, what=what, advice=advice, path=path, log=words)
-        with self._registering(path):
-            self._write(partial(retry, lease=self.lease))
+        with self.keeper.registering(path):
+            self.keeper.write(partial(retry, lease=self.lease))
 
     def _succeed(self) -> None:
         model = self.output / "model"
@@ -373,9 +276,9 @@ class Attempt:
             if file.path.startswith("model/")
         ]
         end = partial(runs.succeed, path=self.stored, files=files, result=result)
-        with self._registering(self.stored):
-            self._write(partial(end, lease=self.lease))
-        self._discard(f"{self.home}/saved")
+        with self.keeper.registering(self.stored):
+            self.keeper.write(partial(end, lease=self.lease))
+        self.keeper.discard(f"{self.home}/saved")
 
     def _put_when_there_is_room(self) -> list[artifacts.StoredFile] | None:
         """Store the run folder. A full store is waited for: the model is nowhere else.
@@ -387,11 +290,11 @@ class Attempt:
             try:
                 return self._put()
             except OSError as error:
-                self._discard(self.stored)
+                self.keeper.discard(self.stored)
                 if not troubles.is_full(error) or time.monotonic() > deadline:
                     raise
                 log.warning("no room for the model", run=str(self.lease.id), error=str(error))
-            self._write(partial(runs.tell, lease=self.lease, activity=rules.NO_ROOM))
+            self.keeper.write(partial(runs.tell, lease=self.lease, activity=rules.NO_ROOM))
             until = time.monotonic() + AGAIN
             while time.monotonic() < until:
                 if self.pulse.stop is Stop.LOST:
@@ -403,8 +306,10 @@ class Attempt:
     def _fail(self, error: str) -> None:
         words = "\n".join(self._last_words())
         path = self._keep_files()
-        with self._registering(path):
-            self._write(partial(runs.fail, lease=self.lease, error=error, path=path, log=words))
+        with self.keeper.registering(path):
+            self.keeper.write(
+                partial(runs.fail, lease=self.lease, error=error, path=path, log=words)
+            )
 
     def _last_words(self) -> list[str]:
         """The log's last lines; the reason the trainer noted comes last."""
@@ -419,7 +324,7 @@ class Attempt:
             self._put()
         except (OSError, AppError) as error:
             log.warning("could not keep the files of the attempt", error=str(error))
-            self._discard(self.stored)
+            self.keeper.discard(self.stored)
             return None
         return self.stored
 
@@ -429,29 +334,3 @@ class Attempt:
         if self.log.is_file():
             shutil.copy(self.log, self.output / "log.txt")
         return artifacts.put_folder(self.output, to=self.stored)
-
-    @contextlib.contextmanager
-    def _registering(self, path: str | None) -> Iterator[None]:
-        """What a write would have registered goes when another attempt has the run by then."""
-        try:
-            yield
-        except LeaseLost:
-            if path is not None:
-                self._discard(path)
-            raise
-
-    def _discard(self, path: str) -> None:
-        with contextlib.suppress(OSError, AppError):
-            artifacts.remove(path)
-
-    def _write(self, write: Callable[..., T]) -> T:
-        """One transaction that must not be missed: it waits for a database that is away."""
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                with transaction() as session:
-                    return write(session)
-            except OperationalError:
-                if time.monotonic() > deadline or self.pulse.stop is Stop.LOST:
-                    raise LeaseLost(self.lease) from None
-                time.sleep(1.0)

@@ -3,10 +3,11 @@
 import pytest
 from sqlalchemy import select, update
 
+from app.accounts.models import UserKind
 from app.annotation.models import Annotation
 from app.evaluation import queries, service
 from app.evaluation.models import EvaluationPrompt
-from app.evaluation.rules.standing import headline, ties_in_words, verdict_in_words
+from app.evaluation.rules.standing import Names, headline, ties_in_words, verdict_in_words
 from app.tasks.models import Task
 from tests.evaluation.factories import judge, make_evaluation, make_writers
 from tests.factories import make_annotation, make_user
@@ -91,7 +92,8 @@ def test_in_sentences(session, project, ana, writers):
     def said():
         found = queries.standing_of(session, evaluation=evaluation)
         names = {"a": "DPO 2", "b": "SFT 1"}
-        return headline(found, **names), verdict_in_words(found, **names), ties_in_words(found)
+        head = headline(found, Names(**names))
+        return head, verdict_in_words(found, **names), ties_in_words(found)
 
     assert said()[:2] == ("Nobody has judged yet.", "")
     judge(session, evaluation, ana, [1, 0, 1, 1])
@@ -104,6 +106,16 @@ def test_in_sentences(session, project, ana, writers):
     assert head.endswith("of 52 prompts.")
     assert verdict == ("That is enough to say that DPO 2 is better, however often one has looked.")
     assert ties.startswith("2 prompts have the same answer from both")
+
+
+def test_what_may_be_chance_and_what_no_people_said_is_told_as_such(session, project, writers):
+    evaluation = make_evaluation(session, project, *writers, prompts=20)
+    crowd = make_user(session, "Simulated: careful", kind=UserKind.SIMULATED)
+    judge(session, evaluation, crowd, [1, 0] * 9 + [1, 1])
+    found = queries.standing_of(session, evaluation=evaluation)
+    said = headline(found, queries.names_of(session, evaluation=evaluation))
+    assert said.startswith("The simulated annotators prefer ")
+    assert said.endswith("of 20 prompts, which may be chance.")
 
 
 def test_by_tag_and_at_the_same_length(session, project, ana, writers):

@@ -17,7 +17,7 @@ from app.db import JobState, transaction
 from app.runs import service
 from app.runs.models import Run
 from app.runs.schemas import RunBody
-from app.worker import evaluation, generation, process, training
+from app.worker import beginning, evaluation, generation, process, training
 from tests.factories import make_member, make_project, make_user
 from tests.runs.factories import store_snapshot
 from tests.worker.processes import start_worker, tiny_lm
@@ -32,7 +32,7 @@ class Workshop:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.monkeypatch = monkeypatch
-        for module in (process, training, generation, evaluation):
+        for module in (process, beginning, generation, evaluation):
             monkeypatch.setattr(module, "TRAINER", FAKE)
         self.threads: list[threading.Thread] = []
         with transaction() as session:

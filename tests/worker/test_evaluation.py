@@ -212,7 +212,7 @@ def test_a_stopped_worker_gives_it_back_and_another_goes_on(desk: Desk) -> None:
 def test_a_lost_attempt_writes_nothing(desk: Desk) -> None:
     evaluation_id = desk.order()
     with transaction() as session:
-        lease = attempts.begin(session, evaluation_id=evaluation_id)
+        lease = attempts.begin(session, evaluation_id)
         session.execute(update(Evaluation).values(attempt=2))
     assert lease is not None
     with transaction() as session, pytest.raises(LeaseLost):

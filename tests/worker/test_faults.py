@@ -362,18 +362,20 @@ def test_cancelled_while_it_waits(workshop: Workshop) -> None:
     is_in_order(run)
 
 
-@pytest.mark.parametrize("moment", ["_command", "_train"])
+@pytest.mark.parametrize(
+    ("part", "moment"), [(training.Beginning, "command"), (training.Attempt, "_train")]
+)
 def test_cancelled_while_it_starts(
-    moment: str, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+    part: type, moment: str, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_id = workshop.launch()
-    starts = getattr(training.Attempt, moment)
+    starts = getattr(part, moment)
 
-    def cancelled_first(attempt: training.Attempt, given: object) -> object:
+    def cancelled_first(attempt: object, given: object) -> object:
         workshop.cancel(run_id)
         return starts(attempt, given)
 
-    monkeypatch.setattr(training.Attempt, moment, cancelled_first)
+    monkeypatch.setattr(part, moment, cancelled_first)
     workshop.behave(steps=4000, pace=0.05)
     run = workshop.carry_out(run_id)
     assert run.state is JobState.CANCELLED

@@ -228,7 +228,7 @@ WRITES: dict[str, Callable[[Session, Lease], object]] = {
 def test_a_worker_that_lost_it_writes_nothing(desk: Desk, write: str) -> None:
     generation_id = desk.order()
     with transaction() as session:
-        lease = service.begin_generation(session, generation_id=generation_id)
+        lease = service.begin_generation(session, generation_id)
         assert lease is not None
         session.execute(update(Generation).where(Generation.id == generation_id).values(attempt=2))
     with pytest.raises(LeaseLost), transaction() as session:

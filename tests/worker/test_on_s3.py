@@ -96,10 +96,10 @@ KILLED = f"""
 import signal, sys, threading
 from uuid import UUID
 from app.db import connect
-from app.worker import process, training
+from app.worker import beginning, process, training
 from app.runs import service
 connect(sys.argv[1], pool_size=5)
-for module in (process, training):
+for module in (process, beginning):
     module.TRAINER = {FAKE!r}
 def pause(*_, **__):
     print("uploaded", flush=True)

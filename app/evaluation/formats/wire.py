@@ -14,7 +14,7 @@ from app.quality.rules.words import percent
 def sentences(found: Standing, names: Names) -> list[str]:
     """The result, whether it is enough, how ties count, and what length has to do with it."""
     said = [
-        headline(found, a=names.a, b=names.b),
+        headline(found, names),
         verdict_in_words(found, a=names.a, b=names.b),
         ties_in_words(found),
         length_in_words(found, names),

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Float, cast, extract, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
+from app.accounts.models import User, UserKind
 from app.annotation.models import Annotation
 from app.corpus.models import Prompt, Response
 from app.evaluation.models import Evaluation, EvaluationPrompt
@@ -94,11 +95,26 @@ def closed_lately(session: Session) -> Sequence[Evaluation]:
 
 def names_of(session: Session, *, evaluation: Evaluation) -> Names:
     """The checkpoints' names; of two that are called the same, with the letters A and B."""
+    is_simulated = is_judged_by_simulated(session, evaluation=evaluation)
+    judges = "The simulated annotators" if is_simulated else "People"
     a = session.get_one(Checkpoint, evaluation.a_checkpoint_id).name
     if evaluation.b_checkpoint_id is None:
-        return Names(a, IN_THE_DATA)
+        return Names(a, IN_THE_DATA, judges)
     b = session.get_one(Checkpoint, evaluation.b_checkpoint_id).name
-    return Names(a, b) if a != b else Names(f"{a} (A)", f"{b} (B)")
+    return Names(a, b, judges) if a != b else Names(f"{a} (A)", f"{b} (B)", judges)
+
+
+def is_judged_by_simulated(session: Session, *, evaluation: Evaluation) -> bool:
+    """Whether nobody but simulated annotators has judged it: then no figure is called people's."""
+    judges = select(User.kind).where(
+        User.id.in_(
+            select(Annotation.user_id).where(
+                Annotation.task_id.in_(tasks_of(session, evaluation=evaluation)),
+                Annotation.is_current,
+            )
+        )
+    )
+    return set(session.scalars(judges.distinct())) == {UserKind.SIMULATED}
 
 
 def tasks_of(session: Session, *, evaluation: Evaluation) -> Sequence[UUID]:

@@ -26,10 +26,11 @@ from app.quality.rules.words import percent
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What A and B are called."""
+    """What A and B are called, and those who judge them."""
 
     a: str
     b: str
+    judges: str = "People"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +153,9 @@ def _path(
 # -- in words ---------------------------------------------------------------------------------
 
 
-def headline(found: Standing, *, a: str, b: str) -> str:
+def headline(found: Standing, names: Names) -> str:
     """Who is preferred, or why nobody can say."""
+    a, b = names.a, names.b
     if found.prompts and found.equal == found.prompts:
         return f"{a} and {b} answered every prompt the same: there is nothing to judge."
     if not found.judged:
@@ -163,14 +165,15 @@ def headline(found: Standing, *, a: str, b: str) -> str:
     turned = rate.value < 0.5
     first, second = (b, a) if turned else (a, b)
     value = 1 - rate.value if turned else rate.value
-    bounds = ""
+    bounds = chance = ""
     if rate.low is not None and rate.high is not None:
         low, high = (1 - rate.high, 1 - rate.low) if turned else (rate.low, rate.high)
         bounds = f" ({100 * low:.0f}–{100 * high:.0f})"
+        chance = ", which may be chance" if low <= 0.5 else ""
     of = f"of {found.judged + found.equal:,} prompt{'s' if found.judged + found.equal > 1 else ''}"
     if value == 0.5:
-        return f"People find {a} and {b} equally good in {of.removeprefix('of ')}{bounds}."
-    return f"People prefer {first} over {second} in {percent(value)}{bounds} {of}."
+        return f"{names.judges} find {a} and {b} equally good in {of.removeprefix('of ')}{bounds}."
+    return f"{names.judges} prefer {first} over {second} in {percent(value)}{bounds} {of}{chance}."
 
 
 def verdict_in_words(found: Standing, *, a: str, b: str) -> str:

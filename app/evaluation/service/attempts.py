@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, Literal
 from uuid import UUID
 
@@ -10,13 +9,11 @@ from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.orm import Session
 
 from app.corpus.models import Response
-from app.db import JobState, JsonObject
-from app.errors import LeaseLost
+from app.db import JsonObject
 from app.evaluation.models import Evaluation, EvaluationPrompt
-from app.jobs import JobName, defer
+from app.jobs import JobName
 from app.projects.models import Project
-from app.runs.rules import storable
-from app.runs.service.lease import Lease
+from app.runs.service.lease import Lease, Work
 from app.tasks import service as tasks
 from app.tasks.schemas import NewTask
 
@@ -32,74 +29,13 @@ class Opened:
     equal: int
 
 
-def begin(session: Session, *, evaluation_id: UUID) -> Lease | None:
-    """Take a queued evaluation as a new attempt; None where there is nothing to take."""
-    attempt = session.scalar(
-        update(Evaluation)
-        .where(Evaluation.id == evaluation_id, Evaluation.state == JobState.QUEUED)
-        .values(
-            state=JobState.RUNNING,
-            attempt=Evaluation.attempt + 1,
-            seen_at=func.now(),
-            started_at=func.now(),
-            error=None,
-        )
-        .returning(Evaluation.attempt)
-    )
-    return None if attempt is None else Lease(evaluation_id, attempt)
+WORK = Work(Evaluation, JobName.EVALUATE, "evaluation_id")
 
-
-def hold(session: Session, *, lease: Lease, **values: Any) -> bool:
-    """Say that the attempt lives, with new `values`; True when somebody asked to cancel it."""
-    row = session.execute(
-        _held(lease).values(seen_at=func.now(), **values).returning(Evaluation.cancel_requested_at)
-    ).one_or_none()
-    if row is None:
-        raise LeaseLost(lease)
-    return row.cancel_requested_at is not None
-
-
-def end(session: Session, *, lease: Lease, state: JobState, error: str | None = None) -> None:
-    closed = session.scalar(
-        _held(lease)
-        .values(
-            state=state,
-            finished_at=func.now(),
-            seen_at=func.now(),
-            activity=None,
-            error=storable(error),
-        )
-        .returning(Evaluation.id)
-    )
-    if closed is None:
-        raise LeaseLost(lease)
-
-
-def release(session: Session, *, lease: Lease) -> None:
-    """Put it back into the queue, because its worker stops or was lost."""
-    freed = session.scalar(_held(lease).values(state=JobState.QUEUED).returning(Evaluation.id))
-    if freed is None:
-        raise LeaseLost(lease)
-    defer(session, JobName.EVALUATE, evaluation_id=str(lease.id))
-
-
-def requeue_lost_evaluations(session: Session, *, silent_for: timedelta) -> int:
-    """Take evaluations from workers that have not been heard of; the number of them."""
-    silent = session.scalars(
-        select(Evaluation)
-        .where(
-            Evaluation.state == JobState.RUNNING,
-            Evaluation.seen_at < func.now() - silent_for,
-        )
-        .with_for_update(skip_locked=True)
-    ).all()
-    for evaluation in silent:
-        lease = Lease(evaluation.id, evaluation.attempt)
-        if evaluation.cancel_requested_at is not None:
-            end(session, lease=lease, state=JobState.CANCELLED)
-        else:
-            release(session, lease=lease)
-    return len(silent)
+begin = WORK.begin
+hold = WORK.hold
+end = WORK.end
+release = WORK.release
+requeue_lost_evaluations = WORK.requeue_lost
 
 
 def record_responses(
@@ -217,12 +153,4 @@ def _put(session: Session, lease: Lease, columns: Mapping[str, Mapping[UUID, Any
         .where(PROMPT.c.evaluation_id == bindparam("of"), PROMPT.c.prompt_id == bindparam("at"))
         .values({name: bindparam(f"new_{name}") for name in columns}),
         rows,
-    )
-
-
-def _held(lease: Lease) -> Any:
-    return update(Evaluation).where(
-        Evaluation.id == lease.id,
-        Evaluation.attempt == lease.attempt,
-        Evaluation.state == JobState.RUNNING,
     )

@@ -14,7 +14,7 @@ from app.playground import rules
 from app.playground.models import PlayAnswer, PlayPiece, PlayReading, PlayTurn
 from app.runs.models import Checkpoint
 from app.runs.rules import storable
-from app.runs.service import Lease
+from app.runs.service.lease import Lease, held
 
 
 def begin(session: Session, *, turn_id: UUID) -> Lease | None:
@@ -37,8 +37,8 @@ def begin(session: Session, *, turn_id: UUID) -> Lease | None:
 
 def hold(session: Session, *, lease: Lease) -> bool:
     """Say that the attempt lives; True when somebody asked to stop an answer."""
-    held = session.scalar(_held(lease).values(seen_at=func.now()).returning(PlayTurn.id))
-    if held is None:
+    known = session.scalar(held(PlayTurn, lease).values(seen_at=func.now()).returning(PlayTurn.id))
+    if known is None:
         raise LeaseLost(lease)
     asked = session.scalar(
         select(PlayAnswer.id)
@@ -145,7 +145,7 @@ def leave_unread(session: Session, *, lease: Lease) -> None:
 def close(session: Session, *, lease: Lease, error: str | None = None) -> None:
     """End the attempt; with an error all that is not done ends with it."""
     closed = session.scalar(
-        _held(lease)
+        held(PlayTurn, lease)
         .values(
             state=JobState.FAILED if error else JobState.SUCCEEDED,
             finished_at=func.now(),
@@ -211,12 +211,4 @@ def _change(session: Session, answer_id: UUID, **values: Any) -> None:
         update(PlayAnswer)
         .where(PlayAnswer.id == answer_id, PlayAnswer.state == JobState.RUNNING)
         .values(**values)
-    )
-
-
-def _held(lease: Lease) -> Any:
-    return update(PlayTurn).where(
-        PlayTurn.id == lease.id,
-        PlayTurn.attempt == lease.attempt,
-        PlayTurn.state == JobState.RUNNING,
     )

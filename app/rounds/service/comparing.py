@@ -13,7 +13,6 @@ from app.evaluation import service as evaluation
 from app.evaluation.models import Evaluation
 from app.evaluation.schemas import Contestant, EvaluationBody
 from app.projects.models import Project
-from app.rounds import queries
 from app.rounds.models import Round
 from app.rounds.schemas import Policy
 from app.runs.models import Checkpoint
@@ -77,7 +76,7 @@ def found(session: Session, *, round_: Round) -> Found:
         "n": said.prompts,
         "of": "prompts",
         "by": "the simulated annotators"
-        if queries.is_judged_by_simulated(session, evaluation=row)
+        if evaluations.is_judged_by_simulated(session, evaluation=row)
         else "people",
     }
     return Found(

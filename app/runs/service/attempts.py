@@ -20,7 +20,7 @@ from app.jobs import JobName, defer, queue_for
 from app.runs import rules
 from app.runs.models import Checkpoint, Metric, Run, RunEvent, Sample
 from app.runs.service.blocks import sum_up
-from app.runs.service.lease import Lease
+from app.runs.service.lease import Lease, held
 
 SAVED = 2  # steps to resume from that are kept
 
@@ -68,7 +68,7 @@ def start(session: Session, *, run_id: UUID, on: str = "") -> Lease | None:
 def hold(session: Session, *, lease: Lease, **values: Any) -> bool:
     """Say that the attempt lives, with new `values`; True when somebody asked to cancel it."""
     row = session.execute(
-        _held(lease).values(seen_at=func.now(), **values).returning(Run.cancel_requested_at)
+        held(Run, lease).values(seen_at=func.now(), **values).returning(Run.cancel_requested_at)
     ).one_or_none()
     if row is None:
         raise LeaseLost(lease)
@@ -232,7 +232,7 @@ def cancelled(session: Session, *, lease: Lease, path: str | None = None) -> Non
 def release(session: Session, *, lease: Lease, reason: str) -> None:
     """Put the run back into the queue, because its worker stops."""
     freed = session.scalar(
-        _held(lease).values(state=JobState.QUEUED, seen_at=func.now()).returning(Run)
+        held(Run, lease).values(state=JobState.QUEUED, seen_at=func.now()).returning(Run)
     )
     if freed is None:
         raise LeaseLost(lease)
@@ -377,15 +377,9 @@ def _wake(session: Session, *, run: Run, checkpoint: Checkpoint) -> None:
         enqueue(session, run=waiting)
 
 
-def _held(lease: Lease) -> Any:
-    return update(Run).where(
-        Run.id == lease.id, Run.attempt == lease.attempt, Run.state == JobState.RUNNING
-    )
-
-
 def _close(session: Session, lease: Lease, state: JobState, **values: Any) -> None:
     closed = session.scalar(
-        _held(lease)
+        held(Run, lease)
         .values(state=state, finished_at=func.now(), seen_at=func.now(), **values)
         .returning(Run.id)
     )

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Update, delete, func, update
+from sqlalchemy import delete, func, update
 from sqlalchemy.orm import Session
 
 from app.accounts.models import User
@@ -19,7 +19,7 @@ from app.runs import rules
 from app.runs.models import RunCheck
 from app.runs.schemas import RunBody
 from app.runs.service.launching import wanted
-from app.runs.service.lease import Lease
+from app.runs.service.lease import Lease, held
 
 KEPT = timedelta(days=1)
 OPEN = (JobState.QUEUED, JobState.RUNNING)
@@ -116,16 +116,8 @@ def _close(session: Session, lease: Lease, state: JobState, **values: Any) -> No
 
 
 def _write(session: Session, lease: Lease, **values: Any) -> None:
-    if session.scalar(_held(lease).values(**values).returning(RunCheck.id)) is None:
+    if session.scalar(held(RunCheck, lease).values(**values).returning(RunCheck.id)) is None:
         raise LeaseLost(lease)
-
-
-def _held(lease: Lease) -> Update:
-    return update(RunCheck).where(
-        RunCheck.id == lease.id,
-        RunCheck.attempt == lease.attempt,
-        RunCheck.state == JobState.RUNNING,
-    )
 
 
 def _not_yet(field: str, name: str) -> Invalid:
