@@ -29,6 +29,7 @@ from app.artifacts.store import (
     remove,
     remove_beside,
 )
+from app.artifacts.sweeping import unclaimed
 from app.artifacts.workspaces import FRESH, remove_abandoned_workspaces, workspace
 from app.artifacts.writing import READ_ONLY, put_file, put_folder
 from app.artifacts.zips import zip_bytes, zipped, zipped_whole
@@ -59,6 +60,7 @@ __all__ = [
     "remove_beside",
     "stored_bytes",
     "trouble",
+    "unclaimed",
     "unharmed",
     "workspace",
     "zip_bytes",

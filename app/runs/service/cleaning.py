@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from app import artifacts
 from app.accounts.models import User
 from app.accounts.service import audit
+from app.datasets.models import Snapshot
 from app.db import JobState, JsonObject
 from app.errors import Conflict, Invalid
 from app.jobs import JobName, defer
@@ -19,7 +20,6 @@ from app.runs.queries.needs import Kind, Waste, needs, registered, waste
 from app.runs.service.attempts import note
 from app.runs.service.lease import Lease
 
-UNCLAIMED_FOR = timedelta(days=1)  # a folder without a row: its attempt was lost before it said so
 EVERY = timedelta(days=1)
 
 
@@ -115,10 +115,13 @@ def ask_for_daily_clean_ups(session: Session) -> int:
     recent = exists().where(
         CleanUp.project_id == Project.id, CleanUp.created_at > func.now() - EVERY
     )
-    has_runs = exists().where(Run.project_id == Project.id)
+    has_files = or_(
+        exists().where(Run.project_id == Project.id),
+        exists().where(Snapshot.project_id == Project.id),
+    )
     due = session.scalars(
         select(Project)
-        .where(~recent, has_runs)
+        .where(~recent, has_files)
         .order_by(Project.id)
         .with_for_update(skip_locked=True)
     ).all()
@@ -194,20 +197,9 @@ def _remove(session: Session, found: Waste, *, by: User | None) -> bool:
 
 
 def folders_left_behind(session: Session, *, now: datetime) -> Iterator[tuple[str, int]]:
-    """Folders of runs that no row leads to and that are older than a day, with their bytes.
-
-    The store is listed before the database is asked: what is registered meanwhile is known.
-    """
+    """Folders of runs that no row leads to, with their bytes."""
     there = list(_folders_of_runs())
-    known = registered(session)
-    for folder in there:
-        if folder in known:
-            continue
-        if any(path.startswith(f"{folder}/") for path in known):
-            continue
-        found = artifacts.held(folder)
-        if found.newest is not None and found.newest < now - UNCLAIMED_FOR:
-            yield folder, found.bytes
+    yield from artifacts.unclaimed(there, known=registered(session), now=now)
 
 
 def _folders_of_runs() -> Iterator[str]:
