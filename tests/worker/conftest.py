@@ -1,11 +1,9 @@
 """A project with a stored snapshot in a database of its own, and ways to run its jobs."""
 
 import json
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -20,11 +18,9 @@ from app.runs.schemas import RunBody
 from app.worker import beginning, evaluation, generation, process, training
 from tests.factories import make_member, make_project, make_user
 from tests.runs.factories import store_snapshot
-from tests.worker.processes import start_worker, tiny_lm
+from tests.worker.processes import FAKE, start_worker, tiny_lm
 
 __all__ = ["start_worker", "tiny_lm"]  # fixtures
-
-FAKE = (sys.executable, str(Path(__file__).with_name("fake_trainer.py")))
 
 
 class Workshop:
