@@ -27,7 +27,7 @@ def start_worker(concurrency_engine: Engine, tmp_path: Path) -> Iterator[Start]:
 
 @contextmanager
 def workers(engine: Engine, log_file: Path, *, prelude: str = "") -> Iterator[Start]:
-    """The same over any database, each after the statements of `prelude`; all are gone at the end."""
+    """The same over any database, each after the statements of `prelude`; gone at the end."""
     url = engine.url.render_as_string(hide_password=False)
     script = (
         "from datetime import timedelta; from app.worker import lease; from app.worker.main import"

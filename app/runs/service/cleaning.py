@@ -41,6 +41,13 @@ def gone(checkpoint: Checkpoint, removed: datetime) -> str:
     )
 
 
+def no_files(run: Run) -> str:
+    """Why a run has no files in the store."""
+    if run.files_removed_at is not None:
+        return f"The files of this run were removed on {run.files_removed_at:%d %B %Y}."
+    return "This run has no files yet: they come when an attempt has ended."
+
+
 def remove_weights(session: Session, *, checkpoint: Checkpoint, by: User | None) -> None:
     """Take the files of a checkpoint away, unless something needs them. Twice is once.
 
