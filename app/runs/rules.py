@@ -368,10 +368,17 @@ def killed(number: int, *, peak: int, limit: int, oom: bool) -> str:
     )
 
 
-def hung(minutes: float) -> str:
+def hung(seconds: float) -> str:
     return (
-        f"The training stood still for {in_words(60 * minutes)}: no step, no output, and nothing "
+        f"The training stood still for {in_words(seconds)}: no step, no output, and nothing "
         "computed. It was ended."
+    )
+
+
+def spun(seconds: float) -> str:
+    return (
+        f"The training stood still for {in_words(seconds)}: no step and no output, though it kept a"
+        " processor busy. It was ended."
     )
 
 
