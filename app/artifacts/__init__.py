@@ -31,12 +31,16 @@ from app.artifacts.store import (
     remove_beside,
 )
 from app.artifacts.sweeping import unclaimed
-from app.artifacts.workspaces import FRESH, remove_abandoned_workspaces, workspace
+from app.artifacts.workspaces import (
+    is_abandoned,
+    occupied,
+    remove_abandoned_workspaces,
+    workspace,
+)
 from app.artifacts.writing import READ_ONLY, put_file, put_folder
 from app.artifacts.zips import zip_bytes, zipped, zipped_whole
 
 __all__ = [
-    "FRESH",
     "READ_ONLY",
     "Damaged",
     "Held",
@@ -49,10 +53,12 @@ __all__ = [
     "folder_digest",
     "folders",
     "held",
+    "is_abandoned",
     "is_elsewhere",
     "local_folder",
     "local_path",
     "modified_at",
+    "occupied",
     "open_file",
     "put_file",
     "put_folder",
