@@ -151,6 +151,7 @@ def _people(
         for code in busiest
     }
     changes = rules.changes_of_people(judgements, is_mine, usual_of_all)
+    without = rules.without_each(judgements, is_mine, looked.sums)
     people = []
     for code in busiest:
         user_id, hers = ids[code], sums.get(2 * int(code) + 1, NOTHING)
@@ -167,7 +168,7 @@ def _people(
                 agreement=wire.share(hers),
                 usual=wire.rounded(usual.value),
                 change=wire.change(changes.get(int(code))),
-                without=_without(looked, int(code)) if hers.units else None,
+                without=wire.rounded(without[int(code)].value) if hers.units else None,
                 gold_seen=asked.seen if asked else 0,
                 gold_passed=asked.passed if asked else 0,
             )
@@ -175,12 +176,6 @@ def _people(
     day = looked.sums.value or 0.0
     people.sort(key=lambda each: day - (each.without if each.without is not None else day))
     return people
-
-
-def _without(looked: _Looked, code: int) -> float | None:
-    """The day's agreement had this person not judged."""
-    rest = rules.without_person(looked.judgements, looked.is_mine, looked.sums, code)
-    return wire.rounded(rest.value)
 
 
 def _has_fallen(change: DifferenceOut | None) -> bool:
