@@ -16,7 +16,6 @@ from app.projects.models import Guidelines, Project
 from app.quality.queries import days as queries
 from app.quality.queries import summary as summaries
 from app.quality.queries.crowd import Crowd, crowd_of
-from app.quality.queries.days import GoldOfDay
 from app.quality.queries.review import task_lines
 from app.quality.rules import comparing, day_story
 from app.quality.rules import days as rules
@@ -71,8 +70,12 @@ def day_of(session: Session, *, project: Project, day: date, view: View | None) 
     agreement = rules.figure_of(found.same[mine], found.units[mine], rng)
     rest = _other_days(kept, day)
     change = comparing.difference(looked.sums, rest)
-    gold = queries.gold_of_day(session, project=project, start=start, end=end)
-    people = _people(session, project=project, looked=looked, gold=gold)
+    gold = queries.gold_answers(session, project=project, since=start - LOOK_BACK, end=end)
+    of_day = {
+        user_id: [is_right for at, is_right in hers.since if at >= start]
+        for user_id, hers in gold.items()
+    }
+    people = _people(session, project=project, looked=looked, gold=of_day)
     versions = queries.versions_until(session, project=project, end=end)
     previous, following = _neighbours(kept, day)
     return DayOut(
@@ -137,7 +140,7 @@ def _neighbours(kept: JsonObject | None, day: date) -> tuple[date | None, date |
 
 
 def _people(
-    session: Session, *, project: Project, looked: _Looked, gold: Mapping[UUID, GoldOfDay]
+    session: Session, *, project: Project, looked: _Looked, gold: Mapping[UUID, Sequence[bool]]
 ) -> list[DayPersonOut]:
     """Whom the day's agreement suffers from most comes first."""
     judgements, is_mine = looked.judgements, looked.is_mine
@@ -157,7 +160,7 @@ def _people(
         user_id, hers = ids[code], sums.get(2 * int(code) + 1, NOTHING)
         usual = usual_of_all.get(int(code), NOTHING)
         name, paused_at = names.get(user_id, ("?", None))
-        asked = gold.get(user_id)
+        asked = gold.get(user_id, ())
         people.append(
             DayPersonOut(
                 user_id=str(user_id),
@@ -169,8 +172,8 @@ def _people(
                 usual=wire.rounded(usual.value),
                 change=wire.change(changes.get(int(code))),
                 without=wire.rounded(without[int(code)].value) if hers.units else None,
-                gold_seen=asked.seen if asked else 0,
-                gold_passed=asked.passed if asked else 0,
+                gold_seen=len(asked),
+                gold_passed=sum(asked),
             )
         )
     day = looked.sums.value or 0.0

@@ -306,6 +306,14 @@ def most_wanted() -> ScalarSelect[int]:
     return most.correlate(Task).scalar_subquery()
 
 
+def least_wanted() -> ScalarSelect[int]:
+    """The fewest: what is asked for before adaptive overlap looks whether that is enough."""
+    least = select(func.greatest(Project.overlap_min, Task.at_least)).where(
+        Project.id == Task.project_id
+    )
+    return least.correlate(Task).scalar_subquery()
+
+
 def has_lanes(session: Session, *, project: Project) -> bool:
     """Whether any task asks for a language or expertise; the first ones may be seen a little late.
 
