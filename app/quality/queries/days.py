@@ -10,10 +10,9 @@ from sqlalchemy.orm import Session
 
 from app.accounts.models import AuditEvent, User
 from app.annotation.models import Annotation
-from app.corpus.models import Prompt
 from app.db import JsonObject
 from app.projects.models import Guidelines, Membership, Project
-from app.tasks.models import GoldKey, Task
+from app.tasks.models import GoldKey
 
 MOST_EVENTS = 50
 # Of the audit log what may move the figures; `gold.set` of an import would be a thousand.
@@ -37,17 +36,18 @@ def tasks_of_day(project: Project, *, start: datetime, end: datetime) -> Select[
     )
 
 
-def tags_of(session: Session, *, project: Project, tasks: Select[UUID]) -> dict[str, set[UUID]]:
-    """Tag → which of these tasks carry it."""
-    tag = func.unnest(Prompt.tags).label("tag")
-    rows = session.execute(
-        select(tag, func.array_agg(Task.id))
-        .select_from(Task)
-        .join(Prompt, Prompt.id == Task.prompt_id)
-        .where(Task.project_id == project.id, Task.id.in_(tasks))
-        .group_by(tag)
+def widest_of_day(
+    session: Session, *, project: Project, start: datetime, end: datetime
+) -> int | None:
+    """The most responses of a task that was judged between two moments."""
+    widest: int | None = session.scalar(
+        select(func.max(func.cardinality(Annotation.ranks))).where(
+            Annotation.project_id == project.id,
+            Annotation.submitted_at >= start,
+            Annotation.submitted_at < end,
+        )
     )
-    return {str(name): set(ids) for name, ids in rows}
+    return widest
 
 
 @dataclass(frozen=True, slots=True)

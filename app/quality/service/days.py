@@ -17,6 +17,7 @@ from app.quality.queries import days as queries
 from app.quality.queries import summary as summaries
 from app.quality.queries.crowd import Crowd, crowd_of
 from app.quality.queries.review import task_lines
+from app.quality.queries.tags import tasks_by_tag
 from app.quality.rules import comparing, day_story
 from app.quality.rules import days as rules
 from app.quality.rules.comparing import NOTHING, Sums
@@ -59,7 +60,8 @@ def day_of(session: Session, *, project: Project, day: date, view: View | None) 
         raise NotFound
     start, end = rules.bounds(day)
     tasks = queries.tasks_of_day(project, start=start, end=end)
-    crowd = crowd_of(session, project=project, tasks=tasks, with_lengths=False)
+    width = queries.widest_of_day(session, project=project, start=start, end=end)
+    crowd = crowd_of(session, project=project, tasks=tasks, with_lengths=False, width=width)
     judgements = crowd.judgements.once()
     is_mine = rules.day_of(judgements.submitted) == rules.number_of(day)
     found = rules.shares(judgements, is_mine.astype(np.int64))
@@ -230,10 +232,11 @@ def _parts(
         )
     if len(parts) < 2:
         parts = []
-    codes = {looked.crowd.task_id(int(task)): int(task) for task in np.unique(found.task[mine])}
-    for tag, ids in queries.tags_of(session, project=project, tasks=tasks).items():
-        carry = np.isin(found.task, [codes[task_id] for task_id in ids if task_id in codes])
-        parts.append(_part("tag", tag, found, mine & carry, NOTHING))
+    by_tag = tasks_by_tag(session, project=project, crowd=looked.crowd, tasks=tasks)
+    for tag, codes in by_tag.items():
+        carries = np.zeros(len(looked.crowd.tasks), np.bool_)
+        carries[codes] = True
+        parts.append(_part("tag", tag, found, mine & carries[found.task], NOTHING))
     parts.sort(key=lambda part: (part.agreement.value is None, part.agreement.value))
     return parts[:MOST_PARTS]
 
