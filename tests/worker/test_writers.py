@@ -4,7 +4,6 @@ import json
 import signal
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from uuid import UUID
 
 import pytest
@@ -26,24 +25,15 @@ from app.runs.models import RunKind
 from app.tasks.models import Task, TaskResponse
 from app.worker import endpoints
 from tests.factories import make_prompt
-from tests.generation.chat_server import KEY, ChatServer, chat_server
+from tests.generation.chat_server import KEY, ChatServer
 from tests.runs.factories import make_checkpoint
 from tests.worker.conftest import Workshop
 from tests.worker.processes import Start
 from tests.worker.test_generation import PROMPTS, Desk
 from tests.worker.test_imports import wait_until
+from tests.worker.test_main import fake
 
 pytestmark = pytest.mark.concurrency
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ChatServer]:
-    """Allowed by the settings; waits between tries take no time."""
-    with chat_server() as running:
-        allowed = settings.model_copy(update={"endpoints": running.at})
-        monkeypatch.setattr(completions, "settings", allowed)
-        monkeypatch.setattr(completions.random, "uniform", lambda *_: 0.0)
-        yield running
 
 
 @pytest.fixture
@@ -302,6 +292,22 @@ def test_a_worker_that_is_killed_costs_no_response_and_no_task_is_there_twice(
     assert (desk.count(Task), desk.count(Response)) == (PROMPTS, 2 * PROMPTS)
     assert len(kept) == 3
     assert {server.times[asked] for asked in kept} == {2}  # not asked again
+
+
+def test_endpoints_write_while_a_training_goes_on(
+    desk: Desk, server: ChatServer, start_worker: Start
+) -> None:
+    endpoint(desk, server)
+    run_id = desk.workshop.launch(base={"model": "some/model"})
+    start_worker(**fake(steps=5000, pace=0.05), TOUCHSTONE_ENDPOINTS=server.at)
+    desk.workshop.wait_for(run_id, lambda run: run.step >= 1)
+    both = {"checkpoint_id": desk.checkpoint_id, "n": 1}, {"endpoint": "Lab", "n": 1}
+    waits = order(desk, *both)  # a model is loaded for it, as for the training
+    generation_id = order(desk, {"endpoint": "Lab", "n": 2})
+    wait_until(lambda: desk.generation(generation_id).state.is_final)
+    assert desk.generation(generation_id).state is JobState.SUCCEEDED
+    assert desk.generation(waits).state is JobState.QUEUED
+    assert desk.workshop.run(run_id).state is JobState.RUNNING
 
 
 # -- which prompts ----------------------------------------------------------------------------
