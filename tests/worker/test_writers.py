@@ -360,6 +360,31 @@ def test_those_are_kept_of_which_the_reward_model_is_least_sure(desk: Desk) -> N
     assert not any("random" in json.dumps(meta) for meta in metas)  # no arm where people look
 
 
+def test_a_prompt_by_lot_that_makes_no_task_is_replaced_by_the_next_of_the_lot(desk: Desk) -> None:
+    desk.workshop.behave(judges="numbers", skips=1)  # the first one, which is of the lot
+    with transaction() as session:
+        project = session.get_one(Project, desk.workshop.project_id)
+        judge = make_checkpoint(session, project, RunKind.REWARD)
+        judge.path = f"runs/{desk.workshop.project_id}/model"
+        judge_id = str(judge.id)
+    select_by = {
+        "by": "uncertainty", "reward_checkpoint_id": judge_id, "control": 0.25, "oversample": 10,
+    }  # fmt: skip
+    generation_id = desk.order(n=2, max_prompts=4, select=select_by)
+    done = desk.carry_out(generation_id)
+    assert (done.state, done.tasks_opened) == (JobState.SUCCEEDED, 4)
+    rows = sorted(chosen(generation_id).values(), key=lambda row: row.place)
+    found = [(row.arm, row.state) for row in rows[:2]]
+    assert found == [(Arm.RANDOM, PromptState.FAILED), (Arm.RANDOM, PromptState.DONE)]
+    others = Counter(row.state for row in rows[2:])
+    assert others == {PromptState.DONE: 3, PromptState.PASSED_OVER: 1}
+    with transaction() as session:
+        generation = session.get_one(Generation, generation_id)
+        arms = queries.arm_facts(session, generation=generation)
+    assert arms is not None
+    assert [(arm.tasks, arm.failed) for arm in arms.arms] == [(3, 0), (1, 1)]
+
+
 def test_the_prompts_are_chosen_once(desk: Desk) -> None:
     desk.workshop.behave(end=2, at=1, says="Stop.")
     generation_id = desk.order()
