@@ -99,7 +99,11 @@ def fails(session: Session, project: Project) -> Callable[[str], Run]:
 def test_a_run_without_memory_leads_to_the_form_with_half_the_batch(
     sign_in: SignIn, people: Any, project: Project, fails: Callable[..., Run]
 ) -> None:
-    run = fails(rules.failure(3, ["Out of memory."]), saved_step=4, saved_path="x", step=5)
+    needs = {"device": "cuda", "gpu_memory_gb": 24}
+    run = fails(
+        rules.failure(3, ["Out of memory."]),
+        saved_step=4, saved_path="x", step=5, priority=1, needs=needs,
+    )  # fmt: skip
     page = sign_in(people.ada).get(f"/projects/{project.id}/runs/{run.id}").text
     assert "It ran out of memory" in page
     assert "Resume from step 4" in page
@@ -110,6 +114,9 @@ def test_a_run_without_memory_leads_to_the_form_with_half_the_batch(
     assert 'name="set.gradient_accumulation_steps" value="2"' in form
     assert 'name="set.seed" value="7"' in form
     assert 'name="set.warmup_steps" value=""' in form  # a default stays one
+    assert '<option value="1" selected>' in form  # sooner than others, as the run was
+    assert '<option value="cuda" selected>' in form
+    assert 'name="gpu_memory_gb" value="24"' in form
     seen = sign_in(people.vic).get(f"/projects/{project.id}/runs/{run.id}").text
     assert "An admin of the project can resume it" in seen
     assert link not in seen

@@ -279,6 +279,9 @@ def _again(session: Session, run: Run, changes: dict[str, Any]) -> LaunchForm:
             "model": run.base.get("model", ""),
             "checkpoint": str(run.parent_checkpoint_id or ""),
             "reward_checkpoint_id": str(run.reward_checkpoint_id or ""),
+            "priority": str(run.priority),
+            "device": run.needs.get("device") or "",
+            "gpu_memory_gb": str(run.needs.get("gpu_memory_gb") or ""),
             **{f"{formats.PREFIX}{name}": value for name, value in typed.items()},
         }
     )
