@@ -2,7 +2,9 @@
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,8 +18,11 @@ from tests.forks import FORKS
 class WorkerProcess:
     """A worker in a process of its own, with what `subprocess.Popen` can do."""
 
-    def __init__(self, url: str, environment: Mapping[str, str], log: Path) -> None:
-        self._process = FORKS.Process(target=_work, args=(url, dict(environment), str(log)))
+    def __init__(
+        self, url: str, environment: Mapping[str, str], log: Path, prepare: Callable[[], object]
+    ) -> None:
+        given = (url, dict(environment), str(log), prepare)
+        self._process = FORKS.Process(target=_work, args=given)
         self._process.start()
         self.pid: int = self._process.pid
 
@@ -36,7 +41,9 @@ class WorkerProcess:
         self.send_signal(signal.SIGKILL)
 
 
-def _work(url: str, environment: Mapping[str, str], log: str) -> None:
+def _work(
+    url: str, environment: Mapping[str, str], log: str, prepare: Callable[[], object]
+) -> None:
     """What the process does, as if it had been started in this environment."""
     from app.worker import lease
     from app.worker.main import run
@@ -48,8 +55,11 @@ def _work(url: str, environment: Mapping[str, str], log: str) -> None:
     for number in (1, 2):
         os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
     lease.SILENCE = 3.0
+    prepare()
     run(url, stalled=timedelta(seconds=2))
 
+
+FAKE = (sys.executable, str(Path(__file__).with_name("fake_trainer.py")))
 
 Start = Callable[..., WorkerProcess]
 
@@ -57,18 +67,29 @@ Start = Callable[..., WorkerProcess]
 @pytest.fixture
 def start_worker(concurrency_engine: Engine, tmp_path: Path) -> Iterator[Start]:
     """Start worker processes that take over from each other after two seconds."""
-    url = concurrency_engine.url.render_as_string(hide_password=False)
+    with workers(concurrency_engine, tmp_path / "worker.log") as start:
+        yield start
+
+
+@contextmanager
+def workers(
+    engine: Engine, log_file: Path, *, prepare: Callable[[], object] = dict
+) -> Iterator[Start]:
+    """The same over any database, each after `prepare` in its process; gone at the end."""
+    url = engine.url.render_as_string(hide_password=False)
     started: list[WorkerProcess] = []
 
     def start(**variables: str) -> WorkerProcess:
         own = {"TOUCHSTONE_HOME": str(settings.home_path), "OMP_NUM_THREADS": "1"}
-        started.append(WorkerProcess(url, os.environ | own | variables, tmp_path / "worker.log"))
+        started.append(WorkerProcess(url, os.environ | own | variables, log_file, prepare))
         return started[-1]
 
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
+    try:
+        yield start
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
 
 
 @pytest.fixture(scope="session")
