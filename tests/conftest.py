@@ -18,6 +18,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from argon2 import PasswordHasher
 from fastapi import FastAPI
 from psycopg.errors import InsufficientPrivilege
 from sqlalchemy import Connection, Engine, create_engine, make_url, text
@@ -27,6 +28,7 @@ from starlette.testclient import TestClient
 
 from app.accounts import service as accounts
 from app.accounts.models import User
+from app.accounts.service import passwords
 from app.config import settings
 from app.db import SessionLocal, connect, database_now, get_set_time
 from app.main import create_app
@@ -52,6 +54,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         settings.__dict__.pop(name, None)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_passwords() -> None:
+    """To hash one takes 64 MB and a tenth of a second where it protects somebody."""
+    passwords.HASHER = PasswordHasher(time_cost=1, memory_cost=64)
 
 
 @pytest.fixture(scope="session")
