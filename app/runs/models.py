@@ -137,6 +137,11 @@ class Checkpoint(Base):
     metrics: Mapped[JsonObject] = mapped_column(default=dict)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
+    @property
+    def source(self) -> str:
+        """What responses say of their origin that it wrote."""
+        return f"checkpoint:{self.id.hex[:8]}"
+
 
 class MetricBlock(Base):
     """What `SIZE` steps of an attempt amount to, so that long curves are drawn without all of them.

@@ -1,4 +1,4 @@
-"""The worker process: a lane each for data, training, rehearsals and the playground."""
+"""The worker process: a lane each for data, training, asking, rehearsals and the playground."""
 
 import asyncio
 import signal
@@ -27,11 +27,11 @@ from app.worker.rounds import look_after_rounds
 
 log = structlog.get_logger(__name__)
 
-AT_ONCE = {Lane.DATA: 2, Lane.TRAIN: 1, Lane.CHECK: 1, Lane.PLAY: 1}
+AT_ONCE = {Lane.DATA: 2, Lane.TRAIN: 1, Lane.ASK: 1, Lane.CHECK: 1, Lane.PLAY: 1}
 HEARTBEAT = 5.0  # seconds
 TIDY_EVERY = 3600.0  # seconds
 ROUNDS_EVERY = 2.0  # seconds between two looks at the rounds that go on
-POOL = 10  # connections for the jobs; the queue has its own
+POOL = 12  # connections for the jobs; the queue has its own
 
 
 def run(database_url: str, *, stalled: timedelta = STALLED) -> None:

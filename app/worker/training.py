@@ -104,7 +104,7 @@ class Attempt:
         self.log = folder / "log.txt"
         self.saved_step = 0
         self.unsaved_step = 0  # the last that could not be stored
-        self.is_hung = False
+        self.hang = ""  # what was seen of it
         self.home = f"runs/{lease.id}"  # of the run in the artifact store
         self.stored = f"{self.home}/attempt-{lease.attempt}"
 
@@ -167,7 +167,7 @@ class Attempt:
             watch.begin_again()
             self.keeper.write(partial(runs.tell, lease=self.lease, event=rules.HALTED))
             return
-        self.is_hung = True
+        self.hang = watch.in_words()
         vitals.dump_stacks(child)
         child.stop(grace=0)
 
@@ -228,8 +228,8 @@ class Attempt:
             self._stop(stop)
         elif end.left_alone:
             self.keeper.write(partial(runs.release, lease=self.lease, reason=rules.OUT_OF_TOUCH))
-        elif self.is_hung:
-            self._retry("hung", rules.hung(settings.hang_minutes), rules.HUNG)
+        elif self.hang:
+            self._retry("hung", self.hang, rules.HUNG)
         elif end.code == STOPPED:
             self._fail("The training was stopped from outside. Resume the run to go on.")
         elif end.signal is not None and not end.for_memory:

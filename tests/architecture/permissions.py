@@ -320,6 +320,7 @@ PERMISSIONS = {
     "GET /api/v1/checkpoints/{checkpoint_id}": Who.VIEWER,
     "GET /api/v1/checkpoints/{checkpoint_id}/lineage": Who.VIEWER,
     "GET /api/v1/checkpoints/{checkpoint_id}/archive": Who.VIEWER,
+    "GET /api/v1/runs/{run_id}/archive": Who.VIEWER,
     "GET /projects/{project_id}/checkpoints/{checkpoint_id}/models": Who.VIEWER,
     "POST /projects/{project_id}/checkpoints/{checkpoint_id}/remove": Who.ADMIN,
     "GET /projects/{project_id}/snapshots/{snapshot_id}/models": Who.VIEWER,

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,20 +15,30 @@ from app.config import settings
 Start = Callable[..., "subprocess.Popen[bytes]"]
 
 
+FAKE = (sys.executable, str(Path(__file__).with_name("fake_trainer.py")))
+
+
 @pytest.fixture
 def start_worker(concurrency_engine: Engine, tmp_path: Path) -> Iterator[Start]:
     """Start worker processes that take over from each other after two seconds."""
-    url = concurrency_engine.url.render_as_string(hide_password=False)
+    with workers(concurrency_engine, tmp_path / "worker.log") as start:
+        yield start
+
+
+@contextmanager
+def workers(engine: Engine, log_file: Path, *, prelude: str = "") -> Iterator[Start]:
+    """The same over any database, each after the statements of `prelude`; gone at the end."""
+    url = engine.url.render_as_string(hide_password=False)
     script = (
         "from datetime import timedelta; from app.worker import lease; from app.worker.main import"
-        " run; lease.SILENCE = 3.0;"
+        f" run; lease.SILENCE = 3.0; {prelude};"
         f"run({url!r}, stalled=timedelta(seconds=2))"
     )
     started: list[subprocess.Popen[bytes]] = []
 
     def start(**variables: str) -> "subprocess.Popen[bytes]":
         own = {"TOUCHSTONE_HOME": str(settings.home_path), "OMP_NUM_THREADS": "1"}
-        with (tmp_path / "worker.log").open("ab") as log:
+        with log_file.open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-c", script],
                 stdout=log,
@@ -37,10 +48,12 @@ def start_worker(concurrency_engine: Engine, tmp_path: Path) -> Iterator[Start]:
         started.append(process)
         return process
 
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
+    try:
+        yield start
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
 
 
 @pytest.fixture(scope="session")
