@@ -74,8 +74,8 @@ def claim(
     """The task on her screen, or the one to follow `after`; None when there is nothing for her.
 
     What she holds comes first, so that asking again changes nothing. `membership` is hers if it is
-    locked already, `holds` what she is then known to hold. May commit what the session did so far:
-    a submission in the same request stands, whatever comes of the claim.
+    locked already, `holds` what she held at that moment or just before. May commit what the session
+    did so far: a submission in the same request stands, whatever comes of the claim.
     """
 
     def attempt(
@@ -143,6 +143,8 @@ def _attempt(
         session, project=project, membership=membership, held=len(kept), now=now
     ):
         return None
+    if kept and not queries.leaves_enough(session, project=project, membership=membership):
+        return None  # the last tasks go to those who wait for one
     if must_qualify:
         return ask(session, project=project, user=user, membership=membership, now=now, rng=rng)
     if is_last or rng.randrange(FREES_ONE_IN) == 0:
@@ -161,6 +163,7 @@ def _attempt(
             rules.repeat_distance(membership.claimed, rng=rng) if wants_repeat else 0
         ),
         "new_id": uuid4(),
+        "kept": [each.id for each in kept],
         "to_slot": 2 if any(each.slot == 1 for each in kept) else 1,
         "until": now + lease,
         "now": now,
@@ -177,7 +180,9 @@ def _attempt(
         wants_repeat=wants_repeat,
     )
     if lent is None and is_last:
-        lent = _lend_patiently(session, given, project=project, user=user, rng=rng)
+        lent = _lend_patiently(
+            session, given, project=project, user=user, membership=membership, rng=rng
+        )
     if lent is not None:
         session.expire(membership, ["claimed", "re_asks"])
         lent.is_new = True
@@ -272,7 +277,13 @@ def _lend(
 
 
 def _lend_patiently(
-    session: Session, given: dict[str, Any], *, project: Project, user: User, rng: Random
+    session: Session,
+    given: dict[str, Any],
+    *,
+    project: Project,
+    user: User,
+    membership: Membership,
+    rng: Random,
 ) -> Assignment | None:
     """The second look: ask again while others are taking the tasks that she could have.
 
@@ -283,9 +294,13 @@ def _lend_patiently(
         nothing = queries.why_nothing(session, project=project, user=user)
         if nothing is not None:
             return None
-        # In a project of gold alone it is handed out like any other work.
-        gold_alone = session.scalar(queries.AN_ORDINARY_TASK, given) is None
-        lent = _lend(session, given, rng=rng, gold_alone=gold_alone)
+        if queries.only_re_asked(session, project=project, user=user, membership=membership):
+            again = {"wants_re_ask": True, "nothing_else": True}
+            lent = _lend(session, given, rng=rng, planned=True, **again)
+        else:
+            # In a project of gold alone it is handed out like any other work.
+            gold_alone = session.scalar(queries.AN_ORDINARY_TASK, given) is None
+            lent = _lend(session, given, rng=rng, gold_alone=gold_alone)
         if lent is not None:
             return lent
         if monotonic() > deadline:

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Table,
     Update,
     Uuid,
+    all_,
     and_,
     bindparam,
     case,
@@ -52,11 +53,25 @@ _wants_gold = select(bindparam("wants_gold", False, type_=Boolean())).scalar_sub
 _wants_re_ask = select(bindparam("wants_re_ask", False, type_=Boolean())).scalar_subquery()
 _wants_repeat = select(bindparam("wants_repeat", False, type_=Boolean())).scalar_subquery()
 
+# Nothing is taken for somebody who holds more than the claim knows of: another request of hers may
+# have claimed while this one waited for its turn.
+_holds_no_more = not_(
+    select(Assignment.id)
+    .where(
+        Assignment.project_id == bindparam("in_project", type_=Uuid()),
+        Assignment.user_id == bindparam("person", type_=Uuid()),
+        queries.IS_OPEN,
+        Assignment.id != all_(bindparam("kept", [], type_=ARRAY(Uuid))),
+    )
+    .exists()
+)
+
 
 def _due(*, lanes: bool, planned: bool = False) -> CTE:
     """Gold or a repeat instead of an ordinary task, where one is due; `planned`: or a re-asked one.
 
-    Only where an ordinary task is in sight, so that the end of the work tells nothing.
+    Only where an ordinary task is in sight, so that the end of the work tells nothing; a re-asked
+    one also at the end, or it would never be judged.
     """
     gold = _gold(lanes=lanes)
     from_key = Task.random_key >= bindparam("gold_key")
@@ -64,6 +79,7 @@ def _due(*, lanes: bool, planned: bool = False) -> CTE:
     again = queries.RE_ASKED_TASK.with_for_update(key_share=True, skip_locked=True, of=Task)
     re_asked = again.correlate(None).scalar_subquery()
     in_sight = queries.wanted_task(lanes=lanes, locks=False).correlate(None).exists()
+    may_be_due = or_(queries.NOTHING_ELSE, in_sight) if planned else in_sight
     found = case(
         *([(_wants_re_ask, re_asked)] if planned else []),
         (_wants_repeat, repeat.correlate(None).scalar_subquery()),
@@ -72,7 +88,7 @@ def _due(*, lanes: bool, planned: bool = False) -> CTE:
         ),
     )
     wants = or_(_wants_gold, _wants_repeat, *([_wants_re_ask] if planned else []))
-    return select(case((and_(wants, in_sight), found), else_=null()).label("id")).cte("due")
+    return select(case((and_(wants, may_be_due), found), else_=null()).label("id")).cte("due")
 
 
 def _gold(*, lanes: bool) -> Select[Any]:
@@ -87,7 +103,8 @@ def take(*, lanes: bool, due: bool, planned: bool = False) -> Update:
     """
     ordinary = queries.wanted_task(lanes=lanes, locks=True).correlate(None).scalar_subquery()
     if not due:
-        plain = update(Task).where(Task.id == ordinary).values(leased=Task.leased + 1)
+        plain = update(Task).where(Task.id == ordinary, _holds_no_more)
+        plain = plain.values(leased=Task.leased + 1)
         return plain.returning(Task.id, literal(False, Boolean()).label("is_repeat"))
     due_id = select(_due(lanes=lanes, planned=planned).c.id).correlate(None).scalar_subquery()
     alone = case(
@@ -99,7 +116,7 @@ def take(*, lanes: bool, due: bool, planned: bool = False) -> Update:
     has_places = and_(Task.kind == TaskKind.ORDINARY, not_(is_repeat))
     return (
         update(Task)
-        .where(Task.id == func.coalesce(due_id, ordinary, alone))
+        .where(Task.id == func.coalesce(due_id, ordinary, alone), _holds_no_more)
         .values(leased=Task.leased + case((has_places, 1), else_=0))
         .returning(Task.id, is_repeat.label("is_repeat"))
     )
