@@ -11,7 +11,19 @@ OPTIONS = {
 }
 
 
+NONE: dict[str, list[Any]] = {"light": [], "dark": []}
+
+
 def faults(page: Any, context: str | None = None) -> list[tuple[str, list[str]]]:
     """Each broken rule with the elements that break it, on the whole page or a part of it."""
     found = AXE.run(page, context=context, options=OPTIONS).response["violations"]
     return [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in found]
+
+
+def faults_by_scheme(page: Any) -> dict[str, list[tuple[str, list[str]]]]:
+    """The same in light and in dark, of the page as it is."""
+    found = {}
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        found[scheme] = faults(page)
+    return found
