@@ -32,6 +32,7 @@ class JobName(StrEnum):
     SNAPSHOT = "snapshot"
     COMPARISON = "comparison"
     OVERLAP = "overlap"
+    EXAMPLES = "examples"
     STATISTICS = "statistics"
     CLEAN_UP = "clean_up"
     TRAIN = "train"
@@ -48,6 +49,7 @@ LANES = {
     JobName.SNAPSHOT: Lane.DATA,
     JobName.COMPARISON: Lane.DATA,
     JobName.OVERLAP: Lane.DATA,
+    JobName.EXAMPLES: Lane.DATA,
     JobName.STATISTICS: Lane.DATA,
     JobName.CLEAN_UP: Lane.DATA,
     JobName.TRAIN: Lane.TRAIN,
