@@ -1,7 +1,7 @@
 """Who is asking, and what she may do on the installation."""
 
 from datetime import datetime, timedelta
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
 from fastapi import Depends, Request
@@ -12,6 +12,7 @@ from starlette.requests import cookie_parser
 
 from app.accounts import queries
 from app.accounts.models import ApiToken, LoginSession, Role, User
+from app.accounts.queries import WHO, Asked, LiveSession, LiveToken
 from app.config import settings
 from app.db import TOLD_NOW, SessionDep, SetTime, transaction
 from app.errors import Forbidden, Unauthenticated
@@ -34,11 +35,18 @@ class Badge(NamedTuple):
 SEEN_EVERY = timedelta(minutes=5)  # how often "last seen" is written
 
 
-def user_of_cookie(
-    session: Session, cookie: str, *, set_time: datetime | None = None
-) -> User | None:
+def session_of_cookie(
+    session: Session,
+    cookie: str,
+    *,
+    set_time: datetime | None = None,
+    asked: Asked = WHO,
+    **about: Any,
+) -> LiveSession | None:
     idle = timedelta(hours=settings.session_idle_hours)
-    login = queries.live_session(session, cookie, idle=idle, set_time=set_time)
+    login = queries.live_session(
+        session, cookie, idle=idle, set_time=set_time, asked=asked, **about
+    )
     if login is None:
         return None
     session.info[TOLD_NOW] = login.now
@@ -48,18 +56,24 @@ def user_of_cookie(
             .where(LoginSession.token_hash == login.token_hash)
             .values(seen_at=login.now)
         )
-    return login.user
+    return login
 
 
-def user_of_token(
-    session: Session, request: Request, header: str, *, set_time: datetime | None = None
-) -> User:
+def token_of_header(
+    session: Session,
+    request: Request,
+    header: str,
+    *,
+    set_time: datetime | None = None,
+    asked: Asked = WHO,
+    **about: Any,
+) -> LiveToken | None:
     scheme, _, key = header.partition(" ")
-    token = (
-        queries.live_token(session, key.strip(), set_time=set_time) if scheme == "Bearer" else None
-    )
+    if scheme != "Bearer":
+        return None
+    token = queries.live_token(session, key.strip(), set_time=set_time, asked=asked, **about)
     if token is None:
-        raise Unauthenticated("This API token is unknown, revoked or expired. Create a new one.")
+        return None
     if token.scopes and "write" not in token.scopes and request.method not in SAFE_METHODS:
         raise Forbidden("This API token may only read. Create one with the scope `write`.")
     session.info[TOLD_NOW] = token.now
@@ -67,20 +81,39 @@ def user_of_token(
         session.execute(
             update(ApiToken).where(ApiToken.id == token.id).values(last_used_at=token.now)
         )
-    return token.user
+    return token
+
+
+def who_asks(
+    request: Request,
+    session: Session,
+    set_time: datetime | None,
+    *,
+    asked: Asked = WHO,
+    **about: Any,
+) -> LiveSession | LiveToken | None:
+    """Whoever is signed in, with what was `asked` `about` beside it; None where there is no such.
+
+    Pages find her as `request.state.user`.
+    """
+    header = request.headers.get("authorization")
+    cookie = request.cookies.get(SESSION_COOKIE)
+    known: LiveSession | LiveToken | None = None
+    if header is not None:
+        known = token_of_header(session, request, header, set_time=set_time, asked=asked, **about)
+    elif cookie:
+        known = session_of_cookie(session, cookie, set_time=set_time, asked=asked, **about)
+    user = known and known.user
+    request.state.user = user and Badge(user.id, user.name, user.email or "", user.role)
+    return known
 
 
 def visitor(request: Request, session: SessionDep, set_time: SetTime) -> User | None:
-    """Whoever is signed in, or nobody; pages find her as `request.state.user`."""
-    header = request.headers.get("authorization")
-    cookie = request.cookies.get(SESSION_COOKIE)
-    user: User | None = None
-    if header is not None:
-        user = user_of_token(session, request, header, set_time=set_time)
-    elif cookie:
-        user = user_of_cookie(session, cookie, set_time=set_time)
-    request.state.user = user and Badge(user.id, user.name, user.email or "", user.role)
-    return user
+    """Whoever is signed in, or nobody; a token that is not good is refused."""
+    known = who_asks(request, session, set_time)
+    if known is None and "authorization" in request.headers:
+        raise Unauthenticated("This API token is unknown, revoked or expired. Create a new one.")
+    return known and known.user
 
 
 Visitor = Annotated[User | None, Depends(visitor)]
@@ -93,7 +126,7 @@ def may_upload(headers: Headers) -> bool:
     with transaction() as session:
         if scheme == "Bearer":
             return queries.live_token(session, key.strip()) is not None
-        return user_of_cookie(session, cookie) is not None
+        return session_of_cookie(session, cookie) is not None
 
 
 def require_user(user: User | None) -> User:

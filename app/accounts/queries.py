@@ -1,11 +1,11 @@
 """Reads of people and keys."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import DateTime, Interval, bindparam, func, or_, select
+from sqlalchemy import DateTime, Interval, Select, bindparam, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.accounts.models import (
@@ -83,10 +83,13 @@ LIVE_TOKEN = (
 
 
 class LiveSession(NamedTuple):
+    """With `more`, what was asked beside it."""
+
     user: User
     token_hash: bytes
     seen_at: datetime
     now: datetime
+    more: Sequence[Any] = ()
 
 
 class LiveToken(NamedTuple):
@@ -95,23 +98,49 @@ class LiveToken(NamedTuple):
     scopes: list[str]
     last_used_at: datetime | None
     now: datetime
+    more: Sequence[Any] = ()
+
+
+class Asked(NamedTuple):
+    """Who asks, in two statements, the second for programs; each may ask for more of hers."""
+
+    by_cookie: Select[Any]
+    by_token: Select[Any]
+
+    def along(self, add: Callable[[Select[Any]], Select[Any]]) -> "Asked":
+        """The statements with what `add` joins to them: one way to the database for both."""
+        return Asked(add(self.by_cookie), add(self.by_token))
+
+
+WHO = Asked(LIVE_SESSION, LIVE_TOKEN)
 
 
 def live_session(
-    session: Session, token: str, *, idle: timedelta, set_time: datetime | None = None
+    session: Session,
+    token: str,
+    *,
+    idle: timedelta,
+    set_time: datetime | None = None,
+    asked: Asked = WHO,
+    **about: Any,
 ) -> LiveSession | None:
     """The signed-in session of a cookie, with its user and the time; None once it has ended."""
-    given = {"hash": key_hash(token), "set_time": set_time, "idle": idle}
-    row = session.execute(LIVE_SESSION, given).one_or_none()
-    return row and LiveSession(*row)
+    given = {"hash": key_hash(token), "set_time": set_time, "idle": idle, **about}
+    row = session.execute(asked.by_cookie, given).one_or_none()
+    return row and LiveSession(*row[:4], row[4:])
 
 
 def live_token(
-    session: Session, token: str, *, set_time: datetime | None = None
+    session: Session,
+    token: str,
+    *,
+    set_time: datetime | None = None,
+    asked: Asked = WHO,
+    **about: Any,
 ) -> LiveToken | None:
-    given = {"hash": key_hash(token), "set_time": set_time}
-    row = session.execute(LIVE_TOKEN, given).one_or_none()
-    return row and LiveToken(*row)
+    given = {"hash": key_hash(token), "set_time": set_time, **about}
+    row = session.execute(asked.by_token, given).one_or_none()
+    return row and LiveToken(*row[:5], row[5:])
 
 
 def tokens_of(session: Session, user: User) -> Sequence[ApiToken]:

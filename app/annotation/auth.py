@@ -1,5 +1,6 @@
 """Whose assignment, whose task: load and authorise in one step."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 from uuid import UUID
@@ -7,15 +8,17 @@ from uuid import UUID
 from fastapi import Depends, Request
 from sqlalchemy.orm import Session
 
-from app.accounts.auth import CurrentUser
+from app.accounts.auth import CurrentUser, require_user, visitor, who_asks
 from app.accounts.models import Role, User
 from app.annotation import queries
-from app.db import SessionDep
+from app.db import SessionDep, SetTime
 from app.errors import NotFound, found
 from app.projects.auth import project_access, require
 from app.projects.models import Membership, Project
 from app.tasks.models import Assignment, Task
 from app.tasks.queries import project_and_task
+
+WORKERS = (Role.ANNOTATOR, Role.REVIEWER, Role.ADMIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,20 @@ class Own:
     assignment: Assignment
     project: Project
     membership: Membership
+    user: User
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Where somebody asks for work; her membership, where she has one yet, is locked.
+
+    `holds`: her open assignments as they were just before that, where they are known.
+    """
+
+    project: Project
+    user: User
+    membership: Membership | None = None
+    holds: Sequence[UUID] | None = None
 
 
 def _own(
@@ -36,11 +53,15 @@ def _own(
             "Your judgements in a project have been removed, and the tasks that you held with "
             "them. What you just sent belongs to them and is not kept."
         )
-    own = Own(*found(row))
-    role = Role.ADMIN if user.is_admin else own.membership.role
-    require(role, Role.ANNOTATOR, Role.REVIEWER, Role.ADMIN)
-    request.state.project, request.state.role = own.project, role
+    own = Own(*found(row), user)
+    _may_work(request, own.project, own.membership, user)
     return own
+
+
+def _may_work(request: Request, project: Project, membership: Membership, user: User) -> None:
+    role = Role.ADMIN if user.is_admin else membership.role
+    require(role, *WORKERS)
+    request.state.project, request.state.role = project, role
 
 
 def own_assignment(
@@ -54,13 +75,38 @@ OwnAssignment = Annotated[Own, Depends(own_assignment)]
 
 
 def own_to_submit(
-    request: Request, session: SessionDep, user: CurrentUser, assignment_id: UUID
+    request: Request, session: SessionDep, set_time: SetTime, assignment_id: UUID
 ) -> Own:
-    """The same, for a submission: nothing else of hers happens in the project meanwhile."""
-    return _own(request, session, user, assignment_id, locks=True)
+    """The same, for a submission: nothing else of hers happens in the project meanwhile.
+
+    Who asks is part of the same statement; where that finds nothing, the reason is looked for.
+    """
+    known = who_asks(request, session, set_time, asked=queries.AN_OWN, assignment_id=assignment_id)
+    if known is None:
+        user = require_user(visitor(request, session, set_time))
+        return _own(request, session, user, assignment_id, locks=True)
+    own = Own(*known.more, known.user)
+    _may_work(request, own.project, own.membership, own.user)
+    return own
 
 
 OwnToSubmit = Annotated[Own, Depends(own_to_submit)]
+
+
+def desk(request: Request, session: SessionDep, set_time: SetTime, project_id: UUID) -> Desk:
+    """Her place in the project that she asks work of, likewise."""
+    known = who_asks(request, session, set_time, asked=queries.A_PLACE, project_id=project_id)
+    if known is None:
+        user = require_user(visitor(request, session, set_time))
+        project, role = project_access(request, session, user, project_id)
+        require(role, *WORKERS)
+        return Desk(project, user)
+    project, membership, holds = known.more
+    _may_work(request, project, membership, known.user)
+    return Desk(project, known.user, membership, holds or ())
+
+
+AtDesk = Annotated[Desk, Depends(desk)]
 
 
 def admin_task(

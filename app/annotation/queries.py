@@ -8,6 +8,7 @@ from sqlalchemy import Row, and_, bindparam, func, select, tuple_
 from sqlalchemy.orm import Session
 
 from app.accounts.models import User
+from app.accounts.queries import WHO
 from app.annotation import rules
 from app.annotation.models import Annotation, Removal
 from app.annotation.schemas import (
@@ -31,19 +32,38 @@ from app.tasks.schemas import Gold
 
 PACE_OF, PACE_FROM = 50, 5  # of the last so many tasks, and from so many on
 
+_her_part = and_(
+    Membership.project_id == Assignment.project_id, Membership.user_id == Assignment.user_id
+)
 _OWN = (
     select(Assignment, Project, Membership)
     .join(Project, Project.id == Assignment.project_id)
-    .join(
-        Membership,
-        and_(
-            Membership.project_id == Assignment.project_id,
-            Membership.user_id == Assignment.user_id,
-        ),
-    )
+    .join(Membership, _her_part)
     .where(Assignment.id == bindparam("id"), Assignment.user_id == bindparam("person"))
 )
 _OWN_LOCKED = _OWN.with_for_update(of=Membership, key_share=True)
+
+# What somebody at work needs, beside who she is: her assignment, or the project that she asks work
+# of. Her membership is held until the transaction ends.
+AN_OWN = WHO.along(
+    lambda who: (
+        who.add_columns(Assignment, Project, Membership)
+        .join(Assignment, Assignment.user_id == User.id)
+        .join(Project, Project.id == Assignment.project_id)
+        .join(Membership, _her_part)
+        .where(Assignment.id == bindparam("assignment_id"))
+        .with_for_update(of=Membership, key_share=True)
+    )
+)
+A_PLACE = WHO.along(
+    lambda who: (
+        who.add_columns(Project, Membership, tasks.HOLDS)
+        .join(Membership, Membership.user_id == User.id)
+        .join(Project, Project.id == Membership.project_id)
+        .where(Project.id == bindparam("project_id"))
+        .with_for_update(of=Membership, key_share=True)
+    )
+)
 _CURRENT = select(Annotation).where(
     Annotation.assignment_id == bindparam("id"), Annotation.is_current.is_(True)
 )

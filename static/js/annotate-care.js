@@ -21,6 +21,7 @@ export function careFor(page, work) {
     cover: work,
     watch: () => page.watch,
     until: () => (page.lease?.left > 0 ? Date.now() + page.lease.left : null),
+    begun: () => page.rest(),
     ended: (ms) => page.goOn(ms),
   });
   const breakWord = find("[data-break]");
@@ -36,7 +37,7 @@ export function careFor(page, work) {
   find("[data-break-later]").addEventListener("click", () => page.breaks.rest());
   for (const button of document.querySelectorAll("[data-take-break]")) {
     button.hidden = false;
-    button.addEventListener("click", () => page.takeBreak());
+    button.addEventListener("click", () => page.pause.takeBreak());
   }
   find('form[action="/sign-out"]')?.addEventListener("submit", (event) => {
     event.preventDefault();

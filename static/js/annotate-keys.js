@@ -23,7 +23,7 @@ const MOVES = {
   skip: (page) => page.openSkip(),
   undo: (page) => page.undo(),
   guidelines: (page) => page.openGuidelines(),
-  rest: (page) => page.takeBreak(),
+  rest: (page) => page.pause.takeBreak(),
   help: (page) => page.openHelp(),
 };
 

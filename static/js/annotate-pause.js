@@ -8,8 +8,8 @@ const minutes = (ms) => `${Math.floor(ms / 60_000)}:${String(Math.floor(ms / 1_0
 
 export class Pause {
   // `watch`: the stopwatch of the task on the screen; `until`: when its lease ends, or null.
-  constructor({ dialog, cover, watch, until, ended }) {
-    Object.assign(this, { dialog, cover, watch, until, ended });
+  constructor({ dialog, cover, watch, until, begun, ended }) {
+    Object.assign(this, { dialog, cover, watch, until, begun, ended });
     this.heldKey = null;
     setInterval(() => this.look(), LOOK_EVERY);
     addEventListener("keydown", (event) => this.key(event), { capture: true });
@@ -38,6 +38,7 @@ export class Pause {
     const at = until && new Date(until).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" });
     say("lease", at ? `The task stays yours until ${at}, and what you have filled in is kept.` : "");
     this.dialog.showModal();
+    this.begun();
   }
 
   key(event) {

@@ -212,6 +212,7 @@ const page = {
     if (isRefused && !this.isWaiting) return; // she is offered the way back to it
     if (this.isWaiting) this.show(assignment);
     else this.next = assignment;
+    if (this.pause.isOn) this.releaseNext();
     if (this.isNews(assignment)) this.tellNews();
   },
 
@@ -355,10 +356,10 @@ const page = {
     else this.say("The next page opens as soon as your answers are sent.");
   },
 
-  takeBreak() {
+  // While nobody looks, what was fetched ahead is for the others.
+  rest() {
     this.saveDraft();
     this.releaseNext();
-    this.pause.takeBreak();
   },
   goOn(ms) {
     if (ms >= REST) this.breaks.rest();

@@ -77,6 +77,26 @@ def test_every_kind_of_task_takes_the_same_statements(
     assert len(ways) == 1
 
 
+def test_a_task_is_three_statements_to_take_and_three_to_hand_in(
+    session, project, works, ana, monkeypatch
+):
+    """Who asks comes with what she asks for: each way to the database costs as much as the work."""
+    chance = Random(5)
+    chance.randrange = lambda *_: 1
+    monkeypatch.setattr(work, "CHANCE", chance)
+    monkeypatch.setattr(wanted, "NO_LANES_HOLDS_SECONDS", 3600)
+    for number in range(4):
+        make_task(session, project, prompt=f"question {number}")
+    session.commit()
+    worker = works(ana)
+    worker.submit(worker.claim().json(), "A>B")  # whether there are lanes is known from now on
+    with statements(session) as asked:
+        mine = worker.claim().json()
+        assert len(asked) == 3
+        worker.submit(mine, "A>B", query="?next=true")
+        assert len(asked) == 3 + 5
+
+
 @pytest.mark.concurrency
 def test_the_time_of_a_reply_does_not_tell_gold(live_server):
     with transaction() as session:

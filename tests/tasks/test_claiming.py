@@ -71,6 +71,45 @@ def test_the_one_after_is_another_and_there_are_never_three(session, project, an
     assert claim(ana) is second  # and stays there, though the third has the other slot
 
 
+def test_nothing_is_held_in_advance_of_what_others_need(session, project, ana, claim):
+    """Two tasks and two people: each has one, nobody waits for the other's next one."""
+    ben = make_user(session, "Ben")
+    make_member(session, project, ben, Role.ANNOTATOR)
+    his = session.get_one(Membership, (project.id, ben.id))
+    for number in range(2):
+        make_task(session, project, prompt=f"p{number}")
+    first = claim(ana)
+    assert claim(ana, after=first) is None
+    his.paused_at = database_now(session)
+    ahead = claim(ana, after=first)
+    assert ahead is not None  # he can do nothing with it
+    service.release(session, assignment=ahead, now=database_now(session))
+    his.paused_at = None
+    assert claim(ben).task_id != first.task_id
+
+
+def test_a_task_with_a_place_for_everybody_is_fetched_ahead(session, project, ana, claim):
+    make_member(session, project, make_user(session, "Ben"), Role.ANNOTATOR)
+    make_task(session, project, prompt="first", priority=9)
+    make_task(session, project, prompt="second", wanted=2)
+    first = claim(ana)
+    assert claim(ana, after=first) is not None
+
+
+def test_a_claim_that_knows_less_than_she_holds_takes_nothing(session, project, ana, claim):
+    """She may have got a task while this claim waited for its turn."""
+    for number in range(3):
+        make_task(session, project, prompt=f"p{number}")
+    first = claim(ana)
+    now = database_now(session)
+    again = service.claim(session, project=project, user=ana, now=now, rng=Random(1), holds=())
+    assert again is first
+    ahead = claim(ana, after=first)
+    options = {"after": first, "holds": [first.id]}
+    again = service.claim(session, project=project, user=ana, now=now, rng=Random(1), **options)
+    assert again is ahead
+
+
 def test_a_task_is_lent_to_as_many_as_are_wanted(session, project, ana, rui, ada, claim):
     task = make_task(session, project, wanted=2)
     assert claim(ana).task_id == task.id

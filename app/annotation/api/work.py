@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from app.accounts.auth import CurrentUser
 from app.annotation import formats, queries, service
-from app.annotation.auth import AdminTask, OwnAssignment, OwnToSubmit
+from app.annotation.auth import AdminTask, AtDesk, OwnAssignment, OwnToSubmit
 from app.annotation.schemas import (
     AnnotationOut,
     AnnotationPage,
@@ -27,7 +27,7 @@ from app.annotation.schemas import (
 )
 from app.db import Now, SessionDep
 from app.errors import found
-from app.projects.auth import AdminProject, AnnotatorProject
+from app.projects.auth import AdminProject
 from app.projects.models import Project
 from app.tasks import queries as task_queries
 from app.tasks import service as tasks
@@ -63,8 +63,7 @@ Limit = Annotated[int, Query(ge=1, le=200)]
 def claim(
     request: Request,
     session: SessionDep,
-    project: AnnotatorProject,
-    user: CurrentUser,
+    desk: AtDesk,
     now: Now,
     body: ClaimBody | None = None,
     *,
@@ -74,11 +73,21 @@ def claim(
 
     Who has to qualify gets the questions of the qualification, one by one: none to follow.
     """
+    project, user = desk.project, desk.user
     after = body.after if body else None
     held = None
     if after is not None:
         held, _, _ = found(queries.assignment_of(session, user=user, assignment_id=after))
-    assignment = tasks.claim(session, project=project, user=user, now=now, rng=CHANCE, after=held)
+    assignment = tasks.claim(
+        session,
+        project=project,
+        user=user,
+        now=now,
+        rng=CHANCE,
+        after=held,
+        membership=desk.membership,
+        holds=desk.holds,
+    )
     if assignment is None:
         return Response(status_code=204)
     view = _view(request, session, assignment=assignment, project=project, now=now, html=html)
@@ -132,7 +141,6 @@ def submit(
     request: Request,
     session: SessionDep,
     own: OwnToSubmit,
-    user: CurrentUser,
     body: JudgementBody,
     now: Now,
     *,
@@ -142,7 +150,7 @@ def submit(
     html: Html = False,
 ) -> Response:
     """Hand in a judgement, or a revision of one of the caller's last ten."""
-    assignment, project = own.assignment, own.project
+    assignment, project, user = own.assignment, own.project, own.user
     done = service.submit(
         session,
         assignment=assignment,

@@ -19,6 +19,7 @@ from app.tasks.queries.contents import (
 )
 from app.tasks.queries.nothing import only_re_asked, why_nothing
 from app.tasks.queries.people import (
+    HOLDS,
     daily_limit,
     limit_reached,
     open_assignments,
@@ -33,7 +34,7 @@ from app.tasks.queries.qualification import (
     qualification_of,
     unanswered,
 )
-from app.tasks.queries.takers import Taker, takers
+from app.tasks.queries.takers import Taker, leaves_enough, takers
 from app.tasks.queries.wanted import (
     AN_ORDINARY_TASK,
     IS_GOLD,
@@ -56,6 +57,7 @@ from app.tasks.queries.wanted import (
 
 __all__ = [
     "AN_ORDINARY_TASK",
+    "HOLDS",
     "IS_GOLD",
     "IS_OPEN",
     "IS_ORDINARY",
@@ -79,6 +81,7 @@ __all__ = [
     "gold_task",
     "has_lanes",
     "least_wanted",
+    "leaves_enough",
     "limit_reached",
     "most_wanted",
     "must_qualify",

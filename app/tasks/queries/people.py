@@ -24,6 +24,17 @@ HELD = (
     )
     .order_by(Assignment.ordinal)
 )
+# The same beside her membership, by id alone.
+HOLDS = (
+    select(func.array_agg(Assignment.id))
+    .where(
+        Assignment.project_id == Membership.project_id,
+        Assignment.user_id == Membership.user_id,
+        IS_OPEN,
+    )
+    .correlate(Membership)
+    .scalar_subquery()
+)
 
 # All of hers, or what she has handed in since a moment: from the end of `ix_assignment_history`.
 SUBMITTED = select(func.count()).where(

@@ -74,8 +74,8 @@ def claim(
     """The task on her screen, or the one to follow `after`; None when there is nothing for her.
 
     What she holds comes first, so that asking again changes nothing. `membership` is hers if it is
-    locked already, `holds` what she is then known to hold. May commit what the session did so far:
-    a submission in the same request stands, whatever comes of the claim.
+    locked already, `holds` what she held at that moment or just before. May commit what the session
+    did so far: a submission in the same request stands, whatever comes of the claim.
     """
 
     def attempt(
@@ -143,6 +143,8 @@ def _attempt(
         session, project=project, membership=membership, held=len(kept), now=now
     ):
         return None
+    if kept and not queries.leaves_enough(session, project=project, membership=membership):
+        return None  # the last tasks go to those who wait for one
     if must_qualify:
         return ask(session, project=project, user=user, membership=membership, now=now, rng=rng)
     if is_last or rng.randrange(FREES_ONE_IN) == 0:
@@ -161,6 +163,7 @@ def _attempt(
             rules.repeat_distance(membership.claimed, rng=rng) if wants_repeat else 0
         ),
         "new_id": uuid4(),
+        "kept": [each.id for each in kept],
         "to_slot": 2 if any(each.slot == 1 for each in kept) else 1,
         "until": now + lease,
         "now": now,

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Table,
     Update,
     Uuid,
+    all_,
     and_,
     bindparam,
     case,
@@ -51,6 +52,19 @@ from app.tasks.models import (
 _wants_gold = select(bindparam("wants_gold", False, type_=Boolean())).scalar_subquery()
 _wants_re_ask = select(bindparam("wants_re_ask", False, type_=Boolean())).scalar_subquery()
 _wants_repeat = select(bindparam("wants_repeat", False, type_=Boolean())).scalar_subquery()
+
+# Nothing is taken for somebody who holds more than the claim knows of: another request of hers may
+# have claimed while this one waited for its turn.
+_holds_no_more = not_(
+    select(Assignment.id)
+    .where(
+        Assignment.project_id == bindparam("in_project", type_=Uuid()),
+        Assignment.user_id == bindparam("person", type_=Uuid()),
+        queries.IS_OPEN,
+        Assignment.id != all_(bindparam("kept", [], type_=ARRAY(Uuid))),
+    )
+    .exists()
+)
 
 
 def _due(*, lanes: bool, planned: bool = False) -> CTE:
@@ -89,7 +103,8 @@ def take(*, lanes: bool, due: bool, planned: bool = False) -> Update:
     """
     ordinary = queries.wanted_task(lanes=lanes, locks=True).correlate(None).scalar_subquery()
     if not due:
-        plain = update(Task).where(Task.id == ordinary).values(leased=Task.leased + 1)
+        plain = update(Task).where(Task.id == ordinary, _holds_no_more)
+        plain = plain.values(leased=Task.leased + 1)
         return plain.returning(Task.id, literal(False, Boolean()).label("is_repeat"))
     due_id = select(_due(lanes=lanes, planned=planned).c.id).correlate(None).scalar_subquery()
     alone = case(
@@ -101,7 +116,7 @@ def take(*, lanes: bool, due: bool, planned: bool = False) -> Update:
     has_places = and_(Task.kind == TaskKind.ORDINARY, not_(is_repeat))
     return (
         update(Task)
-        .where(Task.id == func.coalesce(due_id, ordinary, alone))
+        .where(Task.id == func.coalesce(due_id, ordinary, alone), _holds_no_more)
         .values(leased=Task.leased + case((has_places, 1), else_=0))
         .returning(Task.id, is_repeat.label("is_repeat"))
     )
