@@ -14,6 +14,7 @@ from app.postgres.machine import wait_for_end
 from app.runs import queries
 from app.runs.models import Run
 from app.schema import migrate
+from app.worker import beginning, process
 from tests.setup.processes import wait_until
 from tests.worker.conftest import Workshop
 from tests.worker.processes import FAKE, workers
@@ -23,7 +24,11 @@ pytestmark = pytest.mark.concurrency
 
 STEPS = 40
 PATIENCE = 120  # seconds, on a busy machine
-TRAINER = f"from app.worker import beginning, process; beginning.TRAINER = process.TRAINER = {FAKE}"
+
+
+def with_the_stand_in() -> None:
+    """For the trainer, in a worker's process."""
+    beginning.TRAINER = process.TRAINER = FAKE
 
 
 @pytest.fixture
@@ -54,7 +59,9 @@ def test_a_training_goes_on_when_the_database_is_back(server, monkeypatch, tmp_p
     workshop.behave(steps=STEPS, pace=0.1, save=5)
     run_id = workshop.launch(base={"model": "some/model"})
     working = []
-    with workers(SessionLocal.kw["bind"], tmp_path / "worker.log", prelude=TRAINER) as start:
+    with workers(
+        SessionLocal.kw["bind"], tmp_path / "worker.log", prepare=with_the_stand_in
+    ) as start:
 
         def reached(step: int) -> bool:
             if not working or working[-1].poll() is not None:
