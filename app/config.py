@@ -81,7 +81,8 @@ class Settings(BaseSettings):
         20,
         ge=0,
         description="A training that neither writes nor computes for so long is ended and goes on "
-        "from its last saved step; 0 waits for ever.",
+        "from its last saved step (one that only computes, after twelve times as long); 0 waits "
+        "for ever.",
     )
 
     play_minutes: float = Field(

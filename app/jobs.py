@@ -18,10 +18,14 @@ sender = App(connector=SyncPsycopgConnector())
 
 
 class Lane(StrEnum):
-    """Queues of the worker: a training blocks neither an import nor the rehearsal of the next."""
+    """Queues of the worker: a training blocks neither an import nor the rehearsal of the next.
+
+    `ASK` is for what only asks other servers, and needs neither a GPU nor torch.
+    """
 
     DATA = "data"
     TRAIN = "train"
+    ASK = "ask"
     CHECK = "check"
     PLAY = "play"
 

@@ -21,6 +21,7 @@ from app.artifacts.store import (
     StoredFile,
     digest,
     exists,
+    files,
     folder_digest,
     folders,
     held,
@@ -29,12 +30,17 @@ from app.artifacts.store import (
     remove,
     remove_beside,
 )
-from app.artifacts.workspaces import FRESH, remove_abandoned_workspaces, workspace
+from app.artifacts.sweeping import unclaimed
+from app.artifacts.workspaces import (
+    is_abandoned,
+    occupied,
+    remove_abandoned_workspaces,
+    workspace,
+)
 from app.artifacts.writing import READ_ONLY, put_file, put_folder
 from app.artifacts.zips import zip_bytes, zipped, zipped_whole
 
 __all__ = [
-    "FRESH",
     "READ_ONLY",
     "Damaged",
     "Held",
@@ -43,13 +49,16 @@ __all__ = [
     "chunks",
     "digest",
     "exists",
+    "files",
     "folder_digest",
     "folders",
     "held",
+    "is_abandoned",
     "is_elsewhere",
     "local_folder",
     "local_path",
     "modified_at",
+    "occupied",
     "open_file",
     "put_file",
     "put_folder",
@@ -59,6 +68,7 @@ __all__ = [
     "remove_beside",
     "stored_bytes",
     "trouble",
+    "unclaimed",
     "unharmed",
     "workspace",
     "zip_bytes",

@@ -77,6 +77,16 @@ def folders(path: str) -> list[str]:
     ]
 
 
+def files(path: str) -> list[str]:
+    """Names of all files in `path`, also in folders further down; none where it is missing."""
+    filesystem, root = store()
+    target = f"{root}/{inside(path)}"
+    try:
+        return sorted(each.removeprefix(f"{target}/") for each in filesystem.find(target))
+    except FileNotFoundError:
+        return []
+
+
 def held(path: str) -> Held:
     """How many files lie in a folder, how large they are, and when the newest was written."""
     filesystem, root = store()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from app.artifacts.store import local_path
 
-FRESH = 60  # seconds in which a new workspace may not be held yet
+FRESH = 60  # seconds in which a new folder may not be occupied yet
 
 
 @contextmanager
@@ -26,14 +26,37 @@ def workspace() -> Iterator[Path]:
     if local is not None:
         parent = local / ".work"
         parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=parent, prefix="touchstone-") as folder:
-        held = os.open(folder, os.O_RDONLY)  # until this process ends, however it does
-        with suppress(OSError):
-            fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        try:
-            yield Path(folder)
-        finally:
-            os.close(held)
+    with (
+        tempfile.TemporaryDirectory(dir=parent, prefix="touchstone-") as folder,
+        occupied(Path(folder)),
+    ):
+        yield Path(folder)
+
+
+@contextmanager
+def occupied(folder: Path) -> Iterator[None]:
+    """Others see that the folder is in use, until this process ends, however it does."""
+    handle = os.open(folder, os.O_RDONLY)
+    with suppress(OSError):
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+def is_abandoned(folder: Path) -> bool:
+    """Whether nobody occupies a folder, and has not for a while."""
+    if time.time() - folder.stat().st_mtime <= FRESH:
+        return False
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+    return True
 
 
 def remove_abandoned_workspaces() -> int:
@@ -41,19 +64,8 @@ def remove_abandoned_workspaces() -> int:
     local = local_path("")
     removed = 0
     for folder in (local / ".work").glob("touchstone-*") if local is not None else ():
-        with suppress(OSError):  # somebody holds it, or it is gone
-            if time.time() - folder.stat().st_mtime > FRESH and _is_abandoned(folder):
+        with suppress(OSError):  # it is gone meanwhile
+            if is_abandoned(folder):
                 shutil.rmtree(folder)
                 removed += 1
     return removed
-
-
-def _is_abandoned(folder: Path) -> bool:
-    held = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    finally:
-        os.close(held)
-    return True

@@ -5,7 +5,7 @@ import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 
 from app.artifacts.reading import check_whole, chunks, unharmed
-from app.artifacts.store import StoredFile, exists, missing
+from app.artifacts.store import StoredFile, exists, files, missing
 
 
 class _Pipe(io.RawIOBase):
@@ -28,31 +28,31 @@ class _Pipe(io.RawIOBase):
         return piece
 
 
-def zipped(folder: str, files: Iterable[str]) -> Iterator[bytes]:
-    """A zip of these files of a stored folder, piece by piece; always the same bytes.
+def zipped(folder: str) -> Iterator[bytes]:
+    """A zip of all that a stored folder holds, piece by piece; always the same bytes.
 
     Nothing is compressed: data files are already, and weights do not shrink. `NotFound` where the
     folder is missing is raised at once, before anything is sent.
     """
     if not exists(folder):
         raise missing(folder)
-    return _zip_pieces((file, chunks(f"{folder}/{file}")) for file in files)
+    return _zip_pieces((file, chunks(f"{folder}/{file}")) for file in files(folder))
 
 
-def zipped_whole(folder: str, files: Sequence[StoredFile]) -> Iterator[bytes]:
-    """The same of registered files, which must be as they were stored."""
-    check_whole(folder, files)
-    paths = [f"{folder}/{file.path}" for file in files]
+def zipped_whole(folder: str, stored: Sequence[StoredFile]) -> Iterator[bytes]:
+    """The same of registered `stored` files, which must be as they were."""
+    check_whole(folder, stored)
+    paths = [f"{folder}/{file.path}" for file in stored]
     return _zip_pieces(
         (file.path, unharmed(chunks(path), path=path, sha256=file.sha256))
-        for path, file in zip(paths, files, strict=True)
+        for path, file in zip(paths, stored, strict=True)
     )
 
 
-def zip_bytes(files: Iterable[StoredFile]) -> int | None:
+def zip_bytes(stored: Iterable[StoredFile]) -> int | None:
     """How long the zip of these files is; None for one so large that its layout changes."""
     total = _ZIP_END
-    for file in files:
+    for file in stored:
         total += _ZIP_ENTRY + 2 * len(file.path.encode()) + file.bytes
     return total if total < zipfile.ZIP64_LIMIT else None
 
@@ -61,10 +61,10 @@ _ZIP_ENTRY = 30 + 20 + 24 + 46  # header, its 64-bit sizes, what follows the con
 _ZIP_END = 22
 
 
-def _zip_pieces(files: Iterable[tuple[str, Iterator[bytes]]]) -> Iterator[bytes]:
+def _zip_pieces(contents: Iterable[tuple[str, Iterator[bytes]]]) -> Iterator[bytes]:
     pipe = _Pipe()
     with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
-        for file, pieces in files:
+        for file, pieces in contents:
             entry = zipfile.ZipInfo(file, date_time=(1980, 1, 1, 0, 0, 0))  # the zip epoch
             entry.external_attr = 0o644 << 16
             with archive.open(entry, "w", force_zip64=True) as content:

@@ -140,3 +140,18 @@ class SnapshotWriter(Base):
     )
     checkpoint_id: Mapped[UUID] = mapped_column(primary_key=True)  # a key to the right
     judgements: Mapped[int]
+
+
+class SnapshotEndpoint(Base):
+    """How many judgements of a snapshot are about responses that an endpoint wrote.
+
+    By the source that these responses name, `endpoint:` and what it was called.
+    """
+
+    __tablename__ = "snapshot_endpoint"
+
+    snapshot_id: Mapped[UUID] = mapped_column(
+        ForeignKey("snapshot.id", ondelete="CASCADE"), primary_key=True
+    )
+    source: Mapped[str] = mapped_column(primary_key=True)
+    judgements: Mapped[int]

@@ -161,14 +161,13 @@ def set_promotion_rule(
 
 
 def evaluation_out(evaluation: Evaluation) -> EvaluationOut:
-    b = evaluation.b_checkpoint_id
     reward = evaluation.reward_checkpoint_id
     return EvaluationOut(
         id=str(evaluation.id),
         project_id=str(evaluation.project_id),
         name=evaluation.name,
-        a={"checkpoint": str(evaluation.a_checkpoint_id)},
-        b={"checkpoint": str(b)} if b else {"data": "best"},
+        a=_contestant_out(evaluation.a_checkpoint_id, evaluation.a_endpoint_id),
+        b=_contestant_out(evaluation.b_checkpoint_id, evaluation.b_endpoint_id),
         state=evaluation.state,
         attempt=evaluation.attempt,
         activity=evaluation.activity,
@@ -184,6 +183,13 @@ def evaluation_out(evaluation: Evaluation) -> EvaluationOut:
         created_at=evaluation.created_at,
         finished_at=evaluation.finished_at,
     )
+
+
+def _contestant_out(checkpoint_id: UUID | None, endpoint_id: UUID | None) -> JsonObject:
+    """As it is asked for; an endpoint by its id, under which it is known for good."""
+    if endpoint_id is not None:
+        return {"endpoint": str(endpoint_id)}
+    return {"checkpoint": str(checkpoint_id)} if checkpoint_id else {"data": "best"}
 
 
 def promotion_out(promotion: Promotion) -> PromotionOut:

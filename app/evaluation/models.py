@@ -14,9 +14,9 @@ from app.db import Base, JobState, JsonObject, text_enum
 class Evaluation(Base):
     """Two contestants answer the same prompts, and people judge the two answers blind.
 
-    `state` is of the worker's part: to write, to open the tasks, to score. The judging goes on from
-    `opened_at` until `closed_at`. `b_checkpoint_id` null: A meets the best-judged responses that
-    stand in the data.
+    A contestant is a checkpoint or an endpoint; B without either is the best-judged responses that
+    stand in the data. `state` is of the worker's part: to write, to open the tasks, to score. The
+    judging goes on from `opened_at` until `closed_at`.
     """
 
     __tablename__ = "evaluation"
@@ -25,7 +25,12 @@ class Evaluation(Base):
             "(finished_at IS NOT NULL) = (state IN ('succeeded', 'failed', 'cancelled'))",
             name="finished_when_final",
         ),
-        CheckConstraint("a_checkpoint_id <> b_checkpoint_id", name="two_contestants"),
+        CheckConstraint("num_nonnulls(a_checkpoint_id, a_endpoint_id) = 1", name="one_a"),
+        CheckConstraint("num_nonnulls(b_checkpoint_id, b_endpoint_id) <= 1", name="one_b_at_most"),
+        CheckConstraint(
+            "a_checkpoint_id <> b_checkpoint_id AND a_endpoint_id <> b_endpoint_id",
+            name="two_contestants",
+        ),
         CheckConstraint("(closed_at IS NULL) = (close_reason IS NULL)", name="closed_for_a_reason"),
         Index("ix_evaluation_project", "project_id", "created_at"),
         Index("ix_evaluation_unfinished", "state", postgresql_where=text("finished_at IS NULL")),
@@ -39,8 +44,10 @@ class Evaluation(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     project_id: Mapped[UUID] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
     name: Mapped[str]
-    a_checkpoint_id: Mapped[UUID] = mapped_column(ForeignKey("checkpoint.id"), index=True)
+    a_checkpoint_id: Mapped[UUID | None] = mapped_column(ForeignKey("checkpoint.id"), index=True)
+    a_endpoint_id: Mapped[UUID | None] = mapped_column(ForeignKey("endpoint.id"), index=True)
     b_checkpoint_id: Mapped[UUID | None] = mapped_column(ForeignKey("checkpoint.id"), index=True)
+    b_endpoint_id: Mapped[UUID | None] = mapped_column(ForeignKey("endpoint.id"), index=True)
     reward_checkpoint_id: Mapped[UUID | None] = mapped_column(ForeignKey("checkpoint.id"))
     config: Mapped[JsonObject]  # {prompts, tag, source, temperature, judgements, best_of, …}
     warnings: Mapped[list[Any]] = mapped_column(default=list)  # sentences

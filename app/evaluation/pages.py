@@ -18,6 +18,7 @@ from app.evaluation.rules import promoting
 from app.evaluation.rules.scores import disputed, in_words, score_figures
 from app.evaluation.rules.standing import Standing
 from app.evaluation.schemas import EvaluationForm, PromotionForm, RuleForm, UndoForm
+from app.generation.queries import endpoints_of
 from app.projects.auth import AdminProject, ProjectRole, ViewerProject
 from app.projects.models import Project
 from app.runs import queries as runs
@@ -47,6 +48,7 @@ def evaluations(
         rows=rows,
         promoted=queries.promoted(session, project=project),
         writers=runs.writers_of(session, project=project),
+        endpoints=endpoints_of(session, project=project),
         may_manage=role is Role.ADMIN,
     )
 
@@ -58,7 +60,10 @@ def new_evaluation(
     """With the newest model as A, and the promoted one as B."""
     writers = runs.writers_of(session, project=project)
     promoted = queries.promoted(session, project=project)
-    others = [str(one.id) for one in writers]
+    others = [
+        *(str(one.id) for one in writers),
+        *(f"endpoint:{one.id}" for one in endpoints_of(session, project=project)),
+    ]
     first = a or next((each for each in others if not promoted or each != str(promoted.id)), "")
     second = b or (str(promoted.id) if promoted and str(promoted.id) != first else "")
     second = second or next((each for each in others if each != first), "data")
@@ -106,6 +111,7 @@ def _form(
         section="runs",
         form=form,
         writers=runs.writers_of(session, project=project),
+        endpoints=endpoints_of(session, project=project),
         choices={
             "judges": [(one.id, one.name) for one in judges],
             "snapshots": [(one.id, one.name) for one in snapshots if one.recipe.get("test_share")],
@@ -152,22 +158,24 @@ def evaluation_page(
         left_out=queries.left_out(session, evaluation=evaluation),
         promotion=_promotion(session, project, evaluation, standing),
         who=_contestants(session, evaluation),
+        takes_turns=not queries.is_by_endpoints(evaluation),
         may_manage=role is Role.ADMIN,
         may_judge=role is not Role.VIEWER,
     )
 
 
 def _contestants(session: Session, evaluation: Evaluation) -> dict[str, object]:
-    """The checkpoints, and how good the reward model is by its own run."""
-    ids = {
-        "a": evaluation.a_checkpoint_id,
-        "b": evaluation.b_checkpoint_id,
-        "reward": evaluation.reward_checkpoint_id,
-    }
-    rows = {name: session.get_one(Checkpoint, each) if each else None for name, each in ids.items()}
-    reward = rows["reward"]
+    """Who meets whom, and how good the reward model is by its own run."""
+    a, b = queries.contestants_of(session, evaluation=evaluation)
+    judge = evaluation.reward_checkpoint_id
+    reward = session.get_one(Checkpoint, judge) if judge else None
     run = session.get(Run, reward.run_id) if reward is not None and reward.run_id else None
-    return {**rows, "reward_evaluation": runs.evaluation_of(run) if run else None}
+    return {
+        "a": a,
+        "b": b,
+        "reward": reward,
+        "reward_evaluation": runs.evaluation_of(run) if run else None,
+    }
 
 
 def _promotion(
@@ -181,6 +189,7 @@ def _promotion(
     known = verdict.low is not None and verdict.high is not None
     return {
         "present": present,
+        "can_be": evaluation.a_checkpoint_id is not None,
         "is_a": present is not None and present.id == evaluation.a_checkpoint_id,
         "met": present is None or present.id == evaluation.b_checkpoint_id,
         "earned": service.earns(session, evaluation=evaluation, found=verdict),

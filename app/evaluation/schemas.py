@@ -14,15 +14,22 @@ Label = Annotated[str, Field(max_length=200)]
 
 
 class Contestant(Body):
-    """Who answers: a checkpoint of the project, or the best-judged responses in its data."""
+    """Who answers: a checkpoint of the project, an endpoint by its name or id, or its data.
+
+    Of the data, the best-judged response to each prompt stands for it.
+    """
 
     checkpoint: UUID | None = None
+    endpoint: Name | None = None
     data: Literal["best"] | None = None
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
-        if (self.checkpoint is None) == (self.data is None):
-            raise ValueError('a contestant is {"checkpoint": id} or {"data": "best"}')
+        if [self.checkpoint, self.endpoint, self.data].count(None) != 2:
+            raise ValueError(
+                'a contestant is one of {"checkpoint": id}, {"endpoint": name or id} and '
+                '{"data": "best"}'
+            )
         return self
 
 
@@ -59,10 +66,13 @@ class EvaluationBody(Body):
     def _fits_together(self) -> Self:
         for text in (self.tag, self.source):
             storable(text or "")
-        if self.a.checkpoint is None:
-            raise ValueError("A is a checkpoint; the responses in the data can only be B")
-        if self.a.checkpoint == self.b.checkpoint:
-            raise ValueError("A and B are the same checkpoint: choose two different ones")
+        if self.a.data is not None:
+            raise ValueError(
+                "A is a checkpoint or an endpoint; the responses in the data can only be B"
+            )
+        if self.a == self.b:
+            what = "checkpoint" if self.a.checkpoint else "endpoint"
+            raise ValueError(f"A and B are the same {what}: choose two different ones")
         if self.best_of == 1:
             raise ValueError("best_of compares 2 responses or more; 0 leaves it out")
         if self.best_of and self.reward_checkpoint_id is None:
@@ -95,8 +105,15 @@ class EvaluationForm(BaseModel):
 
     def body(self) -> EvaluationBody:
         given = {key: value for key, value in self.model_dump().items() if value != ""}
-        b = {"data": "best"} if self.b == "data" else {"checkpoint": self.b}
-        return EvaluationBody.model_validate(given | {"a": {"checkpoint": self.a}, "b": b})
+        return EvaluationBody.model_validate(given | {"a": _chosen(self.a), "b": _chosen(self.b)})
+
+
+def _chosen(given: str) -> dict[str, str]:
+    """A contestant as the form names it: a checkpoint's id, `endpoint:` and an id, or `data`."""
+    if given == "data":
+        return {"data": "best"}
+    kind, _, its = given.rpartition(":")
+    return {kind or "checkpoint": its}
 
 
 class RuleBody(Body):

@@ -73,6 +73,11 @@ class Endpoint(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     removed_at: Mapped[datetime | None]
 
+    @property
+    def source(self) -> str:
+        """What responses say of their origin that it wrote."""
+        return f"endpoint:{self.name}"
+
 
 class Writer(Base):
     """One source of a generation: a checkpoint or an endpoint, and how it writes."""

@@ -36,6 +36,7 @@ def _answer_out(answered: Answered) -> AnswerOut:
         source=answer.source,
         name=answer.name,
         checkpoint_id=str(answer.checkpoint_id) if answer.checkpoint_id else None,
+        endpoint_id=str(answer.endpoint_id) if answer.endpoint_id else None,
         state=answer.state,
         text=answer.text,
         why_ended=answer.why_ended,

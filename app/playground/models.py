@@ -76,7 +76,7 @@ class PlayTurn(Base):
 
 
 class PlayAnswer(Base):
-    """A reply to a turn: by a checkpoint, or typed by a person to see what models make of it."""
+    """A reply to a turn: by a checkpoint, by an endpoint, or typed by a person to be read."""
 
     __tablename__ = "play_answer"
     __table_args__ = (
@@ -89,15 +89,25 @@ class PlayAnswer(Base):
             unique=True,
             postgresql_where=text("finished_at IS NULL"),
         ),
+        Index(
+            "uq_play_answer_unfinished_endpoint",
+            "asked_by",
+            "endpoint_id",
+            unique=True,
+            postgresql_where=text("finished_at IS NULL"),
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     turn_id: Mapped[UUID] = mapped_column(ForeignKey("play_turn.id", ondelete="CASCADE"))
     place: Mapped[int]
-    source: Mapped[str]  # checkpoint:…, or person
+    source: Mapped[str]  # checkpoint:…, endpoint:… or person
     name: Mapped[str]  # of who wrote it, as it was called then
     checkpoint_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("checkpoint.id", ondelete="SET NULL"), index=True
+    )
+    endpoint_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("endpoint.id", ondelete="SET NULL"), index=True
     )
     asked_by: Mapped[UUID | None] = mapped_column(ForeignKey("user.id", ondelete="SET NULL"))
     state: Mapped[JobState] = mapped_column(text_enum(JobState), default=JobState.QUEUED)

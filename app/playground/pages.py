@@ -13,6 +13,7 @@ from app.accounts.auth import CurrentUser
 from app.accounts.models import Role, User
 from app.db import SessionDep
 from app.errors import AppError, found
+from app.generation.queries import endpoints_of
 from app.playground import queries, rules, service
 from app.playground.auth import AdminPageConversation, AdminPageTurn, PageConversation
 from app.playground.models import PlayConversation, PlayTurn, ReadingKind
@@ -36,14 +37,16 @@ def playground(
     project: ViewerProject,
     role: ProjectRole,
     checkpoint: str = "",
+    second: str = "",
     before: datetime | None = None,
 ) -> HTMLResponse:
-    """Ask something new, or look at what was asked; a link may choose the first model."""
-    form = AskForm(first=checkpoint)
+    """Ask something new, or look at what was asked; a link may choose the models."""
+    form = AskForm(first=checkpoint, second=second)
     writers, judges = writers_of(session, project=project), _judges(session, project)
-    if not checkpoint and writers:
-        form.first = str(writers[0].id)
-        form.second = str(writers[1].id) if len(writers) > 1 else ""
+    if not checkpoint:
+        first, other = ([str(each.id) for each in writers] + ["", ""])[:2]
+        form.first = first or second
+        form.second = (second or other) if first else ""
     form.reward = [str(judge.id) for judge in judges[:1]]
     return _start(request, session, project, role, form, before=before)
 
@@ -210,6 +213,7 @@ def _start(
         section="runs",
         form=form,
         writers=writers_of(session, project=project),
+        endpoints=endpoints_of(session, project=project),
         judges=_judges(session, project),
         conversations=listed[:LISTED],
         has_more=len(listed) > LISTED,
@@ -250,6 +254,7 @@ def _conversation(
         is_alive=any(shown.turn.finished_at is None for shown in line),
         form=form,
         writers=writers_of(session, project=project),
+        endpoints=endpoints_of(session, project=project),
         judges=_judges(session, project),
         said=said,
         may_ask=role is Role.ADMIN,
@@ -266,9 +271,9 @@ def _why_not(shown: Shown) -> str:
 def again(shown: Shown) -> AskForm:
     """The form that would ask the same once more, of the same models."""
     writers = [
-        str(each.answer.checkpoint_id)
+        str(each.answer.checkpoint_id or f"endpoint:{each.answer.endpoint_id}")
         for each in shown.answers
-        if each.answer.checkpoint_id is not None
+        if each.answer.checkpoint_id or each.answer.endpoint_id
     ]
     judges = {
         str(reading.checkpoint_id)

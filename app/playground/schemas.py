@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from app.db import JobState
 from app.playground import rules
 from app.playground.models import PlayAnswer, PlayReading, ReadingKind
+from app.runs.schemas import Name
 
 
 @dataclass
@@ -23,9 +24,25 @@ class Answered:
 Text = Annotated[str, StringConstraints(min_length=1, max_length=100_000, pattern=r"\S")]
 
 
+class WriterBody(BaseModel):
+    """Who answers: a checkpoint of the project, or an endpoint by its name or id."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    checkpoint: UUID | None = None
+    endpoint: Name | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if (self.checkpoint is None) == (self.endpoint is None):
+            raise ValueError('who answers is {"checkpoint": id} or {"endpoint": name or id}')
+        return self
+
+
 class AskBody(BaseModel):
     """`POST /projects/{id}/playground`: a message, and who is to answer it.
 
+    Checkpoints alone may stand in `checkpoint_ids`, endpoints as well in `writers`, in their order.
     With `after` (an answer) it goes on from there; with `instead_of` (a turn) it stands in that
     turn's place. Without either it begins a conversation.
     """
@@ -33,7 +50,8 @@ class AskBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     message: Text
-    checkpoint_ids: Annotated[list[UUID], Field(min_length=1, max_length=rules.MOST_MODELS)]
+    checkpoint_ids: Annotated[list[UUID], Field(max_length=rules.MOST_MODELS)] = []
+    writers: Annotated[list[WriterBody], Field(max_length=rules.MOST_MODELS)] = []
     reward_checkpoint_ids: Annotated[list[UUID], Field(max_length=rules.MOST_JUDGES)] = []
     system: Annotated[str | None, StringConstraints(max_length=100_000)] = None
     after: UUID | None = None
@@ -45,18 +63,24 @@ class AskBody(BaseModel):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
-        if len(set(self.checkpoint_ids)) < len(self.checkpoint_ids):
+        asked = self.all_writers()
+        if not 1 <= len(asked) <= rules.MOST_MODELS or (self.writers and self.checkpoint_ids):
+            raise ValueError("name one or two models, in checkpoint_ids or in writers")
+        if any(each in asked[:place] for place, each in enumerate(asked)):
             raise ValueError("choose two different models, or one alone")
         if self.after is not None and self.instead_of is not None:
             raise ValueError("name `after` or `instead_of`, not both")
         return self
+
+    def all_writers(self) -> list[WriterBody]:
+        return [*(WriterBody(checkpoint=its) for its in self.checkpoint_ids), *self.writers]
 
     def settings(self) -> dict[str, Any]:
         return self.model_dump(include={"temperature", "top_p", "max_new_tokens", "seed"})
 
 
 class AskForm(BaseModel):
-    """The same as a browser sends it."""
+    """The same as a browser sends it; a model is a checkpoint's id, or `endpoint:` and an id."""
 
     message: str = ""
     first: str = ""
@@ -75,10 +99,15 @@ class AskForm(BaseModel):
         return AskBody.model_validate(
             {key: value for key, value in given.items() if value != ""}
             | {
-                "checkpoint_ids": [each for each in (self.first, self.second) if each],
+                "writers": [_writer(each) for each in (self.first, self.second) if each],
                 "reward_checkpoint_ids": self.reward,
             }
         )
+
+
+def _writer(given: str) -> dict[str, str]:
+    kind, _, its = given.rpartition(":")
+    return {kind or "checkpoint": its}
 
 
 class ReplyBody(BaseModel):
@@ -88,11 +117,14 @@ class ReplyBody(BaseModel):
 
 
 class TokenOut(BaseModel):
-    """A token and how likely it was, at temperature 1; `top` are the likeliest in its place."""
+    """A token and how likely it was, at temperature 1; `top` are the likeliest in its place.
+
+    `rank` is null where an endpoint does not tell it.
+    """
 
     text: str
     logp: float
-    rank: int
+    rank: int | None
     top: list[tuple[str, float]]
     end: bool = False
     control: bool = False
@@ -114,6 +146,7 @@ class AnswerOut(BaseModel):
     source: str
     name: str
     checkpoint_id: str | None
+    endpoint_id: str | None
     state: JobState
     text: str
     why_ended: str | None

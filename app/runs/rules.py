@@ -280,8 +280,9 @@ def why_it_waits(
 OUT_OF_MEMORY = (
     "Lower max_tokens_per_forward or per_device_train_batch_size, or train an adapter (lora_r)."
 )
+CORRECT_IT = "Correct that, then start the run again."
 REMEDIES = {
-    2: "Correct that, then start the run again.",
+    2: CORRECT_IT,
     3: f"There was not enough memory. {OUT_OF_MEMORY}",
     4: "The loss stopped being a number. Lower learning_rate, or check the data for odd rows.",
 }
@@ -304,6 +305,18 @@ def failure(exit_code: int, last_words: Sequence[str]) -> str:
         f"The training process ended unexpectedly (exit code {exit_code})",
         f"It said: {said}" if said else "",
         "The log below has the details; resume the run once the cause is gone",
+    )
+
+
+def refusal(exit_code: int, last_words: Sequence[str]) -> str:
+    """The same of a rehearsal: nothing was started, so that there is nothing to start again."""
+    said = failure(exit_code, last_words)
+    return (
+        said.replace(CORRECT_IT, "Nothing was started. Correct that, and check it again.")
+        .replace("The training process", "The rehearsal")
+        .replace(
+            "; resume the run once the cause is gone", "; check it again once the cause is gone"
+        )
     )
 
 
@@ -368,10 +381,17 @@ def killed(number: int, *, peak: int, limit: int, oom: bool) -> str:
     )
 
 
-def hung(minutes: float) -> str:
+def hung(seconds: float) -> str:
     return (
-        f"The training stood still for {in_words(60 * minutes)}: no step, no output, and nothing "
+        f"The training stood still for {in_words(seconds)}: no step, no output, and nothing "
         "computed. It was ended."
+    )
+
+
+def spun(seconds: float) -> str:
+    return (
+        f"The training stood still for {in_words(seconds)}: no step and no output, though it kept a"
+        " processor busy. It was ended."
     )
 
 

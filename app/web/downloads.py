@@ -67,6 +67,18 @@ def stored_archive(
     return StreamingResponse(_begun(pieces), headers=headers, media_type="application/zip")
 
 
+def folder_archive(request: Request, *, folder: str, filename: str) -> Response:
+    """All that a stored folder holds as one zip; its length is not known before it is sent."""
+    pieces = artifacts.zipped(folder)
+    headers = {
+        "Content-Disposition": f'attachment; filename="{filename}.zip"',
+        "Cache-Control": "private, no-cache",
+    }
+    if request.method == "HEAD":
+        return Response(headers=headers, media_type="application/zip")
+    return StreamingResponse(_begun(pieces), headers=headers, media_type="application/zip")
+
+
 def passing_file(file: Path, *, filename: str, media_type: str) -> Response:
     """A file that was made for this reply alone. It may be deleted at once: it is open already."""
     content = file.open("rb")

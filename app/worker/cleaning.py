@@ -5,6 +5,7 @@ from uuid import UUID
 import structlog
 
 from app import artifacts
+from app.datasets import service as datasets
 from app.db import database_now, transaction
 from app.jobs import JobName, queue
 from app.runs import service as runs
@@ -32,8 +33,12 @@ def clean_daily() -> None:
 def sweep() -> int:
     """Remove what killed attempts left in the store; how many folders."""
     with transaction() as session:
-        left = list(runs.folders_left_behind(session, now=database_now(session)))
+        now = database_now(session)
+        left = [
+            *runs.folders_left_behind(session, now=now),
+            *datasets.folders_left_behind(session, now=now),
+        ]
     for folder, size in left:
         artifacts.remove(folder)
-        log.info("removed a folder that no run leads to", folder=folder, bytes=size)
+        log.info("removed a folder that no row leads to", folder=folder, bytes=size)
     return len(left)

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 from uuid import UUID
 
 import structlog
@@ -25,14 +26,19 @@ from app.errors import AppError, LeaseLost
 from app.evaluation import queries
 from app.evaluation import service as evaluations
 from app.evaluation.models import Evaluation, EvaluationPrompt
+from app.evaluation.queries.reading import Contestant
 from app.evaluation.service import attempts
 from app.evaluation.service.attempts import Side
+from app.generation.models import Endpoint
+from app.generation.rules import Turn
+from app.generation.service import target_of
 from app.jobs import JobName, Lane, queue
 from app.projects.models import Project
 from app.runs import rules
 from app.runs.models import Checkpoint
 from app.runs.service.lease import Lease
 from app.tasks import service as tasks
+from app.worker.endpoints import Asking, answers
 from app.worker.folders import work_folder
 from app.worker.inputs import ModelSource, materialised, model_source
 from app.worker.lease import GRACE, RELAY, Pulse, Stop
@@ -43,6 +49,7 @@ log = structlog.get_logger(__name__)
 AT_ONCE = 100  # prompts stored in one transaction
 FRESH = 1  # added to the seed: best of n draws other responses than those people judge
 Store = Callable[[Session, Sequence[JsonObject]], None]
+T = TypeVar("T")
 
 
 @queue.task(name=JobName.EVALUATE, queue=Lane.TRAIN, pass_context=True)
@@ -82,12 +89,9 @@ class Order:
 
     id: UUID
     project_id: UUID
-    contestants: dict[Side, Checkpoint]
+    contestants: dict[Side, Contestant]
     reward: Checkpoint | None
     config: JsonObject
-
-    def source(self, side: Side) -> str:
-        return f"checkpoint:{self.contestants[side].id.hex[:8]}"
 
 
 @dataclass(frozen=True)
@@ -125,11 +129,8 @@ def evaluate_now(evaluation_id: UUID, *, stopping: threading.Event) -> None:
 
 def _order(session: Session, *, evaluation_id: UUID) -> Order:
     evaluation = session.get_one(Evaluation, evaluation_id)
-    contestants: dict[Side, Checkpoint] = {
-        "a": session.get_one(Checkpoint, evaluation.a_checkpoint_id)
-    }
-    if evaluation.b_checkpoint_id is not None:
-        contestants["b"] = session.get_one(Checkpoint, evaluation.b_checkpoint_id)
+    a, b = queries.contestants_of(session, evaluation=evaluation)
+    contestants: dict[Side, Contestant] = {"a": a} if b is None else {"a": a, "b": b}
     reward = evaluation.reward_checkpoint_id
     order = Order(
         evaluation.id,
@@ -174,15 +175,15 @@ def _carry_out(attempt: Attempt) -> None:
 
 
 def _write_and_open(attempt: Attempt) -> None:
-    for side, checkpoint in attempt.order.contestants.items():
+    for side, contestant in attempt.order.contestants.items():
         prompts = attempt.folder / f"{side}-prompts.jsonl"
         with transaction() as session:
             number = _put_prompts(session, attempt, prompts, without=f"{side}_response_id")
         if number:
-            attempt.busy_with(f"{checkpoint.name} answers", total=number)
+            attempt.busy_with(f"{contestant.name} answers", total=number)
             output = attempt.folder / f"{side}-responses.jsonl"
             store = partial(_store_responses, attempt, side)
-            _generate(attempt, side, prompts, output, n=1, store=store)
+            _let_answer(attempt, side, prompts, output, n=1, store=store)
         with transaction() as session:
             attempts.leave_out_unanswered(session, lease=attempt.lease, side=side)
     attempt.busy_with("Asking people", total=0)
@@ -205,34 +206,40 @@ def _score(attempt: Attempt) -> None:
         output = attempt.folder / "scores.jsonl"
         _judge(attempt, lines, output, store=partial(_store_scores, attempt))
     n = int(attempt.order.config["best_of"])
-    for side, checkpoint in attempt.order.contestants.items() if n else ():
+    for side, contestant in attempt.order.contestants.items() if n else ():
         prompts = attempt.folder / f"{side}-best-prompts.jsonl"
         with transaction() as session:
             number = _put_prompts(session, attempt, prompts, without=f"{side}_samples")
         if not number:
             continue
-        attempt.busy_with(f"{checkpoint.name} answers {n} times over", total=number)
+        attempt.busy_with(f"{contestant.name} answers {n} times over", total=number)
         written = attempt.folder / f"{side}-best.jsonl"
-        _generate(attempt, side, prompts, written, n=n, store=partial(_count, attempt))
+        _let_answer(attempt, side, prompts, written, n=n, store=partial(_count, attempt))
         attempt.busy_with(f"{reward.name} scores the {n} answers", total=number)
         output = attempt.folder / f"{side}-best-scores.jsonl"
         _judge(attempt, written, output, store=partial(_store_samples, attempt, side))
 
 
-# -- children ---------------------------------------------------------------------------------
+# -- the contestants --------------------------------------------------------------------------
 
 
-def _generate(
+def _let_answer(
     attempt: Attempt, side: Side, prompts: Path, output: Path, *, n: int, store: Store
 ) -> None:
+    """A checkpoint answers as a child, an endpoint where it stands; both into `output`."""
     config = attempt.order.config
     seed = int(config["seed"]) + (FRESH if n > 1 else 0)
+    contestant = attempt.order.contestants[side]
+    if isinstance(contestant, Endpoint):
+        turn = Turn(0, n, float(config["temperature"]), seed)
+        _ask(attempt, side, contestant, turn, prompts, output, store)
+        return
     _run(
         attempt,
-        attempt.order.contestants[side],
+        contestant,
         ["generate", str(prompts)],
         [
-            *("--output", str(output), "--source", attempt.order.source(side)),
+            *("--output", str(output), "--source", contestant.source),
             *("--n", str(n), "--temperature", str(config["temperature"])),
             *("--top-p", str(config["top_p"]), "--max-new-tokens", str(config["max_new_tokens"])),
             *("--seed", str(seed), "--device", settings.train_device),
@@ -240,6 +247,59 @@ def _generate(
         output,
         store,
     )
+
+
+def _ask(
+    attempt: Attempt,
+    side: Side,
+    endpoint: Endpoint,
+    turn: Turn,
+    prompts: Path,
+    output: Path,
+    store: Store,
+) -> None:
+    """Store what an endpoint answers, and of prompts that it does not answer the reason."""
+    config, pulse = attempt.order.config, attempt.pulse
+    asking = Asking(0, turn, config["top_p"], config["max_new_tokens"], endpoint.at_once)
+    with prompts.open(encoding="utf-8") as asked, output.open("a", encoding="utf-8") as written:
+        lines = {line["id"]: line for line in map(json.loads, asked)}
+        for writings in answers(target_of(endpoint), asking, iter(lines.values()), pulse):
+            told = [
+                lines[str(each.prompt_id)] | {"responses": list(each.texts)}
+                for each in writings
+                if each.texts
+            ]
+            written.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in told)
+            _stored_or_later(attempt, store, told)
+            if turn.n == 1:  # further answers, for the best of n, may be missing
+                why = {each.prompt_id: each.error for each in writings if each.error}
+                _stored_or_later(attempt, partial(_refuse, attempt, side), why)
+    if pulse.stop is Stop.LOST:
+        raise LeaseLost(attempt.lease)
+    _end_if_asked(attempt)
+
+
+def _refuse(attempt: Attempt, side: Side, session: Session, why: dict[UUID, str]) -> None:
+    attempts.record_refusals(session, lease=attempt.lease, side=side, why=why)
+
+
+def _stored_or_later(attempt: Attempt, store: Callable[[Session, T], None], what: T) -> None:
+    """Store it, and as often again as the database is away: it cost a request each."""
+    while what:
+        try:
+            with transaction() as session:
+                store(session, what)
+                return
+        except OperationalError as error:
+            log.warning("what was written waits for the database", error=str(error.orig))
+            if attempt.pulse.stop is Stop.LOST:
+                raise LeaseLost(attempt.lease) from None
+            time.sleep(RELAY)
+
+
+def _end_if_asked(attempt: Attempt) -> None:
+    if attempt.pulse.stop is not None:
+        raise Ended("It was asked to stop.")
 
 
 def _judge(attempt: Attempt, lines: Path, output: Path, *, store: Store) -> None:
@@ -267,8 +327,7 @@ def _run(
             words = child.last_words()
     if code:
         raise Ended(rules.failure(code, words))
-    if attempt.pulse.stop is not None:
-        raise Ended("It was asked to stop.")
+    _end_if_asked(attempt)
 
 
 def _follow(attempt: Attempt, child: Child, lines: Lines, store: Store) -> int:
@@ -354,7 +413,7 @@ def _store_responses(
     attempts.hold(session, lease=attempt.lease)  # first: a lost attempt stores nothing
     project = session.get_one(Project, attempt.order.project_id)
     tasks.lock_opening(session, project=project)  # before the responses, as an import does
-    checkpoint = attempt.order.contestants[side]
+    contestant = attempt.order.contestants[side]
     hashes = {
         row.id: row.content_hash
         for row in session.execute(
@@ -365,14 +424,17 @@ def _store_responses(
     }
     config = attempt.order.config
     sampling = {key: config[key] for key in ("temperature", "top_p", "seed")}
+    sampling["evaluation"] = str(attempt.order.id)
+    if isinstance(contestant, Endpoint):
+        sampling["endpoint"] = str(contestant.id)
     new = [
         NewResponse(
             prompt_id=prompt_id,
             prompt_hash=hashes[prompt_id],
             text=rules.storable(line["responses"][0]["text"]),
-            source=attempt.order.source(side),
-            checkpoint_id=checkpoint.id,
-            sampling=sampling | {"evaluation": str(attempt.order.id)},
+            source=contestant.source,
+            checkpoint_id=contestant.id if isinstance(contestant, Checkpoint) else None,
+            sampling=sampling,
         )
         for line in lines
         if (prompt_id := UUID(line["id"])) in hashes

@@ -1,4 +1,4 @@
-"""The worker process: a lane each for data, training, rehearsals and the playground."""
+"""The worker process: a lane each for data, training, asking, rehearsals and the playground."""
 
 import asyncio
 import signal
@@ -19,7 +19,7 @@ from app.worker.folders import remove_abandoned
 from app.worker.imports import expire
 from app.worker.imports.upkeep import tidy_uploads
 from app.worker.lease import STALLED, reach, take_over
-from app.worker.memory import collect_rarely
+from app.worker.memory import collect_rarely, take_short_turns
 from app.worker.player import player
 from app.worker.presence import NOTHING, Presence, forget_silent
 from app.worker.rehearsing import expire_checks
@@ -27,11 +27,11 @@ from app.worker.rounds import look_after_rounds
 
 log = structlog.get_logger(__name__)
 
-AT_ONCE = {Lane.DATA: 2, Lane.TRAIN: 1, Lane.CHECK: 1, Lane.PLAY: 1}
+AT_ONCE = {Lane.DATA: 2, Lane.TRAIN: 1, Lane.ASK: 1, Lane.CHECK: 1, Lane.PLAY: 1}
 HEARTBEAT = 5.0  # seconds
 TIDY_EVERY = 3600.0  # seconds
 ROUNDS_EVERY = 2.0  # seconds between two looks at the rounds that go on
-POOL = 10  # connections for the jobs; the queue has its own
+POOL = 12  # connections for the jobs; the queue has its own
 
 
 def run(database_url: str, *, stalled: timedelta = STALLED) -> None:
@@ -50,6 +50,7 @@ def run(database_url: str, *, stalled: timedelta = STALLED) -> None:
 async def _serve(database_url: str, *, stalled: timedelta) -> None:
     queue.perform_import_paths()  # type: ignore[no-untyped-call]
     collect_rarely()
+    take_short_turns()
     conninfo = database_url.replace("postgresql+psycopg://", "postgresql://", 1)
     connector = PsycopgConnector(conninfo=conninfo, min_size=2, max_size=6)
     stopping = threading.Event()  # jobs look at it, from their threads

@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,8 @@ from sqlalchemy.orm import Session
 
 from app.db import JobState, JsonObject, transaction
 from app.errors import AppError, LeaseLost, Stopped
+from app.generation.models import Endpoint
+from app.generation.service import target_of
 from app.jobs import JobName, Lane, queue
 from app.playground import queries, rules, service
 from app.playground.models import (
@@ -28,6 +31,7 @@ from app.playground.models import (
 )
 from app.runs.rules import failure
 from app.runs.service import Lease
+from app.worker.asking import Question, answer
 from app.worker.folders import work_folder
 from app.worker.inputs import materialised, model_source
 from app.worker.lease import Pulse, Stop
@@ -41,6 +45,7 @@ PATIENCE = 60.0  # seconds for which a write waits for the database
 SILENCE = 600.0  # seconds without a word after which the child is taken to hang
 
 T = TypeVar("T")
+Rows = Callable[[Session], Sequence[T]]
 
 
 @queue.task(name=JobName.PLAY, queue=Lane.PLAY, pass_context=True)
@@ -82,9 +87,9 @@ class Attempt:
         error = None
         try:
             with ExitStack() as stack:
-                self._order("write", partial(self._to_write, stack))
+                self._have_written(stack)
                 self._leave_out()
-                self._order("read", partial(self._to_read, stack))
+                self._order("read", self._unread, partial(self._to_read, stack))
         except LeaseLost:
             raise
         except Stopped:
@@ -102,59 +107,92 @@ class Attempt:
 
     # -- orders -------------------------------------------------------------------------------
 
-    def _to_write(self, stack: ExitStack, session: Session) -> list[JsonObject]:
+    def _have_written(self, stack: ExitStack) -> None:
+        """Endpoints write from threads of their own, while the child does."""
+        with ThreadPoolExecutor(rules.MOST_MODELS, thread_name_prefix="endpoint") as pool:
+            asked = [
+                pool.submit(answer, each, tell=self._tell, stop=lambda: self.pulse.stop)
+                for each in self._write(self._questions)
+            ]
+            self._order("write", self._unwritten, partial(self._to_write, stack))
+            for each in asked:
+                each.result()
+
+    def _questions(self, session: Session) -> list[Question]:
         turn = session.get_one(PlayTurn, self.lease.id)
-        messages = _messages(session, turn)
-        answers = session.scalars(
-            select(PlayAnswer)
+        rows = session.execute(
+            select(PlayAnswer.id, Endpoint)
+            .join(Endpoint, Endpoint.id == PlayAnswer.endpoint_id)
             .where(PlayAnswer.turn_id == turn.id, PlayAnswer.state == JobState.RUNNING)
             .order_by(PlayAnswer.place)
         )
-        return [
-            {
-                "key": str(answer.id),
-                **_model(stack, session, answer.checkpoint_id),
-                "messages": messages,
-                "place": answer.place,
-                **turn.settings,
-            }
-            for answer in answers
-        ]
+        messages = _messages(session, turn)
+        return [Question(str(its), target_of(to), messages, turn.settings) for its, to in rows]
 
-    def _to_read(self, stack: ExitStack, session: Session) -> list[JsonObject]:
+    def _unwritten(self, session: Session) -> Sequence[PlayAnswer]:
+        """Answers of the models here."""
+        return session.scalars(
+            select(PlayAnswer)
+            .where(
+                PlayAnswer.turn_id == self.lease.id,
+                PlayAnswer.state == JobState.RUNNING,
+                PlayAnswer.endpoint_id.is_(None),
+            )
+            .order_by(PlayAnswer.place)
+        ).all()
+
+    def _to_write(self, stack: ExitStack, session: Session) -> list[JsonObject]:
         turn = session.get_one(PlayTurn, self.lease.id)
         messages = _messages(session, turn)
+        return [
+            {
+                "key": str(written.id),
+                **_model(stack, session, written.checkpoint_id),
+                "messages": messages,
+                "place": written.place,
+                **turn.settings,
+            }
+            for written in self._unwritten(session)
+        ]
+
+    def _unread(self, session: Session) -> Sequence[tuple[PlayReading, PlayAnswer]]:
         rows = session.execute(
             select(PlayReading, PlayAnswer)
             .join(PlayAnswer, PlayAnswer.id == PlayReading.answer_id)
-            .where(PlayAnswer.turn_id == turn.id, ~PlayReading.is_done)
+            .where(PlayAnswer.turn_id == self.lease.id, ~PlayReading.is_done)
             .order_by(PlayAnswer.place, PlayReading.kind, PlayReading.place)
-        ).all()
+        )
+        return [(reading, written) for reading, written in rows]
+
+    def _to_read(self, stack: ExitStack, session: Session) -> list[JsonObject]:
+        messages = _messages(session, session.get_one(PlayTurn, self.lease.id))
         return [
             {
                 "key": str(reading.id),
                 **_model(stack, session, reading.checkpoint_id),
                 "kind": reading.kind.value,
                 "messages": messages,
-                "text": rules.spoken(answer.tokens)
-                if reading.kind is ReadingKind.TOKENS and answer.tokens
-                else answer.text,
-                "is_whole": answer.why_ended == "end",
+                "text": rules.spoken(written.tokens)
+                if reading.kind is ReadingKind.TOKENS and written.tokens
+                else written.text,
+                "is_whole": written.why_ended == "end",
             }
-            for reading, answer in rows
+            for reading, written in self._unread(session)
         ]
 
     def _leave_out(self) -> None:
         """Answers that failed, or that came out empty, are not read."""
         self._write(partial(service.leave_unread, lease=self.lease))
 
-    def _order(self, part: str, make: Callable[[Session], list[JsonObject]]) -> None:
+    def _order(
+        self, part: str, wanted: Rows[Any], make: Callable[[Session], list[JsonObject]]
+    ) -> None:
         """Have the child carry it out; once more where it had just gone idle."""
         for number in (1, 2):
+            if not self._write(wanted):
+                return  # and no child is started for nothing
             child = player.ready()
             items = self._write(make)  # with the models that this very child has
-            if not items:
-                return
             folder = self.folder / f"{part}-{number}"
             put_order(folder, **{part: items})
             player.send(folder)

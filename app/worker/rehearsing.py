@@ -211,7 +211,7 @@ class Rehearsal:
 
     def _refusal(self, code: int, said: str) -> Refused:
         words = [*tail_of(self.log, 20), *([said] if said else [])]
-        sentence = rules.failure(code, words)
+        sentence = rules.refusal(code, words)
         if self.busy and code == 3:
             sentence += " Another model was at work on the same machine: without it, it may fit."
         return Refused(sentence, rules.field_of(sentence, self.plan.config, self.plan.base))

@@ -7,30 +7,40 @@ from pathlib import Path
 
 import psutil
 
+from app.runs import rules
 from app.worker.process import Child
 
 LOOK_EVERY = 5.0  # seconds between two looks at the processor time of a child
 BUSY = 0.02  # of one core: below it nothing is computed
+SPINS = 12  # times the limit: who computes so long without a word waits in a loop for a device
 DUMP = 3.0  # seconds for the stacks to be written
 
 
 class Stillness:
     """Notices that nothing comes from a child and that it computes nothing, for `limit` seconds.
 
-    An evaluation or a compilation writes nothing for long, but computes: it is no hang. Times are
+    An evaluation or a compilation writes nothing for long, but computes: it is no hang, unless it
+    takes `SPINS` times as long, for a thread that waits for a GPU may keep a core busy. Times are
     given, so that it needs no clock of its own.
     """
 
     def __init__(self, limit: float) -> None:
         self.limit = limit
+        self.silent = 0.0  # seconds since something was written, at the last look
+        self.is_still = False  # whether it did not even compute
         self._since: float | None = None  # last sign of life
-        self._cpu = 0.0  # processor seconds at that time
+        self._news_at = 0.0
+        self._cpu = 0.0  # processor seconds at the last sign of life
 
     def sees(self, now: float, *, news: bool, cpu_seconds: float) -> bool:
         """Whether it hangs; `news` says that something was written since the last look."""
+        if self._since is None or news:
+            self._news_at = now
         if self._since is None or news or abs(cpu_seconds - self._cpu) > self._idle(now):
             self._since, self._cpu = now, cpu_seconds
-        return self.limit > 0 and now - self._since >= self.limit
+        self.silent = now - self._news_at
+        self.is_still = now - self._since >= self.limit
+        return self.limit > 0 and (self.is_still or self.silent >= SPINS * self.limit)
 
     def _idle(self, now: float) -> float:
         """Processor time that threads which only wait use up."""
@@ -63,6 +73,12 @@ class Watch:
         hangs = self._stillness.sees(now, news=self._news, cpu_seconds=cpu_seconds(self.child))
         self._news = False
         return hangs
+
+    def in_words(self) -> str:
+        """What was seen of a child that hangs."""
+        if self._stillness.is_still:
+            return rules.hung(self._stillness.limit)
+        return rules.spun(self._stillness.silent)
 
     def begin_again(self) -> None:
         """Count from now."""

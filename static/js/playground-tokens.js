@@ -16,6 +16,7 @@ const percent = (logp) => {
   return p >= 0.1 ? `${p.toFixed(1)} %` : "below 0.1 %";
 };
 const visible = (text) => text.replaceAll("\n", "↵").replaceAll("\t", "⇥");
+const ranked = (token) => (token.rank === null ? "not among the likeliest" : token.rank === 1 ? "the likeliest" : `rank ${token.rank}`);
 const named = (token) => (token.end ? "the end" : `“${visible(token.text)}”`);
 
 function make(tag, className, text) {
@@ -82,7 +83,7 @@ function paint(text, details, view) {
   const spans = view.tokens.map((token) => {
     const span = make("span", `play-token shade-${shadeOf(token.logp)}`, token.end ? "■" : visible(token.text));
     if (token.text.includes("\n")) span.append(document.createElement("br"));
-    span.title = `${percent(token.logp)}, rank ${token.rank}`;
+    span.title = `${percent(token.logp)}, ${ranked(token)}`;
     return span;
   });
   text.replaceChildren(...spans);
@@ -109,7 +110,7 @@ function describe(details, token, place) {
   const head = make("p");
   head.append(
     make("strong", "", `${place + 1}: ${named(token)}`),
-    ` ${percent(token.logp)}, log-probability ${token.logp.toFixed(2)}, ${token.rank === 1 ? "the likeliest" : `rank ${token.rank}`}`,
+    ` ${percent(token.logp)}, log-probability ${token.logp.toFixed(2)}, ${ranked(token)}`,
   );
   const list = make("ol", "play-alternatives");
   for (const [text, logp] of token.top) {

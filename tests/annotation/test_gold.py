@@ -1,9 +1,11 @@
 """Gold: set by an admin, scored in silence, with consequences."""
 
 import pytest
+from sqlalchemy import select
 
 from app.accounts.models import AuditEvent
 from app.annotation.models import Annotation
+from app.annotation.service.submitting import PAUSED_BY_RULE
 from app.projects.models import Membership, Standing
 from app.tasks.models import GoldKey, Task, TaskKind
 from app.tasks.queries import responses_of
@@ -185,6 +187,17 @@ class TestScoring:
         assert (hers.standing, hers.gold_seen, hers.gold_passed) == (Standing.FAILED, 5, 0)
         assert hers.paused_at is not None
         assert worker.claim().status_code == 204
+
+    def test_a_pause_by_the_rule_is_written_down_once(
+        self, session, project, ana, worker, best_first
+    ):
+        told = select(AuditEvent).where(AuditEvent.action == PAUSED_BY_RULE)
+        self.work(session, worker, best_first, right=False, until=4)
+        assert session.scalars(told).all() == []
+        self.work(session, worker, best_first, right=False, until=5)
+        (event,) = session.scalars(told)
+        assert (event.user_id, event.project_id, event.target) == (None, project.id, ana.email)
+        assert event.details == {"user_id": str(ana.id), "seen": 5, "passed": 0}
 
     def test_the_replies_say_nothing_of_it(self, session, worker, best_first):
         replies = self.work(session, worker, best_first, right=False, until=3)

@@ -168,6 +168,45 @@ def test_undo_counts_those_again_whose_place_nobody_has_taken(session, project, 
     assert actions == ["project.member.requeue", "project.member.requeue.undo"]
 
 
+def test_under_adaptive_overlap_only_what_is_unsure_without_hers_is_asked_again(
+    session, project, ana, rui, ada, vic, hers
+):
+    project.overlap_min, project.overlap_max, project.overlap_confidence = 2, 4, 0.9
+    agreed, split, few, done = (
+        make_task(session, project, prompt=f"p{place}", wanted=3) for place in range(4)
+    )
+    for task, of_rui, of_ada in ((agreed, [1, 2], [1, 2]), (split, [1, 2], [2, 1])):
+        make_annotation(session, task, rui, ranks=of_rui)
+        make_annotation(session, task, ada, ranks=of_ada)
+    make_annotation(session, few, rui, ranks=[1, 2])
+    for user in (rui, ada):
+        make_annotation(session, done, user, ranks=[1, 2])
+    make_annotation(session, done, vic, ranks=[2, 1])
+    for task in (agreed, split, few, done):
+        make_annotation(session, task, ana, ranks=[2, 1])
+    session.flush()
+    assert hers.reach() == annotation.Reach(4, opened=3, closed=1)
+    entry, reached = hers.requeue()
+    assert reached == annotation.Reach(4, opened=3, closed=1)
+    assert {
+        name: (task.counted, task.wanted)
+        for name, task in (("agreed", agreed), ("split", split), ("few", few), ("done", done))
+    } == {"agreed": (2, 2), "split": (2, 3), "few": (1, 2), "done": (3, 4)}
+    sound(project)
+    assert hers.undo(entry) == annotation.Restored(4, 0)
+    assert [task.counted for task in (agreed, split, few, done)] == [3, 3, 2, 4]
+    sound(project)
+
+
+def test_a_closed_task_asks_for_nobody_in_her_place(session, project, ana, hers):
+    (task,) = judged(session, project, ana, 1)
+    tasks.close_tasks(session, task_ids=[task.id])
+    assert hers.reach() == annotation.Reach(1, opened=0, closed=1)
+    entry, _ = hers.requeue()
+    assert (task.counted, task.wanted) == (0, 0)
+    assert hers.undo(entry) == annotation.Restored(0, 1)
+
+
 def test_a_change_of_hers_afterwards_does_not_count_either(session, project, ana, rui, hers, api):
     (task,) = judged(session, project, ana, 1)
     entry, _ = hers.requeue()

@@ -84,5 +84,5 @@ def test_files_go_in_and_out_as_what_they_are(document):
     found = operations(document)
     sent = found["POST", "/projects/{}/imports"]["requestBody"]["content"]
     assert {"application/x-ndjson", "text/csv", "multipart/form-data"} <= sent.keys()
-    for path in ("/snapshots/{}/archive", "/checkpoints/{}/archive"):
+    for path in ("/snapshots/{}/archive", "/checkpoints/{}/archive", "/runs/{}/archive"):
         assert list(found["GET", path]["responses"]["200"]["content"]) == ["application/zip"]

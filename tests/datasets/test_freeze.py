@@ -15,8 +15,9 @@ from app.accounts.models import Role, UserKind
 from app.annotation.models import Annotation
 from app.corpus.models import Response
 from app.corpus.rules import prompt_hash, response_hash
-from app.datasets import queries, service
+from app.datasets import service
 from app.datasets.models import Snapshot
+from app.datasets.queries import judged
 from app.datasets.schemas import Recipe
 from app.db import JobState, database_now
 from app.errors import Conflict, Invalid, LeaseLost
@@ -497,7 +498,7 @@ def test_a_freezing_that_is_stopped_leaves_nobody_reading(
     session, project, ana, tmp_path, monkeypatch
 ):
     """The next batch is read by another thread; the session is its own again at once."""
-    monkeypatch.setattr(queries, "BATCH", 1)
+    monkeypatch.setattr(judged, "BATCH", 1)
     for number in range(20):
         task = make_task(session, project, prompt=f"Question {number}")
         make_annotation(session, task, ana, ranks=[1, 2])

@@ -135,7 +135,7 @@ def test_the_best_in_the_data_is_what_people_put_first(session, project, ana, ru
     found = ask(session, project, writers, b={"data": "best"})
     assert len(prompts_of(session, found)) == 2
     best = queries.best_judged(
-        session, prompt_ids=[again.prompt_id, task.prompt_id], not_by=writers[0].id
+        session, prompt_ids=[again.prompt_id, task.prompt_id], not_by=writers[0]
     )
     from app.corpus.models import Response
 

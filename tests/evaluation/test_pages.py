@@ -3,9 +3,12 @@
 import pytest
 from sqlalchemy import select
 
+from app import completions
+from app.config import settings
 from app.db import JobState
 from app.evaluation import service
 from app.evaluation.models import Evaluation, EvaluationPrompt, Promotion
+from app.generation.models import Endpoint
 from app.runs.models import RunKind
 from tests.evaluation.factories import judge, make_evaluation, make_writers
 from tests.factories import make_prompt
@@ -196,3 +199,45 @@ def test_a_model_is_not_found_from_another_project(session, sign_in, people, pro
     evaluation = make_evaluation(session, project, *writers)
     session.commit()
     assert sign_in(people.sam).get(f"/api/v1/evaluations/{evaluation.id}").status_code == 404
+
+
+def test_an_endpoint_is_chosen_in_the_form_and_named_on_the_page(
+    session, sign_in, people, project, writers, monkeypatch
+):
+    allowed = settings.model_copy(update={"endpoints": "127.0.0.1:9"})
+    monkeypatch.setattr(completions, "settings", allowed)
+    lab = Endpoint(project_id=project.id, name="Lab", base_url="http://127.0.0.1:9/v1", model="m")
+    session.add(lab)
+    make_prompt(session, project, "One")
+    session.commit()
+    browser = sign_in(people.ada)
+    form = browser.get(f"{pages_of(project)}/new?b=endpoint:{lab.id}").text
+    assert f'value="endpoint:{lab.id}" selected' in form
+    reply = browser.post(
+        pages_of(project), data=fields(writers[0], lab) | {"b": f"endpoint:{lab.id}"}
+    )
+    assert reply.status_code == 303
+    page = browser.get(reply.headers["location"]).text
+    assert 'B: Lab <span class="badge">endpoint</span>' in page
+    assert "What Lab was trained on is not known here" in page
+    assert "DPO 2 against Lab" in browser.get(pages_of(project)).text
+    made = session.scalars(select(Evaluation)).one()
+    told = browser.get(f"/api/v1/evaluations/{made.id}").json()
+    assert (told["a"], told["b"]) == ({"checkpoint": str(writers[0].id)}, {"endpoint": str(lab.id)})
+    wrong = browser.post(pages_of(project), data=fields(lab, lab) | {"a": "data"})
+    assert "A is a checkpoint or an endpoint" in wrong.text
+
+
+def test_an_endpoint_that_people_prefer_is_not_offered_for_promotion(
+    session, sign_in, people, project, writers
+):
+    lab = Endpoint(project_id=project.id, name="Lab", base_url="http://127.0.0.1:9/v1", model="m")
+    session.add(lab)
+    evaluation = make_evaluation(session, project, *writers, prompts=12)
+    evaluation.a_checkpoint_id, evaluation.a_endpoint_id = None, lab.id
+    judge(session, evaluation, people.ana, [1] * 12)
+    session.commit()
+    page = sign_in(people.ada).get(f"{pages_of(project)}/{evaluation.id}").text
+    assert "People prefer Lab over SFT 1" in page
+    assert "Only a model of this project can be promoted" in page
+    assert 'id="promote-a"' not in page

@@ -3,6 +3,7 @@
 What it does hangs on the model that is asked for: `good` answers; the others are told below.
 """
 
+import json
 import threading
 import time
 from collections import Counter
@@ -13,7 +14,13 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI, Request
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import (
+    JSONResponse,
+    PlainTextResponse,
+    RedirectResponse,
+    Response,
+    StreamingResponse,
+)
 
 KEY = "sk-very-secret"
 
@@ -55,6 +62,10 @@ class ChatServer:
         self.times[asks] += 1
         number = self.times[asks]
         text = f"{asks} → {body.get('seed')}@{body['temperature']}"
+        if body["stream"] and model in STREAMS:
+            if "logprobs" in body and model == "curt":
+                return JSONResponse({"error": {"message": "logprobs: unknown field"}}, 422)
+            return StreamingResponse(streamed(body), media_type="text/event-stream")
         match model:
             case "locked" if key != f"Bearer {KEY}":
                 return JSONResponse({"error": {"message": "bad key"}}, 401)
@@ -83,6 +94,36 @@ class ChatServer:
                 text = "x" * 5_000_000
         message = {"role": "assistant", "content": text}
         return JSONResponse({"choices": [{"message": message, "finish_reason": "stop"}]})
+
+
+STREAMS = {"streaming", "curt", "breaking", "endless stream"}
+TOP = [{"token": "One", "logprob": -0.5}, {"token": " more", "logprob": -1.0}]
+
+
+def streamed(body: dict[str, Any]) -> Iterator[str]:
+    """Three words, one at a time; `breaking` goes wrong after two, `endless stream` never ends."""
+    words, number = ["One", " more", " egg"], 0
+    yield ": a comment\n\n"
+    while number < 3 or body["model"] == "endless stream":
+        if number == 2 and body["model"] == "breaking":
+            yield event({"error": {"message": "out of memory"}})
+            return
+        word = words[number % 3]
+        choice: dict[str, Any] = {"delta": {"content": word}, "finish_reason": None}
+        if "logprobs" in body:
+            told = {"token": word, "logprob": -0.5 * (1 + number % 3), "top_logprobs": TOP}
+            choice["logprobs"] = {"content": [told]}
+        yield event({"choices": [choice]})
+        number += 1
+        if body["model"] == "endless stream":
+            time.sleep(0.01)
+    yield event({"choices": [{"delta": {}, "finish_reason": "length"}]})
+    yield event({"choices": [], "usage": {"total_tokens": 3}})
+    yield "data: [DONE]\n\n"
+
+
+def event(told: dict[str, Any]) -> str:
+    return f"data: {json.dumps(told)}\n\n"
 
 
 @contextmanager

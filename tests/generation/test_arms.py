@@ -12,7 +12,7 @@ from app.generation import queries
 from app.generation.models import Arm, Generation, GenerationPrompt, PromptState
 from app.projects.models import Project
 from app.quality.rules.intervals import wilson
-from tests.factories import make_task
+from tests.factories import make_prompt, make_task
 
 Ranks = list[list[int]]
 
@@ -105,3 +105,16 @@ def test_the_page_and_the_api_tell_it(
     page = browser.get(f"/projects/{generation.project_id}/generations/{generation.id}").text
     assert "Does choosing pay?" in page
     assert "Not enough judgements yet" in page
+    assert "make no task" not in page
+    silent = make_prompt(session, session.get_one(Project, generation.project_id), "Silence?")
+    session.add(
+        GenerationPrompt(
+            generation_id=generation.id, prompt_id=silent.id, place=9, arm=Arm.RANDOM,
+            state=PromptState.FAILED,
+        )
+    )  # fmt: skip
+    session.commit()
+    page = browser.get(f"/projects/{generation.project_id}/generations/{generation.id}").text
+    assert "0 of the chosen prompts and 1 of those drawn by lot make no task" in page
+    assert "Neither arm has others in their place" in page
+    assert browser.get(its).json()["arms"][1]["failed"] == 1

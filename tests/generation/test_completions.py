@@ -115,6 +115,64 @@ def test_a_refusal_is_told(server: ChatServer) -> None:
     assert (reply.text, reply.refused) == ("I will not.", True)
 
 
+STREAMED = {"temperature": 0.5, "top_p": 1.0, "max_new_tokens": 9, "seed": 1}
+
+
+def stream(server: ChatServer, model: str) -> list[completions.Piece]:
+    with Writer(Target(server.url, model)) as writer:
+        return list(writer.stream(HELLO, **STREAMED))
+
+
+def test_a_reply_is_streamed_with_the_probabilities_of_its_tokens(server: ChatServer) -> None:
+    *words, last = stream(server, "streaming")
+    assert [piece.text for piece in words] == ["One", " more", " egg"]
+    assert (last.text, last.finish) == ("", "length")
+    (token,) = words[1].tokens
+    assert token == {
+        "text": " more", "logp": -1.0, "rank": 2, "top": [["One", -0.5], [" more", -1.0]],
+    }  # fmt: skip
+    assert words[2].tokens[0]["rank"] is None  # not among the likeliest that the server tells
+
+
+def test_a_server_that_knows_no_probabilities_is_asked_without(server: ChatServer) -> None:
+    pieces = stream(server, "curt")
+    assert "".join(piece.text for piece in pieces) == "One more egg"
+    assert not any(piece.tokens for piece in pieces)
+    assert ["logprobs" in body for body in server.asked] == [True, False]
+
+
+def test_a_server_that_does_not_stream_answers_in_one_piece(server: ChatServer) -> None:
+    (piece,) = stream(server, "good")
+    assert piece.text == "Hello → 1@0.5"
+
+
+@pytest.mark.parametrize(
+    ("model", "problem", "sentence"),
+    [
+        ("breaking", BadReply, "out of memory"),
+        ("shapeless", BadReply, "no choices"),
+        ("down", BadReply, "refused it (500)"),
+        ("missing", Unusable, "no model “missing”"),
+        ("elsewhere", Unusable, "sends elsewhere"),
+    ],
+)
+def test_a_stream_that_goes_wrong_says_why(
+    server: ChatServer, model: str, problem: type[Exception], sentence: str
+) -> None:
+    with pytest.raises(problem) as caught:
+        stream(server, model)
+    assert sentence in (getattr(caught.value, "detail", "") or str(caught.value))
+
+
+def test_a_stream_ends_when_somebody_hangs_up(server: ChatServer) -> None:
+    with Writer(Target(server.url, "endless stream")) as writer:
+        pieces = writer.stream(HELLO, **STREAMED)
+        next(pieces)
+        writer.hang_up()
+        with pytest.raises(Interrupted):
+            list(pieces)
+
+
 def test_nobody_listens(allow: Callable[[str], None]) -> None:
     allow("127.0.0.1:9")
     with (

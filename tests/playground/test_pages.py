@@ -1,13 +1,17 @@
 """Asking, changing, sending and forgetting, as pages and as JSON."""
 
 import json
+from uuid import UUID
 
 import pytest
 from sqlalchemy import func, select, text, update
 
+from app import completions
 from app.accounts.models import AuditEvent
+from app.config import settings
 from app.corpus.models import Prompt, Response
 from app.db import JobState
+from app.generation.models import Endpoint
 from app.playground import queries
 from app.playground.models import PlayAnswer, PlayConversation, PlayReading, PlayTurn
 from app.runs.models import RunKind
@@ -317,3 +321,44 @@ def test_a_page_shows_an_answer_in_any_state(session, sign_in, ada, project, wri
     assert page.status_code == 200
     assert ("Your next message" in page.text) is False
     assert ("Answer again" in page.text) is (ended is not None)
+
+
+def test_an_endpoint_is_asked_and_what_it_wrote_keeps_its_origin(
+    session, sign_in, ada, ana, api, project, writers, monkeypatch
+):
+    allowed = settings.model_copy(update={"endpoints": "127.0.0.1:9"})
+    monkeypatch.setattr(completions, "settings", allowed)
+    lab = Endpoint(project_id=project.id, name="Lab", base_url="http://127.0.0.1:9/v1", model="m")
+    session.add(lab)
+    session.commit()
+    browser = sign_in(ada)
+    chosen = f"endpoint:{lab.id}"
+    page = browser.get(f"/projects/{project.id}/playground?second={chosen}").text
+    assert f'value="{chosen}" selected' in page
+    assert ask(browser, project, writers, second=chosen).status_code == 303
+    own, its = session.scalars(select(PlayAnswer).order_by(PlayAnswer.place)).all()
+    assert (its.source, its.endpoint_id, its.checkpoint_id) == ("endpoint:Lab", lab.id, None)
+    readers = session.execute(select(PlayReading.answer_id, PlayReading.checkpoint_id)).all()
+    assert [tuple(row) for row in readers] == [(its.id, writers[0].id)]
+    refused = ask(browser, project, writers, first=chosen, second="")
+    assert "“Lab” is still answering you" in refused.text
+    for answer, said in ((own, "Three eggs"), (its, "Four eggs")):
+        answer.state, answer.finished_at, answer.text = JobState.SUCCEEDED, func.now(), said
+    turn = session.get_one(PlayTurn, own.turn_id)
+    turn.state, turn.finished_at = JobState.SUCCEEDED, func.now()
+    session.commit()
+    conversation = f"/projects/{project.id}/playground/{turn.conversation_id}"
+    page = browser.get(conversation).text
+    assert 'Lab <span class="badge">endpoint</span>' in page
+    assert f'name="second" value="{chosen}"' in page  # asked once more, of the same two
+    sent = browser.post(f"/api/v1/playground/turns/{turn.id}/task").json()
+    stored = session.scalars(
+        select(Response).where(Response.prompt_id == UUID(sent["prompt_id"]))
+    ).all()
+    origins = {each.text: (each.source, each.checkpoint_id) for each in stored}
+    assert origins["Four eggs"] == ("endpoint:Lab", None)
+    sampled = next(each.sampling for each in stored if each.checkpoint_id is None)
+    assert (sampled["endpoint"], sampled["temperature"]) == (str(lab.id), 0.8)
+    shown = api(ana).post(f"/api/v1/projects/{project.id}/assignments").text
+    assert "Four eggs" in shown
+    assert "Lab" not in shown

@@ -1,4 +1,4 @@
-"""Parts of the judgements: weeks, keys, groups, pairs of people, days."""
+"""Parts of the judgements: weeks, keys, groups, days."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -6,10 +6,10 @@ from datetime import UTC, date, datetime, timedelta, timezone
 import numpy as np
 
 from app.quality.rules import breakdowns
-from app.quality.rules.breakdowns import pairs_of_people, per_day
+from app.quality.rules.breakdowns import per_day
 from app.quality.rules.judgements import Judgements, from_rankings
 
-FIRST, SECOND = [1, 2], [2, 1]
+FIRST = [1, 2]
 
 
 def at(*moments: datetime) -> np.ndarray:
@@ -75,14 +75,6 @@ def test_a_group_counts_those_who_judged():
     groups = {"all": frozenset(range(9)), "four": frozenset({0, 1, 2, 3, 8})}
     found = breakdowns.by_group(judgements, groups, compute)
     assert [(part.key, part.fields["n"]) for part in found] == [("all", 5)]
-
-
-def test_every_two_people_with_their_shared_tasks_alone():
-    judgements = from_rankings(
-        [(0, 0, FIRST), (0, 1, FIRST), (1, 0, FIRST), (2, 1, FIRST), (2, 2, FIRST)]
-    )
-    found = {pair: part.task.tolist() for pair, part in pairs_of_people(judgements)}
-    assert found == {(0, 1): [0, 0], (1, 2): [2, 2]}
 
 
 def test_days_without_judgements_are_zero_and_repeats_are_not_counted():

@@ -3,7 +3,8 @@
 import pytest
 
 from app.accounts.models import AuditEvent
-from app.annotation.service.submitting import PAUSED_BECAUSE
+from app.accounts.service import audit
+from app.annotation.service.submitting import PAUSED_BECAUSE, PAUSED_BY_RULE
 from app.datasets import service as datasets
 from app.datasets.schemas import Recipe
 from app.db import database_now
@@ -184,6 +185,21 @@ def test_a_pause_by_the_gold_rule_offers_to_requeue_and_says_when_its_cause_is_g
     page = page_of()
     assert "The gold rule paused her" in page
     assert "requeue?what=last&amp;last=50" in page
+    audit(
+        session,
+        user=None,
+        action=PAUSED_BY_RULE,
+        target=ana.email,
+        project_id=project.id,
+        user_id=str(ana.id),
+        seen=9,
+        passed=3,
+    )
+    session.commit()
+    log = page_of().split('id="log"')[1]
+    assert log.count("The gold rule paused her: 3 of 9 gold answers were right") == 1
+    assert log.count("The gold rule paused her") == 1
+    assert "/resume" in log
     hers.standing = "good"
     session.commit()
     assert "The cause of her pause is gone" in page_of()

@@ -12,7 +12,7 @@ from app.projects.models import Project
 from app.quality.models import Part
 from app.quality.service import summary
 from app.quality.service.consensus import uncertain_tasks
-from tests.factories import make_annotation, make_member, make_task, make_user
+from tests.factories import make_annotation, make_member, make_prompt, make_task, make_user
 from tests.people import People
 
 Api = Callable[[User], TestClient]
@@ -199,3 +199,42 @@ def test_other_projects_repeats_and_sources_of_labels_count_for_nothing(
     session.commit()
     board = get(api, people.ada, f"/projects/{people.project.id}/leaderboard")
     assert board["n_judgements"] == 2
+
+
+def test_the_leaderboard_at_equal_length_and_by_tag(session: Session, people: People, api: Api):
+    """The wordy one wins where it is longer, but for the prompts on law, where it always loses."""
+    users = [people.ana]
+    texts = {"long": ["x" * 400, "y"], "short": ["x" * 50, "y" * 90]}
+    for number in range(48):
+        kind = "short" if number % 4 == 0 else "long"
+        is_law = number % 3 == 0
+        ranks = FIRST if kind == "long" and not is_law else SECOND
+        if number % 7 == 0:
+            ranks = ranks[::-1]
+        tags = ["law"] if is_law else ["chat"]
+        prompt = make_prompt(session, people.project, f"Q {number}", tags=tags)
+        task = make_task(
+            session,
+            people.project,
+            prompt=prompt,
+            responses=texts[kind],
+            sources=["wordy", "brief"],
+        )
+        make_annotation(session, task, users[0], ranks=ranks)
+    session.commit()
+    board = get(api, people.ada, f"/projects/{people.project.id}/leaderboard")
+    equal = board["at_equal_length"]
+    assert equal["longer_of_equals"]["value"] > 0.5
+    assert equal["usual_difference"] > 300
+    lead = {entry["source"]: entry["score"]["value"] for entry in board["entries"]}
+    at_equal = {entry["source"]: entry["score"]["value"] for entry in equal["entries"]}
+    assert at_equal["wordy"] < lead["wordy"]
+    assert [part["tag"] for part in board["by_tag"]] == ["chat", "law"]
+    assert board["n_tags"] == 2
+    chat, law = board["by_tag"]
+    assert (chat["n_comparisons"], law["n_comparisons"]) == (32, 16)
+    assert law["entries"][0]["source"] == "brief"
+    wins = law["entries"][0]["wins"], law["entries"][0]["losses"]
+    assert law["entries"][0]["better_than_next"]["value"] == pytest.approx(
+        wins[0] / sum(wins), abs=1e-6
+    )

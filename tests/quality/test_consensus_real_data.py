@@ -5,8 +5,9 @@ import pytest
 from scipy.optimize import minimize
 
 from app.quality.rules.answers import answers
+from app.quality.rules.battles import battles_of
 from app.quality.rules.judgements import Judgements, from_rankings
-from app.quality.rules.leaderboard import MIDDLE, SCALE, battles_of, standings
+from app.quality.rules.leaderboard import MIDDLE, SCALE, standings
 from tests.shared_data import shared_rows
 
 RANKS = {1: [1, 2], 2: [2, 1], 0: [1, 1]}

@@ -85,7 +85,7 @@ def test_an_ordinary_day_accuses_nobody(planted: Planted, sign_in: SignIn):
 def test_a_standing_that_gold_changed_is_an_event_of_its_day(
     session: Session, people: People, sign_in: SignIn
 ):
-    day = database_now(session).replace(hour=12) - timedelta(days=3)
+    day = database_now(session).replace(hour=12, minute=0) - timedelta(days=3)
     for number in range(16):
         question = make_task(session, people.project, prompt=f"Question {number}", prefers=[[0, 1]])
         is_right = number < 4
@@ -99,16 +99,18 @@ def test_a_standing_that_gold_changed_is_an_event_of_its_day(
         )
     session.commit()
     ada = sign_in(people.ada)
-    told = [
-        ada.get(
-            f"/api/v1/projects/{people.project.id}/days/{day.date() + timedelta(days=later)}"
-        ).json()
-        for later in (0, 1)
-    ]
+    base = f"/api/v1/projects/{people.project.id}/days"
+    told = [ada.get(f"{base}/{day.date() + timedelta(days=later)}").json() for later in (0, 1)]
     assert told[0]["events"] == []
-    assert [event["what"] for event in told[1]["events"]] == [
-        "Ana went from good to failed by gold answers: 4 of 16 so far are as the key has them."
+    events = told[1]["events"]
+    assert [event["what"] for event in events] == [
+        "Ana fell below the bar of gold answers: 4 of 11 so far are right.",
+        "Ana came close to the bar of gold answers: 4 of 9 so far are right.",
     ]
+    assert {event["user_id"] for event in events} == {str(people.ana.id)}
+    assert [event["at"][11:16] for event in events] == ["12:10", "12:08"]
+    later = f"{base}/{day.date() + timedelta(days=3)}"  # the two days before a day are told as well
+    assert ada.get(later).json()["events"] == events
 
 
 def test_days_without_work_say_so(people: People, sign_in: SignIn):

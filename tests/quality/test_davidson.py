@@ -107,7 +107,7 @@ def test_what_is_on_the_left_may_win_more_often():
     )
     fitted = davidson.fit(data, home=True)
     on_left, on_right = np.log(40 / 10), np.log(30 / 20)
-    assert fitted.log_home == pytest.approx((on_left - on_right) / 2)
+    assert fitted.effects == pytest.approx([(on_left - on_right) / 2])
     assert fitted.log_worth[0] - fitted.log_worth[1] == pytest.approx((on_left + on_right) / 2)
 
 

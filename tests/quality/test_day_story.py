@@ -74,6 +74,12 @@ def test_an_ordinary_day_an_only_day_and_an_empty_one():
         ),
         ("project.update", "Kitchen", {"paused": True, "was": {}}, "The project was paused."),
         ("project.member.pause", "bea@x.org", {"reason": "Gold"}, "bea@x.org was paused: Gold."),
+        (
+            "project.member.pause.rule",
+            "bea@x.org",
+            {"seen": 9, "passed": 3},
+            "bea@x.org was paused by the rule: 3 of 9 gold answers so far are right.",
+        ),
         ("project.member.resume", "bea@x.org", {}, "bea@x.org may go on."),
         ("project.member", "bea@x.org", {"role": "reviewer"}, "bea@x.org became reviewer."),
         ("project.member.let_in", "bea@x.org", {}, "bea@x.org: let in."),

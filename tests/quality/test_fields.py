@@ -11,7 +11,8 @@ from scipy import stats
 
 from app.quality.rules import bootstrap, fields
 from app.quality.rules.fields import Scale
-from app.quality.rules.judgements import Judgements, from_rankings, ranking_units
+from app.quality.rules.judgements import Judgements, from_rankings
+from app.quality.rules.scales import ranking_field
 
 
 def rng() -> np.random.Generator:
@@ -106,7 +107,7 @@ def test_the_interval_is_that_of_copying_the_data():
     judgements = crowd(150)
     figure = ranking(judgements).krippendorff_alpha
     chance = np.random.default_rng(4)
-    counts = ranking_units(judgements).counts
+    counts = ranking_field().units(judgements).counts
     copies = [
         krippendorff.alpha(
             value_counts=counts[chance.integers(0, len(counts), len(counts))],
@@ -211,7 +212,7 @@ def test_where_ties_are_not_allowed_chance_has_two_answers():
     judgements = judgements.where((judgements.ranks[:, 0] != judgements.ranks[:, 1]).nonzero()[0])
     with_ties = fields.ranking_agreement(judgements, rng=rng())
     without = fields.ranking_agreement(judgements, ties=False, rng=rng())
-    counts = ranking_units(judgements).counts[:, [0, 2]].astype(float)
+    counts = ranking_field().units(judgements).counts[:, [0, 2]].astype(float)
     number = counts.sum(axis=1)
     several = counts[number > 1]
     ordered = number[number > 1] * (number[number > 1] - 1)

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from app.quality.rules.battles import Battles, battles_of, tables
 from app.quality.rules.davidson import SECOND, Comparisons
 from app.quality.rules.judgements import from_rankings
-from app.quality.rules.leaderboard import MIDDLE, SCALE, Battles, battles_of, standings, tables
+from app.quality.rules.leaderboard import MIDDLE, SCALE, standings
 
 WORTH = np.array([0.8, 0.2, 0.0, -1.0])
 

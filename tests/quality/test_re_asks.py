@@ -19,23 +19,45 @@ from app.db import database_now, transaction
 from app.errors import Conflict, Invalid, TooManyRequests
 from app.projects.models import Membership, Project
 from app.quality.service import re_asks, summary
+from app.tasks import queries as task_queries
 from app.tasks import rules
 from app.tasks import service as tasks
 from app.tasks.models import Assignment, ReAsk, ReAskPair, SkipReason, Task
+from app.tasks.schemas import Nothing
+from tests.conftest import furnished
 from tests.exactly_k import check_exactly_k
 from tests.factories import make_annotation, make_member, make_project, make_task, make_user
+from tests.people import make_noise, make_people
 from tests.quality.re_asking import MORNING, publish, read, work
 
 
-@pytest.fixture
-def judged(session, project, ana, ada):
+def have_judged(session):
     """Ana has judged 40 of 200 tasks when the guidelines change; she has read what is new."""
+    make_noise(session)
+    people = make_people(session)
     for number in range(200):
         responses = ["a", "b"] if number % 2 else ["a", "b", "c"]
-        make_task(session, project, prompt=f"p{number}", responses=responses, wanted=3)
-    work(session, project, ana, rng=Random(1), most=40)
-    publish(session, project, ada, note="Length counts now.")
-    read(session, project, ana)
+        make_task(session, people.project, prompt=f"p{number}", responses=responses, wanted=3)
+    work(session, people.project, people.ana, rng=Random(1), most=40)
+    publish(session, people.project, people.ada, note="Length counts now.")
+    read(session, people.project, people.ana)
+
+
+@pytest.fixture(scope="module")
+def judged_engine(server_url, template):
+    with furnished(server_url, template, have_judged) as engine:
+        yield engine
+
+
+@pytest.fixture
+def peopled_engine(request, peopled_engine):
+    needs_judged = "judged" in request.fixturenames
+    return request.getfixturevalue("judged_engine") if needs_judged else peopled_engine
+
+
+@pytest.fixture
+def judged(project):
+    """A project in the state of `have_judged`."""
     return project
 
 
@@ -135,14 +157,55 @@ def test_a_clarification_need_not_be_read_first(session, judged, ana, ada):
     assert re_asks.report(session, project=judged, re_ask=re_ask).progress.judged == 10
 
 
-@pytest.mark.usefixtures("often")
-def test_they_come_only_while_there_is_other_work(session, judged, ana, ada):
-    begin(session, judged, ada)
+def test_they_come_at_the_end_too_where_nothing_else_is_left(session, judged, ana, ada, sign_in):
+    re_ask = begin(session, judged, ada)
     session.execute(
         Task.__table__.update().where(Task.project_id == judged.id).values(wanted=Task.counted)
     )
+    session.commit()
+    page = sign_in(ana).get(f"/projects/{judged.id}/rank").text
+    assert f'action="/projects/{judged.id}/rank/next"' in page  # a task is offered
     given = work(session, judged, ana, rng=Random(7), most=20, start=60)
-    assert [held for held in given if held.is_repeat] == []
+    assert [held.is_repeat for held in given] == [True] * 10
+    report = re_asks.report(session, project=judged, re_ask=re_ask)
+    assert (report.progress.state, report.progress.judged) == ("succeeded", 10)
+    nothing = task_queries.why_nothing(session, project=judged, user=ana, now=MORNING)
+    assert nothing is Nothing.FINISHED
+
+
+def test_they_come_at_the_end_of_little_work(session, project, ana, ada):
+    """Twenty tasks cannot lie between her two looks: she is asked all the same."""
+    for number in range(4):
+        make_task(session, project, prompt=f"p{number}", wanted=1)
+    work(session, project, ana, rng=Random(1), most=9)
+    publish(session, project, ada)
+    begin(session, project, ada, size=3)
+    assert work(session, project, ana, rng=Random(1), most=9, start=20) == []  # has not read it
+    read(session, project, ana)
+    given = work(session, project, ana, rng=Random(1), most=9, start=40)
+    assert [held.is_repeat for held in given] == [True] * 3
+
+
+def test_it_does_not_wait_for_people_who_are_paused_or_gone(session, judged, ana, ada, sign_in):
+    re_ask = begin(session, judged, ada, size=6)
+
+    def progress():
+        session.expire_all()
+        return re_asks.report(session, project=judged, re_ask=re_ask).progress
+
+    before = progress()
+    assert [(user_id, number) for user_id, _, number in before.waits_for] == [(ana.id, 6)]
+    session.get(Membership, (judged.id, ana.id)).paused_at = MORNING
+    session.commit()
+    assert (progress().state, progress().away, progress().waits_for) == ("succeeded", 6, [])
+    page = sign_in(ada).get(f"/projects/{judged.id}/re-asks/{re_ask.id}").text
+    assert "6 are of people who are paused or have left" in page
+    assert "It waits for" not in page
+    session.get(Membership, (judged.id, ana.id)).paused_at = None
+    session.commit()
+    assert progress().state == "running"  # she goes on, and so does it
+    page = sign_in(ada).get(f"/projects/{judged.id}/re-asks/{re_ask.id}").text
+    assert f'/annotators/{ana.id}">Ana</a> (6)' in page
 
 
 def test_who_is_paused_gets_none(session, judged, ana, ada):

@@ -12,11 +12,11 @@ from scipy import stats
 from app.quality.rules import fields
 from app.quality.rules.agreement import Level
 from app.quality.rules.between import cross_figures
-from app.quality.rules.breakdowns import pairs_of_people
+from app.quality.rules.every_two import agreement_of_each, side_by_side
 from app.quality.rules.findings import Evidence, Finding, findings_of
 from app.quality.rules.health import annotator_health
 from app.quality.rules.judgements import Judgements, from_rankings
-from app.quality.rules.scales import Scale, rating_field
+from app.quality.rules.scales import Scale, ranking_field, rating_field
 from tests.shared_data import shared_rows
 
 RANKS = {1: [1, 2], 2: [2, 1], 0: [1, 1]}
@@ -47,9 +47,11 @@ def pandalm() -> Judgements:
 def test_pandalm_has_the_kappas_its_authors_report(pandalm: Judgements):
     # Published on 999 pairs: .85, .88, .86; here are 796 of them.
     published = {(0, 1): 0.85, (0, 2): 0.88, (1, 2): 0.86}
+    beside = side_by_side(pandalm)
+    each = agreement_of_each(beside, ranking_field(), rng=rng(), resamples=500)
     found = {
-        pair: fields.ranking_agreement(part, rng=rng(), resamples=500).cohen_kappa
-        for pair, part in pairs_of_people(pandalm)
+        tuple(two): figures.cohen_kappa
+        for two, figures in zip(beside.people.tolist(), each, strict=True)
     }
     assert found.keys() == published.keys()
     for pair, figure in found.items():

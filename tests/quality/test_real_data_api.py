@@ -190,3 +190,88 @@ def test_choices_of_many_people(
         name = f"krippendorff_alpha_{level}"
         assert figures[name]["value"] == pytest.approx(alpha, abs=1e-6), name
         assert figures[name]["low"] < alpha < figures[name]["high"]
+
+
+STEPS = {"1_full_compliance": 3, "3_partial_refusal": 2, "2_full_refusal": 1}
+EVERY = 6  # prompt of XSTest
+
+
+def xstest() -> dict[str, list[dict]]:
+    """By prompt, the two answers whose text is public, with what two people say of them."""
+    found: dict[str, list[dict]] = defaultdict(list)
+    for row in shared_rows("xstest/labels.jsonl.gz"):
+        if "completion" in row and int(row["prompt_id"]) % EVERY == 0:
+            found[str(row["prompt_id"])].append(row)
+    return found
+
+
+def test_ratings_of_two_people_and_what_they_settled_on(
+    session: Session, people: People, api: Callable[[User], TestClient], tmp_path: Path
+):
+    people.project.criteria = [
+        {"key": "compliance", "label": "Complies", "description": "", "min": 1, "max": 3}
+    ]
+    prompts = {row["id"]: row["prompt"] for row in shared_rows("xstest/prompts.jsonl.gz")}
+    answers = xstest()
+    rows, tables = [], []
+    for name, given in answers.items():
+        said = [[STEPS[row[f"annotation_{n}"]] for row in given] for n in (1, 2)]
+        tables.append(said)
+        rows.append(
+            {
+                "prompt": f"{name}: {prompts[name]}",
+                "id": name,
+                "responses": [
+                    {"text": row["completion"], "source": row["system"]} for row in given
+                ],
+                "annotations": [
+                    {
+                        "annotator": f"person {n}",
+                        "ranks": stats.rankdata([-step for step in steps], method="min")
+                        .astype(int)
+                        .tolist(),
+                        "ratings": {"compliance": steps},
+                    }
+                    for n, steps in enumerate(said)
+                ],
+            }
+        )
+    done = brought_in(session, people.project, json_lines(tmp_path / "xstest.jsonl", rows))
+    assert done.rows_imported == len(rows) == 450 // EVERY, done.errors
+    path = f"/api/v1/projects/{people.project.id}"
+    answer = api(people.ada).get(f"{path}/agreement", params={"by": "annotator_pair"}).json()
+    one, other = (np.array([said[n] for said in tables]).ravel() for n in (0, 1))
+    (group,) = answer["groups"]
+    for figures in (answer["fields"], group["fields"]):
+        found = figures["criterion:compliance"]
+        assert (found["n_tasks"], found["n_annotations"]) == (len(rows), 2 * len(rows))
+        assert found["percent_agreement"]["value"] == pytest.approx((one == other).mean(), abs=1e-6)
+        for level in ("nominal", "ordinal", "interval"):
+            alpha = krippendorff.alpha(
+                np.array([one, other], float), value_domain=[1, 2, 3], level_of_measurement=level
+            )
+            assert found[f"krippendorff_alpha_{level}"]["value"] == pytest.approx(alpha, abs=1e-6)
+        apart = {
+            "cohen_kappa": one[:, None] != other[None, :],
+            "cohen_kappa_weighted": (one[:, None] - other[None, :]) ** 2,
+        }
+        for name, weight in apart.items():
+            kappa = 1 - np.diag(weight).mean() / weight.mean()
+            assert found[name]["value"] == pytest.approx(kappa, abs=1e-6)
+    # The two then settled where they differ: the queue shows those tasks, and takes the answer.
+    disputed = {
+        name for name, said in zip(answers, tables, strict=True)
+        if np.sign(np.diff(said[0])) != np.sign(np.diff(said[1]))
+    }  # fmt: skip
+    queue = api(people.rui).get(f"{path}/tasks").json()["items"]
+    assert {task["external_id"] for task in queue if task["disagreement"]} == disputed
+    for task in queue:
+        if task["external_id"] in disputed:
+            steps = [STEPS[row["final_label"]] for row in answers[task["external_id"]]]
+            levels = sorted(set(steps), reverse=True)
+            ranking = [["AB"[place] for place in (0, 1) if steps[place] == x] for x in levels]
+            body = {"ranking": ranking, "reason": "As both settled it."}
+            reply = api(people.rui).put(f"/api/v1/tasks/{task['id']}/adjudication", json=body)
+            assert reply.is_success, reply.text
+    consensus = api(people.ada).get(f"{path}/consensus").json()
+    assert consensus["n_adjudicated"] == len(disputed) > 0

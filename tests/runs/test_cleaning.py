@@ -10,7 +10,7 @@ from sqlalchemy import func, select, text
 
 from app import artifacts
 from app.accounts.models import AuditEvent, Role, User
-from app.datasets.models import Snapshot
+from app.datasets.models import Snapshot, SnapshotComparison
 from app.db import JobState, database_now, transaction
 from app.errors import Conflict, Invalid
 from app.evaluation.models import Promotion
@@ -262,7 +262,30 @@ def test_a_folder_that_no_row_knows_goes_once_it_is_a_day_old(old):
         assert artifacts.exists(path)
 
 
-def test_each_project_with_runs_is_cleaned_once_a_day(session, project, old):
+def test_what_no_snapshot_or_comparison_leads_to_goes_as_well(session, project):
+    """An attempt that was killed before it could register what it had stored."""
+    before, after = make_snapshot(session, project), make_snapshot(session, project)
+    whole = put(f"snapshots/{before.id}")  # registered as a whole, with a folder inside
+    inside = put(f"{whole}/preference")
+    kept = put(f"snapshots/{after.id}/attempt-2")
+    compared = SnapshotComparison(before_id=before.id, after_id=after.id)
+    session.add(compared)
+    session.flush()
+    told = put(f"comparisons/{compared.id}/attempt-1")
+    before.path, after.path, compared.path = whole, kept, told
+    compared.state, compared.finished_at = JobState.SUCCEEDED, database_now(session)
+    session.commit()
+    lost = [put(f"snapshots/{after.id}/attempt-1"), put(f"comparisons/{compared.id}/attempt-2")]
+    ago = time.time() - 2 * 86400
+    for path in (whole, inside, kept, told, *lost):
+        for file in artifacts.local_path(path).rglob("*"):
+            os.utime(file, (ago, ago))
+    cleaning.sweep()
+    assert [path for path in lost if artifacts.exists(path)] == []
+    assert [path for path in (whole, inside, kept, told) if not artifacts.exists(path)] == []
+
+
+def test_each_project_with_files_is_cleaned_once_a_day(session, project, old):
     assert service.ask_for_daily_clean_ups(session) == 1
     assert service.ask_for_daily_clean_ups(session) == 0
     assert session.scalars(select(func.count()).select_from(CleanUp)).one() == 1

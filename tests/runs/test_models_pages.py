@@ -3,8 +3,10 @@
 import pytest
 from sqlalchemy import select
 
-from app.corpus.models import Prompt
+from app.corpus.models import Prompt, Response
 from app.runs.models import CleanUp, Retention, RunKind
+from app.runs.queries.story import story_of
+from app.tasks.models import TaskResponse
 from tests.datasets.frozen import freeze
 from tests.factories import make_annotation, make_task
 from tests.runs.factories import make_checkpoint, make_run
@@ -78,6 +80,23 @@ def test_the_lineage_of_a_model_names_who_wrote_what_was_judged(loop, api, peopl
     assert snapshot["written_by"] == [
         {"checkpoint_id": str(loop["model"].id), "name": "The first model", "judgements": 1}
     ]
+
+
+def test_the_lineage_and_the_card_name_an_endpoint_that_wrote(session, people, sign_in, api):
+    task = make_task(session, people.project, prompt="elsewhere", wanted=1)
+    written = select(TaskResponse.response_id).where(TaskResponse.task_id == task.id).limit(1)
+    response = session.get_one(Response, session.scalars(written).one())
+    response.source, response.sampling = "endpoint:Lab", {"endpoint": "its id"}
+    make_annotation(session, task, people.ana, ranks=[1, 2])
+    session.commit()
+    model = trained(session, freeze(session, people.project), people.project)
+    session.commit()
+    told = api(people.ada).get(f"/api/v1/checkpoints/{model.id}/lineage").json()
+    [snapshot] = told["snapshots"]
+    assert snapshot["written_by"] == [{"endpoint": "Lab", "name": "Lab", "judgements": 1}]
+    page = sign_in(people.ada).get(f"/projects/{people.project.id}/checkpoints/{model.id}").text
+    assert "Lab, elsewhere" in page
+    assert story_of(session, run_id=model.run_id).written_by == ["Lab"]
 
 
 def test_how_long_things_are_kept_is_set_on_a_page(session, people, sign_in, api):

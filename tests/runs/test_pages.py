@@ -3,7 +3,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
@@ -341,3 +341,30 @@ def test_a_model_is_downloaded_as_one_zip(
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         assert archive.testzip() is None
         assert sorted(archive.namelist()) == ["config.json", "deep/model.safetensors"]
+
+
+def test_all_files_of_a_run_go_out_as_a_zip(session, project, api, ada):
+    import io
+    import zipfile
+
+    from app import artifacts
+
+    run = make_run(session, make_snapshot(session, project))
+    session.commit()
+    address = f"/api/v1/runs/{run.id}/archive"
+    none = api(ada).get(address)
+    assert (none.status_code, "no files yet" in none.json()["detail"]) == (404, True)
+    with artifacts.workspace() as space:
+        (space / "run" / "model").mkdir(parents=True)
+        (space / "run" / "log.txt").write_text("said")
+        (space / "run" / "model" / "config.json").write_text("{}")
+        artifacts.put_folder(space / "run", to=f"runs/{run.id}/attempt-1")
+    run.state, run.path, run.finished_at = JobState.FAILED, f"runs/{run.id}/attempt-1", func.now()
+    session.commit()
+    page = api(ada).get(f"/projects/{project.id}/runs/{run.id}").text
+    assert f'href="http://testserver{address}"' in page or f'href="{address}"' in page
+    answer = api(ada).get(address)
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert archive.testzip() is None
+        assert archive.read("log.txt") == b"said"
+        assert sorted(archive.namelist()) == ["log.txt", "model/config.json"]

@@ -114,6 +114,12 @@ def test_what_nobody_foresaw_is_told_with_its_last_words() -> None:
     assert "KeyError: 'x'." in rules.failure(1, ["Traceback", "KeyError: 'x'", ""])
 
 
+def test_a_rehearsal_that_refuses_tells_nobody_to_start_again() -> None:
+    refused = rules.refusal(2, ["max_length is 8."])
+    assert refused == "max_length is 8. Nothing was started. Correct that, and check it again."
+    assert "resume" not in rules.refusal(1, ["KeyError: 'x'"])
+
+
 def test_only_runs_that_ended_badly_can_be_resumed() -> None:
     for state in ("failed", "cancelled"):
         rules.must_be_final(state)

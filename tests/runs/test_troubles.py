@@ -37,7 +37,8 @@ SAID = ["step 3/9", "Error: max_length is 5, and every row is longer."]
         (rules.killed(9, peak=1, limit=10**10, oom=False), "outside"),
         (rules.killed(9, peak=10**10, limit=10**10, oom=False), "memory"),
         (rules.killed(11, peak=1, limit=10**10, oom=False), "crash"),
-        (rules.given_up(rules.hung(30), rules.HUNG), "hang"),
+        (rules.given_up(rules.hung(1800), rules.HUNG), "hang"),
+        (rules.given_up(rules.spun(14_400), rules.HUNG), "hang"),
         (rules.given_up("The worker was not heard of any more.", rules.WORKER_LOST), "lost"),
         (rules.DISK_FULL, "disk"),
         (in_words(OSError(errno.ENOSPC, "No space left on device", "/x")), "disk"),
@@ -98,7 +99,11 @@ def fails(session: Session, project: Project) -> Callable[[str], Run]:
 def test_a_run_without_memory_leads_to_the_form_with_half_the_batch(
     sign_in: SignIn, people: Any, project: Project, fails: Callable[..., Run]
 ) -> None:
-    run = fails(rules.failure(3, ["Out of memory."]), saved_step=4, saved_path="x", step=5)
+    needs = {"device": "cuda", "gpu_memory_gb": 24}
+    run = fails(
+        rules.failure(3, ["Out of memory."]),
+        saved_step=4, saved_path="x", step=5, priority=1, needs=needs,
+    )  # fmt: skip
     page = sign_in(people.ada).get(f"/projects/{project.id}/runs/{run.id}").text
     assert "It ran out of memory" in page
     assert "Resume from step 4" in page
@@ -109,6 +114,9 @@ def test_a_run_without_memory_leads_to_the_form_with_half_the_batch(
     assert 'name="set.gradient_accumulation_steps" value="2"' in form
     assert 'name="set.seed" value="7"' in form
     assert 'name="set.warmup_steps" value=""' in form  # a default stays one
+    assert '<option value="1" selected>' in form  # sooner than others, as the run was
+    assert '<option value="cuda" selected>' in form
+    assert 'name="gpu_memory_gb" value="24"' in form
     seen = sign_in(people.vic).get(f"/projects/{project.id}/runs/{run.id}").text
     assert "An admin of the project can resume it" in seen
     assert link not in seen

@@ -1,30 +1,29 @@
 """A project with a stored snapshot in a database of its own, and ways to run its jobs."""
 
 import json
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from uuid import UUID
 
 import pytest
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from app import completions
 from app.accounts.models import Role, User
+from app.config import settings
 from app.db import JobState, transaction
 from app.runs import service
 from app.runs.models import Run
 from app.runs.schemas import RunBody
 from app.worker import beginning, evaluation, generation, process, training
 from tests.factories import make_member, make_project, make_user
+from tests.generation.chat_server import ChatServer, chat_server
 from tests.runs.factories import store_snapshot
-from tests.worker.processes import start_worker, tiny_lm
+from tests.worker.processes import FAKE, start_worker, tiny_lm
 
 __all__ = ["start_worker", "tiny_lm"]  # fixtures
-
-FAKE = (sys.executable, str(Path(__file__).with_name("fake_trainer.py")))
 
 
 class Workshop:
@@ -105,6 +104,16 @@ class Workshop:
 
     def wait_for_end(self, run_id: UUID, *, seconds: float = 30) -> Run:
         return self.wait_for(run_id, lambda run: JobState(run.state).is_final, seconds=seconds)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ChatServer]:
+    """A model server that the settings allow; waits between tries take no time."""
+    with chat_server() as running:
+        allowed = settings.model_copy(update={"endpoints": running.at})
+        monkeypatch.setattr(completions, "settings", allowed)
+        monkeypatch.setattr(completions.random, "uniform", lambda *_: 0.0)
+        yield running
 
 
 @pytest.fixture

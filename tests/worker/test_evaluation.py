@@ -5,22 +5,25 @@ import time
 from uuid import UUID
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 
 from app import artifacts
 from app.accounts.models import User
 from app.corpus.models import Response
 from app.db import JobState, transaction
-from app.errors import LeaseLost
+from app.errors import Invalid, LeaseLost
 from app.evaluation import queries, service
-from app.evaluation.models import Evaluation, EvaluationPrompt
+from app.evaluation.models import Evaluation, EvaluationPrompt, Promotion, PromotionRule
 from app.evaluation.schemas import EvaluationBody
 from app.evaluation.service import attempts
+from app.generation.models import Endpoint
+from app.jobs import Lane
 from app.projects.models import Project
 from app.runs.models import RunKind
 from app.tasks.models import Task, TaskResponse
 from app.worker.evaluation import evaluate_now, settle_now
 from tests.factories import make_annotation, make_prompt, make_task, make_user
+from tests.generation.chat_server import ChatServer
 from tests.runs.factories import make_checkpoint
 from tests.worker.conftest import Workshop
 
@@ -266,3 +269,118 @@ def test_once_it_is_decided_nobody_is_asked_any_more(desk: Desk) -> None:
     with transaction() as session:
         assert session.scalars(wanting).one() == 36 - 25
     assert settle_now() == 0  # the rule has had its say
+
+
+# -- endpoints ----------------------------------------------------------------------------------
+
+
+def add_endpoint(desk: Desk, server: ChatServer, model: str = "good", name: str = "Lab") -> str:
+    with transaction() as session:
+        endpoint = Endpoint(
+            project_id=desk.workshop.project_id, name=name, base_url=server.url, model=model
+        )
+        session.add(endpoint)
+    return name
+
+
+def lanes() -> list[str]:
+    with transaction() as session:
+        jobs = "SELECT queue_name FROM procrastinate_jobs WHERE task_name = 'evaluate' ORDER BY id"
+        return list(session.scalars(text(jobs)))
+
+
+def test_a_checkpoint_meets_an_endpoint(desk: Desk, server: ChatServer) -> None:
+    add_endpoint(desk, server)
+    evaluation_id = desk.order(
+        b={"endpoint": "Lab"}, reward_checkpoint_id=desk.ids["r"], best_of=2, temperature=0.5
+    )
+    assert lanes() == [Lane.TRAIN]  # a model is loaded for it
+    done = desk.carry_out(evaluation_id)
+    assert (done.state, done.error) == (JobState.SUCCEEDED, None)
+    assert done.warnings[-1].startswith("What Lab was trained on is not known here")
+    rows = desk.rows(evaluation_id)
+    assert all(row.task_id and len(row.b_samples or []) == 2 for row in rows)
+    with transaction() as session:
+        for row in rows:
+            b = session.get_one(Response, row.b_response_id)
+            assert (b.source, b.checkpoint_id) == ("endpoint:Lab", None)
+            assert b.text.endswith("→ 42@0.5")
+            assert b.sampling["endpoint"] == str(done.b_endpoint_id)
+            assert row.b_score == float(len(b.text))  # as the stand-in judges
+        evaluation = session.get_one(Evaluation, evaluation_id)
+        assert queries.names_of(session, evaluation=evaluation).b == "Lab"
+    assert {body["seed"] for body in server.asked} == {42, 43, 44}
+    desk.judge(evaluation_id)
+    with transaction() as session:
+        found = queries.verdict(session, evaluation=session.get_one(Evaluation, evaluation_id))
+        assert (found.prompts, found.win_rate) == (PROMPTS, 1.0)
+
+
+def test_endpoints_among_themselves_wait_for_no_training(desk: Desk, server: ChatServer) -> None:
+    add_endpoint(desk, server)
+    add_endpoint(desk, server, "picky", "Other")  # it does not answer one of the prompts
+    evaluation_id = desk.order(a={"endpoint": "Lab"}, b={"endpoint": "Other"})
+    assert lanes() == [Lane.ASK]
+    with transaction() as session:
+        lease = attempts.begin(session, evaluation_id)
+        assert lease is not None
+        attempts.release(session, lease=lease)  # a worker that stops gives it back …
+    assert lanes() == [Lane.ASK, Lane.ASK]  # … to the same lane
+    done = desk.carry_out(evaluation_id)
+    assert (done.state, done.error) == (JobState.SUCCEEDED, None)
+    (left,) = [row.left_out for row in desk.rows(evaluation_id) if row.left_out]
+    assert left == ("B did not answer it: the endpoint refused it (400): context length exceeded")
+    with transaction() as session:
+        assert session.scalars(select(func.count()).select_from(Task)).one() == 0  # all the same
+    assert {row.is_equal for row in desk.rows(evaluation_id) if not row.left_out} == {True}
+
+
+def test_an_endpoint_that_wins_is_not_promoted(desk: Desk, server: ChatServer) -> None:
+    add_endpoint(desk, server)
+    with transaction() as session:
+        project = session.get_one(Project, desk.workshop.project_id)
+        session.add(PromotionRule(project_id=project.id, automatic=True))
+        for number in range(30):
+            make_prompt(session, project, f"And {number} more eggs?")
+    evaluation_id = desk.order(a={"endpoint": "Lab"}, b={"checkpoint": desk.ids["b"]})
+    desk.carry_out(evaluation_id)
+    desk.judge(evaluation_id)
+    assert settle_now() == 1
+    with transaction() as session:
+        evaluation = session.get_one(Evaluation, evaluation_id)
+        found = queries.verdict(session, evaluation=evaluation)
+        assert found.prefers == "a"
+        assert not service.earns(session, evaluation=evaluation, found=found)
+        assert session.scalars(select(func.count()).select_from(Promotion)).one() == 0
+
+
+def test_an_endpoint_that_is_down_fails_it_and_what_it_wrote_stays(
+    desk: Desk, server: ChatServer
+) -> None:
+    add_endpoint(desk, server, "down")
+    evaluation_id = desk.order(b={"endpoint": "Lab"})
+    failed = desk.carry_out(evaluation_id)
+    assert failed.state is JobState.FAILED
+    assert "answered 500, 5 times in a row" in (failed.error or "")
+    with transaction() as session:
+        session.execute(update(Endpoint).values(model="good"))
+        evaluation = session.get_one(Evaluation, evaluation_id)
+        by = session.get_one(User, desk.workshop.ada_id)
+        service.resume_evaluation(session, evaluation=evaluation, by=by)
+    done = desk.carry_out(evaluation_id)
+    assert (done.state, done.attempt) == (JobState.SUCCEEDED, 2)
+    assert all(row.task_id for row in desk.rows(evaluation_id))
+
+
+def test_an_endpoint_that_may_not_be_asked_is_refused(desk: Desk, server: ChatServer) -> None:
+    add_endpoint(desk, server)
+    with pytest.raises(Invalid, match="b: this project has no endpoint “Nobody”"):
+        desk.order(b={"endpoint": "Nobody"})
+    with transaction() as session:
+        its = str(session.scalars(select(Endpoint.id)).one())
+    with pytest.raises(Invalid, match="b: it is A already"):
+        desk.order(a={"endpoint": "Lab"}, b={"endpoint": its})
+    with transaction() as session:
+        session.execute(update(Endpoint).values(base_url="http://169.254.169.254/v1"))
+    with pytest.raises(Invalid, match="not on the list of model servers"):
+        desk.order(b={"endpoint": "Lab"})

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from datetime import timedelta
+from pathlib import Path
 
 import boto3
 import pytest
@@ -21,16 +22,20 @@ from app.generation import service as generation
 from app.generation.models import Generation
 from app.generation.schemas import GenerationBody
 from app.projects.models import Project
+from app.runs import queries
 from app.runs import service as runs
-from app.runs.models import Checkpoint, Run
-from app.worker import cleaning
+from app.runs.models import Checkpoint, Run, RunKind
+from app.worker import cleaning, process
 from app.worker.generation import generate_responses
 from app.worker.imports import run_import
 from tests.artifacts.s3 import s3, s3_server
 from tests.corpus.files import json_lines, pair, request_check
-from tests.worker.conftest import FAKE
+from tests.runs.factories import make_checkpoint
+from tests.worker.conftest import FAKE, Workshop
 
 __all__ = ["s3", "s3_server"]  # fixtures
+
+REAL = process.TRAINER
 
 pytestmark = [pytest.mark.concurrency, pytest.mark.usefixtures("s3")]
 
@@ -80,6 +85,55 @@ def test_data_models_and_responses_go_the_whole_way(s3, workshop, tmp_path):
     assert not artifacts.exists(path)
     keys = boto3.client("s3").list_objects_v2(Bucket=s3)["Contents"]
     assert all(each["Key"].startswith("touchstone/") for each in keys)
+
+
+def test_ppo_goes_on_where_another_worker_stopped(
+    workshop: Workshop, tiny_lm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the real trainer: judge, policy, values and their optimiser come from the store."""
+    monkeypatch.setattr(process, "TRAINER", REAL)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    with transaction() as session:
+        judge = make_checkpoint(
+            session, session.get_one(Project, workshop.project_id), RunKind.REWARD
+        )
+        judge.path = f"runs/{judge.id}/model"
+        artifacts.put_folder(make_judge(tiny_lm, tmp_path / "judge"), to=judge.path)
+        judge_id = judge.id
+    config = {
+        "max_steps": 100_000, "save_steps": 2, "eval_steps": 100_000, "num_samples": 0,
+        "response_length": 6, "per_device_train_batch_size": 4, "num_ppo_epochs": 1,
+    }  # fmt: skip
+    run_id = workshop.launch(
+        kind="ppo", base={"model": tiny_lm}, reward_checkpoint_id=judge_id, config=config
+    )
+    stopping = threading.Event()
+    first = workshop.work(run_id, stopping)
+    workshop.wait_for(run_id, lambda run: run.saved_step is not None, seconds=120)
+    stopping.set()
+    first.join(60)
+    stopped = workshop.run(run_id)
+    assert stopped.state is JobState.QUEUED
+    workshop.work(run_id)
+    workshop.wait_for(run_id, lambda run: run.step > stopped.step, seconds=120)
+    workshop.cancel(run_id)
+    run = workshop.wait_for_end(run_id, seconds=60)
+    assert (run.state, run.error, run.attempt) == (JobState.CANCELLED, None, 2)
+    assert run.start_step == stopped.saved_step
+    with transaction() as session:
+        steps = [row["step"] for row in queries.metrics_of(session, run=run)]
+    assert steps == list(range(1, run.step + 1))
+
+
+def make_judge(lm: str, folder: Path) -> Path:
+    """A reward model that has learned nothing."""
+    transformers = pytest.importorskip("transformers", reason="needs the train extra")
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(lm, num_labels=1)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(lm)
+    model.config.pad_token_id = tokenizer.pad_token_id
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
 
 
 def test_weights_that_were_changed_there_train_nothing(s3, workshop):

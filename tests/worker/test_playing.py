@@ -1,5 +1,6 @@
 """The worker's part of the playground: its child, what it writes down, and how it can fail."""
 
+import math
 import os
 import signal
 import threading
@@ -10,9 +11,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select, update
 
-from app import artifacts
+from app import artifacts, completions
+from app.config import settings
 from app.db import JobState, transaction
-from app.errors import LeaseLost
+from app.errors import Invalid, LeaseLost
+from app.generation.models import Endpoint
 from app.playground import rules, service
 from app.playground.models import PlayConversation, PlayPiece, PlayTurn
 from app.runs.service import Lease
@@ -168,6 +171,108 @@ def test_only_one_worker_takes_a_turn(desk):
     for thread in threads:
         thread.join()
     assert [lease for lease in found if lease] == [Lease(turn_id, 1)]
+
+
+# -- endpoints ----------------------------------------------------------------------------------
+
+
+def add_endpoint(desk, server, model="streaming"):
+    with transaction() as session:
+        endpoint = Endpoint(
+            project_id=desk.project_id, name="Lab", base_url=server.url, model=model
+        )
+        session.add(endpoint)
+        session.flush()
+        return endpoint.id
+
+
+def ask_both(desk, message="How many eggs?", **fields):
+    writers = [{"endpoint": "Lab"}, {"checkpoint": desk.first}]
+    return desk.ask(message, checkpoint_ids=[], writers=writers, **fields)
+
+
+def test_an_endpoint_answers_beside_a_checkpoint(desk, server):
+    its = add_endpoint(desk, server)
+    turn, (lab, own) = desk.carry_out(ask_both(desk, system="Be brief."))
+    assert turn.state is JobState.SUCCEEDED
+    answer = lab.answer
+    assert (answer.source, answer.endpoint_id, answer.checkpoint_id) == ("endpoint:Lab", its, None)
+    assert (answer.text, answer.why_ended) == ("One more egg", "length")
+    assert [(token["text"], token["rank"]) for token in answer.tokens] == [
+        ("One", 1), (" more", 2), (" egg", None),
+    ]  # fmt: skip
+    assert answer.figures["perplexity"] == pytest.approx(math.exp((0.5 + 1.0 + 1.5) / 3))
+    by_kind = {each.kind.value: each for each in lab.readings}
+    assert by_kind["score"].figures["score"] == len("One more egg")
+    assert by_kind["tokens"].name == "Eggs SFT"  # the checkpoint reads it word by word …
+    assert [each.kind.value for each in own.readings] == ["score"]  # … and it reads nothing
+    (body,) = server.asked
+    assert body["messages"] == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "How many eggs?"},
+    ]
+    assert (body["temperature"], body["seed"], body["max_tokens"]) == (0.8, 42, 256)
+
+
+def test_an_endpoint_alone_needs_no_child(desk, server):
+    add_endpoint(desk, server, "good")
+    turn_id = desk.ask(
+        "Hi", checkpoint_ids=[], writers=[{"endpoint": "Lab"}], reward_checkpoint_ids=[]
+    )
+    turn, (lab,) = desk.carry_out(turn_id)
+    assert (turn.state, lab.answer.text) == (JobState.SUCCEEDED, "Hi → 42@0.8")
+    assert (lab.answer.tokens, lab.answer.figures["perplexity"]) == ([], None)
+    assert player.child is None
+
+
+def test_stop_hangs_up_on_an_endpoint_and_keeps_what_came(desk, server):
+    add_endpoint(desk, server, "endless stream")
+    turn_id = ask_both(desk, "slow")
+    thread = desk.in_the_background(turn_id)
+    desk.wait_for_pieces()
+    with transaction() as session:
+        service.stop(session, turn=session.get_one(PlayTurn, turn_id))
+    thread.join(30)
+    _, answers = desk.look(turn_id)
+    assert [each.answer.why_ended for each in answers] == ["stopped", "stopped"]
+    assert answers[0].answer.text.startswith("One more egg")
+    assert pieces_left() == 0
+
+
+def test_an_endpoint_that_fails_costs_its_own_answer_alone(desk, server):
+    add_endpoint(desk, server, "breaking")
+    turn, (lab, own) = desk.carry_out(ask_both(desk))
+    assert turn.state is JobState.SUCCEEDED
+    assert (lab.answer.state, lab.answer.text) == (JobState.FAILED, "One more")
+    assert lab.answer.error == "No answer: out of memory."
+    assert own.answer.state is JobState.SUCCEEDED
+    assert {reading.error for reading in lab.readings} == {"There is no whole answer to read."}
+
+
+def test_a_worker_that_is_stopped_leaves_an_endpoint_as_well(desk, server):
+    add_endpoint(desk, server, "endless stream")
+    writers = {"checkpoint_ids": [], "writers": [{"endpoint": "Lab"}]}
+    turn_id = desk.ask("Hi", **writers, reward_checkpoint_ids=[])
+    thread = desk.in_the_background(turn_id)
+    desk.wait_for_pieces()
+    desk.stopping.set()
+    thread.join(30)
+    turn, (lab,) = desk.look(turn_id)
+    assert (turn.state, lab.answer.error) == (JobState.FAILED, rules.STOPPED)
+    assert lab.answer.text.startswith("One more egg")
+
+
+def test_an_address_that_is_allowed_no_more_is_not_asked(desk, server, monkeypatch):
+    add_endpoint(desk, server)
+    turn_id = ask_both(desk)
+    nowhere = settings.model_copy(update={"endpoints": ""})
+    monkeypatch.setattr(completions, "settings", nowhere)
+    _, (lab, own) = desk.carry_out(turn_id)
+    assert "not on the list of model servers" in lab.answer.error
+    assert own.answer.state is JobState.SUCCEEDED
+    assert server.asked == []
+    with pytest.raises(Invalid, match="not on the list"):
+        ask_both(desk)
 
 
 def test_the_child_dies_with_a_worker_that_is_killed(desk, start_worker):

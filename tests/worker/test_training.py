@@ -7,20 +7,20 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
 
 from app import artifacts
 from app.config import settings
 from app.db import JobState, transaction
 from app.projects.models import Project
 from app.runs import queries, service
-from app.runs.models import Checkpoint, Run, RunKind
-from app.worker import process
+from app.runs.models import Checkpoint, Metric, Run
+from app.worker import training
+from app.worker.inputs import checkpoint_steps
 from tests.runs.factories import jobs_for, make_checkpoint
 from tests.worker.conftest import Workshop
 
 pytestmark = pytest.mark.concurrency
-
-REAL = process.TRAINER
 
 
 def is_alive(pid: int) -> bool:
@@ -69,6 +69,37 @@ def test_curves_are_there_within_a_second_or_two(workshop: Workshop) -> None:
     assert workshop.wait_for_end(run_id).state is JobState.SUCCEEDED
 
 
+def test_a_step_is_kept_when_its_figures_are(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that dies right after it must not cost the run a point of its curves."""
+    relay, save, unrecorded = training.Attempt._relay, service.save, []
+
+    def relay_late(attempt: training.Attempt, metrics: list, samples: list) -> bool:
+        """Meanwhile the child logs and saves one more step."""
+        while metrics and max(checkpoint_steps(attempt.output), default=0) <= metrics[-1]["step"]:
+            if attempt.pulse.stop is not None:
+                break
+            time.sleep(0.01)
+        return relay(attempt, metrics, samples)
+
+    def note(session: Session, *, step: int, **given: object) -> object:
+        recorded = select(func.max(Metric.step))
+        if session.scalars(recorded).one() < step:
+            unrecorded.append(step)
+        return save(session, step=step, **given)
+
+    monkeypatch.setattr(training.Attempt, "_relay", relay_late)
+    monkeypatch.setattr(service, "save", note)
+    workshop.behave(steps=1000, save=1, pace=0.1)
+    run_id = workshop.launch(base={"model": "some/model"})
+    workshop.work(run_id)
+    workshop.wait_for(run_id, lambda run: run.saved_step)
+    workshop.cancel(run_id)
+    assert workshop.wait_for_end(run_id).state is JobState.CANCELLED
+    assert unrecorded == []
+
+
 def test_a_cancelled_run_stops_keeps_its_curves_and_can_go_on(workshop: Workshop) -> None:
     workshop.behave(steps=400, pace=0.05)
     run_id = workshop.launch()
@@ -93,55 +124,6 @@ def test_a_cancelled_run_stops_keeps_its_curves_and_can_go_on(workshop: Workshop
     config = json.loads(artifacts.open_file(f"{done.path}/model/config.json").read())
     assert config["began"] == run.saved_step
     assert not artifacts.exists(f"runs/{run_id}/saved")  # nobody resumes a finished run
-
-
-def test_ppo_goes_on_where_another_worker_stopped(
-    workshop: Workshop, tiny_lm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With the real trainer: policy, values and their optimiser come back from the store."""
-    monkeypatch.setattr(process, "TRAINER", REAL)
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    with transaction() as session:
-        judge = make_checkpoint(
-            session, session.get_one(Project, workshop.project_id), RunKind.REWARD
-        )
-        judge.path = f"runs/{judge.id}/model"
-        artifacts.put_folder(make_judge(tiny_lm, tmp_path / "judge"), to=judge.path)
-        judge_id = judge.id
-    config = {
-        "max_steps": 100_000, "save_steps": 2, "eval_steps": 100_000, "num_samples": 0,
-        "response_length": 6, "per_device_train_batch_size": 4, "num_ppo_epochs": 1,
-    }  # fmt: skip
-    run_id = workshop.launch(
-        kind="ppo", base={"model": tiny_lm}, reward_checkpoint_id=judge_id, config=config
-    )
-    stopping = threading.Event()
-    first = workshop.work(run_id, stopping)
-    workshop.wait_for(run_id, lambda run: run.saved_step is not None, seconds=120)
-    stopping.set()
-    first.join(60)
-    stopped = workshop.run(run_id)
-    assert stopped.state is JobState.QUEUED
-    workshop.work(run_id)
-    workshop.wait_for(run_id, lambda run: run.step > stopped.step, seconds=120)
-    workshop.cancel(run_id)
-    run = workshop.wait_for_end(run_id, seconds=60)
-    assert (run.state, run.error, run.attempt) == (JobState.CANCELLED, None, 2)
-    assert run.start_step == stopped.saved_step
-    with transaction() as session:
-        steps = [row["step"] for row in queries.metrics_of(session, run=run)]
-    assert steps == list(range(1, run.step + 1))
-
-
-def make_judge(lm: str, folder: Path) -> Path:
-    """A reward model that has learned nothing."""
-    transformers = pytest.importorskip("transformers", reason="needs the train extra")
-    model = transformers.AutoModelForSequenceClassification.from_pretrained(lm, num_labels=1)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(lm)
-    model.config.pad_token_id = tokenizer.pad_token_id
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
 
 
 def test_each_attempt_starts_from_the_same_new_model(workshop: Workshop) -> None:
@@ -306,9 +288,8 @@ def test_a_child_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
 def test_an_adapter_is_handed_on_with_its_base(workshop: Workshop) -> None:
     """The folder of its base is named as it lies on this machine, now."""
     from app.datasets.models import Snapshot
-    from app.projects.models import Project
     from app.worker.inputs import materialised, model_source
-    from tests.runs.factories import make_checkpoint, make_run
+    from tests.runs.factories import make_run
 
     with artifacts.workspace() as space:
         (space / "adapter").mkdir()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.worker import machine_memory
-from app.worker.vitals import Stillness
+from app.worker.vitals import SPINS, Stillness
 
 
 def test_a_hang_is_neither_news_nor_work() -> None:
@@ -20,6 +20,9 @@ def test_a_long_evaluation_computes_and_a_waiting_thread_hardly() -> None:
     assert not any(
         watch.sees(float(now), news=False, cpu_seconds=now * 0.5) for now in range(0, 600, 5)
     )
+    assert watch.sees(60.0 * SPINS, news=False, cpu_seconds=400.0)  # a loop, not a long evaluation
+    assert not watch.is_still
+    assert not watch.sees(800.0, news=True, cpu_seconds=401.0)
     watch = Stillness(60.0)
     idle = [watch.sees(float(now), news=False, cpu_seconds=now * 0.01) for now in range(0, 66, 5)]
     assert idle.index(True) == 12

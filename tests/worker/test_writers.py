@@ -4,7 +4,6 @@ import json
 import signal
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from uuid import UUID
 
 import pytest
@@ -26,24 +25,15 @@ from app.runs.models import RunKind
 from app.tasks.models import Task, TaskResponse
 from app.worker import endpoints
 from tests.factories import make_prompt
-from tests.generation.chat_server import KEY, ChatServer, chat_server
+from tests.generation.chat_server import KEY, ChatServer
 from tests.runs.factories import make_checkpoint
 from tests.worker.conftest import Workshop
 from tests.worker.processes import Start
 from tests.worker.test_generation import PROMPTS, Desk
 from tests.worker.test_imports import wait_until
+from tests.worker.test_main import fake
 
 pytestmark = pytest.mark.concurrency
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ChatServer]:
-    """Allowed by the settings; waits between tries take no time."""
-    with chat_server() as running:
-        allowed = settings.model_copy(update={"endpoints": running.at})
-        monkeypatch.setattr(completions, "settings", allowed)
-        monkeypatch.setattr(completions.random, "uniform", lambda *_: 0.0)
-        yield running
 
 
 @pytest.fixture
@@ -304,6 +294,22 @@ def test_a_worker_that_is_killed_costs_no_response_and_no_task_is_there_twice(
     assert {server.times[asked] for asked in kept} == {2}  # not asked again
 
 
+def test_endpoints_write_while_a_training_goes_on(
+    desk: Desk, server: ChatServer, start_worker: Start
+) -> None:
+    endpoint(desk, server)
+    run_id = desk.workshop.launch(base={"model": "some/model"})
+    start_worker(**fake(steps=5000, pace=0.05), TOUCHSTONE_ENDPOINTS=server.at)
+    desk.workshop.wait_for(run_id, lambda run: run.step >= 1)
+    both = {"checkpoint_id": desk.checkpoint_id, "n": 1}, {"endpoint": "Lab", "n": 1}
+    waits = order(desk, *both)  # a model is loaded for it, as for the training
+    generation_id = order(desk, {"endpoint": "Lab", "n": 2})
+    wait_until(lambda: desk.generation(generation_id).state.is_final)
+    assert desk.generation(generation_id).state is JobState.SUCCEEDED
+    assert desk.generation(waits).state is JobState.QUEUED
+    assert desk.workshop.run(run_id).state is JobState.RUNNING
+
+
 # -- which prompts ----------------------------------------------------------------------------
 
 
@@ -352,6 +358,31 @@ def test_those_are_kept_of_which_the_reward_model_is_least_sure(desk: Desk) -> N
     with transaction() as session:
         metas = session.scalars(select(Task.meta)).all()
     assert not any("random" in json.dumps(meta) for meta in metas)  # no arm where people look
+
+
+def test_a_prompt_by_lot_that_makes_no_task_is_replaced_by_the_next_of_the_lot(desk: Desk) -> None:
+    desk.workshop.behave(judges="numbers", skips=1)  # the first one, which is of the lot
+    with transaction() as session:
+        project = session.get_one(Project, desk.workshop.project_id)
+        judge = make_checkpoint(session, project, RunKind.REWARD)
+        judge.path = f"runs/{desk.workshop.project_id}/model"
+        judge_id = str(judge.id)
+    select_by = {
+        "by": "uncertainty", "reward_checkpoint_id": judge_id, "control": 0.25, "oversample": 10,
+    }  # fmt: skip
+    generation_id = desk.order(n=2, max_prompts=4, select=select_by)
+    done = desk.carry_out(generation_id)
+    assert (done.state, done.tasks_opened) == (JobState.SUCCEEDED, 4)
+    rows = sorted(chosen(generation_id).values(), key=lambda row: row.place)
+    found = [(row.arm, row.state) for row in rows[:2]]
+    assert found == [(Arm.RANDOM, PromptState.FAILED), (Arm.RANDOM, PromptState.DONE)]
+    others = Counter(row.state for row in rows[2:])
+    assert others == {PromptState.DONE: 3, PromptState.PASSED_OVER: 1}
+    with transaction() as session:
+        generation = session.get_one(Generation, generation_id)
+        arms = queries.arm_facts(session, generation=generation)
+    assert arms is not None
+    assert [(arm.tasks, arm.failed) for arm in arms.arms] == [(3, 0), (1, 1)]
 
 
 def test_the_prompts_are_chosen_once(desk: Desk) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
 from app.annotation import rules
@@ -35,6 +35,29 @@ def decide_overlap(session: Session, *, project: Project, task_ids: Collection[U
     """
     if project.overlap_max <= project.overlap_min or not task_ids:
         return
+    unsure = unsure_tasks(
+        session,
+        task_ids,
+        Task.counted == Task.wanted,
+        Task.closed_at.is_(None),
+        Task.wanted < func.greatest(Project.overlap_max, Task.at_least),
+    )
+    # Also where none is: the time a submission takes must not tell what its task is.
+    session.execute(
+        update(Task)
+        .where(
+            among(Task.id, unsure),
+            Task.counted == Task.wanted,
+            Task.wanted < most_wanted(),
+        )
+        .values(wanted=Task.wanted + 1)
+    )
+
+
+def unsure_tasks(
+    session: Session, task_ids: Collection[UUID], *where: ColumnElement[bool]
+) -> list[UUID]:
+    """Tasks whose judgements leave the answer unsure; `where` says which are looked at."""
     votes = session.execute(
         select(
             Annotation.task_id,
@@ -52,12 +75,10 @@ def decide_overlap(session: Session, *, project: Project, task_ids: Collection[U
             & (Membership.user_id == Annotation.user_id),
         )
         .where(
-            Annotation.task_id.in_(task_ids),
+            among(Annotation.task_id, task_ids),
             Annotation.is_current.is_(True),
             Annotation.counted.is_(True),
-            Task.counted == Task.wanted,
-            Task.closed_at.is_(None),
-            Task.wanted < func.greatest(Project.overlap_max, Task.at_least),
+            *where,
         )
     )
     judged: dict[UUID, list[tuple[int, float]]] = {}
@@ -66,18 +87,8 @@ def decide_overlap(session: Session, *, project: Project, task_ids: Collection[U
         accuracy = rules.expected_accuracy(gold_seen=seen or 0, gold_passed=passed or 0)
         judged.setdefault(task_id, []).append((rules.leading_answer(ranks), accuracy))
         asked[task_id] = len(ranks) + allow_ties, confidence
-    unsure = [
+    return [
         task_id
         for task_id, given in judged.items()
         if rules.leading_posterior(given, answers=asked[task_id][0]) < asked[task_id][1]
     ]
-    # Also where none is: the time a submission takes must not tell what its task is.
-    session.execute(
-        update(Task)
-        .where(
-            among(Task.id, unsure),
-            Task.counted == Task.wanted,
-            Task.wanted < most_wanted(),
-        )
-        .values(wanted=Task.wanted + 1)
-    )

@@ -9,19 +9,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Select, func, select, update
+from sqlalchemy import Select, and_, case, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.accounts.models import User
 from app.annotation.models import Annotation, Requeue
-from app.annotation.service.overlap import decide_overlap
+from app.annotation.service.overlap import decide_overlap, unsure_tasks
 from app.db import among
 from app.errors import Conflict, Invalid
 from app.projects.models import Membership, Project
 from app.projects.service import note
 from app.tasks import service as tasks
 from app.tasks.models import Assignment, Task, TaskKind
-from app.tasks.queries import most_wanted
+from app.tasks.queries import least_wanted, most_wanted
 
 AS_ROWS = {"synchronize_session": False}  # nobody in this session holds them as objects
 IMPORTING = "An import into this project is under way. Try again when it has ended."
@@ -46,7 +46,7 @@ class Reach:
 
     judgements: int
     opened: int
-    closed: int  # others have judged them as often as the project asks for
+    closed: int  # others have judged them as often as the project asks for, or agree enough
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +76,27 @@ def _hers(project: Project, membership: Membership, which: Which) -> Select[UUID
     return found if which.since is None else found.where(Assignment.finished_at >= which.since)
 
 
-_has_enough = Task.leased + Task.counted - 1 >= most_wanted()
+_left = Task.leased + Task.counted - 1
+_has_enough = _left >= most_wanted()
 
 
 def reach(session: Session, *, project: Project, membership: Membership, which: Which) -> Reach:
     """What it would do now; it may be a little else by the time that it is done."""
-    hers = _hers(project, membership, which).subquery()
-    number, closed = session.execute(
-        select(func.count(), func.count().filter(_has_enough))
-        .select_from(hers)
-        .join(Task, Task.id == hers.c.task_id)
+    task_ids = [task_id for _, task_id in session.execute(_hers(project, membership, which))]
+    unsure = (
+        unsure_tasks(session, task_ids, Annotation.user_id != membership.user_id)
+        if project.overlap_max > project.overlap_min
+        else []
+    )
+    is_asked_more = and_(Task.leased == 0, among(Task.id, unsure), ~_has_enough)
+    opened = session.scalars(
+        select(func.count()).where(
+            among(Task.id, task_ids),
+            Task.closed_at.is_(None),
+            or_(_left < least_wanted(), is_asked_more),
+        )
     ).one()
-    return Reach(number, opened=number - closed, closed=closed)
+    return Reach(len(task_ids), opened=opened, closed=len(task_ids) - opened)
 
 
 def requeue(
@@ -129,16 +138,8 @@ def requeue(
         .values(counted=False, requeue_id=entry.id),
         execution_options=AS_ROWS,
     )
-    # A task that has enough without hers gives its place up, as when a lease is given back.
-    left = Task.leased + Task.counted - 1
-    wanted = func.least(Task.wanted, func.greatest(left, most_wanted()))
-    session.execute(
-        update(Task)
-        .where(among(Task.id, task_ids))
-        .values(counted=Task.counted - 1, wanted=wanted),
-        execution_options=AS_ROWS,
-    )
-    done = Reach(len(rows), opened=len(rows) - len(closed), closed=len(closed))
+    opened = _open(session, project=project, task_ids=task_ids)
+    done = Reach(len(rows), opened=opened, closed=len(rows) - opened)
     note(
         session,
         "project.member.requeue",
@@ -150,6 +151,30 @@ def requeue(
         opened=done.opened,
     )
     return entry, done
+
+
+def _open(session: Session, *, project: Project, task_ids: Sequence[UUID]) -> int:
+    """Take one judgement out of each task's count; how many want another in its place.
+
+    A task that has enough without it gives the place up, as when a lease is given back: what is
+    closed, and what adaptive overlap finds sure by the others' judgements alone.
+    """
+    fewer = func.least(Task.wanted, func.greatest(_left, least_wanted()))
+    session.execute(
+        update(Task)
+        .where(among(Task.id, task_ids))
+        .values(
+            counted=Task.counted - 1,
+            wanted=case((Task.closed_at.is_(None), fewer), else_=_left),
+        ),
+        execution_options=AS_ROWS,
+    )
+    decide_overlap(session, project=project, task_ids=task_ids)
+    return session.scalars(
+        select(func.count()).where(
+            among(Task.id, task_ids), Task.leased + Task.counted < Task.wanted
+        )
+    ).one()
 
 
 def undo_requeue(
@@ -208,11 +233,17 @@ def undo_requeue(
 
 
 def _free(session: Session, task_ids: Sequence[UUID], *, closed: set[UUID]) -> set[UUID]:
-    """The tasks that have room for hers: a place nobody has taken, or one that had to close."""
+    """The tasks that have room for hers: a place nobody has taken, or one that had to close.
+
+    Under adaptive overlap one that was sure without hers has room for the most that it may get.
+    """
+    is_adaptive = Project.overlap_min < Project.overlap_max
+    most = case((is_adaptive, func.greatest(Task.wanted, most_wanted())), else_=Task.wanted)
+    has_room = Task.leased + Task.counted < most
     rows = session.execute(
-        select(Task.id, Task.leased + Task.counted < Task.wanted).where(
-            among(Task.id, task_ids), Task.kind == TaskKind.ORDINARY
-        )
+        select(Task.id, has_room)
+        .join(Project, Project.id == Task.project_id)
+        .where(among(Task.id, task_ids), Task.kind == TaskKind.ORDINARY)
     )
     return {task_id for task_id, has_room in rows if has_room or task_id in closed}
 

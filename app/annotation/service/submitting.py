@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
 from app.accounts.models import User
+from app.accounts.service import audit
 from app.annotation import queries, rules
 from app.annotation.models import Annotation
 from app.annotation.schemas import DraftBody, DraftOut, JudgementBody
@@ -38,6 +39,7 @@ PAUSED_BECAUSE = (
     "Several of your answers to control questions were not right. Please read the guidelines "
     "again, then ask an admin of the project to let you go on."
 )
+PAUSED_BY_RULE = "project.member.pause.rule"  # in the audit log
 # What a submission may change of a membership.
 STANDING = ("gold_seen", "gold_passed", "standing", "gold_share", "paused_at", "pause_reason")
 
@@ -233,10 +235,28 @@ def _append(
     annotation_id: UUID | None = session.scalar(APPEND, given)
     if annotation_id is None:
         raise Invalid(OTHER_BODY)
+    is_paused_now = membership.paused_at is None and hers["paused_at"] is not None
     for name, value in hers.items():
         set_committed_value(membership, name, value)
     decide_overlap(session, project=project, task_ids=[assignment.task_id])
+    if is_paused_now:
+        _note_pause(session, at)
     return annotation_id
+
+
+def _note_pause(session: Session, at: Place) -> None:
+    """Write into the audit log that the rule paused her: nobody did."""
+    user = session.get_one(User, at.assignment.user_id)
+    audit(
+        session,
+        user=None,
+        action=PAUSED_BY_RULE,
+        target=user.email or user.name,
+        project_id=at.project.id,
+        user_id=str(user.id),
+        seen=at.membership.gold_seen,
+        passed=at.membership.gold_passed,
+    )
 
 
 def _standing(at: Place, *, seen: int, passed: int, is_wrong: bool) -> dict[str, Any]:

@@ -1,10 +1,10 @@
-"""Which checkpoints wrote the responses behind judgements, and what is not known of that yet."""
+"""Which models wrote the responses behind judgements, and what is not known of that yet."""
 
 from collections import Counter
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import exists, func, or_, select
+from sqlalchemy import case, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.annotation.models import Annotation
@@ -15,33 +15,38 @@ from app.projects.models import Project
 from app.tasks.models import TaskResponse
 
 AT_ONCE = 20_000  # judgements looked up in one statement
+IS_BY_MODEL = Response.checkpoint_id.is_not(None) | Response.sampling.has_key("endpoint")
 
 
 def has_written(session: Session, *, project: Project) -> bool:
-    """Whether any response of the project was written by a checkpoint."""
+    """Whether any response of the project was written by a checkpoint or an endpoint."""
     written = (
         select(Response.id)
         .join(Prompt, Prompt.id == Response.prompt_id)
-        .where(Response.checkpoint_id.is_not(None), Prompt.project_id == project.id)
+        .where(IS_BY_MODEL, Prompt.project_id == project.id)
     )
     return bool(session.scalar(select(written.exists())))
 
 
-def writers_behind(session: Session, *, annotation_ids: Sequence[UUID]) -> dict[UUID, int]:
-    """How many of these judgements are about a response of each checkpoint."""
-    found: Counter[UUID] = Counter()
+def writers_behind(session: Session, *, annotation_ids: Sequence[UUID]) -> dict[UUID | str, int]:
+    """How many of these judgements are about a response of each model.
+
+    A checkpoint by its id, an endpoint by the source that it is to its responses.
+    """
+    found: Counter[UUID | str] = Counter()
+    endpoint = case((Response.checkpoint_id.is_(None), Response.source))
     for start in range(0, len(annotation_ids), AT_ONCE):
         rows = session.execute(
-            select(Response.checkpoint_id, func.count(Annotation.id.distinct()))
+            select(Response.checkpoint_id, endpoint, func.count(Annotation.id.distinct()))
             .join(TaskResponse, TaskResponse.response_id == Response.id)
             .join(Annotation, Annotation.task_id == TaskResponse.task_id)
             .where(
                 among(Annotation.id, annotation_ids[start : start + AT_ONCE]),
-                Response.checkpoint_id.is_not(None),
+                IS_BY_MODEL,
             )
-            .group_by(Response.checkpoint_id)
+            .group_by(Response.checkpoint_id, endpoint)
         )
-        found.update({row[0]: row[1] for row in rows if row[0] is not None})
+        found.update({row[0] or row[1]: row[2] for row in rows if row[0] or row[1]})
     return dict(found)
 
 

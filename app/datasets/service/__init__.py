@@ -22,6 +22,7 @@ from app.datasets.service.lifecycle import (
 )
 from app.datasets.service.moving import export_project
 from app.datasets.service.preview import GLANCE, PATIENCE, Preview, count_all, preview
+from app.datasets.service.sweeping import folders_left_behind
 
 __all__ = [
     "GLANCE",
@@ -34,6 +35,7 @@ __all__ = [
     "count_all",
     "export_project",
     "fail",
+    "folders_left_behind",
     "freeze",
     "give_back",
     "hold",

@@ -11,7 +11,13 @@ from app import artifacts
 from app.accounts.models import User
 from app.accounts.service import audit
 from app.datasets import queries
-from app.datasets.models import Snapshot, SnapshotAnnotator, SnapshotGuidelines, SnapshotWriter
+from app.datasets.models import (
+    Snapshot,
+    SnapshotAnnotator,
+    SnapshotEndpoint,
+    SnapshotGuidelines,
+    SnapshotWriter,
+)
 from app.datasets.queries.comparisons import comparisons_with
 from app.datasets.rules.identity import pseudonym
 from app.db import JobState, JsonObject
@@ -40,7 +46,7 @@ def remember_origins(
     *,
     snapshot_id: UUID,
     versions: Mapping[int, int],
-    writers: Mapping[UUID, int],
+    writers: Mapping[UUID | str, int],
 ) -> None:
     """Keep under which guidelines its judgements were made, and whose responses they are about."""
     numbers = [
@@ -48,12 +54,17 @@ def remember_origins(
         for version, number in {NO_VERSION: 0, **versions}.items()
     ]
     session.execute(insert(SnapshotGuidelines).on_conflict_do_nothing(), numbers)
-    if writers:
-        rows = [
-            {"snapshot_id": snapshot_id, "checkpoint_id": its, "judgements": number}
-            for its, number in writers.items()
-        ]
-        session.execute(insert(SnapshotWriter).on_conflict_do_nothing(), rows)
+    checkpoints: list[JsonObject] = []
+    endpoints: list[JsonObject] = []
+    for its, number in writers.items():
+        row = {"snapshot_id": snapshot_id, "judgements": number}
+        if isinstance(its, UUID):
+            checkpoints.append(row | {"checkpoint_id": its})
+        else:
+            endpoints.append(row | {"source": its})
+    for table, rows in ((SnapshotWriter, checkpoints), (SnapshotEndpoint, endpoints)):
+        if rows:
+            session.execute(insert(table).on_conflict_do_nothing(), rows)
 
 
 def mark_if_erased(session: Session, *, snapshot_id: UUID, known: Collection[UUID]) -> None:

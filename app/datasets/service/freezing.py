@@ -47,7 +47,7 @@ class Frozen:
     """What a folder holds. rows: by path of a data file.
 
     judgements: how many of whom, by the name in the manifest; versions: under which guidelines;
-    writers: about responses of which checkpoint. removals: those that had taken place when the
+    writers: about responses of which model. removals: those that had taken place when the
     project was read.
     """
 
@@ -58,7 +58,7 @@ class Frozen:
     contents: str
     judgements: Mapping[str, int] = field(default_factory=dict)
     versions: Mapping[int, int] = field(default_factory=dict)
-    writers: Mapping[UUID, int] = field(default_factory=dict)
+    writers: Mapping[UUID | str, int] = field(default_factory=dict)
     removals: frozenset[UUID] = frozenset()
 
 
@@ -82,7 +82,7 @@ def freeze(
     made = with_near(session, project=project, plan=made, beat=beat)
     assembly, watch = Assembly(made), Watch()
     refused: list[RefusedRow] = []
-    names = _Names(project, by_checkpoints=has_written(session, project=project))
+    names = _Names(project, by_models=has_written(session, project=project))
     removals = frozenset(removal.id for removal in queries.removals_in(session, project=project))
     folder.mkdir(parents=True, exist_ok=True)
     with (
@@ -162,9 +162,9 @@ def _beating(prompts: Iterator[JudgedPrompt], beat: Callable[[], None]) -> Itera
 class _Names:
     """People under pseudonyms that hold inside a project and say nothing outside it."""
 
-    def __init__(self, project: Project, *, by_checkpoints: bool) -> None:
+    def __init__(self, project: Project, *, by_models: bool) -> None:
         self.project = project
-        self.by_checkpoints = by_checkpoints
+        self.by_models = by_models
         self.people: dict[str, str] = {}
         self.sources: set[str] = set()
         self.versions: Counter[int] = Counter()
@@ -173,13 +173,13 @@ class _Names:
 
     def origin(self, judgement: Judgement) -> JudgementOrigin:
         self.versions[judgement.guidelines_version] += 1
-        if self.by_checkpoints:
+        if self.by_models:
             self.ids += UUID(judgement.id).bytes
         annotator = self._annotator(judgement)
         self.judgements[annotator] += 1
         return judgement.id, annotator, judgement.guidelines_version
 
-    def writers(self, session: Session) -> dict[UUID, int]:
+    def writers(self, session: Session) -> dict[UUID | str, int]:
         """Once all prompts were read: till then the session reads them."""
         ids = [UUID(bytes=bytes(self.ids[at : at + 16])) for at in range(0, len(self.ids), 16)]
         return writers_behind(session, annotation_ids=ids)

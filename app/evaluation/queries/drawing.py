@@ -14,6 +14,7 @@ from app.annotation.models import Annotation
 from app.corpus.models import Prompt, Response
 from app.datasets.models import Snapshot
 from app.datasets.rules.identity import Split, split_of
+from app.evaluation.queries.reading import Contestant
 from app.evaluation.schemas import EvaluationBody
 from app.projects.models import Project
 from app.runs import queries as runs
@@ -125,8 +126,10 @@ def _is_in_test(messages: Sequence[Any], snapshot: Snapshot) -> bool:
     return split_of(messages, test_share=float(share), seed=int(seed)) is Split.TEST
 
 
-def best_judged(session: Session, *, prompt_ids: Sequence[UUID], not_by: UUID) -> dict[UUID, UUID]:
-    """By prompt, the response in the data that people put highest; it is not of this checkpoint.
+def best_judged(
+    session: Session, *, prompt_ids: Sequence[UUID], not_by: Contestant
+) -> dict[UUID, UUID]:
+    """By prompt, the response in the data that people put highest; it is not of this contestant.
 
     Highest by the mean place over its judgements, 0 = first and 1 = last in each; people's
     judgements come before those of sources, more of them before fewer.
@@ -150,7 +153,9 @@ def best_judged(session: Session, *, prompt_ids: Sequence[UUID], not_by: UUID) -
         .where(
             Task.prompt_id.in_(prompt_ids),
             Annotation.is_current.is_(True),
-            Response.checkpoint_id.is_distinct_from(not_by),
+            Response.checkpoint_id.is_distinct_from(not_by.id)
+            if isinstance(not_by, Checkpoint)
+            else Response.source.is_distinct_from(not_by.source),
         )
         .group_by(Response.prompt_id, Response.id)
         .subquery()

@@ -15,11 +15,14 @@ from app.corpus.models import Prompt, Response
 from app.evaluation.models import Evaluation, EvaluationPrompt
 from app.evaluation.rules.sequence import ALPHA
 from app.evaluation.rules.standing import Names, Standing, standing
+from app.generation.models import Endpoint
 from app.projects.models import Project
 from app.runs.models import Checkpoint
 from app.tasks.models import Task, TaskKind, TaskResponse
 
 IN_THE_DATA = "the best in the data"
+
+Contestant = Checkpoint | Endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +96,37 @@ def closed_lately(session: Session) -> Sequence[Evaluation]:
     ).all()
 
 
+def contestants_of(
+    session: Session, *, evaluation: Evaluation
+) -> tuple[Contestant, Contestant | None]:
+    """A and B; None where B is the best in the data."""
+
+    def found(checkpoint_id: UUID | None, endpoint_id: UUID | None) -> Contestant | None:
+        if endpoint_id is not None:
+            return session.get_one(Endpoint, endpoint_id)
+        return session.get_one(Checkpoint, checkpoint_id) if checkpoint_id else None
+
+    a = found(evaluation.a_checkpoint_id, evaluation.a_endpoint_id)
+    assert a is not None  # the database sees to it
+    return a, found(evaluation.b_checkpoint_id, evaluation.b_endpoint_id)
+
+
 def names_of(session: Session, *, evaluation: Evaluation) -> Names:
-    """The checkpoints' names; of two that are called the same, with the letters A and B."""
+    """The contestants' names; of two that are called the same, with the letters A and B."""
     is_simulated = is_judged_by_simulated(session, evaluation=evaluation)
     judges = "The simulated annotators" if is_simulated else "People"
-    a = session.get_one(Checkpoint, evaluation.a_checkpoint_id).name
-    if evaluation.b_checkpoint_id is None:
-        return Names(a, IN_THE_DATA, judges)
-    b = session.get_one(Checkpoint, evaluation.b_checkpoint_id).name
-    return Names(a, b, judges) if a != b else Names(f"{a} (A)", f"{b} (B)", judges)
+    a, b = contestants_of(session, evaluation=evaluation)
+    if b is None:
+        return Names(a.name, IN_THE_DATA, judges)
+    if a.name == b.name:
+        return Names(f"{a.name} (A)", f"{b.name} (B)", judges)
+    return Names(a.name, b.name, judges)
+
+
+def is_by_endpoints(evaluation: Evaluation) -> bool:
+    """Whether all that it needs is asked of other servers, and no model is loaded here."""
+    ids = (evaluation.a_checkpoint_id, evaluation.b_checkpoint_id, evaluation.reward_checkpoint_id)
+    return not any(ids)
 
 
 def is_judged_by_simulated(session: Session, *, evaluation: Evaluation) -> bool:

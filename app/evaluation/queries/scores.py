@@ -15,6 +15,8 @@ from app.evaluation.queries.reading import judgements_of
 from app.evaluation.rules.best_of import BestOf, best_of
 from app.evaluation.rules.scores import Scored
 
+MOST_REASONS = 5  # that are told apart; an endpoint may have one for each prompt
+
 
 def scored_prompts(session: Session, *, evaluation: Evaluation) -> list[Scored]:
     """In the order in which they were drawn."""
@@ -110,7 +112,7 @@ def first_pairs(session: Session, *, evaluation: Evaluation, most: int) -> list[
 
 
 def left_out(session: Session, *, evaluation: Evaluation) -> list[tuple[str, int]]:
-    """(why, how many) of the prompts that cannot be judged."""
+    """(why, how many) of the prompts that cannot be judged; of many reasons the commonest."""
     rows = session.execute(
         select(EvaluationPrompt.left_out, func.count())
         .where(
@@ -118,9 +120,11 @@ def left_out(session: Session, *, evaluation: Evaluation) -> list[tuple[str, int
             EvaluationPrompt.left_out.is_not(None),
         )
         .group_by(EvaluationPrompt.left_out)
-        .order_by(EvaluationPrompt.left_out)
+        .order_by(func.count().desc(), EvaluationPrompt.left_out)
     )
-    return [(str(why), number) for why, number in rows]
+    found = [(str(why), number) for why, number in rows]
+    rest = sum(number for _, number in found[MOST_REASONS:])
+    return found[:MOST_REASONS] + ([("other reasons of an endpoint.", rest)] if rest else [])
 
 
 def _last(messages: Sequence[Any]) -> str:

@@ -1,7 +1,7 @@
 """The win rate that would be left if both models wrote at the same length.
 
-As in AlpacaEval 2 (Dubois et al. 2024, "Length-controlled AlpacaEval", eq. 2, with two models): a
-logistic regression of the score on tanh of the standardised difference of lengths,
+As in AlpacaEval 2 with two models: a logistic regression of the score on the tempered difference
+of lengths (`app.quality.rules.length`),
 P(win) = σ(θ + φ · tanh(Δ / sd(Δ))). σ(θ) is what is left at Δ = 0. A score may lie between 0 and 1
 (Papke & Wooldridge 1996), and the interval allows for that: the sandwich H⁻¹MH⁻¹ over prompts.
 """
@@ -14,6 +14,7 @@ import numpy as np
 
 from app.evaluation.rules.winning import Judged
 from app.quality.rules.intervals import FEWEST_TASKS, Figure, Floats, undefined
+from app.quality.rules.length import tempered
 
 _STEPS = 50
 _FAR = 15.0  # a log odds beyond it has run away
@@ -44,7 +45,7 @@ def length_controlled(prompts: Sequence[Judged]) -> LengthControlled:
     if spread == 0:
         same = undefined("All differences of length are the same.")
         return LengthControlled(same, same, share)
-    x = np.stack([np.ones(len(y)), np.tanh(longer / spread)], axis=1)
+    x = np.stack([np.ones(len(y)), tempered(longer, spread)], axis=1)
     theta = _fit(x, y)
     if theta is None:
         return LengthControlled(undefined(APART), undefined(APART), share)

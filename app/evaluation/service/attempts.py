@@ -10,9 +10,11 @@ from sqlalchemy.orm import Session
 
 from app.corpus.models import Response
 from app.db import JsonObject
+from app.evaluation import queries
 from app.evaluation.models import Evaluation, EvaluationPrompt
-from app.jobs import JobName
+from app.jobs import JobName, Lane
 from app.projects.models import Project
+from app.runs.rules import storable
 from app.runs.service.lease import Lease, Work
 from app.tasks import service as tasks
 from app.tasks.schemas import NewTask
@@ -29,7 +31,13 @@ class Opened:
     equal: int
 
 
-WORK = Work(Evaluation, JobName.EVALUATE, "evaluation_id")
+def lane_of(session: Session, evaluation_id: UUID) -> Lane:
+    """Requests to other servers wait for no training; whatever loads a model takes its turn."""
+    evaluation = session.get_one(Evaluation, evaluation_id)
+    return Lane.ASK if queries.is_by_endpoints(evaluation) else Lane.TRAIN
+
+
+WORK = Work(Evaluation, JobName.EVALUATE, "evaluation_id", lane_of)
 
 begin = WORK.begin
 hold = WORK.hold
@@ -44,6 +52,13 @@ def record_responses(
     """Which response a contestant gave to each prompt, and how many prompts that makes."""
     hold(session, lease=lease, done=Evaluation.done + done)
     _put(session, lease, {f"{side}_response_id": responses})
+
+
+def record_refusals(session: Session, *, lease: Lease, side: Side, why: Mapping[UUID, str]) -> None:
+    """Say of prompts that an endpoint did not answer what it said instead."""
+    hold(session, lease=lease, done=Evaluation.done + len(why))
+    said = {key: f"{side.upper()} did not answer it: {reason}" for key, reason in why.items()}
+    _put(session, lease, {"left_out": {key: storable(each) for key, each in said.items()}})
 
 
 def leave_out_unanswered(session: Session, *, lease: Lease, side: Side) -> int:

@@ -14,7 +14,12 @@ from app.errors import Conflict, Invalid
 from app.evaluation import queries
 from app.evaluation.models import Evaluation, EvaluationPrompt
 from app.evaluation.queries.drawing import Drawn
+from app.evaluation.queries.reading import Contestant
+from app.evaluation.schemas import Contestant as ContestantBody
 from app.evaluation.schemas import EvaluationBody
+from app.evaluation.service.attempts import lane_of
+from app.generation.models import Endpoint
+from app.generation.service import usable_endpoint
 from app.jobs import JobName, defer
 from app.projects.models import Project
 from app.runs import queries as runs
@@ -29,11 +34,15 @@ def open_evaluation(
 
     `Invalid` names what cannot be used. `by` is None where the platform itself asks.
     """
-    a = _writer(session, project, body.a.checkpoint, field="a")
-    b = _writer(session, project, body.b.checkpoint, field="b") if body.b.checkpoint else None
+    a = _contestant(session, project, body.a, field="a")
+    b = None if body.b.data else _contestant(session, project, body.b, field="b")
+    if b is not None and a.id == b.id:
+        raise _wrong("b", "it is A already: choose another one.")
+    contestants = [a, *([b] if b else [])]
     reward = _reward(session, project, body.reward_checkpoint_id)
     test_of = _snapshot(session, project, body.snapshot_id)
-    taught = queries.taught_by(session, checkpoints=[a, *([b] if b else [])])
+    trained = [each for each in contestants if isinstance(each, Checkpoint)]
+    taught = queries.taught_by(session, checkpoints=trained)
     drawn = queries.draw(session, project=project, body=body, taught=taught, test_of=test_of)
     if not drawn.prompt_ids:
         raise Invalid(_nothing(body, drawn))
@@ -43,17 +52,19 @@ def open_evaluation(
         id=uuid4(),
         project_id=project.id,
         name=body.name or f"{a.name} against {b.name if b else 'the data'}",
-        a_checkpoint_id=a.id,
-        b_checkpoint_id=b.id if b else None,
+        **_ids(a=a, b=b),
         reward_checkpoint_id=reward.id if reward else None,
         config=body.model_dump(mode="json", exclude=left_out) | {"judgements": judgements},
-        warnings=_warnings(body, drawn),
+        warnings=[
+            *_warnings(body, drawn),
+            *(_unknown(each) for each in contestants if isinstance(each, Endpoint)),
+        ],
         total=len(drawn.prompt_ids),
         created_by=by.id if by else None,
     )
     session.add(evaluation)
     session.flush()  # its prompts point to it
-    _add_prompts(session, evaluation, drawn.prompt_ids)
+    _add_prompts(session, evaluation, drawn.prompt_ids, a=a, b=b)
     if by is not None:
         audit(
             session,
@@ -65,17 +76,36 @@ def open_evaluation(
             b=str(b.id) if b else "data",
             prompts=len(drawn.prompt_ids),
         )
-    defer(session, JobName.EVALUATE, evaluation_id=str(evaluation.id))
+    _queue(session, evaluation)
     return evaluation
 
 
-def _writer(
-    session: Session, project: Project, checkpoint_id: UUID | None, *, field: str
-) -> Checkpoint:
-    checkpoint = checkpoint_id and runs.checkpoint_in(
-        session, project_id=project.id, checkpoint_id=checkpoint_id
-    )
-    if not checkpoint:
+def _queue(session: Session, evaluation: Evaluation) -> None:
+    lane = lane_of(session, evaluation.id)
+    defer(session, JobName.EVALUATE, queue_name=lane, evaluation_id=str(evaluation.id))
+
+
+def _ids(*, a: Contestant, b: Contestant | None) -> dict[str, UUID]:
+    """Of each contestant that is not the data, its column and its id."""
+    return {
+        f"{side}_{'endpoint' if isinstance(each, Endpoint) else 'checkpoint'}_id": each.id
+        for side, each in (("a", a), ("b", b))
+        if each is not None
+    }
+
+
+def _contestant(
+    session: Session, project: Project, body: ContestantBody, *, field: str
+) -> Contestant:
+    if body.endpoint is not None:
+        return usable_endpoint(session, project=project, called=body.endpoint, field=field)
+    assert body.checkpoint is not None
+    return _writer(session, project, body.checkpoint, field=field)
+
+
+def _writer(session: Session, project: Project, checkpoint_id: UUID, *, field: str) -> Checkpoint:
+    checkpoint = runs.checkpoint_in(session, project_id=project.id, checkpoint_id=checkpoint_id)
+    if checkpoint is None:
         raise _wrong(field, f"there is no checkpoint {checkpoint_id} in this project.")
     if not run_rules.is_writer(checkpoint.kind):
         raise _wrong(
@@ -150,12 +180,24 @@ def _warnings(body: EvaluationBody, drawn: Drawn) -> list[str]:
     return found
 
 
-def _add_prompts(session: Session, evaluation: Evaluation, prompt_ids: Sequence[UUID]) -> None:
+def _unknown(contestant: Contestant) -> str:
+    return (
+        f"What {contestant.name} was trained on is not known here: it may have seen these prompts, "
+        "which flatters it."
+    )
+
+
+def _add_prompts(
+    session: Session,
+    evaluation: Evaluation,
+    prompt_ids: Sequence[UUID],
+    *,
+    a: Contestant,
+    b: Contestant | None,
+) -> None:
     best: dict[UUID, UUID] = {}
-    if evaluation.b_checkpoint_id is None:
-        best = queries.best_judged(
-            session, prompt_ids=prompt_ids, not_by=evaluation.a_checkpoint_id
-        )
+    if b is None:
+        best = queries.best_judged(session, prompt_ids=prompt_ids, not_by=a)
     rows = [
         {
             "evaluation_id": evaluation.id,
@@ -164,7 +206,7 @@ def _add_prompts(session: Session, evaluation: Evaluation, prompt_ids: Sequence[
             "is_equal": False,
             "b_response_id": best.get(prompt_id),
             "left_out": "No judged response in the data."
-            if evaluation.b_checkpoint_id is None and prompt_id not in best
+            if b is None and prompt_id not in best
             else None,
         }
         for place, prompt_id in enumerate(prompt_ids)
@@ -209,7 +251,7 @@ def resume_evaluation(session: Session, *, evaluation: Evaluation, by: User) -> 
     session.refresh(evaluation)
     if queued is None:
         raise Conflict(f"The writing of this evaluation is {evaluation.state} already.")
-    defer(session, JobName.EVALUATE, evaluation_id=str(evaluation.id))
+    _queue(session, evaluation)
     _note(session, evaluation, by, "resume")
     return evaluation
 

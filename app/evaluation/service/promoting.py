@@ -141,7 +141,7 @@ def promote_if_earned(
 ) -> Promotion | None:
     """Promote A where the project's rule says so by itself; None where nothing changes.
 
-    A must have met the promoted one, or, while none is, whatever B is.
+    A must be a checkpoint and have met the promoted one, or, while none is, whatever B is.
     """
     project = session.get_one(Project, evaluation.project_id)
     rule = queries.rule_of(session, project=project)
@@ -160,7 +160,9 @@ def promote_if_earned(
 
 
 def earns(session: Session, *, evaluation: Evaluation, found: Verdict) -> bool:
-    """Whether the rule is for promoting A after this evaluation."""
+    """Whether the rule is for promoting A after this evaluation; an endpoint is never promoted."""
+    if evaluation.a_checkpoint_id is None:
+        return False
     project = session.get_one(Project, evaluation.project_id)
     present = queries.promoted(session, project=project)
     if present is not None and present.id != evaluation.b_checkpoint_id:

@@ -117,6 +117,7 @@ def generation_page(
         troubles=queries.problems_of(session, generation=generation),
         arms=queries.arm_facts(session, generation=generation),
         selection=_selection(generation.config),
+        takes_turns=not queries.is_by_endpoints(session, generation=generation),
         may_manage=role is Role.ADMIN,
     )
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.annotation.models import Annotation
-from app.generation.models import Arm, Generation, GenerationPrompt
+from app.generation.models import Arm, Generation, GenerationPrompt, PromptState
 from app.generation.rules import TaskFacts, task_facts
 from app.quality.rules.intervals import Figure, newcombe, share_figure, undefined
 
@@ -25,10 +25,14 @@ NONE = {
 
 @dataclass(frozen=True)
 class ArmFacts:
-    """One arm: its tasks, those judged, and shares with intervals over the judged tasks."""
+    """One arm: its tasks, those judged, and shares with intervals over the judged tasks.
+
+    `failed`: its prompts that make no task, because fewer than two responses came of them.
+    """
 
     arm: Arm
     tasks: int = 0
+    failed: int = 0
     judged: int = 0
     judgements: int = 0
     figures: dict[str, Figure] = field(default_factory=dict)
@@ -49,6 +53,7 @@ class Comparison:
                 {
                     "arm": each.arm.value,
                     "tasks": each.tasks,
+                    "failed": each.failed,
                     "judged": each.judged,
                     "judgements": each.judgements,
                     **{name: figure.as_json() for name, figure in each.figures.items()},
@@ -70,6 +75,7 @@ def arm_facts(session: Session, *, generation: Generation) -> Comparison | None:
     ).all()
     if not rows:
         return None
+    failed = _failed(session, generation)
     rankings: dict[UUID, list[list[int]]] = {}
     for task_id, ranks in session.execute(
         select(Annotation.task_id, Annotation.ranks)
@@ -85,6 +91,7 @@ def arm_facts(session: Session, *, generation: Generation) -> Comparison | None:
         _facts(
             arm,
             tasks=sum(row.arm is arm for row in rows),
+            failed=failed.get(arm, 0),
             facts=[
                 task_facts(rankings[row.task_id], (row.score or {}).get("scores"))
                 for row in rows
@@ -99,7 +106,19 @@ def arm_facts(session: Session, *, generation: Generation) -> Comparison | None:
     return Comparison(arms, differences, _sentence(arms, differences))
 
 
-def _facts(arm: Arm, *, tasks: int, facts: Sequence[TaskFacts]) -> ArmFacts:
+def _failed(session: Session, generation: Generation) -> dict[Arm | None, int]:
+    rows = session.execute(
+        select(GenerationPrompt.arm, func.count())
+        .where(
+            GenerationPrompt.generation_id == generation.id,
+            GenerationPrompt.state == PromptState.FAILED,
+        )
+        .group_by(GenerationPrompt.arm)
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+def _facts(arm: Arm, *, tasks: int, failed: int, facts: Sequence[TaskFacts]) -> ArmFacts:
     figures = {}
     for name in FIGURES:
         told = [value for each in facts if (value := getattr(each, name)) is not None]
@@ -107,6 +126,7 @@ def _facts(arm: Arm, *, tasks: int, facts: Sequence[TaskFacts]) -> ArmFacts:
     return ArmFacts(
         arm=arm,
         tasks=tasks,
+        failed=failed,
         judged=len(facts),
         judgements=sum(each.judgements for each in facts),
         figures=figures,

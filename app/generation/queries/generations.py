@@ -80,6 +80,14 @@ def writing_checkpoints(session: Session, *, generation: Generation) -> Sequence
     ).all()
 
 
+def is_by_endpoints(session: Session, *, generation: Generation) -> bool:
+    """Whether all of it is asked of other servers, and no model is loaded here."""
+    if (generation.config.get("select") or {}).get("reward_checkpoint_id"):
+        return False
+    writers = writers_of(session, generations=[generation])[generation.id]
+    return bool(writers) and all(writer.endpoint_id is not None for writer in writers)
+
+
 def turns_in(writer: Writer) -> list[Turn]:
     return turns_of(n=writer.n, temperatures=writer.temperatures, seed=writer.seed)
 

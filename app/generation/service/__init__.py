@@ -9,7 +9,12 @@ from app.generation.service.attempts import (
     requeue_lost_generations,
 )
 from app.generation.service.choosing import choose_prompts
-from app.generation.service.endpoints import add_endpoint, remove_endpoint, target_of
+from app.generation.service.endpoints import (
+    add_endpoint,
+    remove_endpoint,
+    target_of,
+    usable_endpoint,
+)
 from app.generation.service.keeping import keep_most_doubtful
 from app.generation.service.opening import (
     cancel_generation,
@@ -36,4 +41,5 @@ __all__ = [
     "resume_generation",
     "store",
     "target_of",
+    "usable_endpoint",
 ]

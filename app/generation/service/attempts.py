@@ -1,12 +1,22 @@
 """What a worker may write about a generation: guarded by its attempt, as a run's is."""
 
+from uuid import UUID
+
 from sqlalchemy.orm import Session
 
+from app.generation import queries
 from app.generation.models import Generation
-from app.jobs import JobName
+from app.jobs import JobName, Lane
 from app.runs.service.lease import Lease, Work
 
-WORK = Work(Generation, JobName.GENERATE, "generation_id")
+
+def lane_of(session: Session, generation_id: UUID) -> Lane:
+    """Requests to other servers wait for no training; whatever loads a model takes its turn."""
+    generation = session.get_one(Generation, generation_id)
+    return Lane.ASK if queries.is_by_endpoints(session, generation=generation) else Lane.TRAIN
+
+
+WORK = Work(Generation, JobName.GENERATE, "generation_id", lane_of)
 
 begin_generation = WORK.begin
 hold_generation = WORK.hold

@@ -7,7 +7,8 @@ from sqlalchemy.orm import Session
 from app.accounts.models import User
 from app.accounts.service import audit
 from app.completions import Target, address_of
-from app.errors import Conflict
+from app.errors import Conflict, Invalid
+from app.generation import queries
 from app.generation.models import Endpoint
 from app.generation.schemas import EndpointBody
 from app.projects.models import Project
@@ -51,6 +52,18 @@ def remove_endpoint(session: Session, *, endpoint: Endpoint, by: User) -> Endpoi
         project_id=endpoint.project_id,
         name=endpoint.name,
     )
+    return endpoint
+
+
+def usable_endpoint(
+    session: Session, *, project: Project, called: str, field: str = "endpoint"
+) -> Endpoint:
+    """The endpoint of the project with this name or id; `Invalid` where it cannot be asked."""
+    endpoint = queries.endpoint_in(session, project_id=project.id, called=called)
+    if endpoint is None or endpoint.removed_at is not None:
+        message = f"this project has no endpoint “{called}”. Its admins add one under “Endpoints”."
+        raise Invalid(f"{field}: {message}", errors=[{"field": field, "message": message}])
+    address_of(endpoint.base_url)  # the settings may have changed since it was added
     return endpoint
 
 

@@ -24,6 +24,9 @@ def keep_most_doubtful(
 
     `scored`: by prompt, {text, score, spread} of each response. All in one transaction: the
     prompts that were left out are known at once with those that were kept.
+
+    A prompt that makes no task is replaced in either arm: by the next of the lot, or by the next in
+    doubt. So both arms are of prompts that writers can answer, and as large as was asked for.
     """
     hold_generation(session, lease=lease)
     generation = session.get_one(Generation, lease.id)
@@ -40,19 +43,36 @@ def keep_most_doubtful(
         row.score = _score(scored.get(row.prompt_id, ()))
     _note_scores(session, generation, scored)
     wanted = int(generation.config["max_prompts"])
-    by_lot = [row for row in rows if row.arm is Arm.RANDOM]
-    others = [row for row in rows if row.arm is Arm.SELECTED]
-    others.sort(key=lambda row: (-_doubt(row), row.place))
     room = max(0, wanted - rules.random_arm(wanted, selection.control))
-    for row in others[room:]:
+    control = sum(row.arm is Arm.RANDOM for row in rows)
+    # Those drawn by lot stand first, and after them the others as the lot had them.
+    others = _open(session, lease, generation, rows, wanted=control, arm=Arm.RANDOM)
+    others.sort(key=lambda row: (-_doubt(row), row.place))
+    for row in _open(session, lease, generation, others, wanted=room, arm=Arm.SELECTED):
         row.state = PromptState.PASSED_OVER
-    session.flush()
-    kept = [row.prompt_id for row in [*by_lot, *others[:room]]]
-    for start in range(0, len(kept), AT_ONCE):
-        _, opened = open_tasks(
-            session, generation=generation, prompt_ids=kept[start : start + AT_ONCE]
-        )
+
+
+def _open(
+    session: Session,
+    lease: Lease,
+    generation: Generation,
+    rows: Sequence[GenerationPrompt],
+    *,
+    wanted: int,
+    arm: Arm,
+) -> list[GenerationPrompt]:
+    """Open the tasks of so many of the rows, in their order, for an arm; those that are left."""
+    left = list(rows)
+    while wanted > 0 and left:
+        now, left = left[: min(wanted, AT_ONCE)], left[min(wanted, AT_ONCE) :]
+        for row in now:
+            row.arm = arm
+        session.flush()
+        ids = [row.prompt_id for row in now]
+        _, opened = open_tasks(session, generation=generation, prompt_ids=ids)
         advance_generation(session, lease=lease, done=0, tasks_opened=opened)
+        wanted -= sum(row.state is not PromptState.FAILED for row in now)
+    return left
 
 
 def _score(said: Sequence[JsonObject]) -> JsonObject:

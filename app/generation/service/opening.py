@@ -7,12 +7,13 @@ from sqlalchemy.orm import Session
 
 from app.accounts.models import User
 from app.accounts.service import audit
-from app.completions import address_of
 from app.db import JobState
 from app.errors import Conflict, Invalid
 from app.generation import queries
 from app.generation.models import Generation, Writer
 from app.generation.schemas import GenerationBody, WriterBody
+from app.generation.service.attempts import lane_of
+from app.generation.service.endpoints import usable_endpoint
 from app.jobs import JobName, defer
 from app.projects.models import Project
 from app.runs import queries as runs
@@ -52,8 +53,13 @@ def open_generation(
             project_id=project.id,
             writers=[each.source for each in writers],
         )
-    defer(session, JobName.GENERATE, generation_id=str(generation.id))
+    _queue(session, generation)
     return generation
+
+
+def _queue(session: Session, generation: Generation) -> None:
+    lane = lane_of(session, generation.id)
+    defer(session, JobName.GENERATE, queue_name=lane, generation_id=str(generation.id))
 
 
 def _writer(
@@ -72,17 +78,10 @@ def _writer(
     if body.checkpoint_id is not None:
         checkpoint = _writing_checkpoint(session, project=project, its=body.checkpoint_id)
         writer.checkpoint_id, writer.name = checkpoint.id, checkpoint.name
-        writer.source = f"checkpoint:{checkpoint.id.hex[:8]}"
+        writer.source = checkpoint.source
         return writer
-    endpoint = queries.endpoint_in(session, project_id=project.id, called=body.endpoint or "")
-    if endpoint is None or endpoint.removed_at is not None:
-        raise Invalid(
-            f"endpoint: this project has no endpoint “{body.endpoint}”. Its admins add one under "
-            "“Endpoints”."
-        )
-    address_of(endpoint.base_url)  # the settings may have changed since it was added
-    writer.endpoint_id, writer.name = endpoint.id, endpoint.name
-    writer.source = f"endpoint:{endpoint.name}"
+    endpoint = usable_endpoint(session, project=project, called=body.endpoint or "")
+    writer.endpoint_id, writer.name, writer.source = endpoint.id, endpoint.name, endpoint.source
     return writer
 
 
@@ -154,7 +153,7 @@ def resume_generation(session: Session, *, generation: Generation, by: User) -> 
     session.refresh(generation)
     if queued is None:
         rules.must_be_final(generation.state)
-    defer(session, JobName.GENERATE, generation_id=str(generation.id))
+    _queue(session, generation)
     audit(
         session,
         user=by,

@@ -1,4 +1,4 @@
-"""Asking checkpoints, stopping them, typing a reply of one's own, forgetting a conversation."""
+"""Asking models, stopping them, typing a reply of one's own, forgetting a conversation."""
 
 from collections.abc import Sequence
 from uuid import UUID, uuid4
@@ -11,6 +11,8 @@ from app.accounts.models import User
 from app.accounts.service import audit
 from app.db import JobState
 from app.errors import Conflict, Invalid
+from app.generation.models import Endpoint
+from app.generation.service import usable_endpoint
 from app.jobs import JobName, defer
 from app.playground import queries, rules
 from app.playground.models import (
@@ -20,7 +22,7 @@ from app.playground.models import (
     PlayTurn,
     ReadingKind,
 )
-from app.playground.schemas import AskBody, ReplyBody
+from app.playground.schemas import AskBody, ReplyBody, WriterBody
 from app.projects.models import Project
 from app.runs.models import Checkpoint, RunKind
 from app.runs.queries import checkpoint_in
@@ -38,7 +40,9 @@ def ask(
     conversation: PlayConversation | None = None,
 ) -> PlayTurn:
     """A new turn and its answers, queued; a conversation around it where it begins one."""
-    writers = [_checkpoint(session, project, each, is_judge=False) for each in body.checkpoint_ids]
+    writers = [_writer(session, project, each) for each in body.all_writers()]
+    if len({each.id for each in writers}) < len(writers):
+        raise Invalid("Choose two different models, or one alone.")
     judges = [
         _checkpoint(session, project, each, is_judge=True) for each in body.reward_checkpoint_ids
     ]
@@ -68,10 +72,18 @@ def ask(
     session.add(turn)
     session.flush()
     _queue_answers(session, turn, writers, by)
+    readers = [each for each in writers if isinstance(each, Checkpoint)]
     for answer in session.scalars(select(PlayAnswer).where(PlayAnswer.turn_id == turn.id)):
-        _want_readings(session, answer, writers=writers, judges=judges)
+        _want_readings(session, answer, writers=readers, judges=judges)
     defer(session, JobName.PLAY, turn_id=str(turn.id))
     return turn
+
+
+def _writer(session: Session, project: Project, body: WriterBody) -> Checkpoint | Endpoint:
+    if body.endpoint is not None:
+        return usable_endpoint(session, project=project, called=body.endpoint)
+    assert body.checkpoint is not None
+    return _checkpoint(session, project, body.checkpoint, is_judge=False)
 
 
 def _checkpoint(
@@ -110,15 +122,16 @@ def _parent(session: Session, conversation: PlayConversation, body: AskBody) -> 
 
 
 def _queue_answers(
-    session: Session, turn: PlayTurn, writers: Sequence[Checkpoint], by: User
+    session: Session, turn: PlayTurn, writers: Sequence[Checkpoint | Endpoint], by: User
 ) -> None:
     for place, writer in enumerate(writers):
         answer = PlayAnswer(
             turn_id=turn.id,
             place=place,
-            source=f"checkpoint:{writer.id.hex[:8]}",
+            source=writer.source,
             name=writer.name,
-            checkpoint_id=writer.id,
+            checkpoint_id=writer.id if isinstance(writer, Checkpoint) else None,
+            endpoint_id=writer.id if isinstance(writer, Endpoint) else None,
             asked_by=by.id,
         )
         try:

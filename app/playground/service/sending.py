@@ -10,10 +10,10 @@ from app.accounts.models import User
 from app.accounts.service import audit
 from app.corpus import service as corpus
 from app.corpus.schemas import NewPrompt, NewResponse
-from app.db import JobState
+from app.db import JobState, JsonObject
 from app.errors import Conflict
 from app.playground import queries, rules
-from app.playground.models import PlayConversation, PlayTurn
+from app.playground.models import PlayAnswer, PlayConversation, PlayTurn
 from app.projects.models import Project
 from app.tasks import service as tasks
 from app.tasks.schemas import NewTask
@@ -58,7 +58,7 @@ def send(
                 text=text,
                 source=answer.source,
                 checkpoint_id=answer.checkpoint_id,
-                sampling=turn.settings if answer.checkpoint_id else None,
+                sampling=_sampling(turn, answer),
             )
             for text, answer in texts.items()
         ],
@@ -79,3 +79,10 @@ def send(
         is_new=opened.is_new,
     )
     return Sent(opened.task_id, prompt.id, opened.is_new)
+
+
+def _sampling(turn: PlayTurn, answer: PlayAnswer) -> JsonObject | None:
+    """How it was drawn; None for what a person typed."""
+    if answer.endpoint_id is not None:
+        return turn.settings | {"endpoint": str(answer.endpoint_id)}
+    return turn.settings if answer.checkpoint_id else None

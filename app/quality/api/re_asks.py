@@ -16,6 +16,7 @@ from app.quality.schemas.re_asks import (
     ReAskBody,
     ReAskOut,
     ReAskReport,
+    WaitsForOut,
 )
 from app.quality.service import re_asks as service
 
@@ -65,7 +66,7 @@ def plan_re_ask(
 
 @router.get("/projects/{project_id}/re-asks/{re_ask_id}")
 def get_re_ask(session: SessionDep, project: ViewerProject, re_ask: ProjectReAsk) -> ReAskReport:
-    """The flip rate, against how much people change anyway; what waits is counted, never named."""
+    """The flip rate, against how much people change anyway; waiting tasks are never named."""
     return report_out(service.report(session, project=project, re_ask=re_ask))
 
 
@@ -94,7 +95,12 @@ def _progress(progress: service.Progress) -> dict[str, object]:
         "waiting": progress.waiting,
         "open": progress.open,
         "judged": progress.judged,
+        "away": progress.away,
         "lost": progress.lost,
+        "waits_for": [
+            WaitsForOut(user_id=str(user_id), name=name, tasks=number)
+            for user_id, name, number in progress.waits_for
+        ],
         "created_at": re_ask.created_at,
         "cancelled_at": re_ask.cancelled_at,
     }

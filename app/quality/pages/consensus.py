@@ -1,4 +1,4 @@
-"""How sure the answers are, and which source of responses is better."""
+"""How sure the answers are, and how each person errs."""
 
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, Response
@@ -12,7 +12,6 @@ from app.quality.queries.consensus import names_of
 from app.quality.rules.review import in_words
 from app.quality.service import summary
 from app.quality.service.consensus import most_uncertain, uncertain_tasks
-from app.quality.service.leaderboard import charts, headline
 from app.web import render
 from app.web.tables import csv_reply
 
@@ -103,46 +102,3 @@ def confusion_csv(session: SessionDep, project: ViewerProject) -> Response:
             for person in people
         ),
     )
-
-
-@router.get("/projects/{project_id}/leaderboard", name="leaderboard")
-def leaderboard(request: Request, session: SessionDep, project: ViewerProject) -> HTMLResponse:
-    """Which model behind the responses people prefer."""
-    view = summary.current(session, project=project, part=Part.LEADERBOARD)
-    return render(
-        request,
-        "quality/leaderboard.html",
-        charts=True,
-        project=project,
-        section="overview",
-        view=view,
-        board=view and view.figures,
-        headline=view and headline(view),
-        data=view and charts(view),
-    )
-
-
-@router.get("/projects/{project_id}/leaderboard.csv", name="leaderboard_csv")
-def leaderboard_csv(session: SessionDep, project: ViewerProject) -> Response:
-    view = found(summary.current(session, project=project, part=Part.LEADERBOARD, wait=True))
-    header = (
-        "source", "score", "low", "high", "best_rank", "worst_rank", "comparisons", "wins", "ties",
-        "losses", "win_share", "apart",
-    )  # fmt: skip
-    rows = [
-        (
-            entry["source"],
-            *(entry["score"][bound] for bound in ("value", "low", "high")),
-            *entry["rank"],
-            entry["n_comparisons"],
-            entry["wins"],
-            entry["ties"],
-            entry["losses"],
-            entry["win_share"],
-            None,
-        )
-        for entry in view.figures["entries"]
-    ]
-    nothing = (None,) * (len(header) - 2)
-    rows += [(apart["source"], *nothing, apart["why"]) for apart in view.figures["apart"]]
-    return csv_reply("leaderboard", header, rows)

@@ -21,8 +21,10 @@ from app.quality.rules.intervals import Ints
 from app.tasks.models import Assignment, GoldKey, Task, TaskKind, TaskResponse
 
 _SOURCED = np.dtype(
-    [("high", ">u8"), ("low", ">u8"), ("position", ">i4"), ("source", ">i8")]  # uuid in two halves
-)
+    [  # uuid in two halves
+        ("high", ">u8"), ("low", ">u8"), ("position", ">i4"), ("source", ">i8"), ("length", ">i4"),
+    ]
+)  # fmt: skip
 
 
 def names_of(session: Session, *, user_ids: Sequence[str]) -> dict[str, str]:
@@ -104,11 +106,12 @@ class Sources:
     """Where the responses of the judged tasks come from.
 
     names: of the sources; places (tasks, widest): number of the source by task code and canonical
-    position, −1 = not known.
+    position, −1 = not known; characters (tasks, widest): of those with a source.
     """
 
     names: Sequence[str]
     places: Ints
+    characters: Ints
 
 
 def response_sources(session: Session, *, project: Project, crowd: Crowd) -> Sources:
@@ -122,8 +125,10 @@ def response_sources(session: Session, *, project: Project, crowd: Crowd) -> Sou
     ).all()
     names = {int(value): str(name) for value, name in sorted(named, key=lambda row: str(row[1]))}
     record = func.uuid_send(TaskResponse.task_id).concat(func.int4send(TaskResponse.position))
+    record = record.concat(func.int8send(number))
+    record = record.concat(func.int4send(func.char_length(Response.text)))
     statement = (
-        select(func.string_agg(record.concat(func.int8send(number)), cast(None, LargeBinary)))
+        select(func.string_agg(record, cast(None, LargeBinary)))
         .select_from(TaskResponse)
         .join(Task, Task.id == TaskResponse.task_id)
         .join(Response, Response.id == TaskResponse.response_id)
@@ -138,10 +143,11 @@ def response_sources(session: Session, *, project: Project, crowd: Crowd) -> Sou
     ascending = np.argsort(numbers)
     given = rows["source"][judged].astype(np.int64)
     places = np.full((len(crowd.tasks), crowd.judgements.ranks.shape[1]), -1, np.int64)
-    places[code[judged], rows["position"][judged].astype(np.int64)] = ascending[
-        np.searchsorted(numbers, given, sorter=ascending)
-    ]
-    return Sources(list(names.values()), places)
+    characters = np.zeros(places.shape, np.int64)
+    at = code[judged], rows["position"][judged].astype(np.int64)
+    places[at] = ascending[np.searchsorted(numbers, given, sorter=ascending)]
+    characters[at] = rows["length"][judged]
+    return Sources(list(names.values()), places, characters)
 
 
 def codes_of(crowd: Crowd, ids: NDArray[np.uint64]) -> Ints:

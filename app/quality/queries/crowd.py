@@ -82,16 +82,18 @@ def crowd_of(
     project: Project,
     tasks: Select[UUID] | None = None,
     with_lengths: bool = True,
+    width: int | None = None,
 ) -> Crowd:
     """People's current judgements of ordinary tasks that count, and repeats, in one statement.
 
     Sources, surplus, gold and superseded revisions are left out; `tasks`: only of these, by their
     ids. The rows come as bytes of fixed width, put together by the database in 256 pieces, and
-    numpy reads them as they are. To measure every response takes long: not all need it.
+    numpy reads them as they are. To measure every response takes long: not all need it. `width`:
+    the most responses of one of the tasks, where that is known.
     """
-    width = _widest_task(session, project=project, chosen=tasks)
+    width = width or _widest_task(session, project=project, chosen=tasks)
     criteria = [str(criterion["key"]) for criterion in project.criteria]
-    lengths = _length_order(project, tasks) if with_lengths else _no_lengths(project, tasks)
+    lengths = _length_order(project, tasks) if with_lengths else None
     columns = _columns(width, criteria, lengths)
     sent: list[ColumnElement[Any]] = [
         _SENDS[np.dtype(kind)](expression) for _, kind, expression in columns
@@ -103,23 +105,23 @@ def crowd_of(
         .join(Task, Task.id == Annotation.task_id)
         .join(Prompt, Prompt.id == Task.prompt_id)
         .join(Assignment, Assignment.id == Annotation.assignment_id)
-        .join(lengths, lengths.c.task_id == Task.id)
-        .where(
-            Annotation.project_id == project.id,
-            Annotation.is_current,
-            Annotation.source.is_(None),
-            Annotation.counted | Annotation.is_repeat,
-            Task.kind == TaskKind.ORDINARY,
-            *([] if tasks is None else [Annotation.task_id.in_(tasks)]),
-        )
-        .group_by(func.get_byte(func.uuid_send(Annotation.task_id), 15))
     )
+    if lengths is not None:
+        statement = statement.join(lengths, lengths.c.task_id == Task.id)
+    statement = statement.where(
+        Annotation.project_id == project.id,
+        Annotation.is_current,
+        Annotation.source.is_(None),
+        Annotation.counted | Annotation.is_repeat,
+        Task.kind == TaskKind.ORDINARY,
+        *([] if tasks is None else [Annotation.task_id.in_(tasks)]),
+    ).group_by(func.get_byte(func.uuid_send(Annotation.task_id), 15))
     record_type = np.dtype([(name, kind) for name, kind, _ in columns])
     rows = np.frombuffer(all_bytes(session, statement), dtype=record_type)
     return _crowd(rows, width=width, criteria=criteria)
 
 
-def _columns(width: int, criteria: Sequence[str], lengths: Subquery) -> list[Column]:
+def _columns(width: int, criteria: Sequence[str], lengths: Subquery | None) -> list[Column]:
     """Every column of `crowd_of`; none is ever null."""
     milliseconds = func.coalesce(
         Annotation.active_ms, Annotation.visible_ms, Annotation.wall_ms, -1
@@ -130,8 +132,8 @@ def _columns(width: int, criteria: Sequence[str], lengths: Subquery) -> list[Col
         ("annotator", UUID_BYTES, Annotation.user_id),
         ("ranks", ">i8", _packed(Annotation.ranks, width)),
         ("order", ">i8", _packed(Assignment.display_order, width, plus=1)),
-        ("lengths", ">i8", lengths.c.packed),
-        ("characters", ">i4", lengths.c.characters),
+        ("lengths", ">i8", cast(0, BigInteger) if lengths is None else lengths.c.packed),
+        ("characters", ">i4", cast(0, Integer) if lengths is None else lengths.c.characters),
         ("strength", ">i4", cast(func.coalesce(Annotation.strength, -1), Integer)),
         ("milliseconds", ">i4", cast(milliseconds, Integer)),
         ("submitted", ">f8", cast(extract("epoch", Annotation.submitted_at), Double)),
@@ -169,19 +171,6 @@ def last_tasks_of(project: Project, user_id: UUID) -> Select[UUID]:
         )
         .order_by(Assignment.finished_at.desc(), Assignment.id)
         .limit(LAST)
-    )
-
-
-def _no_lengths(project: Project, chosen: Select[UUID] | None) -> Subquery:
-    """In the form of `_length_order`: the order and the sum of nothing known."""
-    packed, characters = cast(0, BigInteger), cast(0, Integer)
-    return (
-        select(Task.id.label("task_id"), packed.label("packed"), characters.label("characters"))
-        .where(
-            Task.project_id == project.id,
-            *([] if chosen is None else [Task.id.in_(chosen)]),
-        )
-        .subquery()
     )
 
 

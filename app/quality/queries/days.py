@@ -10,10 +10,9 @@ from sqlalchemy.orm import Session
 
 from app.accounts.models import AuditEvent, User
 from app.annotation.models import Annotation
-from app.corpus.models import Prompt
 from app.db import JsonObject
 from app.projects.models import Guidelines, Membership, Project
-from app.tasks.models import GoldKey, Task
+from app.tasks.models import GoldKey
 
 MOST_EVENTS = 50
 # Of the audit log what may move the figures; `gold.set` of an import would be a thousand.
@@ -37,17 +36,18 @@ def tasks_of_day(project: Project, *, start: datetime, end: datetime) -> Select[
     )
 
 
-def tags_of(session: Session, *, project: Project, tasks: Select[UUID]) -> dict[str, set[UUID]]:
-    """Tag → which of these tasks carry it."""
-    tag = func.unnest(Prompt.tags).label("tag")
-    rows = session.execute(
-        select(tag, func.array_agg(Task.id))
-        .select_from(Task)
-        .join(Prompt, Prompt.id == Task.prompt_id)
-        .where(Task.project_id == project.id, Task.id.in_(tasks))
-        .group_by(tag)
+def widest_of_day(
+    session: Session, *, project: Project, start: datetime, end: datetime
+) -> int | None:
+    """The most responses of a task that was judged between two moments."""
+    widest: int | None = session.scalar(
+        select(func.max(func.cardinality(Annotation.ranks))).where(
+            Annotation.project_id == project.id,
+            Annotation.submitted_at >= start,
+            Annotation.submitted_at < end,
+        )
     )
-    return {str(name): set(ids) for name, ids in rows}
+    return widest
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,42 +112,44 @@ def versions_until(session: Session, *, project: Project, end: datetime) -> Sequ
 
 
 @dataclass(frozen=True, slots=True)
-class GoldOfDay:
-    """Gold answers in force of one person: before the day, and on it; `last_at`: on the day."""
+class GoldAnswers:
+    """Gold answers in force of one person: how many before some moment, and each one since."""
 
     seen_before: int
     passed_before: int
-    seen: int
-    passed: int
-    last_at: datetime
+    since: Sequence[tuple[datetime, bool]]  # when, and whether it was right; in order
 
 
-def gold_of_day(
-    session: Session, *, project: Project, start: datetime, end: datetime
-) -> dict[UUID, GoldOfDay]:
+def gold_answers(
+    session: Session, *, project: Project, since: datetime, end: datetime
+) -> dict[UUID, GoldAnswers]:
     """Of those who answered gold questions between two moments."""
-    is_before = Annotation.submitted_at < start
-    is_passed = Annotation.gold_passed.is_(True)
-    number = func.count()
-    rows = session.execute(
-        select(
-            Annotation.user_id,
-            number.filter(is_before),
-            number.filter(is_before, is_passed),
-            number.filter(~is_before),
-            number.filter(~is_before, is_passed),
-            func.max(Annotation.submitted_at),
-        )
-        .join(GoldKey, GoldKey.task_id == Annotation.task_id)
-        .where(
-            Annotation.project_id == project.id,
-            Annotation.submitted_at < end,
-            Annotation.gold_passed.is_not(None),
-            Annotation.is_current.is_(True),
-            Annotation.is_repeat.is_(False),
-            GoldKey.suspended_at.is_(None),
-        )
-        .group_by(Annotation.user_id)
-        .having(number.filter(~is_before) > 0)
+    in_force = (
+        Annotation.project_id == project.id,
+        Annotation.gold_passed.is_not(None),
+        Annotation.is_current.is_(True),
+        Annotation.is_repeat.is_(False),
+        GoldKey.suspended_at.is_(None),
     )
-    return {row[0]: GoldOfDay(*row[1:]) for row in rows.all() if row[0]}
+    rows = session.execute(
+        select(Annotation.user_id, Annotation.submitted_at, Annotation.gold_passed)
+        .join(GoldKey, GoldKey.task_id == Annotation.task_id)
+        .where(*in_force, Annotation.submitted_at >= since, Annotation.submitted_at < end)
+        .order_by(Annotation.submitted_at, Annotation.id)
+    )
+    answers: dict[UUID, list[tuple[datetime, bool]]] = {}
+    for user_id, at, passed in rows:
+        if user_id is not None:
+            answers.setdefault(user_id, []).append((at, bool(passed)))
+    number = func.count()
+    before = session.execute(
+        select(Annotation.user_id, number, number.filter(Annotation.gold_passed.is_(True)))
+        .join(GoldKey, GoldKey.task_id == Annotation.task_id)
+        .where(*in_force, Annotation.submitted_at < since, Annotation.user_id.in_(answers))
+        .group_by(Annotation.user_id)
+    )
+    counts = {user_id: (seen, passed) for user_id, seen, passed in before}
+    return {
+        user_id: GoldAnswers(*counts.get(user_id, (0, 0)), hers)
+        for user_id, hers in answers.items()
+    }

@@ -28,6 +28,11 @@ class Candidate:
     seconds: float | None
 
 
+_is_here = and_(
+    Membership.role != Role.VIEWER, Membership.paused_at.is_(None), User.disabled_at.is_(None)
+)
+
+
 def versions_judged(session: Session, *, project: Project) -> dict[int, int]:
     """How many judgements that count each version of the guidelines has."""
     counted = session.execute(
@@ -66,9 +71,7 @@ def _may_come_again(project: Project, *, version: int) -> ColumnElement[bool]:
         Task.kind == TaskKind.ORDINARY,
         Assignment.display_order.is_not(None),
         Assignment.state == AssignmentState.SUBMITTED,
-        Membership.role != Role.VIEWER,
-        Membership.paused_at.is_(None),
-        User.disabled_at.is_(None),
+        _is_here,
         User.kind == UserKind.PERSON,  # the others only carry judgements
         judgement.not_in(came),
         judgement.not_in(planned),
@@ -139,6 +142,8 @@ class Line:
     after_at: datetime | None
     state: AssignmentState | None  # of the second look; None: it still waits
     kind: TaskKind
+    is_closed: bool  # the task: nobody is asked any more
+    is_here: bool  # the person: not paused, and still one who judges
 
     @property
     def counts(self) -> bool:
@@ -164,10 +169,16 @@ def lines_of(session: Session, *, re_ask: ReAsk) -> list[Line]:
             after.submitted_at,
             again.state,
             Task.kind,
+            Task.closed_at.is_not(None),
+            func.coalesce(_is_here, False),
         )
         .join(Task, Task.id == ReAskPair.task_id)
         .join(Prompt, Prompt.id == Task.prompt_id)
         .join(User, User.id == ReAskPair.user_id)
+        .outerjoin(
+            Membership,
+            (Membership.project_id == Task.project_id) & (Membership.user_id == User.id),
+        )
         .join(
             first,
             (first.task_id == ReAskPair.task_id)

@@ -94,9 +94,21 @@ def ratio(above: Floats, below: Floats) -> Floats:
     return quotient
 
 
+def weighted(tables: Floats, weight: Floats) -> Floats:
+    """Σ_ck table_ck · weight_ck of each table, as a matrix product: (R, q, q), (q, q) → (R,)."""
+    product: Floats = tables.reshape(-1, weight.size) @ weight.ravel()
+    return product
+
+
+def crossed(rows: Floats, weight: Floats, columns: Floats) -> Floats:
+    """Σ_ck row_c · weight_ck · column_k: (R, q), (q, q), (R, q) → (R,)."""
+    product: Floats = np.einsum("rk,rk->r", rows @ weight, columns)
+    return product
+
+
 def percent_agreement(sums: Sums) -> Floats:
     """Mean over units with two judgements of the share of agreeing pairs of judgements."""
-    return ratio(np.trace(sums.pairs, axis1=1, axis2=2), sums.paired)
+    return ratio(weighted(sums.pairs, np.eye(sums.pairs.shape[1])), sums.paired)
 
 
 def percent_agreement_no_ties(sums: Sums) -> Floats:
@@ -105,14 +117,17 @@ def percent_agreement_no_ties(sums: Sums) -> Floats:
 
 
 def distances(marginals: Floats, level: Level, values: Floats | None = None) -> Floats:
-    """Krippendorff's δ²: marginals (R, q) → (R, q, q); categories stand at `values` or 0 … q−1."""
-    n, q = marginals.shape
+    """Krippendorff's δ²: marginals (R, q) → (R, q, q); categories stand at `values` or 0 … q−1.
+
+    (1, q, q) where it is the same for all.
+    """
+    q = marginals.shape[1]
     if level is Level.NOMINAL:
-        return np.broadcast_to(1 - np.eye(q), (n, q, q))
+        return 1 - np.eye(q)[None]
     if level is Level.ORDINAL:  # Σ n_g from c to k, less half the ends = distance of the middles
         place = np.cumsum(marginals, axis=1) - marginals / 2
     else:
-        place = np.broadcast_to(np.arange(q) if values is None else values, (n, q))
+        place = np.asarray(np.arange(q) if values is None else values, np.float64)[None]
     difference: Floats = (place[:, :, None] - place[:, None, :]) ** 2
     return difference
 
@@ -122,8 +137,12 @@ def krippendorff_alpha(sums: Sums, level: Level, values: Floats | None = None) -
     marginals = sums.coincidences.sum(axis=2)
     n = marginals.sum(axis=1)
     delta = distances(marginals, level, values)
-    observed = (sums.coincidences * delta).sum(axis=(1, 2))
-    expected = np.einsum("rc,rck,rk->r", marginals, delta, marginals)
+    if len(delta) == 1:
+        observed = weighted(sums.coincidences, delta[0])
+        expected = crossed(marginals, delta[0], marginals)
+    else:
+        observed = np.einsum("rck,rck->r", sums.coincidences, delta)
+        expected = np.einsum("rc,rck,rk->r", marginals, delta, marginals)
     alpha: Floats = 1 - (n - 1) * ratio(observed, expected)
     return alpha
 
@@ -142,7 +161,7 @@ def gwet_ac(sums: Sums, weight: Floats) -> Floats:
     q = len(weight)
     if q < 2:
         return np.full(len(sums.units), np.nan)
-    observed = ratio((sums.pairs * weight).sum(axis=(1, 2)), sums.paired)
+    observed = ratio(weighted(sums.pairs, weight), sums.paired)
     share = sums.shares / np.maximum(sums.units, 1e-12)[:, None]
     chance = weight.sum() / (q * (q - 1)) * (share * (1 - share)).sum(axis=1)
     return ratio(observed - chance, 1 - chance)
@@ -154,8 +173,8 @@ def cohen_kappa(table: Floats, weight: Floats | None = None) -> Floats:
     credit = np.eye(q) if weight is None else weight
     total = table.sum(axis=(1, 2))
     rows, columns = table.sum(axis=2), table.sum(axis=1)
-    observed = ratio((table * credit).sum(axis=(1, 2)), total)
-    chance = ratio(np.einsum("rc,ck,rk->r", rows, credit, columns), total**2)
+    observed = ratio(weighted(table, credit), total)
+    chance = ratio(crossed(rows, credit, columns), total**2)
     return ratio(observed - chance, 1 - chance)
 
 
@@ -209,9 +228,7 @@ def cross_kappa(flat: Floats, weight: Floats) -> Floats:
     pairs = flat[:, : q * q].reshape(-1, q, q)
     size = flat[:, q * q]
     one, other = flat[:, q * q + 1 : q * q + 1 + q], flat[:, q * q + 1 + q : q * q + 1 + 2 * q]
-    observed = ratio((pairs * apart).sum(axis=(1, 2)), size)
-    expected = ratio(
-        np.einsum("rc,ck,rk->r", one, apart, other), one.sum(axis=1) * other.sum(axis=1)
-    )
+    observed = ratio(weighted(pairs, apart), size)
+    expected = ratio(crossed(one, apart, other), one.sum(axis=1) * other.sum(axis=1))
     kappa: Floats = 1 - ratio(observed, expected)
     return kappa

@@ -1,6 +1,6 @@
 """Agreement between two sides: two people (Cohen's kappa), two groups of people (κ_x)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -40,7 +40,7 @@ def common_units(one: Units, other: Units) -> tuple[Ints, Ints]:
 
 def cohen_figures(
     judgements: Judgements, field: Field, *, rng: np.random.Generator, resamples: int
-) -> Mapping[str, Figure]:
+) -> dict[str, Figure]:
     """Cohen's kappa of two people, plain and with quadratic weights; intervals over tasks."""
     people = np.unique(judgements.annotator)
     if len(people) != 2:
@@ -48,17 +48,26 @@ def cohen_figures(
     one = field.units(judgements.where(judgements.annotator == people[0]))
     other = field.units(judgements.where(judgements.annotator == people[1]))
     mine, hers = common_units(one, other)
-    if not len(mine):
-        return dict.fromkeys(KAPPAS, undefined(NOTHING_IN_COMMON))
     q = one.counts.shape[1]
     cell = one.counts[mine].argmax(axis=1) * q + other.counts[hers].argmax(axis=1)
     tasks, task = np.unique(one.task[mine], return_inverse=True)
     found = profiles(np.eye(q * q), cell, task, np.zeros((len(tasks), 0)), rng)
     tables = found.with_resamples(rng, resamples).reshape(-1, q, q)
+    return cohen_of_values(cohen_values(tables), n_tasks=len(tasks))
+
+
+def cohen_values(tables: Floats) -> list[Floats]:
+    """Plain and with quadratic weights, in the order of `KAPPAS`."""
+    q = tables.shape[-1]
     weights = (formulas.weights(q, Level.NOMINAL), formulas.weights(q, Level.ORDINAL))
+    return [formulas.cohen_kappa(tables, weight) for weight in weights]
+
+
+def cohen_of_values(values: Sequence[Floats], *, n_tasks: int) -> dict[str, Figure]:
+    """From what `cohen_values` says of all tasks and then of each resample."""
     return {
-        name: _figure(formulas.cohen_kappa(tables, weight), len(tasks))
-        for name, weight in zip(KAPPAS, weights, strict=True)
+        name: _figure(value, n_tasks) if n_tasks else undefined(NOTHING_IN_COMMON)
+        for name, value in zip(KAPPAS, values, strict=True)
     }
 
 

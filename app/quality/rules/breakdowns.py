@@ -1,4 +1,4 @@
-"""Agreement by week, source, guidelines, group and pair of people."""
+"""Agreement by week, source, guidelines and group of people."""
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,6 @@ from app.quality.rules.intervals import Floats, Ints
 from app.quality.rules.judgements import Judgements
 
 SMALLEST_GROUP = 5  # people: fewer could be recognised
-MOST_PAIRED_PEOPLE = 60  # whose pairs are broken down: the busiest ones
 _DAY, _WEEK = 86_400, 7 * 86_400
 _EPOCH = date(1970, 1, 1)
 _FIRST_MONDAY = 4 * _DAY  # 1970-01-05
@@ -148,24 +147,6 @@ def pairs_of_groups(
     for one, other in combinations(parts, 2):
         if not parts[one][0] & parts[other][0]:
             yield (one, other), parts[one][1], parts[other][1]
-
-
-def pairs_of_people(judgements: Judgements) -> Iterator[tuple[tuple[int, int], Judgements]]:
-    """Every two of the busiest people who share a task, with their judgements of those tasks."""
-    judgements = judgements.once()
-    names, number = np.unique(judgements.annotator, return_counts=True)
-    busiest = np.sort(names[np.argsort(-number, kind="stable")][:MOST_PAIRED_PEOPLE])
-    rows = {int(name): np.flatnonzero(judgements.annotator == name) for name in busiest}
-    for one, other in combinations(rows, 2):
-        _, mine, hers = np.intersect1d(
-            judgements.task[rows[one]],
-            judgements.task[rows[other]],
-            assume_unique=True,
-            return_indices=True,
-        )
-        if len(mine):
-            both = np.sort(np.concatenate([rows[one][mine], rows[other][hers]]))
-            yield (one, other), judgements.where(both)
 
 
 def per_day(judgements: Judgements, *, until: date, days: int) -> list[tuple[date, int]]:

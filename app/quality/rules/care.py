@@ -13,6 +13,8 @@ def in_words(action: str, details: Mapping[str, Any]) -> str:
     match action:
         case "project.member.pause":
             return _because("paused her", details)
+        case "project.member.pause.rule":
+            return f"paused her: {details['passed']} of {details['seen']} gold answers were right"
         case "project.member.resume":
             return "let her go on"
         case "project.member.message":

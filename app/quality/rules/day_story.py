@@ -111,11 +111,16 @@ def version_made(action: str, details: Mapping[str, Any]) -> int | None:
 
 
 def standing_in_words(name: str, *, before: str, after: str, seen: int, passed: int) -> str:
-    """That somebody's gold answers say something else of her now than in the morning."""
-    return (
-        f"{name} went from {before} to {after} by gold answers: "
-        f"{passed} of {seen} so far are as the key has them."
-    )
+    """That a gold answer says something else of somebody than those before it."""
+    if after == "failed":
+        what = "fell below the bar of gold answers"
+    elif after == "good":
+        what = "is in good standing again by gold answers"
+    elif before == "failed":
+        what = "is above the bar of gold answers again, though not by much"
+    else:
+        what = "came close to the bar of gold answers"
+    return f"{name} {what}: {passed} of {seen} so far are right."
 
 
 def event_in_words(action: str, target: str, details: Mapping[str, Any]) -> str:
@@ -135,6 +140,11 @@ def event_in_words(action: str, target: str, details: Mapping[str, Any]) -> str:
         return "A task was adjudicated."
     if action == "project.member":
         return f"{target} became {details.get('role', 'member')}."
+    if action == "project.member.pause.rule":
+        return (
+            f"{target} was paused by the rule: {details.get('passed')} of {details.get('seen')} "
+            "gold answers so far are right."
+        )
     what = action.removeprefix("project.member.").replace("_", " ").replace(".", ", ")
     said = {
         "pause": f"{target} was paused",

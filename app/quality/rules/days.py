@@ -7,7 +7,7 @@ judged within one day both are the same figure.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import combinations
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.quality.rules.bootstrap import MOST_PROFILES, RESAMPLES, Profiles
-from app.quality.rules.comparing import NOTHING, Difference, Sums, difference, total_of
+from app.quality.rules.comparing import NOTHING, Difference, Sums, difference
 from app.quality.rules.intervals import Figure, Floats, Ints, bootstrap_figure, undefined
 from app.quality.rules.judgements import Judgements
 
@@ -100,11 +100,19 @@ def shares(judgements: Judgements, key: Ints) -> Shares:
             all_down = np.bincount(t, down, minlength=n_tasks)[of_group]
             rest_up = all_up - np.bincount(g, up, minlength=len(groups))
             rest_down = all_down - np.bincount(g, down, minlength=len(groups))
-            pairs = _pairs(all_up + all_down) - _pairs(rest_up + rest_down)
-            alike = _pairs(all_up) + _pairs(all_down) - _pairs(rest_up) - _pairs(rest_down)
-            same += np.where(pairs > 0, alike / np.maximum(pairs, 1), 0.0)
-            units += pairs > 0
+            share, has_pairs = _alike(all_up, all_down, rest_up, rest_down)
+            same += share
+            units += has_pairs
     return Shares(task=judgements.task[first], key=key[first], same=same, units=units)
+
+
+def _alike(
+    up: Floats, down: Floats, rest_up: Floats, rest_down: Floats
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Of pairs of decisive judgements not both of the rest, those that say the same; if any."""
+    pairs = _pairs(up + down) - _pairs(rest_up + rest_down)
+    alike = _pairs(up) + _pairs(down) - _pairs(rest_up) - _pairs(rest_down)
+    return np.where(pairs > 0, alike / np.maximum(pairs, 1), 0.0), pairs > 0
 
 
 def _pairs(n: Floats) -> Floats:
@@ -112,42 +120,64 @@ def _pairs(n: Floats) -> Floats:
     return pairs
 
 
-def _columns(found: Shares) -> list[Floats]:
+def _columns(same: Floats, units: Ints | Floats) -> list[Floats]:
     """The columns of `Sums`, per group."""
-    same, units = found.same, found.units.astype(np.float64)
+    units = units.astype(np.float64)
     return [same, units, (units > 0).astype(np.float64), same**2, same * units, units**2]
 
 
 def sums_of(found: Shares, chosen: NDArray[np.bool_] | Ints | None = None) -> Sums:
-    columns = _columns(found)
+    columns = _columns(found.same, found.units)
     if chosen is not None:
         columns = [column[chosen] for column in columns]
     return Sums(*(float(column.sum()) for column in columns))
 
 
-def without_person(
-    judgements: Judgements, is_mine: NDArray[np.bool_], sums: Sums, person: int
-) -> Sums:
-    """`sums` of the marked judgements, had one person not judged: only her tasks are other."""
-    has_hers = np.zeros(int(judgements.task.max(initial=-1)) + 1, np.bool_)
-    has_hers[judgements.task[judgements.annotator == person]] = True
-    rows = has_hers[judgements.task]
-    part, mine = judgements.where(rows), is_mine[rows].astype(np.int64)
-    others = part.annotator != person
-    with_her = shares(part, mine)
-    without = shares(part.where(others), mine[others])
-    return total_of(
-        [
-            sums.without(sums_of(with_her, with_her.key == 1)),
-            sums_of(without, without.key == 1),
-        ]
-    )
+def without_each(judgements: Judgements, is_mine: NDArray[np.bool_], sums: Sums) -> dict[int, Sums]:
+    """`sums` of the marked judgements, had one person not judged, for each by annotator code.
+
+    Only the tasks that she judged are other without her, and what they would be follows from the
+    counts of answers less her own: all rows at once, as she has one for each task.
+    """
+    _, task = np.unique(judgements.task, return_inverse=True)
+    n_tasks = int(task.max(initial=-1)) + 1
+    n = len(judgements)
+    with_her, without = (np.zeros(n), np.zeros(n)), (np.zeros(n), np.zeros(n))
+    sizes = judgements.sizes
+    for size in np.unique(sizes):
+        rows = np.flatnonzero(sizes == size)
+        ranks, t, is_rest = judgements.ranks[rows], task[rows], ~is_mine[rows]
+        for i, j in combinations(range(int(size)), 2):
+            sign = np.sign(ranks[:, j] - ranks[:, i])
+            own = [(sign > 0).astype(np.float64), (sign < 0).astype(np.float64)]
+            own += [each * is_rest for each in own]
+            counts = [np.bincount(t, each, minlength=n_tasks)[t] for each in own]
+            left = [of_all - of_her for of_all, of_her in zip(counts, own, strict=True)]
+            for found, parts in ((with_her, counts), (without, left)):
+                share, has_pairs = _alike(*parts)
+                found[0][rows] += share
+                found[1][rows] += has_pairs
+    changes = [
+        np.bincount(judgements.annotator, after - before)
+        for after, before in zip(_columns(*without), _columns(*with_her), strict=True)
+    ]
+    return {
+        int(code): Sums(
+            *(
+                max(0.0, whole + float(change[code]))
+                for whole, change in zip(astuple(sums), changes, strict=True)
+            )
+        )
+        for code in np.unique(judgements.annotator)
+    }
 
 
 def sums_by_key(found: Shares) -> Mapping[int, Sums]:
     """Of each key over all tasks."""
     names, code = np.unique(found.key, return_inverse=True)
-    columns = [np.bincount(code, each, minlength=len(names)) for each in _columns(found)]
+    columns = [
+        np.bincount(code, each, minlength=len(names)) for each in _columns(found.same, found.units)
+    ]
     return {
         int(name): Sums(*(float(column[place]) for column in columns))
         for place, name in enumerate(names)

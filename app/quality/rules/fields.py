@@ -138,38 +138,54 @@ def field_agreement(
     judgements = field.of(judgements)
     tasks, number = np.unique(judgements.task, return_counts=True)
     shared = int((number >= 2).sum())
-    figures = dict.fromkeys(FIGURES, undefined(NOTHING_SHARED if len(tasks) else NOTHING))
+    figures: dict[str, Figure] = {}
     if shared:
-        figures |= _figures(judgements, field, shared, rng, resamples)
-        figures |= cohen_figures(judgements, field, rng=rng, resamples=resamples)
-    if not field.is_ranking:
-        figures |= dict.fromkeys(OF_RANKINGS, undefined(NOT_A_RANKING))
-        if field.tie is None:
-            figures["percent_agreement_no_ties"] = undefined(NO_TIES)
-    return FieldAgreement(
+        units = field.units(judgements)
+        flat = _profiles(judgements, units, field, rng).with_resamples(rng, resamples)
+        per_unit = units.counts.sum(axis=1)
+        figures = figures_of(
+            values_of(flat, field),
+            field,
+            n_shared=shared,
+            per_unit=(int(per_unit.min()), int(per_unit.max())),
+        ) | cohen_figures(judgements, field, rng=rng, resamples=resamples)
+    return with_figures(
+        field,
+        figures,
         n_tasks=len(tasks),
         n_annotations=len(judgements),
         n_annotators=len(np.unique(judgements.annotator)),
         n_shared_tasks=shared,
-        **figures,
     )
 
 
-def _figures(
-    judgements: Judgements, field: Field, shared: int, rng: np.random.Generator, resamples: int
+def with_figures(field: Field, figures: Mapping[str, Figure], **counts: int) -> FieldAgreement:
+    """Those that are not there are not defined; counts as in `FieldAgreement`."""
+    missing = undefined(NOTHING_SHARED if counts["n_tasks"] else NOTHING)
+    every = dict.fromkeys(FIGURES, missing) | dict(figures)
+    if not field.is_ranking:
+        every |= dict.fromkeys(OF_RANKINGS, undefined(NOT_A_RANKING))
+        if field.tie is None:
+            every["percent_agreement_no_ties"] = undefined(NO_TIES)
+    values: dict[str, Any] = {**counts, **every}
+    return FieldAgreement(**values)
+
+
+def figures_of(
+    values: Mapping[str, Floats], field: Field, *, n_shared: int, per_unit: tuple[int, int]
 ) -> dict[str, Figure]:
-    """Everything but Cohen's kappa, with at least one task judged by two."""
-    units = field.units(judgements)
-    flat = _profiles(judgements, units, field, rng).with_resamples(rng, resamples)
-    values = _values(flat, categories=units.counts.shape[1])
+    """Everything but Cohen's kappa, from values of all tasks and then of each resample.
+
+    per_unit: the fewest and the most judgements of a unit; at least one task was judged by two.
+    """
     if np.isnan(values["percent_agreement"][0]):
         return dict.fromkeys(_with_fitting(values, field.level), undefined(NOTHING_PAIRED))
     defined = {name: float(value[0]) for name, value in values.items() if not np.isnan(value[0])}
     drawn = {name: value[1:] for name, value in values.items()}
-    figures = {name: undefined(_reason(name, categories=units.counts.shape[1])) for name in values}
-    figures |= bootstrap_figures(defined, drawn, n_tasks=shared)
-    number = units.counts.sum(axis=1)
-    fewest, most = int(number.min()), int(number.max())
+    figures = {
+        name: undefined(_reason(name, categories=field.n_categories)) for name in values
+    } | bootstrap_figures(defined, drawn, n_tasks=n_shared)
+    fewest, most = per_unit
     if fewest != most:
         figures["fleiss_kappa"] = undefined(UNEVEN.format(fewest=fewest, most=most))
     return _with_fitting(figures, field.level)
@@ -209,8 +225,9 @@ def _reason(name: str, *, categories: int) -> str:
     }.get(name, ONE_VALUE)
 
 
-def _values(flat: Floats, *, categories: int) -> dict[str, Floats]:
-    """Every figure from sums (R, features), NaN where not defined."""
+def values_of(flat: Floats, field: Field) -> dict[str, Floats]:
+    """Every figure but Cohen's kappa from sums (R, features), NaN where not defined."""
+    categories = field.n_categories
     sums = formulas.as_sums(flat, categories=categories)
     values = {
         "percent_agreement": formulas.percent_agreement(sums),

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from app.quality.rules.intervals import Floats, Ints
 
 FIRST, TIE, SECOND = range(3)  # classes of an implied pair; in this order they are ordinal as well
+NOT_GIVEN = -1
+Categories = NDArray[np.int16]  # (N, places of a task): what each judgement says of each place
 _CELLS = 20_000_000  # numbers held at once by work over (tasks, people, people)
 
 
@@ -148,36 +150,21 @@ def pair_signs(ranks: NDArray[np.int16], size: int) -> NDArray[np.int8]:
     return signs
 
 
-def _counts(units: Ints, categories: Ints, *, n_units: int, n_categories: int) -> Ints:
-    flat = np.bincount(units * n_categories + categories, minlength=n_units * n_categories)
-    return flat.reshape(n_units, n_categories).astype(np.int64)
+_OF_TWO = np.array([0, NOT_GIVEN, 1, NOT_GIVEN], np.int16)  # by class; the last by NOT_GIVEN
 
 
-def ranking_units(judgements: Judgements, *, ties: bool = True) -> Units:
-    """Every implied pair of every task, in three classes: first better, tie, second better.
+def ranking_categories(judgements: Judgements, *, ties: bool = True) -> Categories:
+    """Every implied pair, in three classes: first better, tie, second better.
 
     Without `ties`, which then nobody may have given, in two: first better, second better.
     """
-    counts, tasks = [np.zeros((0, 3), np.int64)], [np.zeros(0, np.int64)]
-    places = [np.zeros(0, np.int64)]
-    sizes = judgements.sizes
-    for size in np.unique(sizes):
-        mine = sizes == size
-        names, local = np.unique(judgements.task[mine], return_inverse=True)
-        ranks = judgements.ranks[mine]
-        for place, (i, j) in enumerate(combinations(range(int(size)), 2)):
-            category = TIE - np.sign(ranks[:, j] - ranks[:, i]).astype(np.int64)
-            counts.append(_counts(local, category, n_units=len(names), n_categories=3))
-            tasks.append(names)
-            places.append(np.full(len(names), place))
-    found = np.concatenate(counts)
-    classes = found if ties else found[:, [FIRST, SECOND]]
-    return _sorted_by_task(classes, np.concatenate(tasks), np.concatenate(places))
-
-
-def _sorted_by_task(counts: Ints, tasks: Ints, places: Ints) -> Units:
-    order = np.argsort(tasks, kind="stable")
-    return Units(counts=counts[order], task=tasks[order], place=places[order])
+    ranks = judgements.ranks
+    columns = [
+        np.where(ranks[:, j] > 0, TIE - np.sign(ranks[:, j] - ranks[:, i]), NOT_GIVEN)
+        for i, j in combinations(range(ranks.shape[1]), 2)
+    ]
+    classes: Categories = np.stack(columns, axis=1).astype(np.int16)
+    return classes if ties else _OF_TWO[classes]
 
 
 def signed_strength(judgements: Judgements) -> Floats:
@@ -188,26 +175,40 @@ def signed_strength(judgements: Judgements) -> Floats:
     return np.where(pair, signed, np.nan)
 
 
-def strength_units(judgements: Judgements, *, levels: int) -> Units:
+def strength_categories(judgements: Judgements, *, levels: int) -> Categories:
     """Pairs on the ordinal scale of 2·levels + 1 steps; more than declared counts as strongest."""
     signed = signed_strength(judgements)
-    given = ~np.isnan(signed)
-    names, local = np.unique(judgements.task[given], return_inverse=True)
-    category = np.clip(signed[given], -levels, levels).astype(np.int64) + levels
-    counts = _counts(local, category, n_units=len(names), n_categories=2 * levels + 1)
-    return Units(counts=counts, task=names, place=np.zeros(len(names), np.int64))
+    step = np.clip(np.nan_to_num(signed), -levels, levels) + levels
+    return np.where(np.isnan(signed), NOT_GIVEN, step).astype(np.int16)[:, None]
 
 
-def rating_units(judgements: Judgements, *, criterion: str, low: int, high: int) -> Units:
-    """Every response of every task on one criterion's declared scale, steps of one."""
+def rating_categories(judgements: Judgements, *, criterion: str, low: int, high: int) -> Categories:
+    """Every response on one criterion's declared scale, steps of one."""
     ratings = judgements.ratings[criterion]
-    counts = [np.zeros((0, high - low + 1), np.int64)]
+    step = np.clip(np.rint(np.nan_to_num(ratings)), low, high) - low
+    return np.where(np.isnan(ratings), NOT_GIVEN, step).astype(np.int16)
+
+
+def units_of(judgements: Judgements, categories: Categories, *, n_categories: int) -> Units:
+    """How often each category was given to each place of each task, where any was."""
+    is_next = np.ones(len(judgements), np.bool_)  # rows are sorted by task
+    is_next[1:] = judgements.task[1:] != judgements.task[:-1]
+    names, local = judgements.task[is_next], np.cumsum(is_next) - 1
+    counts = [np.zeros((0, n_categories), np.int64)]
     tasks, places = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    for position in range(ratings.shape[1]):
-        given = ~np.isnan(ratings[:, position])
-        names, local = np.unique(judgements.task[given], return_inverse=True)
-        category = np.clip(np.rint(ratings[given, position]), low, high).astype(np.int64) - low
-        counts.append(_counts(local, category, n_units=len(names), n_categories=high - low + 1))
-        tasks.append(names)
-        places.append(np.full(len(names), position))
-    return _sorted_by_task(np.concatenate(counts), np.concatenate(tasks), np.concatenate(places))
+    for place, said in enumerate(categories.T):
+        given = said >= 0
+        flat = local[given] * n_categories + said[given]
+        number = np.bincount(flat, minlength=len(names) * n_categories)
+        number = number.reshape(len(names), n_categories).astype(np.int64)
+        used = number.any(axis=1)
+        counts.append(number[used])
+        tasks.append(names[used])
+        places.append(np.full(int(used.sum()), place))
+    task = np.concatenate(tasks)
+    order = np.argsort(task, kind="stable")
+    return Units(
+        counts=np.concatenate(counts)[order],
+        task=task[order],
+        place=np.concatenate(places)[order],
+    )

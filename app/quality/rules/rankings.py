@@ -51,19 +51,29 @@ def top_agreement(ranks: NDArray[np.int16]) -> Floats:
 
 
 def rank_features(judgements: Judgements, *, n_tasks: int) -> Floats:
-    """Per task, each with whether it is defined: mean tau-b of two people, W, top-1: (tasks, 6)."""
+    """Per task what `ranking_sums` says of it: (tasks, 6)."""
     features = np.zeros((n_tasks, 6))
     for panel in panels(judgements):
         ranks = judgements.ranks[panel.rows][:, :, : panel.size]
-        tau = tau_b(pair_signs(ranks, panel.size).astype(np.float64))
-        i, j = np.triu_indices(panel.rows.shape[1], k=1)
-        pairs = tau[:, i, j]
-        defined = (~np.isnan(pairs)).sum(axis=1)
-        w, top = kendall_w(ranks.astype(np.float64)), top_agreement(ranks)
-        task = judgements.task[panel.rows[:, 0]]
-        features[task, 0] = np.nansum(pairs, axis=1) / np.maximum(defined, 1)
-        features[task, 1] = defined > 0
-        for column, values in ((2, w), (4, top)):
-            features[task, column] = np.nan_to_num(values)
-            features[task, column + 1] = ~np.isnan(values)
+        features[judgements.task[panel.rows[:, 0]]] = ranking_sums(ranks)
+    return features
+
+
+def ranking_sums(ranks: NDArray[np.int16]) -> Floats:
+    """Of each task, each with whether it is defined: mean tau-b of two people, W, top-1.
+
+    (tasks, m, n) → (tasks, 6).
+    """
+    size = ranks.shape[-1]
+    tau = tau_b(pair_signs(ranks, size).astype(np.float64))
+    i, j = np.triu_indices(ranks.shape[1], k=1)
+    pairs = tau[:, i, j]
+    defined = (~np.isnan(pairs)).sum(axis=1)
+    features = np.zeros((len(ranks), 6))
+    features[:, 0] = np.nansum(pairs, axis=1) / np.maximum(defined, 1)
+    features[:, 1] = defined > 0
+    w, top = kendall_w(ranks.astype(np.float64)), top_agreement(ranks)
+    for column, values in ((2, w), (4, top)):
+        features[:, column] = np.nan_to_num(values)
+        features[:, column + 1] = ~np.isnan(values)
     return features

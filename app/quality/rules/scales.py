@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 from app.quality.rules.agreement import Level
 from app.quality.rules.judgements import (
     TIE,
+    Categories,
     Judgements,
     Units,
-    ranking_units,
-    rating_units,
+    ranking_categories,
+    rating_categories,
     signed_strength,
-    strength_units,
+    strength_categories,
+    units_of,
 )
 
 
@@ -31,11 +33,13 @@ class Scale:
 class Field:
     """How one field becomes units.
 
-    given: the rows that have it; tie: the category that is a tie, None = it knows none.
+    categories: what each row says, of `n_categories`; given: the rows that have it; tie: the
+    category that is a tie, None = it knows none.
     """
 
     level: Level
-    units: Callable[[Judgements], Units]
+    n_categories: int
+    categories: Callable[[Judgements], Categories]
     given: Callable[[Judgements], NDArray[np.bool_]]
     tie: int | None = None
     is_ranking: bool = False
@@ -46,6 +50,9 @@ class Field:
         given = self.given(once)
         return once if given.all() else once.where(given)
 
+    def units(self, judgements: Judgements) -> Units:
+        return units_of(judgements, self.categories(judgements), n_categories=self.n_categories)
+
 
 def ranking_field(*, ties: bool = True) -> Field:
     """Who is better: the implied pairs, nominal.
@@ -54,7 +61,8 @@ def ranking_field(*, ties: bool = True) -> Field:
     """
     return Field(
         level=Level.NOMINAL,
-        units=partial(ranking_units, ties=ties),
+        n_categories=3 if ties else 2,
+        categories=partial(ranking_categories, ties=ties),
         given=lambda judgements: np.ones(len(judgements), np.bool_),
         tie=TIE if ties else None,
         is_ranking=True,
@@ -65,7 +73,8 @@ def strength_field(*, levels: int) -> Field:
     """How much better: −levels … levels towards the first response, ordinal."""
     return Field(
         level=Level.ORDINAL,
-        units=partial(strength_units, levels=levels),
+        n_categories=2 * levels + 1,
+        categories=partial(strength_categories, levels=levels),
         given=lambda judgements: ~np.isnan(signed_strength(judgements)),
         tie=levels,
     )
@@ -75,7 +84,8 @@ def rating_field(criterion: str, scale: Scale) -> Field:
     """One criterion: every response a unit, ordinal."""
     return Field(
         level=Level.ORDINAL,
-        units=partial(rating_units, criterion=criterion, low=scale.low, high=scale.high),
+        n_categories=scale.high - scale.low + 1,
+        categories=partial(rating_categories, criterion=criterion, low=scale.low, high=scale.high),
         given=partial(_has_rating, criterion=criterion),
     )
 

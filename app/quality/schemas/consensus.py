@@ -97,12 +97,31 @@ class StandingsOut(BaseModel):
     reason: str | None = None
 
 
+class EqualLengthOut(StandingsOut):
+    """The sources as if all wrote at the same length: with the length as an effect of its own.
+
+    longer_of_equals: share of decisive comparisons of equals that the response wins which is longer
+    by `usual_difference` characters, the root mean square of all differences.
+    """
+
+    longer_of_equals: FigureOut
+    usual_difference: float | None
+
+
+class TagBoardOut(StandingsOut):
+    """The standing of the sources on the prompts of one tag, on a scale of its own."""
+
+    tag: str
+    n_tasks: int
+    n_comparisons: int
+
+
 class LeaderboardOut(StandingsOut):
     """Davidson's model of all judgements that compare two sources; scores have the mean `mean`.
 
     `apart` are the sources that no chain of wins and ties joins to the others in both directions.
     with_pseudo_counts: all of them, each with `pseudo` wins and losses against an imagined source
-    of average worth, where some stand apart.
+    of average worth, where some stand apart. by_tag: those with most comparisons, of `n_tags`.
     """
 
     as_of: datetime
@@ -117,4 +136,7 @@ class LeaderboardOut(StandingsOut):
     pseudo: float
     matrix: MatrixOut | None
     with_pseudo_counts: StandingsOut | None
+    at_equal_length: EqualLengthOut | None
+    by_tag: list[TagBoardOut]
+    n_tags: int
     left_out: str | None = None

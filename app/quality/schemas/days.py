@@ -67,12 +67,13 @@ class DayVersionOut(BaseModel):
 
 
 class EventOut(BaseModel):
-    """What was changed; `version`: of the guidelines that it made."""
+    """What was changed; `version`: of the guidelines that it made; `user_id`: whom it is about."""
 
     at: datetime
     by: str | None
     what: str
     version: int | None = None
+    user_id: str | None = None
 
 
 class DayOut(BaseModel):

@@ -38,8 +38,20 @@ class ReAskForm(BaseModel):
     size: FormNumber = None
 
 
+class WaitsForOut(BaseModel):
+    """So many of its tasks still lie before a person."""
+
+    user_id: str
+    name: str
+    tasks: int
+
+
 class ReAskOut(BaseModel):
-    """How far a re-ask is. `lost`: skipped, given back, or judged by the earlier guidelines."""
+    """How far a re-ask is.
+
+    `away`: of people who are paused or have left; it does not wait for them. `lost`: skipped, given
+    back, or judged by the earlier guidelines.
+    """
 
     id: str
     state: Literal["running", "succeeded", "cancelled"]
@@ -49,7 +61,9 @@ class ReAskOut(BaseModel):
     waiting: int
     open: int
     judged: int
+    away: int
     lost: int
+    waits_for: list[WaitsForOut]
     created_at: datetime
     cancelled_at: datetime | None
 

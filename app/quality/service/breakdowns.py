@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
 
 import numpy as np
 from sqlalchemy.orm import Session
@@ -13,8 +12,9 @@ from app.quality.models import Part
 from app.quality.queries import summary as queries
 from app.quality.queries.crowd import Crowd
 from app.quality.queries.tags import tasks_by_tag
-from app.quality.rules import breakdowns
+from app.quality.rules import breakdowns, every_two
 from app.quality.rules.between import cross_figures
+from app.quality.rules.bootstrap import RESAMPLES
 from app.quality.rules.breakdowns import Fields
 from app.quality.rules.fields import all_fields, ranking_agreement
 from app.quality.rules.intervals import Ints
@@ -64,7 +64,7 @@ def broken_down(session: Session, *, project: Project, crowd: Crowd, part: Part)
         case Part.GROUP:
             return _people_groups(session, project, crowd, figures, kinds, rng)
         case Part.ANNOTATOR_PAIR:
-            return _pairs(crowd, figures)
+            return _pairs(crowd, kinds, rng)
         case _:
             raise ValueError(f"{part} is no breakdown of agreement.")
 
@@ -201,21 +201,25 @@ def _cross_json(
     }
 
 
-def _pairs(crowd: Crowd, figures: Any) -> JsonObject:
+def _pairs(crowd: Crowd, kinds: Mapping[str, Field], rng: np.random.Generator) -> JsonObject:
     """Every two people who share a task."""
     judgements = crowd.judgements.once()
+    beside = every_two.side_by_side(judgements)
+    resamples = FEWER_RESAMPLES if len(beside.people) > MANY_PARTS else RESAMPLES
+    of_fields = {
+        name: every_two.agreement_of_each(beside, field, rng=rng, resamples=resamples)
+        for name, field in kinds.items()
+    }
     ids = [str(user_id) for user_id in crowd.annotator_ids()]
-    people = min(len(ids), breakdowns.MOST_PAIRED_PEOPLE)
-    resamples = FEWER_RESAMPLES if people * (people - 1) / 2 > MANY_PARTS else 1_000
     found = []
-    for (one, other), part in breakdowns.pairs_of_people(judgements):
-        group = slice_json(f"{ids[one]} {ids[other]}", figures(part, resamples=resamples))
-        group["user_ids"] = [ids[one], ids[other]]
-        found.append(group)
+    for two in beside.people:
+        user_ids = [ids[code] for code in two]
+        group = slice_json(" ".join(user_ids), {name: next(of_fields[name]) for name in kinds})
+        found.append({**group, "user_ids": user_ids})
     return _answer(
         found,
         number=len(np.unique(judgements.annotator)),
-        most=breakdowns.MOST_PAIRED_PEOPLE,
+        most=every_two.MOST_PEOPLE,
         shown="people with most judgements are paired",
     )
 

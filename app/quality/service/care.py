@@ -10,13 +10,15 @@ from sqlalchemy.orm import Session
 from app.accounts.models import Role
 from app.accounts.queries import events_about
 from app.annotation.models import Requeue
-from app.annotation.service.submitting import PAUSED_BECAUSE
+from app.annotation.service.submitting import PAUSED_BECAUSE, PAUSED_BY_RULE
 from app.projects.models import MemberMessage, Membership, Project, Standing
 from app.projects.queries import member, messages_to
 from app.quality.queries.care import requeues_of
 from app.quality.rules.care import in_words
 from app.tasks.models import Appeal
 from app.tasks.queries import open_appeals
+
+BY_RULE = "The gold rule"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ def _log(
     unread = {message.sent_at: message for message, _ in messages if _is_unread(message)}
     holds = {
         "project.member.pause": membership.paused_at is not None and not is_paused_by_gold,
+        PAUSED_BY_RULE: is_paused_by_gold,
         "project.member.exclude": membership.excluded_at is not None,
     }
     events = events_about(session, project_id=membership.project_id, person=membership.user)
@@ -81,18 +84,19 @@ def _log(
     for event, by in events:
         what = in_words(event.action, event.details)
         undo, target = None, None
+        by_rule = event.action == PAUSED_BY_RULE
         if holds.pop(event.action, False):
-            undo = event.action
+            undo = "project.member.pause" if by_rule else event.action
         elif event.action == "project.member.requeue":
             undo, target = _undo_of(requeues.get(event.details.get("requeue", "")))
         elif event.action == "project.member.message":
             message = _message_of(unread, event.details.get("text", ""))
             undo, target = (event.action, message.id) if message else (None, None)
-        log.append(Entry(event.at, by, what, undo, target))
-    if is_paused_by_gold and membership.paused_at is not None:
-        pause = Entry(
-            membership.paused_at, "The gold rule", "paused her", undo="project.member.pause"
-        )
+        log.append(Entry(event.at, BY_RULE if by_rule else by, what, undo, target))
+    if (
+        holds.get(PAUSED_BY_RULE) and membership.paused_at
+    ):  # by an earlier version, which told nobody
+        pause = Entry(membership.paused_at, BY_RULE, "paused her", undo="project.member.pause")
         log = sorted([*log, pause], key=lambda entry: entry.at, reverse=True)
     return log
 

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.projects.models import Project
 from app.quality.queries import days as queries
-from app.quality.queries.days import GoldOfDay
+from app.quality.queries.days import GoldAnswers
 from app.quality.rules import day_story
 from app.quality.schemas.days import EventOut
 from app.tasks.rules import standing
@@ -20,9 +20,9 @@ def day_events(
     project: Project,
     since: datetime,
     end: datetime,
-    gold: Mapping[UUID, GoldOfDay],
+    gold: Mapping[UUID, GoldAnswers],
 ) -> list[EventOut]:
-    """From some time before the day until its end, newest first; standings: on the day."""
+    """From some time before the day until its end, newest first."""
     events = queries.events_between(session, project=project, start=since, end=end)
     found = [*map(_event, events), *_standings(session, project, gold)]
     return sorted(found, key=lambda event: event.at, reverse=True)
@@ -34,22 +34,24 @@ def _event(event: queries.Event) -> EventOut:
         by=event.by,
         what=day_story.event_in_words(event.action, event.target, event.details),
         version=day_story.version_made(event.action, event.details),
+        user_id=event.details.get("user_id"),
     )
 
 
 def _standings(
-    session: Session, project: Project, gold: Mapping[UUID, GoldOfDay]
+    session: Session, project: Project, gold: Mapping[UUID, GoldAnswers]
 ) -> Iterator[EventOut]:
-    """Whose gold answers of the day changed what they say of her."""
+    """The gold answers that changed what they all say of somebody."""
     names = queries.names_of(session, project=project, user_ids=gold)
     for user_id, hers in gold.items():
-        seen, passed = hers.seen_before + hers.seen, hers.passed_before + hers.passed
-        before, after = (
-            standing(seen=n, passed=right, threshold=project.gold_threshold)
-            for n, right in ((hers.seen_before, hers.passed_before), (seen, passed))
-        )
-        if before != after:
-            what = day_story.standing_in_words(
-                names[user_id][0], before=before, after=after, seen=seen, passed=passed
-            )
-            yield EventOut(at=hers.last_at, by=None, what=what, version=None)
+        seen, passed = hers.seen_before, hers.passed_before
+        before = standing(seen=seen, passed=passed, threshold=project.gold_threshold)
+        for at, is_right in hers.since:
+            seen, passed = seen + 1, passed + is_right
+            after = standing(seen=seen, passed=passed, threshold=project.gold_threshold)
+            if before != after:
+                what = day_story.standing_in_words(
+                    names[user_id][0], before=before, after=after, seen=seen, passed=passed
+                )
+                yield EventOut(at=at, by=None, what=what, user_id=str(user_id))
+            before = after

@@ -16,8 +16,8 @@ from app.projects.models import Guidelines, Project
 from app.quality.queries import days as queries
 from app.quality.queries import summary as summaries
 from app.quality.queries.crowd import Crowd, crowd_of
-from app.quality.queries.days import GoldOfDay
 from app.quality.queries.review import task_lines
+from app.quality.queries.tags import tasks_by_tag
 from app.quality.rules import comparing, day_story
 from app.quality.rules import days as rules
 from app.quality.rules.comparing import NOTHING, Sums
@@ -60,7 +60,8 @@ def day_of(session: Session, *, project: Project, day: date, view: View | None) 
         raise NotFound
     start, end = rules.bounds(day)
     tasks = queries.tasks_of_day(project, start=start, end=end)
-    crowd = crowd_of(session, project=project, tasks=tasks, with_lengths=False)
+    width = queries.widest_of_day(session, project=project, start=start, end=end)
+    crowd = crowd_of(session, project=project, tasks=tasks, with_lengths=False, width=width)
     judgements = crowd.judgements.once()
     is_mine = rules.day_of(judgements.submitted) == rules.number_of(day)
     found = rules.shares(judgements, is_mine.astype(np.int64))
@@ -71,8 +72,12 @@ def day_of(session: Session, *, project: Project, day: date, view: View | None) 
     agreement = rules.figure_of(found.same[mine], found.units[mine], rng)
     rest = _other_days(kept, day)
     change = comparing.difference(looked.sums, rest)
-    gold = queries.gold_of_day(session, project=project, start=start, end=end)
-    people = _people(session, project=project, looked=looked, gold=gold)
+    gold = queries.gold_answers(session, project=project, since=start - LOOK_BACK, end=end)
+    of_day = {
+        user_id: [is_right for at, is_right in hers.since if at >= start]
+        for user_id, hers in gold.items()
+    }
+    people = _people(session, project=project, looked=looked, gold=of_day)
     versions = queries.versions_until(session, project=project, end=end)
     previous, following = _neighbours(kept, day)
     return DayOut(
@@ -137,7 +142,7 @@ def _neighbours(kept: JsonObject | None, day: date) -> tuple[date | None, date |
 
 
 def _people(
-    session: Session, *, project: Project, looked: _Looked, gold: Mapping[UUID, GoldOfDay]
+    session: Session, *, project: Project, looked: _Looked, gold: Mapping[UUID, Sequence[bool]]
 ) -> list[DayPersonOut]:
     """Whom the day's agreement suffers from most comes first."""
     judgements, is_mine = looked.judgements, looked.is_mine
@@ -151,12 +156,13 @@ def _people(
         for code in busiest
     }
     changes = rules.changes_of_people(judgements, is_mine, usual_of_all)
+    without = rules.without_each(judgements, is_mine, looked.sums)
     people = []
     for code in busiest:
         user_id, hers = ids[code], sums.get(2 * int(code) + 1, NOTHING)
         usual = usual_of_all.get(int(code), NOTHING)
         name, paused_at = names.get(user_id, ("?", None))
-        asked = gold.get(user_id)
+        asked = gold.get(user_id, ())
         people.append(
             DayPersonOut(
                 user_id=str(user_id),
@@ -167,20 +173,14 @@ def _people(
                 agreement=wire.share(hers),
                 usual=wire.rounded(usual.value),
                 change=wire.change(changes.get(int(code))),
-                without=_without(looked, int(code)) if hers.units else None,
-                gold_seen=asked.seen if asked else 0,
-                gold_passed=asked.passed if asked else 0,
+                without=wire.rounded(without[int(code)].value) if hers.units else None,
+                gold_seen=len(asked),
+                gold_passed=sum(asked),
             )
         )
     day = looked.sums.value or 0.0
     people.sort(key=lambda each: day - (each.without if each.without is not None else day))
     return people
-
-
-def _without(looked: _Looked, code: int) -> float | None:
-    """The day's agreement had this person not judged."""
-    rest = rules.without_person(looked.judgements, looked.is_mine, looked.sums, code)
-    return wire.rounded(rest.value)
 
 
 def _has_fallen(change: DifferenceOut | None) -> bool:
@@ -232,10 +232,11 @@ def _parts(
         )
     if len(parts) < 2:
         parts = []
-    codes = {looked.crowd.task_id(int(task)): int(task) for task in np.unique(found.task[mine])}
-    for tag, ids in queries.tags_of(session, project=project, tasks=tasks).items():
-        carry = np.isin(found.task, [codes[task_id] for task_id in ids if task_id in codes])
-        parts.append(_part("tag", tag, found, mine & carry, NOTHING))
+    by_tag = tasks_by_tag(session, project=project, crowd=looked.crowd, tasks=tasks)
+    for tag, codes in by_tag.items():
+        carries = np.zeros(len(looked.crowd.tasks), np.bool_)
+        carries[codes] = True
+        parts.append(_part("tag", tag, found, mine & carries[found.task], NOTHING))
     parts.sort(key=lambda part: (part.agreement.value is None, part.agreement.value))
     return parts[:MOST_PARTS]
 

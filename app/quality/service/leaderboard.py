@@ -23,6 +23,55 @@ def headline(view: View) -> str:
     return f"{first} and {second} cannot be told apart yet: {first} is preferred in {within}."
 
 
+def length_in_words(view: View) -> str | None:
+    """What length has to do with it; None where there is no board to speak of."""
+    board, plain = view.figures["at_equal_length"], view.figures["entries"]
+    if board is None or not plain:
+        return None
+    if board.get("reason"):
+        return f"What would be left at equal length is not defined: {board['reason']}"
+    longer, usual = board["longer_of_equals"], f"{board['usual_difference']:,.0f} characters"
+    if longer["low"] is None or longer["low"] <= 0.5 <= longer["high"]:
+        taste = "Length makes no clear difference"
+    else:
+        which = "longer" if longer["value"] > 0.5 else "shorter"
+        share = longer["value"] if longer["value"] > 0.5 else 1 - longer["value"]
+        taste = (
+            f"People prefer what is {which}: of two equally good responses that differ by {usual}, "
+            f"the {which} one wins {percent(share)} of decisive comparisons"
+        )
+    first, was = board["entries"][0]["source"], plain[0]["source"]
+    if first != was:
+        return f"{taste}. At equal length {first} would lead, not {was}."
+    return f"{taste}. At equal length {first} would still lead."
+
+
+def tags_in_words(view: View) -> str | None:
+    """Where another source leads than over all, as far as that is sure; None without tags."""
+    boards, plain = view.figures["by_tag"], view.figures["entries"]
+    if not boards or not plain:
+        return None
+    leader = plain[0]["source"]
+    others = [
+        f"{board['entries'][0]['source']} in “{board['tag']}”"
+        for board in boards
+        if board["entries"]
+        and board["entries"][0]["source"] != leader
+        and board["entries"][0]["better_than_next"]["low"] is not None
+        and board["entries"][0]["better_than_next"]["low"] > 0.5
+    ]
+    if not others:
+        return f"No: nowhere does another source than {leader} surely lead."
+    chance = " With so many tags, one may do so by chance." if len(boards) > 9 else ""
+    return f"Yes: elsewhere than over all, {', '.join(others)} leads.{chance}"
+
+
+def at_equal_length(view: View) -> Mapping[str, Mapping[str, Any]]:
+    """The score at equal length by source."""
+    board = view.figures["at_equal_length"]
+    return {entry["source"]: entry["score"] for entry in board["entries"]} if board else {}
+
+
 def charts(view: View) -> dict[str, Any]:
     """Data of the script of the page, by name."""
     matrix = view.figures["matrix"]

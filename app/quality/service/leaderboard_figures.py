@@ -9,20 +9,14 @@ from app.db import JsonObject
 from app.projects.models import Project
 from app.quality.queries.consensus import response_sources
 from app.quality.queries.crowd import Crowd
+from app.quality.queries.tags import tasks_by_tag
+from app.quality.rules.battles import ENOUGH_PEOPLE, Battles, battles_of, tables
+from app.quality.rules.equal_length import AtEqualLength, at_equal_length
 from app.quality.rules.intervals import Ints
-from app.quality.rules.leaderboard import (
-    ENOUGH_PEOPLE,
-    MIDDLE,
-    PSEUDO,
-    Battles,
-    Entry,
-    Standings,
-    battles_of,
-    standings,
-    tables,
-)
+from app.quality.rules.leaderboard import MIDDLE, PSEUDO, Entry, Standings, standings
 
 MOST_SOURCES = 100  # with most comparisons
+MOST_TAGS = 20  # with most comparisons
 
 
 def leaderboard_figures(session: Session, *, project: Project, crowd: Crowd) -> JsonObject:
@@ -30,7 +24,12 @@ def leaderboard_figures(session: Session, *, project: Project, crowd: Crowd) -> 
     sources = response_sources(session, project=project, crowd=crowd)
     names, places = _busiest(sources.names, sources.places)
     judgements = crowd.judgements.once()
-    battles = battles_of(judgements, places[judgements.task], n_sources=len(names))
+    battles = battles_of(
+        judgements,
+        places[judgements.task],
+        n_sources=len(names),
+        characters=sources.characters[judgements.task],
+    )
     number = len(battles.comparisons)
     people = len(np.unique(battles.annotator))
     board: JsonObject = {
@@ -46,6 +45,9 @@ def leaderboard_figures(session: Session, *, project: Project, crowd: Crowd) -> 
         "apart": [],
         "with_pseudo_counts": None,
         "matrix": None,
+        "at_equal_length": None,
+        "by_tag": [],
+        "n_tags": 0,
     }
     if len(names) < len(sources.names):
         board["left_out"] = (
@@ -58,7 +60,46 @@ def leaderboard_figures(session: Session, *, project: Project, crowd: Crowd) -> 
     board |= _standings_json(found, names)
     if found.reason or found.apart:
         board["with_pseudo_counts"] = _standings_json(standings(battles, pseudo=PSEUDO), names)
-    return board | {"matrix": _matrix_json(battles, names, found)}
+    by_tag = _by_tag(session, project, crowd, battles)
+    return board | {
+        "matrix": _matrix_json(battles, names, found),
+        "at_equal_length": _equal_length_json(at_equal_length(battles, found), names),
+        "by_tag": [_tag_json(tag, part, names) for tag, part in by_tag[:MOST_TAGS]],
+        "n_tags": len(by_tag),
+    }
+
+
+def _by_tag(
+    session: Session, project: Project, crowd: Crowd, battles: Battles
+) -> list[tuple[str, Battles]]:
+    """The comparisons of each tag's prompts, the tag with most of them first."""
+    parts = []
+    for tag, tasks in tasks_by_tag(session, project=project, crowd=crowd).items():
+        has_it = np.zeros(len(crowd.tasks), np.bool_)
+        has_it[tasks] = True
+        rows = has_it[battles.task]
+        if rows.any():
+            parts.append((tag, rows))
+    parts.sort(key=lambda part: (-int(part[1].sum()), part[0]))
+    return [(tag, battles.where(rows)) for tag, rows in parts]
+
+
+def _tag_json(tag: str, battles: Battles, names: Sequence[str]) -> JsonObject:
+    return {
+        "tag": tag,
+        "n_tasks": len(np.unique(battles.task)),
+        "n_comparisons": len(battles.comparisons),
+        **_standings_json(standings(battles), names),
+    }
+
+
+def _equal_length_json(found: AtEqualLength, names: Sequence[str]) -> JsonObject:
+    usual = found.usual_difference
+    return {
+        **_standings_json(found.standings, names),
+        "longer_of_equals": found.longer.as_json(),
+        "usual_difference": None if usual is None else round(usual, 1),
+    }
 
 
 def _nothing_to_compare(names: Sequence[str]) -> str:

@@ -237,13 +237,20 @@ def _count_anew(session: Session, *, project: Project, user_ids: set[UUID]) -> N
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a re-ask is. `lost`: skipped, given back, or judged by old guidelines."""
+    """How far a re-ask is.
+
+    `away`: of people who are paused or have left, who keep nothing open; should they go on, theirs
+    come as well. `lost`: skipped, given back, or judged by old guidelines. `waits_for`: (id, name,
+    number), of what waits or is open.
+    """
 
     re_ask: ReAsk
     waiting: int
     open: int
     judged: int
+    away: int
     lost: int
+    waits_for: list[tuple[UUID, str, int]]
 
     @property
     def waits(self) -> bool:
@@ -258,9 +265,26 @@ class Progress:
 
 def _progress(re_ask: ReAsk, lines: list[queries.Line]) -> Progress:
     judged = sum(line.counts for line in lines)
-    waiting = sum(line.state is None and line.kind is TaskKind.ORDINARY for line in lines)
-    held = sum(line.state is AssignmentState.OPEN for line in lines)
-    return Progress(re_ask, waiting, held, judged, len(lines) - judged - waiting - held)
+    left = [line for line in lines if _is_left(line)]
+    here = [line for line in left if line.is_here]
+    held = sum(line.state is AssignmentState.OPEN for line in here)
+    people = Counter((line.user_id, line.name) for line in here)
+    return Progress(
+        re_ask,
+        waiting=len(here) - held,
+        open=held,
+        judged=judged,
+        away=len(left) - len(here),
+        lost=len(lines) - judged - len(left),
+        waits_for=[(*person, number) for person, number in people.most_common()],
+    )
+
+
+def _is_left(line: queries.Line) -> bool:
+    """Whether it may still be judged again."""
+    if line.state is None:
+        return line.kind is TaskKind.ORDINARY and not line.is_closed
+    return line.state is AssignmentState.OPEN
 
 
 def progress_of_all(session: Session, *, project: Project) -> list[Progress]:

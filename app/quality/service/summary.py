@@ -68,7 +68,8 @@ def recompute(session: Session, *, project: Project, part: Part = Part.OVERVIEW)
     """Compute from the data as it is and keep the result, unless a newer one is kept already."""
     now = database_now(session)
     _, fingerprint = queries.fingerprint(session, project=project, part=part)
-    crowd = crowd_of(session, project=project)
+    # What people do with long responses is told by the overview alone.
+    crowd = crowd_of(session, project=project, with_lengths=part is Part.OVERVIEW)
     figures = compute(session, project=project, crowd=crowd, part=part, now=now)
     values = {"computed_at": now, "fingerprint": fingerprint, "figures": figures}
     session.execute(

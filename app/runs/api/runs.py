@@ -4,10 +4,12 @@ from dataclasses import asdict
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from sqlalchemy.orm import Session
+from starlette.responses import Response
 
 from app.accounts.auth import CurrentUser
+from app.datasets.formats.names import file_name
 from app.db import JsonObject, SessionDep
 from app.errors import NotFound, found
 from app.projects.auth import AdminProject, ViewerProject
@@ -37,6 +39,7 @@ from app.runs.schemas import (
     UsageOut,
 )
 from app.runs.service import checks
+from app.web.downloads import folder_archive
 
 router = APIRouter(tags=["runs"])
 
@@ -160,6 +163,18 @@ def run_evaluation(run: ViewedRun) -> JsonObject:
     if evaluation is None:
         raise NotFound("This run has no evaluation: only a finished reward model has one.")
     return evaluation
+
+
+@router.get(
+    "/runs/{run_id}/archive",
+    response_class=Response,
+    responses={200: {"content": {"application/zip": {}}}},
+)
+def run_archive(request: Request, run: ViewedRun) -> Response:
+    """All files of an ended run as one zip: settings, curves, texts, log and model."""
+    if run.path is None:
+        raise NotFound(service.no_files(run))
+    return folder_archive(request, folder=run.path, filename=file_name(run.name))
 
 
 @router.post("/runs/{run_id}/cancel", status_code=202)

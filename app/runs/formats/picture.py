@@ -142,11 +142,14 @@ def _steps(step: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def _written(found: dict[str, Any], boxes: Boxes, edges: Edges) -> None:
     """Models that wrote what was judged: what learns from that descends from them, too."""
     for writer in found.get("written_by", []):
-        key = f"checkpoint {writer['checkpoint_id']}"
-        if key not in boxes:
-            about = f"wrote {writer['judgements']:,} of what was judged"
+        about = f"wrote {writer['judgements']:,} of what was judged"
+        if "endpoint" in writer:
+            key = f"endpoint {writer['endpoint']}"
+            boxes.setdefault(key, Box(key, "base", f"{writer['name']}, elsewhere", about))
+        else:
+            key = f"checkpoint {writer['checkpoint_id']}"
             target = ("checkpoint", writer["checkpoint_id"])
-            boxes[key] = Box(key, "checkpoint", writer["name"], about, target)
+            boxes.setdefault(key, Box(key, "checkpoint", writer["name"], about, target))
         edges[key, f"judgements {found['id']}"] = "written"
 
 

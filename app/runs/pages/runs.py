@@ -191,10 +191,8 @@ def resume_run_page(
 @router.get("/projects/{project_id}/runs/{run_id}/log", name="run_log", response_model=None)
 def run_log(run: PageRun) -> Response:
     """All that the training process said, as plain text."""
-    if run.files_removed_at is not None and run.path is None:
-        raise NotFound(f"The files of this run were removed on {run.files_removed_at:%d %B %Y}.")
     if run.path is None:
-        raise NotFound("This run has no log yet: it comes when an attempt has ended.")
+        raise NotFound(service.no_files(run))
     return StreamingResponse(
         artifacts.chunks(f"{run.path}/log.txt"), media_type=PlainTextResponse.media_type
     )
@@ -281,6 +279,9 @@ def _again(session: Session, run: Run, changes: dict[str, Any]) -> LaunchForm:
             "model": run.base.get("model", ""),
             "checkpoint": str(run.parent_checkpoint_id or ""),
             "reward_checkpoint_id": str(run.reward_checkpoint_id or ""),
+            "priority": str(run.priority),
+            "device": run.needs.get("device") or "",
+            "gpu_memory_gb": str(run.needs.get("gpu_memory_gb") or ""),
             **{f"{formats.PREFIX}{name}": value for name, value in typed.items()},
         }
     )

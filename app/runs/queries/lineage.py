@@ -12,7 +12,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import artifacts
-from app.datasets.models import Snapshot, SnapshotAnnotator, SnapshotWriter
+from app.datasets.models import (
+    Snapshot,
+    SnapshotAnnotator,
+    SnapshotEndpoint,
+    SnapshotWriter,
+)
 from app.db import JsonObject
 from app.errors import NotFound
 from app.runs.models import Checkpoint, Run
@@ -135,7 +140,10 @@ def _as_json(step: Step, snapshots: dict[UUID, JsonObject]) -> JsonObject:
 
 
 def written_by(session: Session, snapshot_id: UUID) -> list[JsonObject]:
-    """The checkpoints that wrote responses judged in a snapshot: its models descend from them."""
+    """The models that wrote responses judged in a snapshot: what learns from it descends from them.
+
+    An endpoint has a name alone: what stands behind it is not known here.
+    """
     rows = session.execute(
         select(Checkpoint.id, Checkpoint.name, SnapshotWriter.judgements)
         .join(SnapshotWriter, SnapshotWriter.checkpoint_id == Checkpoint.id)
@@ -145,7 +153,17 @@ def written_by(session: Session, snapshot_id: UUID) -> list[JsonObject]:
     return [
         {"checkpoint_id": str(row.id), "name": row.name, "judgements": row.judgements}
         for row in rows
-    ]
+    ] + _endpoints(session, snapshot_id)
+
+
+def _endpoints(session: Session, snapshot_id: UUID) -> list[JsonObject]:
+    rows = session.execute(
+        select(SnapshotEndpoint.source, SnapshotEndpoint.judgements)
+        .where(SnapshotEndpoint.snapshot_id == snapshot_id)
+        .order_by(SnapshotEndpoint.source)
+    )
+    named = [(row.source.removeprefix("endpoint:"), row.judgements) for row in rows]
+    return [{"endpoint": name, "name": name, "judgements": number} for name, number in named]
 
 
 @dataclass(frozen=True, slots=True)

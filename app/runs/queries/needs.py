@@ -213,7 +213,7 @@ def _weights(session: Session, project: Project, days: int | None, now: datetime
 
 
 def registered(session: Session) -> set[str]:
-    """All folders of runs and snapshots that a row leads to."""
+    """All folders of runs that a row leads to."""
     known: set[str] = set()
     rows = select(Run.path, Run.saved_path, Run.base["path"].astext, Run.saved)
     for *paths, saved in session.execute(rows):

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from app import artifacts
 from app.accounts.models import User
 from app.accounts.service import audit
+from app.datasets.models import Snapshot
 from app.db import JobState, JsonObject
 from app.errors import Conflict, Invalid
 from app.jobs import JobName, defer
@@ -19,7 +20,6 @@ from app.runs.queries.needs import Kind, Waste, needs, registered, waste
 from app.runs.service.attempts import note
 from app.runs.service.lease import Lease
 
-UNCLAIMED_FOR = timedelta(days=1)  # a folder without a row: its attempt was lost before it said so
 EVERY = timedelta(days=1)
 
 
@@ -39,6 +39,13 @@ def gone(checkpoint: Checkpoint, removed: datetime) -> str:
         f"The weights of “{checkpoint.name}” were removed on {removed:%d %B %Y}. What it was and "
         "where it came from is on record: train it again, or choose another checkpoint."
     )
+
+
+def no_files(run: Run) -> str:
+    """Why a run has no files in the store."""
+    if run.files_removed_at is not None:
+        return f"The files of this run were removed on {run.files_removed_at:%d %B %Y}."
+    return "This run has no files yet: they come when an attempt has ended."
 
 
 def remove_weights(session: Session, *, checkpoint: Checkpoint, by: User | None) -> None:
@@ -115,10 +122,13 @@ def ask_for_daily_clean_ups(session: Session) -> int:
     recent = exists().where(
         CleanUp.project_id == Project.id, CleanUp.created_at > func.now() - EVERY
     )
-    has_runs = exists().where(Run.project_id == Project.id)
+    has_files = or_(
+        exists().where(Run.project_id == Project.id),
+        exists().where(Snapshot.project_id == Project.id),
+    )
     due = session.scalars(
         select(Project)
-        .where(~recent, has_runs)
+        .where(~recent, has_files)
         .order_by(Project.id)
         .with_for_update(skip_locked=True)
     ).all()
@@ -194,20 +204,9 @@ def _remove(session: Session, found: Waste, *, by: User | None) -> bool:
 
 
 def folders_left_behind(session: Session, *, now: datetime) -> Iterator[tuple[str, int]]:
-    """Folders of runs that no row leads to and that are older than a day, with their bytes.
-
-    The store is listed before the database is asked: what is registered meanwhile is known.
-    """
+    """Folders of runs that no row leads to, with their bytes."""
     there = list(_folders_of_runs())
-    known = registered(session)
-    for folder in there:
-        if folder in known:
-            continue
-        if any(path.startswith(f"{folder}/") for path in known):
-            continue
-        found = artifacts.held(folder)
-        if found.newest is not None and found.newest < now - UNCLAIMED_FOR:
-            yield folder, found.bytes
+    yield from artifacts.unclaimed(there, known=registered(session), now=now)
 
 
 def _folders_of_runs() -> Iterator[str]:

@@ -1,5 +1,6 @@
 """The right of a worker to write, and the life of work that one attempt at a time carries out."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -33,6 +34,7 @@ def held(table: Any, lease: Lease) -> Update:
 class Work:
     """A kind of work: its table, its job, and what the job calls the row's id.
 
+    `lane_of` says by which lane a row goes, where that is not the one of the job.
     The table has `state`, `attempt`, `seen_at`, `started_at`, `finished_at`, `error` and
     `cancel_requested_at`. Every write but `begin` raises `LeaseLost` where another attempt has it.
     """
@@ -40,6 +42,7 @@ class Work:
     table: Any
     job: JobName
     key: str
+    lane_of: Callable[[Session, UUID], str] | None = None
 
     def begin(self, session: Session, identity: UUID) -> Lease | None:
         """Take what waits as a new attempt; None where there is nothing to take."""
@@ -77,7 +80,8 @@ class Work:
         """Put it back into the queue, because its worker stops or was lost."""
         self._write(session, lease, state=JobState.QUEUED)
         ids: dict[str, Any] = {self.key: str(lease.id)}
-        defer(session, self.job, **ids)
+        lane = self.lane_of(session, lease.id) if self.lane_of else None
+        defer(session, self.job, queue_name=lane, **ids)
 
     def requeue_lost(self, session: Session, *, silent_for: timedelta) -> int:
         """Take work from workers that have not been heard of; how much."""

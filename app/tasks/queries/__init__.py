@@ -17,9 +17,7 @@ from app.tasks.queries.contents import (
     question_key,
     responses_of,
 )
-from app.tasks.queries.nothing import (
-    why_nothing,
-)
+from app.tasks.queries.nothing import only_re_asked, why_nothing
 from app.tasks.queries.people import (
     HOLDS,
     daily_limit,
@@ -44,11 +42,13 @@ from app.tasks.queries.wanted import (
     IS_ORDINARY,
     IS_QUALIFICATION,
     IS_WAITING,
+    NOTHING_ELSE,
     OUR_PAIRS,
     RE_ASKED_TASK,
     REPEATED_TASK,
     gold_task,
     has_lanes,
+    least_wanted,
     most_wanted,
     skills,
     top_priority,
@@ -64,6 +64,7 @@ __all__ = [
     "IS_QUALIFICATION",
     "IS_WAITING",
     "NEW_QUESTION",
+    "NOTHING_ELSE",
     "OUR_PAIRS",
     "REPEATED_TASK",
     "RE_ASKED_TASK",
@@ -79,11 +80,13 @@ __all__ = [
     "gold_keys",
     "gold_task",
     "has_lanes",
+    "least_wanted",
     "leaves_enough",
     "limit_reached",
     "most_wanted",
     "must_qualify",
     "number_of_open_appeals",
+    "only_re_asked",
     "open_appeals",
     "open_assignments",
     "project_and_task",

@@ -18,6 +18,7 @@ from app.tasks.queries.wanted import (
     IS_WITHIN_MOST,
     LANES,
     OURS,
+    RE_ASKED_TASK,
     gold_task,
     skills,
 )
@@ -74,9 +75,8 @@ def why_nothing(
     membership = session.get(Membership, (project.id, user.id))
     if membership is not None and membership.paused_at is not None:
         return Nothing.PAUSED
-    where = {"in_project": project.id, "person": user.id, "has_gold": project.gold_rate > 0}
-    reason = session.scalar(WHY_NOTHING, where | skills(membership))
-    if reason is not None:
+    reason = _reason(session, project, user, membership)
+    if reason is not None and not _comes_again(session, membership):
         return Nothing(reason)
     if membership is None:
         return None
@@ -87,3 +87,28 @@ def why_nothing(
         held=0,
         now=now or database_now(session),
     )
+
+
+def only_re_asked(
+    session: Session, *, project: Project, user: User, membership: Membership
+) -> bool:
+    """Whether nothing is left for her but what she is to judge again under changed guidelines."""
+    return (
+        _comes_again(session, membership)
+        and _reason(session, project, user, membership) is not None
+    )
+
+
+def _reason(
+    session: Session, project: Project, user: User, membership: Membership | None
+) -> str | None:
+    where = {"in_project": project.id, "person": user.id, "has_gold": project.gold_rate > 0}
+    reason: str | None = session.scalar(WHY_NOTHING, where | skills(membership))
+    return reason
+
+
+def _comes_again(session: Session, membership: Membership | None) -> bool:
+    if membership is None or not membership.re_asks:
+        return False
+    hers = {"in_project": membership.project_id, "person": membership.user_id}
+    return session.scalar(RE_ASKED_TASK, hers | {"nothing_else": True}) is not None

@@ -9,6 +9,7 @@ from time import monotonic
 from uuid import UUID
 
 from sqlalchemy import (
+    Boolean,
     ColumnElement,
     Double,
     Integer,
@@ -239,6 +240,7 @@ REPEATED_TASK = (
     .join(_past, _past.c.task_id == Task.id)
     .where(
         IS_ORDINARY,
+        Task.closed_at.is_(None),
         ~_past.c.is_repeat,
         _past.c.display_order.is_not(None),  # imported judgements were made elsewhere
         _came_again == 0,
@@ -248,7 +250,8 @@ REPEATED_TASK = (
 
 
 # One that she is to judge again because the guidelines have changed: the next of hers by chance.
-# It waits while no repeat of it was lent to her, and until she has read what changed.
+# It waits while no repeat of it was lent to her, and until she has read what changed. Where nothing
+# else is left for her, no other work can come between the two looks, and none is waited for.
 _repeated = aliased(Assignment)
 _was_lent = (
     select(func.count())
@@ -267,6 +270,7 @@ OUR_PAIRS = (
     & (ReAsk.project_id == bindparam("in_project", type_=Uuid()))
     & ReAsk.cancelled_at.is_(None)
 )
+NOTHING_ELSE = select(bindparam("nothing_else", False, type_=Boolean())).scalar_subquery()
 _first = aliased(Assignment)
 RE_ASKED_TASK = (
     select(Task.id)
@@ -282,11 +286,12 @@ RE_ASKED_TASK = (
         & (_first.user_id == ReAskPair.user_id)
         & ~_first.is_repeat
         & (_first.state == AssignmentState.SUBMITTED)
-        & (_first.ordinal <= Membership.claimed - rules.FEWEST_BETWEEN),
+        & or_(NOTHING_ELSE, _first.ordinal <= Membership.claimed - rules.FEWEST_BETWEEN),
     )
     .where(
         ReAskPair.user_id == bindparam("person"),
         IS_ORDINARY,
+        Task.closed_at.is_(None),
         or_(Membership.guidelines_read == 0, Membership.guidelines_read >= ReAsk.needed),
         IS_WAITING,
     )
@@ -304,6 +309,14 @@ def most_wanted() -> ScalarSelect[int]:
         Project.id == Task.project_id
     )
     return most.correlate(Task).scalar_subquery()
+
+
+def least_wanted() -> ScalarSelect[int]:
+    """The fewest: what is asked for before adaptive overlap looks whether that is enough."""
+    least = select(func.greatest(Project.overlap_min, Task.at_least)).where(
+        Project.id == Task.project_id
+    )
+    return least.correlate(Task).scalar_subquery()
 
 
 def has_lanes(session: Session, *, project: Project) -> bool:

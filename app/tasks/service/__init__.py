@@ -14,8 +14,11 @@ from app.tasks.service.gold import (
     uphold_key,
 )
 from app.tasks.service.opening import (
+    PreparedTasks,
     lock_opening,
+    open_prepared,
     open_tasks,
+    prepare_tasks,
     require_rankable,
     set_overlap,
     try_lock_opening,
@@ -24,6 +27,7 @@ from app.tasks.service.qualifying import correct_score, rescore, score
 from app.tasks.service.removing import remove_unused
 
 __all__ = [
+    "PreparedTasks",
     "allow_attempt",
     "appeal_pause",
     "appeal_question",
@@ -41,7 +45,9 @@ __all__ = [
     "let_in",
     "lock_member",
     "lock_opening",
+    "open_prepared",
     "open_tasks",
+    "prepare_tasks",
     "release",
     "remove_unused",
     "renew",

@@ -180,7 +180,9 @@ def _attempt(
         wants_repeat=wants_repeat,
     )
     if lent is None and is_last:
-        lent = _lend_patiently(session, given, project=project, user=user, rng=rng)
+        lent = _lend_patiently(
+            session, given, project=project, user=user, membership=membership, rng=rng
+        )
     if lent is not None:
         session.expire(membership, ["claimed", "re_asks"])
         lent.is_new = True
@@ -275,7 +277,13 @@ def _lend(
 
 
 def _lend_patiently(
-    session: Session, given: dict[str, Any], *, project: Project, user: User, rng: Random
+    session: Session,
+    given: dict[str, Any],
+    *,
+    project: Project,
+    user: User,
+    membership: Membership,
+    rng: Random,
 ) -> Assignment | None:
     """The second look: ask again while others are taking the tasks that she could have.
 
@@ -286,9 +294,13 @@ def _lend_patiently(
         nothing = queries.why_nothing(session, project=project, user=user)
         if nothing is not None:
             return None
-        # In a project of gold alone it is handed out like any other work.
-        gold_alone = session.scalar(queries.AN_ORDINARY_TASK, given) is None
-        lent = _lend(session, given, rng=rng, gold_alone=gold_alone)
+        if queries.only_re_asked(session, project=project, user=user, membership=membership):
+            again = {"wants_re_ask": True, "nothing_else": True}
+            lent = _lend(session, given, rng=rng, planned=True, **again)
+        else:
+            # In a project of gold alone it is handed out like any other work.
+            gold_alone = session.scalar(queries.AN_ORDINARY_TASK, given) is None
+            lent = _lend(session, given, rng=rng, gold_alone=gold_alone)
         if lent is not None:
             return lent
         if monotonic() > deadline:

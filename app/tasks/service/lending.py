@@ -70,7 +70,8 @@ _holds_no_more = not_(
 def _due(*, lanes: bool, planned: bool = False) -> CTE:
     """Gold or a repeat instead of an ordinary task, where one is due; `planned`: or a re-asked one.
 
-    Only where an ordinary task is in sight, so that the end of the work tells nothing.
+    Only where an ordinary task is in sight, so that the end of the work tells nothing; a re-asked
+    one also at the end, or it would never be judged.
     """
     gold = _gold(lanes=lanes)
     from_key = Task.random_key >= bindparam("gold_key")
@@ -78,6 +79,7 @@ def _due(*, lanes: bool, planned: bool = False) -> CTE:
     again = queries.RE_ASKED_TASK.with_for_update(key_share=True, skip_locked=True, of=Task)
     re_asked = again.correlate(None).scalar_subquery()
     in_sight = queries.wanted_task(lanes=lanes, locks=False).correlate(None).exists()
+    may_be_due = or_(queries.NOTHING_ELSE, in_sight) if planned else in_sight
     found = case(
         *([(_wants_re_ask, re_asked)] if planned else []),
         (_wants_repeat, repeat.correlate(None).scalar_subquery()),
@@ -86,7 +88,7 @@ def _due(*, lanes: bool, planned: bool = False) -> CTE:
         ),
     )
     wants = or_(_wants_gold, _wants_repeat, *([_wants_re_ask] if planned else []))
-    return select(case((and_(wants, in_sight), found), else_=null()).label("id")).cte("due")
+    return select(case((and_(wants, may_be_due), found), else_=null()).label("id")).cte("due")
 
 
 def _gold(*, lanes: bool) -> Select[Any]:

@@ -11,26 +11,52 @@ import os
 import random
 import socket
 import threading
-import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 import httpx2
 
+from app.completions.replies import (
+    LONGEST_WAIT,
+    BadReply,
+    Piece,
+    Reply,
+    pieces_of,
+    reply_of,
+    retry_after,
+    said,
+)
 from app.config import settings
 from app.errors import AppError, Invalid
 
 KEYS = "TOUCHSTONE_ENDPOINT_KEY_"  # what the environment calls the keys of endpoints
 TRIES = 5
-LONGEST_WAIT = 60.0  # seconds that a server may ask for before the next try
 MOST_BYTES = 4_000_000  # of one answer
+MOST_STREAMED = 4 * MOST_BYTES  # with the log-probabilities of its tokens
+WITH_LOGPS = {"logprobs": True, "top_logprobs": 5}
+NOT_UNDERSTOOD = frozenset({400, 422})  # as servers say that do not know a field
 AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+
+
+__all__ = [
+    "KEYS",
+    "BadReply",
+    "Interrupted",
+    "Piece",
+    "Reply",
+    "Target",
+    "Unusable",
+    "Writer",
+    "address_of",
+    "allowed",
+    "is_refused",
+    "reply_of",
+    "retry_after",
+]
 
 
 class Unusable(AppError):
@@ -38,10 +64,6 @@ class Unusable(AppError):
 
     status = 502
     title = "The endpoint does not answer"
-
-
-class BadReply(Exception):
-    """One prompt got no response; another may."""
 
 
 class Interrupted(Exception):
@@ -59,13 +81,6 @@ class Target:
     @property
     def key(self) -> str | None:
         return os.environ.get(KEYS + self.key_name) if self.key_name else None
-
-
-@dataclass(frozen=True)
-class Reply:
-    text: str
-    finish: str | None  # stop, length, content_filter, …
-    refused: bool = False
 
 
 @dataclass(frozen=True)
@@ -231,6 +246,52 @@ class Writer:
             body["seed"] = seed
         return reply_of(self._asked(body))
 
+    def stream(
+        self,
+        messages: Sequence[dict[str, Any]],
+        *,
+        temperature: float,
+        top_p: float,
+        max_new_tokens: int,
+        seed: int,
+    ) -> Iterator[Piece]:
+        """One response as it is written, asked for once: whoever waits for it may ask again.
+
+        With the log-probabilities of its tokens where the server gives them; in one piece where it
+        does not stream.
+        """
+        body = {
+            "model": self.target.model,
+            "messages": list(messages),
+            "temperature": temperature,
+            "top_p": top_p,
+            "max_tokens": max_new_tokens,
+            "seed": seed,
+            "stream": True,
+        }
+        try:
+            with self._request(body | WITH_LOGPS) as response:
+                if response.status_code not in NOT_UNDERSTOOD:
+                    yield from self._pieces(response)
+                    return
+            with self._request(body) as response:
+                yield from self._pieces(response)
+        except httpx2.TransportError as error:
+            if self.stopping.is_set():
+                raise Interrupted from None
+            is_late = isinstance(error, httpx2.TimeoutException)
+            problem = "did not answer in time" if is_late else f"went away ({_reason(error)})"
+            raise Unusable(f"{self.address.netloc} {problem}.") from None
+
+    def _pieces(self, response: httpx2.Response) -> Iterator[Piece]:
+        kind = response.headers.get("content-type", "")
+        if response.status_code == 200 and kind.startswith("text/event-stream"):
+            yield from pieces_of(_lines(response))
+            return
+        content = b"".join(_bounded(response, MOST_BYTES))
+        reply = reply_of(checked(response.status_code, content, self))
+        yield Piece(reply.text, finish=reply.finish)
+
     def _asked(self, body: dict[str, Any]) -> Any:
         """The answer as JSON, after as many tries as it takes and is allowed."""
         problem = ""
@@ -257,9 +318,15 @@ class Writer:
         )
 
     def _post(self, body: dict[str, Any]) -> tuple[int, httpx2.Headers, bytes]:
+        with self._request(body) as response:
+            content = b"".join(_bounded(response, MOST_BYTES))
+            return response.status_code, response.headers, content
+
+    @contextlib.contextmanager
+    def _request(self, body: dict[str, Any]) -> Iterator[httpx2.Response]:
         at = self.address
         number = f"[{at.ip}]" if ":" in at.ip else at.ip
-        headers = {"Host": at.netloc, "Accept": "application/json"}
+        headers = {"Host": at.netloc, "Accept": "application/json, text/event-stream"}
         if self.target.key:
             headers["Authorization"] = f"Bearer {self.target.key}"
         with self._client.stream(
@@ -269,12 +336,24 @@ class Writer:
             headers=headers,
             extensions={"sni_hostname": at.host, "trace": self._note},
         ) as response:
-            content = b""
-            for part in response.iter_bytes():
-                content += part
-                if len(content) > MOST_BYTES:
-                    raise BadReply("the answer is longer than 4 MB")
-            return response.status_code, response.headers, content
+            yield response
+
+
+def _bounded(response: httpx2.Response, most: int) -> Iterator[bytes]:
+    seen = 0
+    for part in response.iter_bytes():
+        seen += len(part)
+        if seen > most:
+            raise BadReply(f"the answer is longer than {most // 1_000_000} MB")
+        yield part
+
+
+def _lines(response: httpx2.Response) -> Iterator[bytes]:
+    rest = b""
+    for part in _bounded(response, MOST_STREAMED):
+        *lines, rest = (rest + part).split(b"\n")
+        yield from lines
+    yield rest
 
 
 def checked(status: int, content: bytes, writer: Writer) -> Any:
@@ -301,51 +380,6 @@ def checked(status: int, content: bytes, writer: Writer) -> Any:
             f"{where} does not speak JSON at {writer.address.path}/chat/completions: is this the "
             "address of an OpenAI-compatible server?"
         ) from None
-
-
-def reply_of(answer: Any) -> Reply:
-    """The text of the first choice; `BadReply` for any other shape."""
-    try:
-        choice = answer["choices"][0]
-        message = choice["message"]
-        refusal, content = message.get("refusal"), message.get("content")
-        finish = choice.get("finish_reason")
-    except (KeyError, IndexError, TypeError, AttributeError):
-        raise BadReply("the answer has no choices[0].message") from None
-    if isinstance(content, list):  # parts, as some servers write
-        content = "".join(p.get("text") or "" for p in content if isinstance(p, dict))
-    if not isinstance(content, str | None) or not isinstance(refusal, str | None):
-        raise BadReply("the answer's content is no text")
-    refused = bool(refusal) or finish == "content_filter"
-    return Reply((content or refusal or "").strip(), finish, refused=refused)
-
-
-def said(content: bytes) -> str:
-    """What an error says of itself, short."""
-    try:
-        body = httpx2.Response(200, content=content).json()
-    except ValueError:
-        return ""
-    found = body.get("error") or body.get("detail") or body if isinstance(body, dict) else body
-    if isinstance(found, dict):
-        found = found.get("message") or ""
-    return found.replace("\0", "")[:300] if isinstance(found, str) else ""
-
-
-def retry_after(header: str | None) -> float:
-    """Seconds that a server asks for, as a number or as a date; at most a minute."""
-    if not header:
-        return 0.0
-    try:
-        seconds = float(header)
-    except ValueError:
-        try:
-            at = parsedate_to_datetime(header)
-        except ValueError:
-            return 0.0
-        at = at if at.tzinfo else at.replace(tzinfo=UTC)
-        seconds = (at - datetime.fromtimestamp(time.time(), UTC)).total_seconds()
-    return min(max(seconds, 0.0), LONGEST_WAIT) if seconds == seconds else 0.0  # noqa: PLR0124
 
 
 def _is_ip(host: str) -> bool:
