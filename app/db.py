@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, TypeVar
+from typing import cast as cast_to
 from uuid import UUID
 
 from anyio import CapacityLimiter, to_thread
@@ -15,6 +16,7 @@ from fastapi import Depends
 from pydantic_core import to_json
 from sqlalchemy import (
     ColumnElement,
+    CursorResult,
     DateTime,
     Engine,
     Enum,
@@ -100,6 +102,12 @@ def bulk_insert(model: type[Base], rows: Sequence[Mapping[str, Any]]) -> Insert:
         for name, value in same.items()
     ]
     return insert(model).from_select([*varying, *same], select(*source.c, *values))
+
+
+def written(session: Session, statement: Insert) -> int:
+    """Execute it; answers how many rows it has written."""
+    keep = {"preserve_rowcount": True}  # of an INSERT it is thrown away without this
+    return cast_to(CursorResult[Any], session.execute(statement, execution_options=keep)).rowcount
 
 
 def _varies(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
@@ -242,13 +250,20 @@ async def get_set_time() -> datetime | None:
 SetTime = Annotated[datetime | None, Depends(get_set_time)]
 
 
-async def get_now(session: SessionDep, set_time: SetTime) -> datetime:
+def now_of(session: Session, set_time: datetime | None) -> datetime:
+    """The time of a request, asked of the database unless a statement has told it already."""
     if set_time is not None:
         return set_time
     if TOLD_NOW not in session.info:
-        session.info[TOLD_NOW] = await run_in_threadpool(database_now, session)
+        session.info[TOLD_NOW] = database_now(session)
     told: datetime = session.info[TOLD_NOW]
     return told
+
+
+async def get_now(session: SessionDep, set_time: SetTime) -> datetime:
+    if set_time is None and TOLD_NOW not in session.info:
+        return await run_in_threadpool(now_of, session, set_time)
+    return now_of(session, set_time)
 
 
 # Time that decides something: the database's clock.

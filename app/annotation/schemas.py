@@ -3,7 +3,7 @@
 Models that annotators see carry no id of a task or response, no source and no gold.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any
@@ -309,10 +309,14 @@ class ImportedJudgement:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What an import of judgements did: which of them are new, in their order; how many repeat."""
+    """What an import of judgements did: which of them are new, in their order; how many repeat.
+
+    `members`: the people behind them, by the names they came with.
+    """
 
     is_new: Sequence[bool]
     repeats: int
+    members: Mapping[str, UUID] = field(default_factory=dict)
 
     @property
     def recorded(self) -> int:

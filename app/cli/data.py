@@ -113,9 +113,10 @@ def import_files(
             fail(f"There is no file {file}.")
     from app.db import JobState, transaction
     from app.worker.imports import import_file
-    from app.worker.memory import collect_rarely
+    from app.worker.memory import collect_rarely, take_short_turns
 
     collect_rarely()
+    take_short_turns()
     has_failed = False
     with connected():
         with transaction() as session:

@@ -19,7 +19,7 @@ from app.worker.folders import remove_abandoned
 from app.worker.imports import expire
 from app.worker.imports.upkeep import tidy_uploads
 from app.worker.lease import STALLED, reach, take_over
-from app.worker.memory import collect_rarely
+from app.worker.memory import collect_rarely, take_short_turns
 from app.worker.player import player
 from app.worker.presence import NOTHING, Presence, forget_silent
 from app.worker.rehearsing import expire_checks
@@ -50,6 +50,7 @@ def run(database_url: str, *, stalled: timedelta = STALLED) -> None:
 async def _serve(database_url: str, *, stalled: timedelta) -> None:
     queue.perform_import_paths()  # type: ignore[no-untyped-call]
     collect_rarely()
+    take_short_turns()
     conninfo = database_url.replace("postgresql+psycopg://", "postgresql://", 1)
     connector = PsycopgConnector(conninfo=conninfo, min_size=2, max_size=6)
     stopping = threading.Event()  # jobs look at it, from their threads

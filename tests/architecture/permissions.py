@@ -50,6 +50,7 @@ PERMISSIONS = {
     "GET /projects": Who.SIGNED_IN,
     "GET /projects/new": Who.INSTALLATION,
     "POST /projects/new": Who.INSTALLATION,
+    "POST /projects/new/file": Who.INSTALLATION,
     "GET /projects/{project_id}/settings": Who.ADMIN,
     "POST /projects/{project_id}/settings": Who.ADMIN,
     "POST /projects/{project_id}/pause": Who.ADMIN,

@@ -52,10 +52,76 @@ def test_what_does_not_work_is_said_and_her_text_stays(sign_in, ada, project, ch
     assert "Be fair." in reply.text
 
 
+def from_file(browser, text, **fields):
+    return browser.post(
+        "/projects/new/file", data=fields, files={"file": ("settings.json", text.encode())}
+    )
+
+
+def test_a_project_is_made_anew_from_the_settings_of_another(sign_in, api, ada, project, session):
+    project.criteria = [{"key": "tone", "label": "Tone", "min": 1, "max": 7}]
+    project.gold_rate = 0.2
+    browser = sign_in(ada)
+    edit = f"/projects/{project.id}/guidelines/edit"
+    browser.post(edit, data={"text": "# Second\n\nBe fair.", "version": "1", "note": "Fairness"})
+    assert (
+        f"/api/v1/projects/{project.id}/settings"
+        in browser.get(f"/projects/{project.id}/settings").text
+    )
+    file = api(ada).get(f"/api/v1/projects/{project.id}/settings").text
+
+    reply = from_file(browser, file, name=" Kitchen help, May ")
+
+    assert reply.status_code == 303
+    made = session.query(Project).filter_by(name="Kitchen help, May").one()
+    assert reply.headers["location"].endswith(f"/projects/{made.id}/data")
+    assert (made.criteria, made.gold_rate) == (project.criteria, 0.2)
+    versions = queries.guidelines_versions(session, project=made)
+    assert [each.note for each in versions] == ["Fairness", ""]
+    assert versions[0].text == "# Second\n\nBe fair."
+
+
+def test_the_file_may_be_toml_and_bring_the_name(sign_in, ada, session):
+    reply = from_file(sign_in(ada), 'name = "From TOML"\n[overlap]\nmin = 3\n')
+
+    assert reply.status_code == 303
+    assert session.query(Project).filter_by(name="From TOML").one().overlap_min == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "no settings in this file"),
+        ("{", "not valid JSON"),
+        ("name =", "not valid TOML"),
+        ('{"overlap": {"min": 0}}', "name: Field required; overlap.min: Input should be"),
+        ('{"name": "x", "colour": "red"}', "colour: Extra inputs"),
+        ('{"name": "kitchen HELP"}', "already a project called"),
+        ('{"name": "\\ud800"}', "name: Input should be a valid string"),
+    ],
+)
+def test_what_is_wrong_with_the_file_is_said(sign_in, ada, project, text, sentence, session):
+    before = session.query(Project).count()
+    reply = from_file(sign_in(ada), text)
+
+    assert reply.status_code in {409, 422}
+    assert sentence in reply.text
+    assert session.query(Project).count() == before
+
+
+def test_a_form_without_a_file_or_with_no_text_is_told_so(sign_in, ada):
+    browser = sign_in(ada)
+    assert "Choose a file first" in browser.post("/projects/new/file", data={"name": "x"}).text
+    picture = browser.post("/projects/new/file", files={"file": ("x.png", b"\x89PNG\xff")})
+    assert (picture.status_code, "no text in UTF-8" in picture.text) == (422, True)
+    assert sign_in(ada).get("/projects/new").status_code == 200
+
+
 def test_only_installation_admins_make_projects(sign_in, ana, client):
     assert sign_in(ana).get("/projects/new").status_code == 403
     assert sign_in(ana).post("/projects/new", data=FORM).status_code == 403
     assert client.post("/projects/new", data=FORM).status_code == 401
+    assert from_file(sign_in(ana), '{"name": "Mine"}').status_code == 403
 
 
 def test_everybody_sees_her_own_projects(sign_in, ana, sam, ada, project, session):

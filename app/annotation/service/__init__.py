@@ -1,7 +1,13 @@
 """Writes of judgements: submit, change, draft, import; gold keys and overlap that follow."""
 
 from app.annotation.service.gold import set_gold, unset_gold
-from app.annotation.service.importing import record_imported
+from app.annotation.service.importing import (
+    PreparedJudgements,
+    Surroundings,
+    prepare_imported,
+    record_imported,
+    record_prepared,
+)
 from app.annotation.service.overlap import apply_overlap
 from app.annotation.service.removing import (
     Removable,
@@ -25,17 +31,21 @@ from app.annotation.service.unimporting import recount_imported, take_back_impor
 from app.annotation.service.withdrawing import restore_gold, withdraw_gold
 
 __all__ = [
+    "PreparedJudgements",
     "Reach",
     "Removable",
     "Restored",
     "Submission",
+    "Surroundings",
     "Which",
     "apply_overlap",
     "forget_meta",
     "lock_work",
+    "prepare_imported",
     "projects_of_work",
     "reach",
     "record_imported",
+    "record_prepared",
     "recount_imported",
     "removable",
     "remove_judgements",

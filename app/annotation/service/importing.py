@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
@@ -11,13 +11,14 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import Insert
 from sqlalchemy.orm import Session
 
 from app.annotation import rules
 from app.annotation.models import Annotation, Removal
 from app.annotation.schemas import ImportedJudgement, Recorded
 from app.annotation.service.gold import passes, restand
-from app.db import JsonObject, among, bulk_insert, new_ids
+from app.db import JsonObject, among, bulk_insert, new_ids, written
 from app.errors import Invalid
 from app.projects.models import Project
 from app.projects.service import imported_members
@@ -30,6 +31,10 @@ from app.tasks.schemas import Gold
 # How the hash of a judgement writes its content: never change it, or what is known comes in anew.
 CONTENT = json.JSONEncoder(sort_keys=True)
 
+# Of tasks that are there already: kind, gold key in force, places taken.
+OfTasks = tuple[Mapping[UUID, TaskKind], Mapping[UUID, Gold], Mapping[UUID, int]]
+Known = Mapping[tuple[UUID, UUID], set[bytes | None]]  # what a person said of a task, as hashes
+
 
 @dataclass(slots=True)
 class Batch:
@@ -40,6 +45,41 @@ class Batch:
     counted: Counter[UUID] = field(default_factory=Counter)  # judgements more, by task
     golden: set[UUID] = field(default_factory=set)  # people who answered gold
     new: list[bool] = field(default_factory=list)  # of each judgement
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What sources say, ready to be written: a source judges a task once."""
+
+    ids: Sequence[UUID]
+    insert: Insert
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedJudgements:
+    """Judgements of tasks that are new, with all that takes no database.
+
+    It holds for as long as `members` are who they are said to be, and nobody of them was removed.
+    """
+
+    of_source: Sequence[bool]
+    members: Mapping[str, UUID]
+    sources: Sources | None
+    batch: Batch
+    inserts: Sequence[Insert]
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What judgements come into: the project as it is, the time, and the import that brings them.
+
+    Plain values, for threads that must not touch rows of a session.
+    """
+
+    project_id: UUID
+    guidelines_version: int
+    now: datetime
+    import_id: UUID | None = None
 
 
 def record_imported(
@@ -60,79 +100,145 @@ def record_imported(
     were opened with (`OpenedTask.counted`). Nothing else is known of those.
     """
     tasks.lock_opening(session, project=project)
+    here = Surroundings(project.id, project.guidelines_version, now, import_id)
     of_source = [rules.is_source(each.annotator) for each in judgements]
     sources = [each for each, is_one in zip(judgements, of_source, strict=True) if is_one]
     people = [each for each, is_one in zip(judgements, of_source, strict=True) if not is_one]
-    by_sources = iter(
-        _record_sources(session, project=project, judgements=sources, now=now, import_id=import_id)
-    )
+    by_sources = _record_sources(session, sources=_sources(sources, here=here))
     batch = Batch()
+    members: Mapping[str, UUID] = {}
     if people:
-        batch = _sorted_out(session, project=project, judgements=people, now=now, opened=opened)
-        for row in batch.annotations:
-            row["import_id"] = import_id
-        _write(session, project=project, batch=batch, opened=opened)
-    by_people = iter(batch.new)
-    is_new = [next(by_sources if is_one else by_people) for is_one in of_source]
-    return Recorded(is_new=is_new, repeats=sum(row["is_repeat"] for row in batch.annotations))
-
-
-def _record_sources(
-    session: Session,
-    *,
-    project: Project,
-    judgements: Sequence[ImportedJudgement],
-    now: datetime,
-    import_id: UUID | None,
-) -> list[bool]:
-    """Which of them are new: a source judges a task once."""
-    if not judgements:
-        return []
-    rows = [
-        _annotation(project, judgement, row_id=row_id, now=now)
-        | {"source": judgement.annotator, "import_id": import_id}
-        for row_id, judgement in zip(new_ids(len(judgements)), judgements, strict=True)
-    ]
-    recorded = set(
-        session.scalars(
-            bulk_insert(Annotation, rows).on_conflict_do_nothing().returning(Annotation.id)
+        members = imported_members(
+            session, project=project, names={each.annotator for each in people}
         )
+        older = {each.task_id for each in people} - opened.keys()
+        batch = _sorted_out(
+            people,
+            here=here,
+            members=members,
+            removed=_removed(session, project=project),
+            opened=opened,
+            of_tasks=_tasks(session, task_ids=older),
+            known=_known(session, task_ids=older),
+        )
+        _write(session, project=project, batch=batch, opened=opened, inserts=_inserts(batch))
+    return _recorded(of_source, by_sources, batch, members)
+
+
+def prepare_imported(
+    judgements: Sequence[ImportedJudgement],
+    *,
+    here: Surroundings,
+    members: Mapping[str, UUID],
+    opened: Mapping[UUID, int],
+) -> PreparedJudgements | None:
+    """Judgements of tasks that are all `opened`; None where somebody is not among the `members`."""
+    of_source = [rules.is_source(each.annotator) for each in judgements]
+    sources = [each for each, is_one in zip(judgements, of_source, strict=True) if is_one]
+    people = [each for each, is_one in zip(judgements, of_source, strict=True) if not is_one]
+    known = {
+        name: user_id
+        for name in {each.annotator for each in people}
+        if (user_id := members.get(name)) is not None
+    }
+    if any(each.annotator not in known for each in people):
+        return None
+    batch = _sorted_out(people, here=here, members=known, removed=set(), opened=opened)
+    return PreparedJudgements(
+        of_source=of_source,
+        members=known,
+        sources=_sources(sources, here=here),
+        batch=batch,
+        inserts=_inserts(batch),
     )
-    return [row["id"] in recorded for row in rows]
 
 
-def _sorted_out(
+def record_prepared(
     session: Session,
     *,
     project: Project,
-    judgements: Sequence[ImportedJudgement],
-    now: datetime,
+    prepared: PreparedJudgements,
     opened: Mapping[UUID, int],
-) -> Batch:
-    """Which judgements are new, which repeat another of the same person, which are known."""
-    members = imported_members(
-        session, project=project, names={each.annotator for each in judgements}
-    )
-    removed = set(
+) -> Recorded | None:
+    """Record them; None where what they were prepared for does not hold any more."""
+    tasks.lock_opening(session, project=project)
+    names = prepared.members.keys()
+    if names:
+        members = imported_members(session, project=project, names=names)
+        removed = _removed(session, project=project)
+        if members != prepared.members or not removed.isdisjoint(members.values()):
+            return None
+    by_sources = _record_sources(session, sources=prepared.sources)
+    batch = prepared.batch
+    _write(session, project=project, batch=batch, opened=opened, inserts=prepared.inserts)
+    return _recorded(prepared.of_source, by_sources, batch, prepared.members)
+
+
+def _recorded(
+    of_source: Sequence[bool],
+    by_sources: Sequence[bool],
+    batch: Batch,
+    members: Mapping[str, UUID],
+) -> Recorded:
+    sources, people = iter(by_sources), iter(batch.new)
+    is_new = [next(sources if is_one else people) for is_one in of_source]
+    return Recorded(is_new, sum(row["is_repeat"] for row in batch.annotations), members)
+
+
+def _sources(judgements: Sequence[ImportedJudgement], *, here: Surroundings) -> Sources | None:
+    if not judgements:
+        return None
+    ids = new_ids(len(judgements))
+    rows = [
+        _annotation(judgement, here=here, row_id=row_id) | {"source": judgement.annotator}
+        for row_id, judgement in zip(ids, judgements, strict=True)
+    ]
+    return Sources(ids, bulk_insert(Annotation, rows).on_conflict_do_nothing())
+
+
+def _record_sources(session: Session, *, sources: Sources | None) -> Sequence[bool]:
+    """Which of them are new."""
+    if sources is None:
+        return []
+    if written(session, sources.insert) == len(sources.ids):
+        return [True] * len(sources.ids)
+    kept = set(session.scalars(select(Annotation.id).where(among(Annotation.id, sources.ids))))
+    return [row_id in kept for row_id in sources.ids]
+
+
+def _removed(session: Session, *, project: Project) -> set[UUID]:
+    """Whose judgements were removed here."""
+    return set(
         session.scalars(
             select(Removal.user_id).where(
                 Removal.project_id == project.id, Removal.only_texts.is_(False)
             )
         )
     )
-    older = {each.task_id for each in judgements} - opened.keys()
-    kinds, keys, taken = _tasks(session, task_ids=older)
-    known = _known(session, task_ids=older)
+
+
+def _sorted_out(
+    judgements: Sequence[ImportedJudgement],
+    *,
+    here: Surroundings,
+    members: Mapping[str, UUID],
+    removed: Collection[UUID],
+    opened: Mapping[UUID, int],
+    of_tasks: OfTasks = ({}, {}, {}),
+    known: Known = MappingProxyType({}),
+) -> Batch:
+    """Which judgements are new, which repeat another of the same person, which are known."""
+    kinds, keys, taken = of_tasks
+    heard = dict(known)
     ids = iter(new_ids(2 * len(judgements)))
     batch = Batch()
     for judgement in judgements:
-        pair = judgement.task_id, members[judgement.annotator]
-        row = _annotation(project, judgement, row_id=next(ids), now=now)
-        before = known.setdefault(pair, set())
-        batch.new.append(row["body_hash"] not in before and pair[1] not in removed)
+        task_id, user_id = pair = judgement.task_id, members[judgement.annotator]
+        row = _annotation(judgement, here=here, row_id=next(ids))
+        before = heard.setdefault(pair, set())
+        batch.new.append(row["body_hash"] not in before and user_id not in removed)
         if not batch.new[-1]:
             continue
-        task_id, user_id = pair
         row["user_id"] = user_id
         row["assignment_id"] = next(ids)
         row["is_repeat"] = bool(before)
@@ -154,9 +260,7 @@ def _sorted_out(
     return batch
 
 
-def _tasks(
-    session: Session, *, task_ids: set[UUID]
-) -> tuple[Mapping[UUID, TaskKind], Mapping[UUID, Gold], Mapping[UUID, int]]:
+def _tasks(session: Session, *, task_ids: set[UUID]) -> OfTasks:
     """Kind, gold key in force and places taken of each task; held, so that they stay."""
     if not task_ids:
         return {}, {}, {}
@@ -172,7 +276,7 @@ def _tasks(
     return kinds, keys, {row.id: row.taken for row in rows}
 
 
-def _known(session: Session, *, task_ids: set[UUID]) -> dict[tuple[UUID, UUID], set[bytes | None]]:
+def _known(session: Session, *, task_ids: set[UUID]) -> Known:
     """What people have judged of these tasks, as hashes."""
     known: dict[tuple[UUID, UUID], set[bytes | None]] = {}
     if not task_ids:
@@ -188,9 +292,7 @@ def _known(session: Session, *, task_ids: set[UUID]) -> dict[tuple[UUID, UUID], 
     return known
 
 
-def _annotation(
-    project: Project, judgement: ImportedJudgement, *, row_id: UUID, now: datetime
-) -> JsonObject:
+def _annotation(judgement: ImportedJudgement, *, here: Surroundings, row_id: UUID) -> JsonObject:
     """A row as of nobody in particular; the hash is what makes it the same one again."""
     ranks = rules.standard_ranks(judgement.ranks)
     content: list[Any] = [
@@ -204,13 +306,13 @@ def _annotation(
     ]
     return {
         "id": row_id,
-        "project_id": project.id,
+        "project_id": here.project_id,
         "task_id": judgement.task_id,
         "assignment_id": None,
         "user_id": None,
         "source": None,
         "guidelines_version": min(
-            judgement.guidelines_version or project.guidelines_version, project.guidelines_version
+            judgement.guidelines_version or here.guidelines_version, here.guidelines_version
         ),
         "counted": False,
         "is_repeat": False,
@@ -226,7 +328,8 @@ def _annotation(
         "visible_ms": judgement.times.get("visible_ms"),
         "active_ms": judgement.times.get("active_ms"),
         "body_hash": hashlib.sha256(CONTENT.encode(content).encode()).digest(),
-        "submitted_at": judgement.created_at or now,
+        "import_id": here.import_id,
+        "submitted_at": judgement.created_at or here.now,
     }
 
 
@@ -244,9 +347,20 @@ def _assignment(row: JsonObject) -> JsonObject:
     }
 
 
-def _write(session: Session, *, project: Project, batch: Batch, opened: Mapping[UUID, int]) -> None:
+def _inserts(batch: Batch) -> Sequence[Insert]:
     if not batch.annotations:
-        return
+        return []
+    return [bulk_insert(Assignment, batch.assignments), bulk_insert(Annotation, batch.annotations)]
+
+
+def _write(
+    session: Session,
+    *,
+    project: Project,
+    batch: Batch,
+    opened: Mapping[UUID, int],
+    inserts: Sequence[Insert],
+) -> None:
     by_number: dict[int, list[UUID]] = {}
     for task_id, number in batch.counted.items():
         by_number.setdefault(number - opened.get(task_id, 0), []).append(task_id)
@@ -258,6 +372,7 @@ def _write(session: Session, *, project: Project, batch: Batch, opened: Mapping[
                 .where(among(Task.id, task_ids))
                 .values(counted=Task.counted + number, wanted=func.greatest(Task.wanted, counted))
             )
-    session.execute(bulk_insert(Assignment, batch.assignments))
-    session.execute(bulk_insert(Annotation, batch.annotations))
-    restand(session, project=project, user_ids=batch.golden)
+    for insert in inserts:
+        session.execute(insert)
+    if batch.golden:
+        restand(session, project=project, user_ids=batch.golden)

@@ -12,9 +12,12 @@ from app.corpus.service.checks import (
 )
 from app.corpus.service.contents import (
     PreparedPrompts,
+    PreparedResponses,
+    add_prepared,
     add_prompts,
     add_responses,
     prepare_prompts,
+    prepare_responses,
 )
 from app.corpus.service.erasing import forget_reports
 from app.corpus.service.imports import (
@@ -41,6 +44,8 @@ __all__ = [
     "KEPT_FOR",
     "MAX_ERRORS",
     "PreparedPrompts",
+    "PreparedResponses",
+    "add_prepared",
     "add_prompts",
     "add_responses",
     "cancel_import",
@@ -57,6 +62,7 @@ __all__ = [
     "note_progress",
     "note_undone",
     "prepare_prompts",
+    "prepare_responses",
     "remove_files",
     "remove_unused_prompts",
     "remove_unused_responses",

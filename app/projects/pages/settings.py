@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Form, Request, UploadFile
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -36,8 +36,7 @@ def projects(request: Request, session: SessionDep, user: CurrentUser) -> HTMLRe
 
 @router.get("/projects/new", name="new_project")
 def new_project(request: Request, _admin: AdminUser) -> HTMLResponse:
-    form = ProjectForm(name="", guidelines=rules.STARTER_GUIDELINES)
-    return render(request, "projects/new.html", form=form, questions=None, problem=None)
+    return new_page(request, starter())
 
 
 @router.post("/projects/new", response_model=None)
@@ -47,15 +46,59 @@ def create_project(
     try:
         project = service.create(session, by=user, body=ProjectBody(**settings_of(form)))
     except AppError as error:
-        return render(
-            request,
-            "projects/new.html",
-            status=error.status,
-            form=form,
-            questions=None,
-            problem=error.detail,
-        )
+        return new_page(request, form, problem=error)
     return redirect(request, "project_data", project_id=project.id)
+
+
+@router.post("/projects/new/file", name="create_project_from_file", response_model=None)
+def create_project_from_file(
+    request: Request,
+    session: SessionDep,
+    user: AdminUser,
+    name: Annotated[str, Form(max_length=200)] = "",
+    file: UploadFile | None = None,
+) -> Response:
+    """A project like the one that the file was written from, guidelines included."""
+    try:
+        body = service.settings_from(_text_of(file), name=name)
+        project = service.create(session, by=user, body=body)
+    except AppError as error:
+        return new_page(request, starter(), file_problem=error, file_name=name)
+    return redirect(request, "project_data", project_id=project.id)
+
+
+def starter() -> ProjectForm:
+    return ProjectForm(name="", guidelines=rules.STARTER_GUIDELINES)
+
+
+def new_page(
+    request: Request,
+    form: ProjectForm,
+    *,
+    problem: AppError | None = None,
+    file_problem: AppError | None = None,
+    file_name: str = "",
+) -> HTMLResponse:
+    wrong = problem or file_problem
+    return render(
+        request,
+        "projects/new.html",
+        status=wrong.status if wrong else 200,
+        form=form,
+        questions=None,
+        problem=problem.detail if problem else None,
+        file_problem=file_problem.detail if file_problem else None,
+        file_name=file_name,
+    )
+
+
+def _text_of(file: UploadFile | None) -> str:
+    if file is None or not file.filename:
+        raise Invalid("Choose a file first.")
+    try:
+        return file.file.read().decode()
+    except UnicodeDecodeError as error:
+        raise Invalid("This file is no text in UTF-8. Choose settings in JSON or TOML.") from error
 
 
 def settings_of(form: ProjectForm) -> dict[str, object]:

@@ -21,7 +21,7 @@ from app.projects.service.members import (
     set_member,
     set_member_by_email,
 )
-from app.projects.service.moving import plain_settings, settings_of
+from app.projects.service.moving import plain_settings, settings_from, settings_of
 from app.projects.service.settings import (
     Outdated,
     changes,
@@ -65,6 +65,7 @@ __all__ = [
     "set_member",
     "set_member_by_email",
     "set_terms",
+    "settings_from",
     "settings_of",
     "tell",
     "undo",

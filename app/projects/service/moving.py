@@ -1,14 +1,20 @@
 """The settings of a project, with every version of its guidelines, on their way elsewhere."""
 
+import json
+import tomllib
 from collections.abc import Iterator, Sequence
 
+from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from app.accounts.models import User
 from app.db import JsonObject
+from app.errors import Invalid
 from app.projects import queries
 from app.projects.models import Guidelines, Project
 from app.projects.schemas import ProjectBody, Scale, VersionBody
+
+MOST_PROBLEMS = 5  # of a file that are told at once
 
 
 def plain_settings(project: Project) -> JsonObject:
@@ -89,3 +95,28 @@ def versions_of(
             created_by=by.id,
             **moment,
         )
+
+
+def settings_from(text: str, *, name: str = "") -> ProjectBody:
+    """What a file of settings says, in JSON or TOML; a `name` goes before that of the file.
+
+    Raises `Invalid` with what is wrong, and where.
+    """
+    stripped = text.removeprefix("\ufeff").strip()
+    is_json = stripped.startswith("{")
+    try:
+        found = json.loads(stripped) if is_json else tomllib.loads(stripped)
+    except (ValueError, RecursionError) as error:
+        kind = "JSON" if is_json else "TOML"
+        raise Invalid(f"This file is not valid {kind}: {error}.") from error
+    if not found:
+        raise Invalid("There are no settings in this file.")
+    try:
+        return ProjectBody.model_validate(found | ({"name": name.strip()} if name.strip() else {}))
+    except ValidationError as error:
+        problems = [
+            f"{'.'.join(map(str, each['loc'])) or 'settings'}: "
+            f"{each['msg'].removeprefix('Value error, ')}"
+            for each in error.errors()[:MOST_PROBLEMS]
+        ]
+        raise Invalid(f"These are no settings of a project. {'; '.join(problems)}.") from error

@@ -4,7 +4,7 @@ from app.tasks.service.admitting import allow_attempt, ask_again, let_in
 from app.tasks.service.appealing import appeal_pause, appeal_question, settle
 from app.tasks.service.asking import ask_for_more, ask_no_more, ask_of_each
 from app.tasks.service.claiming import claim, free_expired, lock_member
-from app.tasks.service.closing import close_tasks, reopen_tasks
+from app.tasks.service.closing import call_back, close_tasks, reopen_tasks, retire
 from app.tasks.service.erasing import forget_texts, give_all_back
 from app.tasks.service.finishing import complete, release, renew, skip
 from app.tasks.service.gold import (
@@ -14,8 +14,11 @@ from app.tasks.service.gold import (
     uphold_key,
 )
 from app.tasks.service.opening import (
+    PreparedTasks,
     lock_opening,
+    open_prepared,
     open_tasks,
+    prepare_tasks,
     require_rankable,
     set_overlap,
     try_lock_opening,
@@ -24,6 +27,7 @@ from app.tasks.service.qualifying import correct_score, rescore, score
 from app.tasks.service.removing import remove_unused
 
 __all__ = [
+    "PreparedTasks",
     "allow_attempt",
     "appeal_pause",
     "appeal_question",
@@ -31,6 +35,7 @@ __all__ = [
     "ask_for_more",
     "ask_no_more",
     "ask_of_each",
+    "call_back",
     "claim",
     "close_tasks",
     "complete",
@@ -41,13 +46,16 @@ __all__ = [
     "let_in",
     "lock_member",
     "lock_opening",
+    "open_prepared",
     "open_tasks",
+    "prepare_tasks",
     "release",
     "remove_unused",
     "renew",
     "reopen_tasks",
     "require_rankable",
     "rescore",
+    "retire",
     "score",
     "set_gold",
     "set_overlap",

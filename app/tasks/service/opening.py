@@ -2,13 +2,15 @@
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import exists, func, select, update
+from sqlalchemy.dialects.postgresql import Insert
 from sqlalchemy.orm import Session
 
 from app.accounts.models import User
-from app.db import among, bulk_insert, new_ids
+from app.db import JsonObject, among, bulk_insert, new_ids, written
 from app.errors import Invalid
 from app.projects.models import Project
 from app.tasks import queries
@@ -51,6 +53,24 @@ def require_rankable(task: NewTask) -> None:
         require_consistent(task.gold, size=size)
 
 
+@dataclass(frozen=True, slots=True)
+class PreparedTasks:
+    """Tasks to open with all that takes no database; `expected` is what comes of it if all are new.
+
+    Lines with the same responses are one task, in the order of the first.
+    """
+
+    lines: Sequence[tuple[bytes, NewTask]]
+    first: Mapping[bytes, NewTask]
+    golden: Mapping[bytes, NewTask]  # the first line of each that brings a key
+    counted: Mapping[bytes, int]  # judgements that an ordinary one is opened with
+    ids: Mapping[bytes, UUID]  # of those that are new
+    rows: Sequence[JsonObject]
+    insert: Insert
+    links: Insert
+    expected: Sequence[OpenedTask]
+
+
 def open_tasks(
     session: Session,
     *,
@@ -58,20 +78,30 @@ def open_tasks(
     tasks: Sequence[NewTask],
     by: User | None = None,
     import_id: UUID | None = None,
-) -> list[OpenedTask]:
+) -> Sequence[OpenedTask]:
     """A task for each line, new or found again; answers in the order given.
 
-    Lines with the same responses are one task, in the order of the first. A gold key makes a new
-    task gold or a question of the qualification, or an old one that nobody has had; what people
-    judged already stays as it is. An ordinary one that is new is opened with the judgements of its
-    `judges` counted, and wants as many at least: its row is written once.
+    A gold key makes a new task gold or a question of the qualification, or an old one that nobody
+    has had; what people judged already stays as it is. An ordinary one that is new is opened with
+    the judgements of its `judges` counted, and wants as many at least: its row is written once.
     """
+    if not tasks:
+        return []
+    prepared = prepare_tasks(
+        tasks, project_id=project.id, overlap=project.overlap_min, import_id=import_id
+    )
+    return open_prepared(session, project=project, tasks=prepared, by=by)
+
+
+def prepare_tasks(
+    tasks: Sequence[NewTask], *, project_id: UUID, overlap: int, import_id: UUID | None = None
+) -> PreparedTasks:
+    """Of one task at least; `overlap` is the least that the project asks for."""
     for task in tasks:
         require_rankable(task)
-    lock_opening(session, project=project)
     lines = [(identity(task.response_ids), task) for task in tasks]
     first: dict[bytes, NewTask] = {}
-    golden: dict[bytes, NewTask] = {}  # the first line of each that brings a key
+    golden: dict[bytes, NewTask] = {}
     judges: dict[bytes, set[str]] = {}
     for key, task in lines:
         first.setdefault(key, task)
@@ -79,87 +109,123 @@ def open_tasks(
             golden.setdefault(key, task)
         judges.setdefault(key, set()).update(task.judges)
     counted = {key: min(len(judges[key]), MOST_COUNTED) for key in first if key not in golden}
-    new = _insert(
-        session,
-        project=project,
-        tasks=first,
-        golden=golden,
-        counted=counted,
-        import_id=import_id,
-    )
-    old = _find(session, project=project, keys=first.keys() - new.keys())
-    ids = new | {key: task.id for key, task in old.items()}
-    orders = {new[key]: list(first[key].response_ids) for key in new}
-    if old:
-        orders |= queries.responses_of(session, task_ids=[task.id for task in old.values()])
-    turned = _turn_untouched(
-        session, kinds={ids[key]: _kind(task) for key, task in golden.items() if key in old}
-    )
-    gold = {ids[key] for key in golden if key in new} | turned
-    put_keys(
-        session,
-        keys=[
-            (ids[key], _in_order(task, orders[ids[key]]))
-            for key, task in golden.items()
-            if ids[key] in gold
-        ],
-        by=by,
-    )
-    gold |= {task.id for task in old.values() if task.kind is not TaskKind.ORDINARY}
-    return [
-        OpenedTask(
-            task_id=ids[key],
-            positions=[orders[ids[key]].index(each) for each in task.response_ids],
-            is_new=key in new and first[key] is task,
-            is_gold=ids[key] in gold,
-            counted=counted.get(key) if key in new else None,
-        )
-        for key, task in lines
-    ]
-
-
-def _insert(
-    session: Session,
-    *,
-    project: Project,
-    tasks: Mapping[bytes, NewTask],
-    golden: Mapping[bytes, NewTask],
-    counted: Mapping[bytes, int],
-    import_id: UUID | None,
-) -> dict[bytes, UUID]:
-    """Insert those that are not there yet, with their responses; answers their ids."""
-    if not tasks:
-        return {}
-    lanes = lanes_of(session, project=project, prompt_ids={t.prompt_id for t in tasks.values()})
+    ids = dict(zip(first, new_ids(len(first)), strict=True))
     rows = [
         {
-            "id": row_id,
-            "project_id": project.id,
+            "id": ids[key],
+            "project_id": project_id,
             "prompt_id": task.prompt_id,
-            "lane": lanes.get(task.prompt_id, ""),
+            "lane": "",
             "identity": key,
             "kind": _kind(golden.get(key)),
-            "wanted": max(project.overlap_min, counted[key]) if key in counted else None,
+            "wanted": max(overlap, counted[key]) if key in counted else None,
             "counted": counted.get(key, 0),
             "priority": task.priority,
             "external_id": task.external_id,
             "meta": task.meta,
             "import_id": import_id,
         }
-        for row_id, (key, task) in zip(new_ids(len(tasks)), tasks.items(), strict=True)
+        for key, task in first.items()
     ]
-    inserted = session.execute(
-        bulk_insert(Task, rows).on_conflict_do_nothing().returning(Task.identity, Task.id)
+    orders = {ids[key]: list(task.response_ids) for key, task in first.items()}
+    gold = {ids[key] for key in golden}
+    return PreparedTasks(
+        lines=lines,
+        first=first,
+        golden=golden,
+        counted=counted,
+        ids=ids,
+        rows=rows,
+        insert=bulk_insert(Task, rows).on_conflict_do_nothing(),
+        links=_links(first, ids),
+        expected=_opened(lines, first=first, counted=counted, ids=ids, orders=orders, gold=gold),
     )
-    new = {row.identity: row.id for row in inserted}
+
+
+def open_prepared(
+    session: Session, *, project: Project, tasks: PreparedTasks, by: User | None = None
+) -> Sequence[OpenedTask]:
+    """A task for each line, new or found again, as `open_tasks` says."""
+    lock_opening(session, project=project)
+    old = _insert(session, project=project, tasks=tasks)
+    if not old and not tasks.golden:
+        return tasks.expected
+    new = {key: row_id for key, row_id in tasks.ids.items() if key not in old}
+    ids = new | {key: task.id for key, task in old.items()}
+    orders = {new[key]: list(tasks.first[key].response_ids) for key in new}
+    if old:
+        orders |= queries.responses_of(session, task_ids=[task.id for task in old.values()])
+    turned = _turn_untouched(
+        session, kinds={ids[key]: _kind(task) for key, task in tasks.golden.items() if key in old}
+    )
+    gold = {ids[key] for key in tasks.golden if key in new} | turned
+    put_keys(
+        session,
+        keys=[
+            (ids[key], _in_order(task, orders[ids[key]]))
+            for key, task in tasks.golden.items()
+            if ids[key] in gold
+        ],
+        by=by,
+    )
+    gold |= {task.id for task in old.values() if task.kind is not TaskKind.ORDINARY}
+    counted = {key: number for key, number in tasks.counted.items() if key in new}
+    return _opened(
+        tasks.lines,
+        first={key: task for key, task in tasks.first.items() if key in new},
+        counted=counted,
+        ids=ids,
+        orders=orders,
+        gold=gold,
+    )
+
+
+def _opened(
+    lines: Sequence[tuple[bytes, NewTask]],
+    *,
+    first: Mapping[bytes, NewTask],
+    counted: Mapping[bytes, int],
+    ids: Mapping[bytes, UUID],
+    orders: Mapping[UUID, Sequence[UUID]],
+    gold: Collection[UUID],
+) -> list[OpenedTask]:
+    """Where each line ended; `first` and `counted` are of the new ones alone."""
+    return [
+        OpenedTask(
+            task_id=ids[key],
+            positions=[orders[ids[key]].index(each) for each in task.response_ids],
+            is_new=first.get(key) is task,
+            is_gold=ids[key] in gold,
+            counted=counted.get(key),
+        )
+        for key, task in lines
+    ]
+
+
+def _insert(session: Session, *, project: Project, tasks: PreparedTasks) -> dict[bytes, Task]:
+    """Insert those that are not there yet, with their responses; answers the others."""
+    prompts = {task.prompt_id for task in tasks.first.values()}
+    insert = tasks.insert
+    if lanes := lanes_of(session, project=project, prompt_ids=prompts):
+        rows = [row | {"lane": lanes.get(row["prompt_id"], "")} for row in tasks.rows]
+        insert = bulk_insert(Task, rows).on_conflict_do_nothing()
+    if written(session, insert) == len(tasks.ids):
+        session.execute(tasks.links)
+        return {}
+    found = _find(session, project=project, keys=tasks.ids)
+    old = {key: task for key, task in found.items() if task.id != tasks.ids[key]}
+    if new := {key: row_id for key, row_id in tasks.ids.items() if key not in old}:
+        session.execute(_links(tasks.first, new))
+    return old
+
+
+def _links(first: Mapping[bytes, NewTask], ids: Mapping[bytes, UUID]) -> Insert:
     links = [
         {"task_id": task_id, "position": position, "response_id": response_id}
-        for key, task_id in new.items()
-        for position, response_id in enumerate(tasks[key].response_ids)
+        for key, task_id in ids.items()
+        for position, response_id in enumerate(first[key].response_ids)
     ]
-    if links:
-        session.execute(bulk_insert(TaskResponse, links))
-    return new
+    return bulk_insert(TaskResponse, links)
 
 
 def _find(session: Session, *, project: Project, keys: Collection[bytes]) -> dict[bytes, Task]:

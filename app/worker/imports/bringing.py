@@ -10,12 +10,14 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.accounts.models import User
+from app.annotation import service as annotation
 from app.corpus.formats import ImportedTask, Read, read_file
+from app.db import database_now
 from app.errors import Stopped
 from app.projects import service as projects
 from app.projects.models import Project
 from app.worker.imports.attempt import Lease, Refused, Tally, limits_now, show_progress
-from app.worker.imports.preparing import Prepared, Preparing
+from app.worker.imports.preparing import Here, Prepared, Preparing
 from app.worker.imports.reading import Metered, read_ahead
 from app.worker.imports.terms import Terms, suited
 from app.worker.imports.writing import write_batch
@@ -47,15 +49,19 @@ def write_all(
     meter = Metered(stream)
     reads = read_file(meter.buffered(), format=lease.format, limits=limits)
     rows = suited(reads, terms=Terms.of(project))
+    about = annotation.Surroundings(
+        project.id, project.guidelines_version, database_now(session), lease.import_id
+    )
+    here = Here(about, overlap=project.overlap_min)
     with (
         closing(
             _batches(lease, rows, meter, tally, is_stopping=is_stopping, report=report)
         ) as batches,
-        Preparing(project_id=project.id, import_id=lease.import_id) as preparing,
+        Preparing(here) as preparing,
     ):
         for batch in chain(batches, [()]):
             if ready := preparing.swap(batch):
-                _write(session, ready, tally, lease=lease, project=project, by=by)
+                _write(session, ready, tally, here=here, project=project, by=by)
     projects.follow_overlap(session, project=project)
 
 
@@ -116,17 +122,11 @@ def _write(
     batch: Prepared,
     tally: Tally,
     *,
-    lease: Lease,
+    here: Here,
     project: Project,
     by: User | None,
 ) -> None:
-    added = write_batch(
-        session,
-        batch,
-        project=project,
-        by=by,
-        import_id=lease.import_id,
-        brought=tally.findings.brought,
-    )
+    brought = tally.findings.brought
+    added = write_batch(session, batch, here=here, project=project, by=by, brought=brought)
     tally.imported += added
     tally.skipped += len(batch.tasks) - added
