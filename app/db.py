@@ -22,6 +22,7 @@ from sqlalchemy import (
     Enum,
     LargeBinary,
     MetaData,
+    Table,
     Text,
     Uuid,
     any_,
@@ -101,7 +102,8 @@ def bulk_insert(model: type[Base], rows: Sequence[Mapping[str, Any]]) -> Insert:
         cast(null(), types[name]) if value is None else literal(value, types[name])
         for name, value in same.items()
     ]
-    return insert(model).from_select([*varying, *same], select(*source.c, *values))
+    table = cast_to(Table, model.__table__)  # as the ORM's own, half the time would go into words
+    return insert(table).from_select([*varying, *same], select(*source.c, *values))
 
 
 def written(session: Session, statement: Insert) -> int:
