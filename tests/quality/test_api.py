@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 from app.accounts.models import AuditEvent, Role, User
 from app.projects.models import Membership, Project
 from app.quality.models import Adjudication, QualitySummary
-from app.quality.rules import breakdowns
+from app.quality.rules import every_two
 from app.quality.service import summary
 from app.tasks.models import GoldKey, Task
 from tests.factories import make_annotation, make_member, make_prompt, make_task, make_user
@@ -311,7 +311,7 @@ def test_a_breakdown_that_leaves_something_out_says_so(
     complete = agreement(api, people.ada, people.project, "annotator_pair")
     assert len(complete["groups"]) == 3
     assert "reason" not in complete
-    monkeypatch.setattr(breakdowns, "MOST_PAIRED_PEOPLE", 2)
+    monkeypatch.setattr(every_two, "MOST_PEOPLE", 2)
     session.delete(session.get_one(QualitySummary, (people.project.id, "annotator_pair")))
     session.commit()
     answer = agreement(api, people.ada, people.project, "annotator_pair")
