@@ -19,7 +19,7 @@ from app.db import JobState, database_now, transaction
 from app.demo import seed
 from app.evaluation import service as evaluations
 from app.evaluation.models import EvaluationPrompt
-from app.generation.models import Generation
+from app.generation.models import Endpoint, Generation
 from app.projects import service as projects
 from app.projects.models import MemberMessage, Membership, Project
 from app.projects.queries import member
@@ -121,9 +121,16 @@ def pages(live_server, tmp_path):
         enqueue(session, run=queued)
         compared = compare(session, project, writer, checkpoint, by=ada)
         words = ("x" * 300, "# Eggs\n\n" + "three " * 90)
-        _, played = make_turn(
+        turn, played = make_turn(
             session, project, writer, writer, texts=words, by=ada, judges=[checkpoint]
         )
+        endpoint = Endpoint(
+            project_id=project.id, name="E" * 60, base_url="http://gpu:1/v1", model="m" * 90
+        )
+        session.add(endpoint)
+        session.flush()
+        turn.answers[1].checkpoint_id, turn.answers[1].endpoint_id = None, endpoint.id
+        turn.answers[1].name = endpoint.name
         re_ask = change_guidelines(session, project, ada)
         lines = [pair("w" * 200, tags=["t" * 90]), "x" * 300, pair("", extra=1)]
         file = json_lines(tmp_path / ("f" * 90), lines)
@@ -168,6 +175,7 @@ def pages(live_server, tmp_path):
             "/rounds", "/rounds/settings", f"/rounds/{round_.id}",
             "/playground", f"/playground/{played.id}",
             "/snapshots/new", "/runs", "/runs/new", "/settings", "/members", "/endpoints",
+            f"/endpoints/{endpoint.id}",
             f"/annotators/{judge_id}", f"/annotators/{judge_id}/privacy",
             f"/members/{member_id}", "/pause", "/generations", "/generations/new",
             f"/days/{day}", "/days/2020-01-01",
