@@ -6,7 +6,6 @@ On a phone and on a desk, light and dark, over the demo project with runs beside
 from datetime import timedelta
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from sqlalchemy import func, select
 
 from app.accounts import service as accounts
@@ -33,6 +32,7 @@ from app.tasks.models import Appeal, GoldKey, Task, TaskKind
 from app.web.protection import SESSION_COOKIE
 from app.worker.imports import run_import
 from app.worker.snapshots import freeze_now
+from tests.axe import faults
 from tests.corpus.files import json_lines, pair, request_check
 from tests.evaluation.factories import judge, make_evaluation
 from tests.factories import make_user
@@ -42,7 +42,6 @@ from tests.runs.factories import make_checkpoint, make_run, make_worker
 
 pytestmark = [pytest.mark.browser, pytest.mark.concurrency]
 
-WCAG = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
 CONFIGS = ("preference", "hh-rlhf", "ranking", "sft")
 OTHER = Recipe(min_annotations=2, pairs="best_worst", seed=1, test_share=0.3)
 DESK = {"width": 1280, "height": 800}
@@ -261,8 +260,7 @@ def visit(page, addresses):
         # as tall as the page: what lies under a bar that sticks can be scrolled away from it
         tall = page.evaluate("document.documentElement.scrollHeight")
         page.set_viewport_size({**PHONE, "height": max(tall, PHONE["height"])})
-        found = Axe().run(page, options=WCAG).response["violations"]
-        troubles += [(each["id"], [n["html"][:200] for n in each["nodes"]]) for each in found]
+        troubles += faults(page)
         page.emulate_media(color_scheme="light", reduced_motion="reduce")
         page.set_viewport_size(DESK)
         troubles.extend(misfits(page, "a desk"))

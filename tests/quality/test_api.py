@@ -148,6 +148,15 @@ def test_by_annotator_pair_holds_every_two_with_cohens_kappa(
     assert ana_ada["n_tasks"] == 2
 
 
+def test_a_project_with_one_annotator_has_no_pair_and_says_so(
+    session: Session, people: People, api: Api
+):
+    judged(session, people.project, [people.ana], [[FIRST], [SECOND]])
+    answer = agreement(api, people.ada, people.project, "annotator_pair")
+    assert answer["groups"] == []
+    assert "no two people have judged the same task" in answer["reason"]
+
+
 def test_by_week_puts_a_task_into_the_week_of_its_latest_judgement(
     session: Session, people: People, api: Api
 ):

@@ -133,6 +133,7 @@ class Play:
             seeds=seeds,
             batch_size=self.config.generation_batch_size,
             bf16=self.config.bf16,
+            pack=self.forward.max_tokens if self.forward.packed else 0,
         )
         return [
             replace(example, responses=(tuple(response),))
