@@ -169,7 +169,7 @@ def connect(url: str, *, pool_size: int | None = None) -> Engine:
     engine = create_engine(
         url.replace("postgresql://", "postgresql+psycopg://", 1),
         pool_size=pool_size or settings.pool_size,
-        max_overflow=4,
+        max_overflow=4,  # for what has a session of its own: claims and submissions, in turn
         pool_use_lifo=True,  # the one used last has its plans at hand; the others rest
         hide_parameters=True,  # in errors, which go to the log: they may be names and addresses
         connect_args={"options": "-c timezone=UTC", "application_name": "touchstone"},
