@@ -38,6 +38,16 @@ from app.web.protection import SESSION_COOKIE, form_token_for
 from tests.people import People, find_people, make_noise, make_people
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Half as many again as there are cores: many a test waits for a page or a process."""
+    return 3 * (os.cpu_count() or 2) // 2
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first, so that none of them is left when all others are done."""
+    items.sort(key=lambda item: "journeys" not in item.path.parts)
+
+
 def pytest_collection_finish() -> None:
     """From here on there is something to collect, but not what all tests have loaded."""
     gc.freeze()

@@ -99,12 +99,12 @@ class Annotation(Base):
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
-    project_id: Mapped[UUID] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
+    project_id: Mapped[UUID]  # its task's: the key to that holds both
     task_id: Mapped[UUID] = mapped_column(ForeignKey("task.id", ondelete="CASCADE"))
     assignment_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("assignment.id", ondelete="CASCADE")
     )
-    user_id: Mapped[UUID | None] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"))
+    user_id: Mapped[UUID | None]  # her assignment's, likewise
     source: Mapped[str | None]  # e.g. `dataset:hh-rlhf`; never counted, never in agreement
     guidelines_version: Mapped[int]
     revision: Mapped[int] = mapped_column(default=1)

@@ -63,7 +63,7 @@ class Task(Base):
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
-    project_id: Mapped[UUID] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
+    project_id: Mapped[UUID]  # its prompt's: the key to that holds both
     prompt_id: Mapped[UUID] = mapped_column(ForeignKey("prompt.id", ondelete="CASCADE"), index=True)
     identity: Mapped[bytes] = mapped_column(
         LargeBinary
@@ -298,7 +298,7 @@ class Assignment(Base):
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
-    project_id: Mapped[UUID] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
+    project_id: Mapped[UUID]  # its task's: the key to that holds both
     task_id: Mapped[UUID] = mapped_column(ForeignKey("task.id", ondelete="CASCADE"))
     user_id: Mapped[UUID] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"))
     state: Mapped[AssignmentState] = mapped_column(

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Engine
 
 from app.config import Settings, settings
-from tests.forks import FORKS
+from tests.forks import FORKS, loaded
 
 
 class WorkerProcess:
@@ -76,6 +76,7 @@ def workers(
     engine: Engine, log_file: Path, *, prepare: Callable[[], object] = dict
 ) -> Iterator[Start]:
     """The same over any database, each after `prepare` in its process; gone at the end."""
+    loaded()
     url = engine.url.render_as_string(hide_password=False)
     started: list[WorkerProcess] = []
 

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 from app import postgres
+from app.config import settings
 from app.db import JobState, SessionLocal, connect, transaction
 from app.postgres.machine import wait_for_end
 from app.runs import queries
@@ -77,6 +78,8 @@ def test_a_training_goes_on_when_the_database_is_back(server, monkeypatch, tmp_p
         wait_until(lambda: reached(20), seconds=PATIENCE)
         restart(server, signal.SIGKILL)
         wait_until(lambda: reached(STEPS + 1), seconds=PATIENCE)
+        folder = settings.home_path / "work" / "runs" / str(run_id)
+        wait_until(lambda: not folder.exists(), seconds=PATIENCE)  # the worker tidies up at the end
     run: Run = workshop.run(run_id)
     assert (run.state, run.error) == (JobState.SUCCEEDED, None)
     is_in_order(run)
