@@ -9,7 +9,7 @@ from sqlalchemy import insert, select, text
 
 from app.accounts import service as accounts
 from app.accounts.models import OneTimeLink, RateLimit, Role
-from app.annotation.service import Which, requeue
+from app.annotation.service import Surroundings, Which, requeue
 from app.corpus.formats import ImportedAnnotation, ImportedGold, ImportedTask
 from app.corpus.formats.rows import ImportedResponse
 from app.corpus.models import Import, Prompt
@@ -29,7 +29,7 @@ from app.tasks.models import (
     Task,
     TaskKind,
 )
-from app.worker.imports.preparing import prepare
+from app.worker.imports.preparing import Here, prepare
 from app.worker.imports.writing import write_batch
 from tests.factories import make_annotation, make_member, make_project
 
@@ -81,13 +81,19 @@ def bring_in(session, project, people):
             gold=ImportedGold(prefers=[(0, 1)], equal=[], ties_allowed=False, explanation=""),
         )
     )
-    import_id = _import_row(session, project)
+    about = Surroundings(
+        project.id,
+        project.guidelines_version,
+        database_now(session),
+        _import_row(session, project),
+    )
+    here = Here(about, overlap=project.overlap_min)
     write_batch(
         session,
-        prepare(rows, project_id=project.id, import_id=import_id),
+        prepare(rows, here=here),
+        here=here,
         project=project,
         by=people.ada,
-        import_id=import_id,
         brought=Counter(),
     )
 
