@@ -13,6 +13,7 @@ from uuid import UUID
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import Depends
+from psycopg.errors import IdleInTransactionSessionTimeout
 from pydantic_core import to_json
 from sqlalchemy import (
     ColumnElement,
@@ -34,9 +35,10 @@ from sqlalchemy import (
     literal,
     null,
     select,
+    text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB, Insert, insert
-from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.exc import DisconnectionError, InternalError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Session, sessionmaker
 from sqlalchemy.types import TypeEngine
 from starlette.concurrency import run_in_threadpool
@@ -224,6 +226,28 @@ def transaction() -> Iterator[Session]:
     with SessionLocal() as session:
         yield session
         session.commit()
+
+
+BRIEF = 10  # seconds that a brief transaction may rest between two statements
+
+
+@contextmanager
+def brief_transaction() -> Iterator[Session]:
+    """One that writes a few rows others wait for: where its process is halted, they get them.
+
+    The server then ends it; who goes on all the same gets an `OperationalError`, as with any
+    connection that was lost.
+    """
+    try:
+        with transaction() as session:
+            session.execute(
+                text(f"SET LOCAL idle_in_transaction_session_timeout = '{BRIEF * 1000:.0f}ms'")
+            )
+            yield session
+    except InternalError as error:  # as psycopg sees it: a fault of the transaction
+        if not isinstance(error.orig, IdleInTransactionSessionTimeout):
+            raise
+        raise OperationalError(error.statement, error.params, error.orig) from error
 
 
 def commit_halfway(session: Session) -> None:

@@ -8,7 +8,7 @@ from typing import TypeVar
 from sqlalchemy.exc import OperationalError
 
 from app import artifacts
-from app.db import transaction
+from app.db import brief_transaction
 from app.errors import AppError, LeaseLost
 from app.runs.service import Lease
 from app.worker.lease import Pulse, Stop
@@ -43,7 +43,7 @@ class Keeper:
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
-                with transaction() as session:
+                with brief_transaction() as session:
                     return write(session)
             except OperationalError:
                 if time.monotonic() > deadline or self.pulse.stop is Stop.LOST:

@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from app.db import transaction
+from app.db import brief_transaction
 from app.errors import LeaseLost, Stopped
 from app.evaluation import service as evaluations
 from app.generation import service as generation
@@ -104,7 +104,7 @@ class Pulse:
     def _run(self) -> None:
         while not self._ended.wait(BEAT):
             try:
-                with transaction() as session:
+                with brief_transaction() as session:
                     if self._hold(session):
                         self._cancel.set()
                 self._heard = time.monotonic()
@@ -124,7 +124,7 @@ class Pulse:
 
 def reach() -> None:
     """Only ask whether the database answers."""
-    with transaction() as session:
+    with brief_transaction() as session:
         session.execute(text("SELECT 1"))
 
 
@@ -135,7 +135,7 @@ def take_over(*, silent_for: timedelta) -> int:
     queue knows the worker: the stalled one ends as failed and a new one takes its place, so that
     the old worker, should it wake up, has no job to finish.
     """
-    with transaction() as session:
+    with brief_transaction() as session:
         taken = runs.requeue_lost(session, silent_for=silent_for)
         taken += runs.requeue_forgotten(session, silent_for=silent_for)
         taken += evaluations.requeue_lost_evaluations(session, silent_for=silent_for)

@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy.exc import OperationalError
 
 from app.config import settings
-from app.db import JsonObject, transaction
+from app.db import JsonObject, brief_transaction
 from app.errors import LeaseLost
 from app.runs.service import Lease, watching
 from app.worker.process import Lines, tail_of
@@ -135,7 +135,7 @@ class Watcher:
     def _tell(self) -> None:
         self.untold += [str(line.get("message") or "") for line in self.warnings.new()]
         tail = "\n".join(tail_of(self.log, TAIL))
-        with transaction() as session:
+        with brief_transaction() as session:
             watching.tell_of(
                 session,
                 lease=self.lease,

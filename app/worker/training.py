@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from app import artifacts
 from app.config import settings
-from app.db import JsonObject, transaction
+from app.db import JsonObject, brief_transaction
 from app.errors import AppError, LeaseLost
 from app.jobs import JobName, Lane, queue
 from app.runs import rules
@@ -50,7 +50,7 @@ def train(context: JobContext, *, run_id: str) -> None:
 
 def train_run(run_id: UUID, *, stopping: threading.Event) -> None:
     """Take the run, train it in a child process, and end the attempt as the child did."""
-    with transaction() as session:
+    with brief_transaction() as session:
         lease = runs.start(session, run_id=run_id, on=troubles.host())
         plan = plan_of(session, run_id=run_id) if lease else None
     if lease is None or plan is None:
@@ -61,7 +61,7 @@ def train_run(run_id: UUID, *, stopping: threading.Event) -> None:
                 with work_folder("runs", lease) as folder:
                     Attempt(lease, plan, folder, pulse).carry_out()
             except OSError as error:  # not even a folder to work in
-                with transaction() as session:
+                with brief_transaction() as session:
                     runs.fail(session, lease=lease, error=troubles.in_words(error))
     except LeaseLost:
         log.warning("another attempt has the run", run=str(run_id), attempt=lease.attempt)
@@ -176,7 +176,7 @@ class Attempt:
     def _relay(self, metrics: list[JsonObject], samples: list[JsonObject]) -> bool:
         """Whether it could be written; while the database is away, it is tried again."""
         try:
-            with transaction() as session:
+            with brief_transaction() as session:
                 runs.record(session, lease=self.lease, metrics=metrics, samples=samples)
         except OperationalError as error:
             log.warning("metrics wait for the database", error=str(error.orig))

@@ -13,12 +13,14 @@ import pytest
 from sqlalchemy import Engine, select, text
 from sqlalchemy.exc import OperationalError
 
-from app import artifacts
-from app.db import JobState, transaction
+from app import artifacts, db
+from app.db import JobState, brief_transaction, transaction
 from app.jobs import JobName, defer
+from app.projects.models import Project
 from app.runs import queries
 from app.runs.models import Checkpoint
 from app.worker import main
+from tests.factories import make_project, make_user
 from tests.worker.conftest import FAKE, Workshop
 from tests.worker.processes import Start
 
@@ -185,3 +187,22 @@ def test_a_database_that_comes_back_finds_every_step(
     assert (run.state, run.step, run.error) == (JobState.SUCCEEDED, 60, None)
     with transaction() as session:
         assert [row["step"] for row in queries.metrics_of(session, run=run)] == list(range(1, 61))
+
+
+def test_a_halted_worker_holds_no_rows_for_long(
+    concurrency_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others get what it had locked; when it wakes up, that is a lost connection like any other."""
+    monkeypatch.setattr(db, "BRIEF", 0.2)
+    with transaction() as session:
+        project_id = make_project(session, "Halted", by=make_user(session, "Ada")).id
+    locks = select(Project.id).where(Project.id == project_id).with_for_update()
+
+    def halt() -> None:
+        with brief_transaction() as halted:
+            halted.execute(locks)
+            with transaction() as other:
+                assert other.scalars(locks).one() == project_id
+
+    with pytest.raises(OperationalError):
+        halt()
