@@ -169,7 +169,7 @@ def connect(url: str, *, pool_size: int | None = None) -> Engine:
     engine = create_engine(
         url.replace("postgresql://", "postgresql+psycopg://", 1),
         pool_size=pool_size or settings.pool_size,
-        max_overflow=4,
+        max_overflow=4,  # for what has a session of its own: claims and submissions, in turn
         pool_use_lifo=True,  # the one used last has its plans at hand; the others rest
         hide_parameters=True,  # in errors, which go to the log: they may be names and addresses
         connect_args={"options": "-c timezone=UTC", "application_name": "touchstone"},
@@ -252,13 +252,20 @@ async def get_set_time() -> datetime | None:
 SetTime = Annotated[datetime | None, Depends(get_set_time)]
 
 
-async def get_now(session: SessionDep, set_time: SetTime) -> datetime:
+def now_of(session: Session, set_time: datetime | None) -> datetime:
+    """The time of a request, asked of the database unless a statement has told it already."""
     if set_time is not None:
         return set_time
     if TOLD_NOW not in session.info:
-        session.info[TOLD_NOW] = await run_in_threadpool(database_now, session)
+        session.info[TOLD_NOW] = database_now(session)
     told: datetime = session.info[TOLD_NOW]
     return told
+
+
+async def get_now(session: SessionDep, set_time: SetTime) -> datetime:
+    if set_time is None and TOLD_NOW not in session.info:
+        return await run_in_threadpool(now_of, session, set_time)
+    return now_of(session, set_time)
 
 
 # Time that decides something: the database's clock.

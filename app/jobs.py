@@ -36,6 +36,7 @@ class JobName(StrEnum):
     SNAPSHOT = "snapshot"
     COMPARISON = "comparison"
     OVERLAP = "overlap"
+    EXAMPLES = "examples"
     STATISTICS = "statistics"
     CLEAN_UP = "clean_up"
     TRAIN = "train"
@@ -52,6 +53,7 @@ LANES = {
     JobName.SNAPSHOT: Lane.DATA,
     JobName.COMPARISON: Lane.DATA,
     JobName.OVERLAP: Lane.DATA,
+    JobName.EXAMPLES: Lane.DATA,
     JobName.STATISTICS: Lane.DATA,
     JobName.CLEAN_UP: Lane.DATA,
     JobName.TRAIN: Lane.TRAIN,

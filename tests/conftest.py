@@ -1,5 +1,10 @@
 """A real PostgreSQL for the whole run; each test sees a database that forgets what it did."""
 
+# ruff: noqa: E402
+import gc
+
+gc.disable()  # what is loaded now stays: to look through it again and again takes seconds
+
 import os
 import shutil
 import socket
@@ -8,10 +13,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from argon2 import PasswordHasher
 from fastapi import FastAPI
 from psycopg.errors import InsufficientPrivilege
 from sqlalchemy import Connection, Engine, create_engine, make_url, text
@@ -21,13 +28,30 @@ from starlette.testclient import TestClient
 
 from app.accounts import service as accounts
 from app.accounts.models import User
+from app.accounts.service import passwords
 from app.config import settings
 from app.db import SessionLocal, connect, database_now, get_set_time
 from app.main import create_app
 from app.projects.models import Project
 from app.schema import migrate
 from app.web.protection import SESSION_COOKIE, form_token_for
-from tests.people import People, make_noise, make_people
+from tests.people import People, find_people, make_noise, make_people
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Half as many again as there are cores: many a test waits for a page or a process."""
+    return 3 * (os.cpu_count() or 2) // 2
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first, so that none of them is left when all others are done."""
+    items.sort(key=lambda item: "journeys" not in item.path.parts)
+
+
+def pytest_collection_finish() -> None:
+    """From here on there is something to collect, but not what all tests have loaded."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -40,6 +64,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         settings.__dict__.pop(name, None)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_passwords() -> None:
+    """To hash one takes 64 MB and a tenth of a second where it protects somebody."""
+    passwords.HASHER = PasswordHasher(time_cost=1, memory_cost=64)
 
 
 @pytest.fixture(scope="session")
@@ -109,19 +139,42 @@ def template(server_url: str) -> Iterator[str]:
         yield name
 
 
-@pytest.fixture(scope="session")
-def engine(server_url: str, template: str) -> Iterator[Engine]:
+@contextmanager
+def furnished(
+    server_url: str, template: str, *furnish: Callable[[Session], object]
+) -> Iterator[Engine]:
+    """A database in which these functions have made their rows."""
     with fresh_database(server_url, template) as name:
         engine = create_engine(
             psycopg_url(server_url, name), connect_args={"options": "-c timezone=UTC"}
         )
+        with Session(engine) as session:
+            for each in furnish:
+                each(session)
+            session.commit()
         yield engine
         engine.dispose()
 
 
+@pytest.fixture(scope="session")
+def engine(server_url: str, template: str) -> Iterator[Engine]:
+    """A database where only somebody else's project is at work."""
+    with furnished(server_url, template, make_noise) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def peopled_engine(server_url: str, template: str) -> Iterator[Engine]:
+    """One where our people have theirs beside it: to make them anew for each test takes long."""
+    with furnished(server_url, template, make_noise, make_people) as engine:
+        yield engine
+
+
 @pytest.fixture
-def connection(engine: Engine) -> Iterator[Connection]:
+def connection(request: pytest.FixtureRequest) -> Iterator[Connection]:
     """One connection in one transaction that is rolled back; commits are savepoint releases."""
+    needs_people = "people" in request.fixturenames
+    engine = request.getfixturevalue("peopled_engine" if needs_people else "engine")
     with engine.connect() as connection:
         outer = connection.begin()
         SessionLocal.configure(bind=connection, join_transaction_mode="create_savepoint")
@@ -134,16 +187,12 @@ def connection(engine: Engine) -> Iterator[Connection]:
 def session(connection: Connection) -> Iterator[Session]:
     """What a test looks at the database with, and makes its rows in."""
     with SessionLocal() as session:
-        make_noise(session)
-        session.commit()
         yield session
 
 
 @pytest.fixture
 def people(session: Session) -> People:
-    made = make_people(session)
-    session.commit()
-    return made
+    return find_people(session)
 
 
 @pytest.fixture
@@ -187,9 +236,15 @@ class Clock:
         return self.now
 
 
+@cache
+def application() -> FastAPI:
+    """The one of this process: to put it together takes a second."""
+    return create_app()
+
+
 @pytest.fixture(scope="session")
 def app() -> FastAPI:
-    return create_app()
+    return application()
 
 
 @pytest.fixture
@@ -262,7 +317,7 @@ def serving() -> Iterator[str]:
 
     port = free_port()
     server = uvicorn.Server(
-        uvicorn.Config(create_app(), host="127.0.0.1", port=port, log_level="warning", ws="none")
+        uvicorn.Config(application(), host="127.0.0.1", port=port, log_level="warning", ws="none")
     )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.accounts.models import Role, User
@@ -33,6 +34,13 @@ def make_people(session: Session) -> People:
     make_member(session, project, vic, Role.VIEWER)
     session.flush()
     return People(ana=ana, rui=rui, ada=ada, vic=vic, sam=sam, project=project)
+
+
+def find_people(session: Session) -> People:
+    """Those that `make_people` made."""
+    users = session.scalars(select(User).where(User.name.in_(["Ana", "Rui", "Ada", "Vic", "Sam"])))
+    project = session.scalars(select(Project).where(Project.name == "Kitchen help")).one()
+    return People(project=project, **{user.name.lower(): user for user in users})
 
 
 def make_noise(session: Session) -> None:

@@ -101,13 +101,16 @@ class LiveToken(NamedTuple):
     more: Sequence[Any] = ()
 
 
+AnySelect = Select[*tuple[Any, ...]]
+
+
 class Asked(NamedTuple):
     """Who asks, in two statements, the second for programs; each may ask for more of hers."""
 
-    by_cookie: Select[Any]
-    by_token: Select[Any]
+    by_cookie: AnySelect
+    by_token: AnySelect
 
-    def along(self, add: Callable[[Select[Any]], Select[Any]]) -> "Asked":
+    def along(self, add: Callable[[AnySelect], AnySelect]) -> "Asked":
         """The statements with what `add` joins to them: one way to the database for both."""
         return Asked(add(self.by_cookie), add(self.by_token))
 
@@ -127,7 +130,10 @@ def live_session(
     """The signed-in session of a cookie, with its user and the time; None once it has ended."""
     given = {"hash": key_hash(token), "set_time": set_time, "idle": idle, **about}
     row = session.execute(asked.by_cookie, given).one_or_none()
-    return row and LiveSession(*row[:4], row[4:])
+    if row is None:
+        return None
+    user, token_hash, seen_at, now, *more = row
+    return LiveSession(user, token_hash, seen_at, now, more)
 
 
 def live_token(
@@ -140,7 +146,10 @@ def live_token(
 ) -> LiveToken | None:
     given = {"hash": key_hash(token), "set_time": set_time, **about}
     row = session.execute(asked.by_token, given).one_or_none()
-    return row and LiveToken(*row[:5], row[5:])
+    if row is None:
+        return None
+    user, token_id, scopes, last_used_at, now, *more = row
+    return LiveToken(user, token_id, scopes, last_used_at, now, more)
 
 
 def tokens_of(session: Session, user: User) -> Sequence[ApiToken]:

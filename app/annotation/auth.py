@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from sqlalchemy.orm import Session
 from app.accounts.auth import CurrentUser, require_user, visitor, who_asks
 from app.accounts.models import Role, User
 from app.annotation import queries
-from app.db import SessionDep, SetTime
+from app.db import SessionDep, transaction
 from app.errors import NotFound, found
 from app.projects.auth import project_access, require
 from app.projects.models import Membership, Project
@@ -75,7 +76,7 @@ OwnAssignment = Annotated[Own, Depends(own_assignment)]
 
 
 def own_to_submit(
-    request: Request, session: SessionDep, set_time: SetTime, assignment_id: UUID
+    request: Request, session: Session, set_time: datetime | None, assignment_id: UUID
 ) -> Own:
     """The same, for a submission: nothing else of hers happens in the project meanwhile.
 
@@ -85,15 +86,14 @@ def own_to_submit(
     if known is None:
         user = require_user(visitor(request, session, set_time))
         return _own(request, session, user, assignment_id, locks=True)
-    own = Own(*known.more, known.user)
-    _may_work(request, own.project, own.membership, own.user)
-    return own
+    assignment, project, membership = known.more
+    _may_work(request, project, membership, known.user)
+    return Own(assignment, project, membership, known.user)
 
 
-OwnToSubmit = Annotated[Own, Depends(own_to_submit)]
-
-
-def desk(request: Request, session: SessionDep, set_time: SetTime, project_id: UUID) -> Desk:
+def own_desk(
+    request: Request, session: Session, set_time: datetime | None, project_id: UUID
+) -> Desk:
     """Her place in the project that she asks work of, likewise."""
     known = who_asks(request, session, set_time, asked=queries.A_PLACE, project_id=project_id)
     if known is None:
@@ -106,7 +106,18 @@ def desk(request: Request, session: SessionDep, set_time: SetTime, project_id: U
     return Desk(project, known.user, membership, holds or ())
 
 
-AtDesk = Annotated[Desk, Depends(desk)]
+def refuse_strangers(request: Request) -> None:
+    """Raise what such a request of the caller's would raise, had it been understood."""
+    with transaction() as session:
+        require_user(visitor(request, session, None))
+        try:
+            ids = {name: UUID(value) for name, value in request.path_params.items()}
+        except ValueError:  # there is nothing at such an address, for anybody
+            return
+        if "assignment_id" in ids:
+            own_to_submit(request, session, None, ids["assignment_id"])
+        else:
+            own_desk(request, session, None, ids["project_id"])
 
 
 def admin_task(

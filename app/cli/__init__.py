@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from app.cli import comparing, data, people, privacy, training, upkeep
+from app.cli.loading import load_quickly
 from app.cli.terminal import end_in_order, fail, sentence_of
 
 app = typer.Typer(
@@ -49,6 +50,7 @@ def everywhere(
 def main() -> None:
     """Run one command; what a person can mend ends with one sentence and a code of 2."""
     end_in_order()
+    load_quickly()
     try:
         app(prog_name="touchstone")
     except BrokenPipeError:  # `touchstone … | head`

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from app.cli.loading import loaded
+
 Host = Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")]
 
 
@@ -77,6 +79,7 @@ def serve(
                 timeout_graceful_shutdown=5,
             )
         )
+        loaded()
         if gate is not None:
             with os.fdopen(gate, "rb") as waiting:
                 waiting.read()  # nothing comes; it ends when the database is prepared

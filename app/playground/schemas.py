@@ -24,7 +24,7 @@ class Answered:
 Text = Annotated[str, StringConstraints(min_length=1, max_length=100_000, pattern=r"\S")]
 
 
-class WriterBody(BaseModel):
+class AskedBody(BaseModel):
     """Who answers: a checkpoint of the project, or an endpoint by its name or id."""
 
     model_config = ConfigDict(extra="forbid")
@@ -51,7 +51,7 @@ class AskBody(BaseModel):
 
     message: Text
     checkpoint_ids: Annotated[list[UUID], Field(max_length=rules.MOST_MODELS)] = []
-    writers: Annotated[list[WriterBody], Field(max_length=rules.MOST_MODELS)] = []
+    writers: Annotated[list[AskedBody], Field(max_length=rules.MOST_MODELS)] = []
     reward_checkpoint_ids: Annotated[list[UUID], Field(max_length=rules.MOST_JUDGES)] = []
     system: Annotated[str | None, StringConstraints(max_length=100_000)] = None
     after: UUID | None = None
@@ -72,8 +72,8 @@ class AskBody(BaseModel):
             raise ValueError("name `after` or `instead_of`, not both")
         return self
 
-    def all_writers(self) -> list[WriterBody]:
-        return [*(WriterBody(checkpoint=its) for its in self.checkpoint_ids), *self.writers]
+    def all_writers(self) -> list[AskedBody]:
+        return [*(AskedBody(checkpoint=its) for its in self.checkpoint_ids), *self.writers]
 
     def settings(self) -> dict[str, Any]:
         return self.model_dump(include={"temperature", "top_p", "max_new_tokens", "seed"})

@@ -118,6 +118,14 @@ class PpoConfig(MonitorSettings, RunConfig):
         group="reward",
         advanced=True,
     )
+    reuse_first_pass: bool = setting(
+        True,
+        "With one optimiser step per epoch the first learns from the pass that measured the "
+        "episodes, where they fit into two forward passes, whose activations are kept; off reads "
+        "them once more.",
+        group="memory",
+        advanced=True,
+    )
     whiten_rewards: bool = setting(
         False, "ppo: scale rewards to deviation 1.", group="reward", advanced=True
     )

@@ -258,9 +258,14 @@ class Worker(Base):
     host: Mapped[str]
     pid: Mapped[int]
     version: Mapped[str]
-    queues: Mapped[list[Any]]  # of jobs that it takes
+    queues: Mapped[list[Any]]  # of jobs that it takes; none once it has ended
     queue_workers: Mapped[list[Any]] = mapped_column(default=list)  # its ids in the job queue
     capabilities: Mapped[JsonObject]  # {cores, memory, gpus: [{name, memory}], trains, …}
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
     seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
     draining_at: Mapped[datetime | None]  # since then it takes nothing new
+
+    @property
+    def has_ended(self) -> bool:
+        """In order, and while it rested: then it is remembered, and takes no queue."""
+        return not self.queues

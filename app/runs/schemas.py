@@ -387,13 +387,13 @@ class DoingOut(BaseModel):
 
 
 class WorkerOut(BaseModel):
-    """A worker that is connected or has gone silent, and what its machine can do."""
+    """A worker that is connected, has gone silent or ended while it rested; what it can do."""
 
     id: str
     host: str
     pid: int
     version: str
-    state: Literal["free", "working", "finishing", "resting", "silent"]
+    state: Literal["free", "working", "finishing", "resting", "ended", "silent"]
     queues: list[str]
     capabilities: dict[str, Any]
     doing: list[DoingOut]

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import faulthandler
+import gc
 import json
 import os
 import signal
@@ -47,9 +48,10 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
 def quiet() -> None:
-    """Libraries keep to themselves: standard output and error have readers."""
+    """Libraries are loaded, and keep to themselves: standard output and error have readers."""
     from transformers.utils import logging  # noqa: PLC0415 - slow to load: not for --help
 
+    gc.enable()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
 
@@ -58,6 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command → its exit code (0, 2 input, 3 memory, 4 not a number, 130 cancelled)."""
     options = parser().parse_args(arguments)
     signals.listen()  # before torch loads, which takes seconds
+    gc.disable()  # of which a fifth went into looking for garbage among what stays
     if hasattr(signal, "SIGUSR1") and sys.stderr is sys.__stderr__:
         faulthandler.register(signal.SIGUSR1)  # whoever follows the run asks where it hangs
     try:
@@ -81,6 +84,8 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of standard output has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    finally:
+        gc.enable()
 
 
 def parser() -> argparse.ArgumentParser:

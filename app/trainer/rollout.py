@@ -6,12 +6,23 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
+from transformers import Cache, DynamicCache
 
 from app.trainer.batches import Example, Forward, pieces
 from app.trainer.chat import ChatFormat
 from app.trainer.dataset import Row
-from app.trainer.lm import Familiarity, Scorer, autocast, can_pack, limits_of, pooled
+from app.trainer.lm import (
+    Familiarity,
+    Line,
+    Scorer,
+    autocast,
+    can_pack,
+    limits_of,
+    mask_for,
+    pooled,
+    roomy_cache,
+    settle,
+)
 
 
 @dataclass(frozen=True)
@@ -42,13 +53,16 @@ def generate(
     batch_size: int,
     bf16: bool = False,
     check: Callable[[], None] = lambda: None,
+    pack: int = 0,
     compact: bool = True,
+    roomy: bool = True,
 ) -> list[list[int]]:
     """Token ids of one response per prompt, the stop token included where one was reached.
 
-    Prompts of like length go together; a key-value cache holds what was read, and rows that have
-    ended leave it, unless `compact` is off. A prompt that is asked several times is read once in
-    each batch. `check` is called between batches and may raise.
+    Prompts of like length go together, and are read in packs of at most `pack` tokens where that is
+    not 0; one that is asked several times is read once in each batch. A cache holds what was read:
+    rows that have ended leave it, unless `compact` is off, and it has room for what is to come,
+    unless `roomy` is off. `check` is called between batches and may raise.
     """
     was_training = lm.training
     lm.eval()
@@ -61,7 +75,8 @@ def generate(
             noise = torch.stack([uniform(seeds[i], sampling.max_new_tokens) for i in rows])
             with autocast(lm.device, bf16=bf16):
                 batch = [prompts[i] for i in rows]
-                found = _generate_batch(lm, batch, sampling, stop_ids, noise, compact=compact)
+                begun = _read(lm, batch, pack, room=sampling.max_new_tokens if roomy else 0)
+                found = _go_on(lm, begun, sampling, stop_ids, noise, compact=compact)
             for i, response in zip(rows, found, strict=True):
                 responses[i] = response
     finally:
@@ -74,28 +89,45 @@ def uniform(seed: int, count: int) -> Tensor:
     return torch.rand(count, generator=torch.Generator().manual_seed(seed))
 
 
-def _generate_batch(
+Read = tuple[Tensor, Cache, Tensor]  # logits, cache and mask of a line for each prompt
+
+
+def _go_on(
     lm: Any,
-    prompts: Sequence[Sequence[int]],
+    read: Read,
     sampling: Sampling,
     stop_ids: frozenset[int],
     noise: Tensor,
     *,
     compact: bool,
 ) -> list[list[int]]:
-    device = lm.device
-    each = list(dict.fromkeys(tuple(p) for p in prompts))  # a repeated prompt is read once
-    ids, mask = (x.to(device) for x in _left_padded(each))
+    """Write behind what was read, until each row has ended."""
+    logits, cache, mask = read
+    device, count = lm.device, len(mask)
     noise = noise.to(device)
     stops = torch.tensor(sorted(stop_ids), device=device)
-    positions = (mask.cumsum(1) - 1).clamp(min=0)
-    cache = DynamicCache(config=lm.config)
-    responses: list[list[int]] = [[] for _ in prompts]
-    rows = torch.arange(len(prompts), device=device)  # which response each line of the cache is
-    done = torch.zeros(len(prompts), dtype=torch.bool, device=device)
+    positions = mask.sum(1, keepdim=True) - 1
+    responses: list[list[int]] = [[] for _ in range(count)]
+    rows = torch.arange(count, device=device)  # which response each line of the cache is
+    done = torch.zeros(count, dtype=torch.bool, device=device)
     for t in range(sampling.max_new_tokens):
+        token = choose(logits, noise[rows, t], sampling)
+        for row, value, over in zip(rows.tolist(), token.tolist(), done.tolist(), strict=True):
+            if not over:
+                responses[row].append(value)
+        done = done | torch.isin(token, stops)
+        left = int((~done).sum())
+        if not left or t + 1 == sampling.max_new_tokens:
+            break
+        if compact and left <= 0.75 * len(rows):  # copying the cache pays once a quarter has ended
+            keep = (~done).nonzero().squeeze(1)
+            cache.batch_select_indices(keep)
+            rows, token, mask, positions = rows[keep], token[keep], mask[keep], positions[keep]
+            done = done[keep]
+        positions = positions + 1
+        mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
         out = lm(
-            input_ids=ids,
+            input_ids=token[:, None],
             attention_mask=mask,
             position_ids=positions,
             past_key_values=cache,
@@ -103,26 +135,73 @@ def _generate_batch(
             logits_to_keep=1,
         )
         logits = out.logits[:, -1].float()
-        if t == 0 and len(each) < len(prompts):  # from here on each response has a line of its own
-            line = torch.tensor([each.index(tuple(p)) for p in prompts], device=device)
-            cache.batch_select_indices(line)
-            logits, mask, positions = logits[line], mask[line], positions[line]
-        token = choose(logits, noise[rows, t], sampling)
-        for row, value, over in zip(rows.tolist(), token.tolist(), done.tolist(), strict=True):
-            if not over:
-                responses[row].append(value)
-        done = done | torch.isin(token, stops)
-        left = int((~done).sum())
-        if not left:
-            break
-        ids, positions = token[:, None], positions[:, -1:] + 1
-        mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
-        if compact and left <= 0.75 * len(rows):  # copying the cache pays once a quarter has ended
-            keep = (~done).nonzero().squeeze(1)
-            cache.batch_select_indices(keep)
-            rows, ids, mask, positions = rows[keep], ids[keep], mask[keep], positions[keep]
-            done = done[keep]
     return responses
+
+
+def _read(lm: Any, prompts: Sequence[Sequence[int]], pack: int, *, room: int) -> Read:
+    """Read each prompt once, packed where wanted; their lines are filled up on the left."""
+    each, line = _each(prompts)
+    cache = roomy_cache(lm) if room else None
+    if cache is None:
+        usual = DynamicCache(config=lm.config)
+        logits = _read_padded(lm, each, usual)
+        if len(each) < len(prompts):
+            usual.batch_select_indices(torch.tensor(line, device=lm.device))
+    elif pack:
+        logits, lines = _read_packed(lm, each, cache, pack)
+        settle(cache, [lines[i] for i in line], room)
+    else:
+        logits = _read_padded(lm, each, cache)
+        width = max(map(len, each))
+        settle(cache, [(0, i, width - len(each[i]), width) for i in line], room)
+    _, mask = _left_padded(prompts)
+    return logits[line].float(), usual if cache is None else cache, mask.to(lm.device)
+
+
+def _read_packed(
+    lm: Any, prompts: Sequence[tuple[int, ...]], cache: Cache, most: int
+) -> tuple[Tensor, list[Line]]:
+    """The logits behind each prompt, and where the cache has its keys and values."""
+    examples = [Example(Row("", ()), prompt, ()) for prompt in prompts]
+    forward = Forward(packed=True, max_tokens=most, bf16=False)
+    found: dict[int, tuple[Tensor, Line]] = {}
+    for number, group in enumerate(pieces(examples, forward)):
+        layout = forward.lay_out([examples[i] for i in group]).to(lm.device)
+        ends = torch.tensor([end - 1 for _, end, _ in layout.spans], device=lm.device)
+        out = lm(
+            input_ids=layout.input_ids,
+            attention_mask=mask_for(lm, layout, ends),
+            position_ids=layout.position_ids,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=ends,
+        )
+        for i, logits, (begin, end, _) in zip(group, out.logits[0], layout.spans, strict=True):
+            found[i] = logits, (number, 0, begin, end)
+    logits, lines = zip(*(found[i] for i in range(len(prompts))), strict=True)
+    return torch.stack(logits), list(lines)
+
+
+def _read_padded(lm: Any, prompts: Sequence[tuple[int, ...]], cache: Cache) -> Tensor:
+    """The logits behind each prompt, every one in a row as long as the longest."""
+    ids, mask = (x.to(lm.device) for x in _left_padded(prompts))
+    out = lm(
+        input_ids=ids,
+        attention_mask=mask,
+        position_ids=(mask.cumsum(1) - 1).clamp(min=0),
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
+    )
+    logits: Tensor = out.logits[:, -1]
+    return logits
+
+
+def _each(prompts: Sequence[Sequence[int]]) -> tuple[list[tuple[int, ...]], list[int]]:
+    """The different prompts, and which of them each is: a repeated one is read once."""
+    places: dict[tuple[int, ...], int] = {}
+    line = [places.setdefault(tuple(prompt), len(places)) for prompt in prompts]
+    return list(places), line
 
 
 def _left_padded(prompts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:

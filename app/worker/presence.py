@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from uuid import UUID, uuid4
 
+import psutil
 import structlog
 from procrastinate.worker import Worker
 
@@ -56,6 +57,7 @@ class Presence:
                 queues=[name for lane in self.workers for name in queues_of(lane)],
                 queue_workers=[number for number in numbers if number is not None],
                 capabilities=self.capabilities,
+                is_alive=psutil.pid_exists,
             )
 
     def rest(self, *, wanted: bool) -> None:

@@ -149,12 +149,14 @@ class Attempt:
                 code = child.stop(grace=GRACE[stop])
             if stop is Stop.LOST:
                 raise LeaseLost(self.lease)
+            newest = self._newest_checkpoint()  # looked for first, so that its figures are read
             fresh = metrics.new(), samples.new()
             waiting = (waiting[0] + fresh[0], waiting[1] + fresh[1])
             if any(waiting) and self._relay(*waiting):
                 waiting = ([], [])
             if code is None:
-                self._keep_checkpoint()
+                if not any(waiting):  # else a run that goes on from it would lack some figures
+                    self._keep_checkpoint(newest)
                 if watch.hangs(news=any(fresh)):
                     self._end_hang(child, watch)
                 time.sleep(RELAY)
@@ -182,9 +184,11 @@ class Attempt:
             return False
         return True
 
-    def _keep_checkpoint(self) -> None:
-        """Store the newest complete checkpoint of the child, so that any worker can resume."""
-        step = max(checkpoint_steps(self.output), default=0)
+    def _newest_checkpoint(self) -> int:
+        return max(checkpoint_steps(self.output), default=0)
+
+    def _keep_checkpoint(self, step: int) -> None:
+        """Store this checkpoint of the child, so that any worker can resume."""
         if step <= max(self.saved_step, self.unsaved_step):
             return
         path = f"{self.home}/saved/attempt-{self.lease.attempt}-step-{step}"
@@ -223,7 +227,7 @@ class Attempt:
         if end.code == 0:
             self._succeed()
             return
-        self._keep_checkpoint()
+        self._keep_checkpoint(self._newest_checkpoint())
         if stop is not None:
             self._stop(stop)
         elif end.left_alone:

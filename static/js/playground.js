@@ -77,6 +77,9 @@ async function refresh(id) {
     if (!old || !next) continue;
     document.adoptNode(next);
     localiseTimes(next);
+    const seen = old.querySelector(".play-switch:checked");
+    const same = seen && next.querySelector(`.play-switch[value="${seen.value}"]`);
+    if (same) same.checked = true;
     old.replaceWith(next);
     offerTokens(next);
   }

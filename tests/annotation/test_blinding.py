@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import chisquare, mannwhitneyu
 from sqlalchemy import select
 
-from app.annotation.api import work
+from app.annotation.api import turns
 from app.db import database_now
 from app.projects import service as projects
 from app.projects.models import Membership
@@ -26,7 +26,7 @@ SECRETS = ["model-0", "model-1", "gpt-secret", "llama-secret", "line 7", "datase
 @pytest.fixture
 def mixed(session, project, monkeypatch):
     """Ordinary and gold tasks that differ in nothing but the key; some of each come."""
-    monkeypatch.setattr(work, "CHANCE", Random(2))
+    monkeypatch.setattr(turns, "CHANCE", Random(2))
     project.gold_rate = 0.5
     for number in range(12):
         fields = {"sources": ["gpt-secret", "llama-secret"], "external_id": "line 7"}
@@ -138,7 +138,7 @@ def test_no_reply_carries_an_origin_an_id_or_the_word_gold(session, worker):
 @pytest.fixture
 def re_asked(session, project, ana, ada, monkeypatch):
     """She has judged some tasks, the guidelines have changed, and many of those come again."""
-    monkeypatch.setattr(work, "CHANCE", Random(2))
+    monkeypatch.setattr(turns, "CHANCE", Random(2))
     monkeypatch.setattr(rules, "RE_ASK_CHANCE", 0.5)
     for number in range(70):
         replies = [f"reply {number:02} x", f"reply {number:02} y"]

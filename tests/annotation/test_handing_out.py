@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from app.annotation.api import work
+from app.annotation.api import turns
 from app.db import database_now
 from app.projects.models import Membership
 from app.tasks import rules
@@ -103,7 +103,7 @@ def test_the_page_says_which_skills_are_listed_for_her(
 
 
 def test_a_repeat_answers_and_looks_like_any_other_task(session, project, worker, monkeypatch):
-    monkeypatch.setattr(work, "CHANCE", Random(3))
+    monkeypatch.setattr(turns, "CHANCE", Random(3))
     monkeypatch.setattr(rules, "FEWEST_BETWEEN", 3)
     project.repeat_rate = 0.2
     for number in range(16):

@@ -1,19 +1,17 @@
 """The way into a project in a real browser: keys, a screen reader's view, and no JavaScript."""
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 
 from app.accounts import service as accounts
 from app.db import SessionLocal, database_now, transaction
 from app.projects.models import Membership
 from app.web.protection import SESSION_COOKIE
 from tests.annotation.desk import PATIENCE, Desk
+from tests.axe import faults
 from tests.factories import make_question, make_task
 from tests.people import make_people
 
 pytestmark = [pytest.mark.browser, pytest.mark.concurrency]
-
-WCAG = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
 
 
 @pytest.fixture
@@ -46,11 +44,6 @@ def texts(page):
     return [text.strip() for text in page.locator(".response-text").all_inner_texts()]
 
 
-def fault(page):
-    found = Axe().run(page, options=WCAG).response["violations"]
-    return [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in found]
-
-
 def answer_rightly(desk):
     """By keys: the known order of what is on the screen."""
     desk.ready()
@@ -73,19 +66,19 @@ def test_from_the_offer_to_real_work_with_keys_alone(exam):
     page.get_by_role("heading", name="Before the real work").wait_for()
     page.locator("[autofocus]:focus").wait_for()
     page.emulate_media(reduced_motion="reduce")
-    assert fault(page) == []
+    assert faults(page) == []
     exam.press("Enter")
     exam.see("Question 1 of 2")
     exam.ready()
     exam.press("s")  # no skipping: the panel says so
     exam.see("cannot be skipped")
     exam.press("Escape", "Escape")  # close it, and leave its button
-    assert fault(page) == []
+    assert faults(page) == []
 
     answer_rightly(exam)
     assert page.title().startswith("Right · question 1 of 2")
     assert page.get_by_role("heading", level=1).inner_text().endswith("That is right")
-    assert fault(page) == []
+    assert faults(page) == []
     exam.press("g")
     page.locator("#guidelines-dialog[open]").wait_for()
     exam.press("Escape", "Enter")
@@ -98,7 +91,7 @@ def test_from_the_offer_to_real_work_with_keys_alone(exam):
     exam.press("Enter")
     page.wait_for_url("**/rank/qualification")
     exam.see("You have passed")
-    assert fault(page) == []
+    assert faults(page) == []
     page.locator("[autofocus]:focus").wait_for()
     exam.press("Enter")
     exam.see("Real work")

@@ -14,7 +14,7 @@ from sqlalchemy import event
 
 from app.accounts import service as accounts
 from app.accounts.models import Role
-from app.annotation.api import work
+from app.annotation.api import turns
 from app.db import SessionLocal, database_now, transaction
 from app.projects.models import Membership
 from app.tasks.models import Assignment, Task, TaskKind
@@ -48,7 +48,7 @@ def test_every_kind_of_task_takes_the_same_statements(
     """To take it, to hand it in with the next one, and to change the answer; right or wrong."""
     chance = Random(5)
     chance.randrange = lambda *_: 1  # whether a claim looks for expired leases is another matter
-    monkeypatch.setattr(work, "CHANCE", chance)
+    monkeypatch.setattr(turns, "CHANCE", chance)
     monkeypatch.setattr(wanted, "NO_LANES_HOLDS_SECONDS", 3600)  # so is whether there are lanes
     project.gold_rate, project.overlap_max = 0.5, overlap_max
     for number in range(24):
@@ -83,7 +83,7 @@ def test_a_task_is_three_statements_to_take_and_three_to_hand_in(
     """Who asks comes with what she asks for: each way to the database costs as much as the work."""
     chance = Random(5)
     chance.randrange = lambda *_: 1
-    monkeypatch.setattr(work, "CHANCE", chance)
+    monkeypatch.setattr(turns, "CHANCE", chance)
     monkeypatch.setattr(wanted, "NO_LANES_HOLDS_SECONDS", 3600)
     for number in range(4):
         make_task(session, project, prompt=f"question {number}")

@@ -21,7 +21,9 @@ from app.rounds.rules import Step
 from app.runs.models import Checkpoint, Run, RunCheck, RunKind
 from app.tasks.models import Appeal, Assignment, ReAsk
 from tests.architecture.permissions import PERMISSIONS, Who
+from tests.conftest import furnished
 from tests.factories import make_task
+from tests.people import make_noise, make_people
 from tests.playground.factories import make_turn
 from tests.runs.factories import make_checkpoint, make_worker
 
@@ -76,9 +78,8 @@ def test_a_link_of_a_page_leads_to_a_page():
     assert linked & pages & calls == set()
 
 
-@pytest.fixture
-def ids(session, people):
-    """One of everything in the project of Ada, Rui, Ana and Vic; the assignment is Ana's."""
+def make_one_of_everything(session, people):
+    """In the project of Ada, Rui, Ana and Vic; the assignment is Ana's. Answers the ids."""
     now = database_now(session)
     task = make_task(session, people.project, wanted=3)
     task.leased = 1
@@ -161,12 +162,12 @@ def ids(session, people):
     requeue = Requeue(which="all", judgements=0, **hers)
     appeal = Appeal(body="No", task_id=task.id, **hers)
     session.add_all([message, requeue, appeal])
-    session.commit()
+    session.flush()
     re_ask = ReAsk(project_id=people.project.id, from_version=1, to_version=2, needed=2, size=1)
     session.add(re_ask)
-    session.commit()
+    session.flush()
     played, _ = make_turn(session, people.project, make_checkpoint(session, people.project))
-    session.commit()
+    session.flush()
     return {name: str(row.id) for name, row in rows.items()} | {
         "conversation_id": str(played.turn.conversation_id),
         "turn_id": str(played.turn.id),
@@ -198,6 +199,29 @@ def ids(session, people):
         "table": "people",
         "kind": "toml",
     }
+
+
+@pytest.fixture(scope="module")
+def world(server_url, template):
+    """A database with one of everything, made once: each test takes back what it did there."""
+    ids = {}
+
+    def furnish(session):
+        make_noise(session)
+        ids.update(make_one_of_everything(session, make_people(session)))
+
+    with furnished(server_url, template, furnish) as engine:
+        yield engine, ids
+
+
+@pytest.fixture
+def peopled_engine(world):
+    return world[0]
+
+
+@pytest.fixture
+def ids(world):
+    return world[1]
 
 
 @pytest.mark.parametrize("route", sorted(PERMISSIONS))

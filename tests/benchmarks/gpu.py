@@ -140,10 +140,10 @@ def generation(lm: Any, shape: Shape, rounds: int) -> None:
     ids = torch.tensor([[0] * (width - len(p)) + list(p) for p in prompts], device=lm.device)
     mask = (ids != 0).long()
 
-    def ours(*, compact: bool) -> None:
+    def ours(**levers: Any) -> None:
         generate(
             lm, prompts, Sampling(shape.new), stop_ids=stops, seeds=seeds,
-            batch_size=len(prompts), bf16=True, compact=compact,
+            batch_size=len(prompts), bf16=True, **levers,
         )  # fmt: skip
 
     halved = copy.deepcopy(lm).bfloat16()  # a static cache has the type of the weights
@@ -155,8 +155,10 @@ def generation(lm: Any, shape: Shape, rounds: int) -> None:
         )  # fmt: skip
 
     steps = {
-        "growing cache": lambda: ours(compact=False),
-        "growing cache, compaction": lambda: ours(compact=True),
+        "growing cache": lambda: ours(compact=False, roomy=False),
+        "growing cache, compaction": lambda: ours(roomy=False),
+        "cache with room, compaction": ours,
+        "the same, prompts packed": lambda: ours(pack=8192),
         "transformers, static cache": static,
     }
     print(f"\ngeneration, {len(prompts)} prompts, up to {shape.new} tokens, bf16")

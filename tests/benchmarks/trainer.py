@@ -13,6 +13,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification
@@ -269,10 +270,10 @@ def generation(lm: LlamaForCausalLM, size: int, rounds: int) -> None:
     seeds = [noise_seed(0, i) for i in range(size)]
     stops = frozenset(range(1, VOCABULARY, 24))  # ends after about 24 tokens
 
-    def run(batch_size: int, *, compact: bool = True) -> list[list[int]]:
+    def run(batch_size: int, *, pack: int = 1024, **levers: Any) -> list[list[int]]:
         return generate(
             lm, prompts, Sampling(64), stop_ids=stops, seeds=seeds, batch_size=batch_size,
-            compact=compact,
+            pack=pack, **levers,
         )  # fmt: skip
 
     lengths = [len(response) for response in run(size)]
@@ -289,6 +290,8 @@ def generation(lm: LlamaForCausalLM, size: int, rounds: int) -> None:
         "one at a time, no cache": read_again,
         "one at a time": lambda: run(1),
         "together, ended rows stay": lambda: run(size, compact=False),
+        "together, cache grows": lambda: run(size, pack=0, roomy=False),
+        "together, prompts padded": lambda: run(size, pack=0),
         "together": lambda: run(size),
     }
     seconds = compared(steps, rounds)

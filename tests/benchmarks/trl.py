@@ -225,9 +225,10 @@ def compared(
     judge = {"reward_model_path": str(world / "judge")} if kind == "ppo" else {}
     if kind == "ppo" and options.shared_trunk:
         judge["value_model"] = "shared"
+    levers = dict(pair.split("=", 1) for pair in options.set)
     order = {} if kind == "ppo" else {"train_sampling_strategy": "sequential"}
     ours = OURS["common"] | OURS.get(kind, {}) | judge | {"bf16": bf16, "max_steps": total}
-    ours |= {"dataset_config": KINDS[kind]}
+    ours |= {"dataset_config": KINDS[kind]} | levers
     theirs = THEIRS["common"] | THEIRS[kind] | order | length | {"bf16": bf16}
     here = [sys.executable, "-m", "tests.benchmarks.sides.ours"]
     there = [str(python), str(HOME / "tests/benchmarks/sides/theirs.py")]
@@ -278,6 +279,10 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one turn of one step, 32 bit")
     parser.add_argument("--only", choices=KINDS, default=None)
     parser.add_argument("--shared-trunk", action="store_true", help="PPO's values from the policy")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE",
+        help="a setting of Touchstone's side, such as a lever to switch off: packing=false",
+    )  # fmt: skip
     options = parser.parse_args()
     if options.quick:
         options.rounds = options.steps = 1

@@ -6,7 +6,6 @@ On a phone and on a desk, light and dark, over the demo project with runs beside
 from datetime import timedelta
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from sqlalchemy import func, select
 
 from app.accounts import service as accounts
@@ -20,7 +19,7 @@ from app.db import JobState, database_now, transaction
 from app.demo import seed
 from app.evaluation import service as evaluations
 from app.evaluation.models import EvaluationPrompt
-from app.generation.models import Generation
+from app.generation.models import Endpoint, Generation
 from app.projects import service as projects
 from app.projects.models import MemberMessage, Membership, Project
 from app.projects.queries import member
@@ -33,6 +32,7 @@ from app.tasks.models import Appeal, GoldKey, Task, TaskKind
 from app.web.protection import SESSION_COOKIE
 from app.worker.imports import run_import
 from app.worker.snapshots import freeze_now
+from tests.axe import faults
 from tests.corpus.files import json_lines, pair, request_check
 from tests.evaluation.factories import judge, make_evaluation
 from tests.factories import make_user
@@ -42,7 +42,6 @@ from tests.runs.factories import make_checkpoint, make_run, make_worker
 
 pytestmark = [pytest.mark.browser, pytest.mark.concurrency]
 
-WCAG = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
 CONFIGS = ("preference", "hh-rlhf", "ranking", "sft")
 OTHER = Recipe(min_annotations=2, pairs="best_worst", seed=1, test_share=0.3)
 DESK = {"width": 1280, "height": 800}
@@ -122,9 +121,16 @@ def pages(live_server, tmp_path):
         enqueue(session, run=queued)
         compared = compare(session, project, writer, checkpoint, by=ada)
         words = ("x" * 300, "# Eggs\n\n" + "three " * 90)
-        _, played = make_turn(
+        turn, played = make_turn(
             session, project, writer, writer, texts=words, by=ada, judges=[checkpoint]
         )
+        endpoint = Endpoint(
+            project_id=project.id, name="E" * 60, base_url="http://gpu:1/v1", model="m" * 90
+        )
+        session.add(endpoint)
+        session.flush()
+        turn.answers[1].checkpoint_id, turn.answers[1].endpoint_id = None, endpoint.id
+        turn.answers[1].name = endpoint.name
         re_ask = change_guidelines(session, project, ada)
         lines = [pair("w" * 200, tags=["t" * 90]), "x" * 300, pair("", extra=1)]
         file = json_lines(tmp_path / ("f" * 90), lines)
@@ -169,6 +175,7 @@ def pages(live_server, tmp_path):
             "/rounds", "/rounds/settings", f"/rounds/{round_.id}",
             "/playground", f"/playground/{played.id}",
             "/snapshots/new", "/runs", "/runs/new", "/settings", "/members", "/endpoints",
+            f"/endpoints/{endpoint.id}",
             f"/annotators/{judge_id}", f"/annotators/{judge_id}/privacy",
             f"/members/{member_id}", "/pause", "/generations", "/generations/new",
             f"/days/{day}", "/days/2020-01-01",
@@ -261,8 +268,7 @@ def visit(page, addresses):
         # as tall as the page: what lies under a bar that sticks can be scrolled away from it
         tall = page.evaluate("document.documentElement.scrollHeight")
         page.set_viewport_size({**PHONE, "height": max(tall, PHONE["height"])})
-        found = Axe().run(page, options=WCAG).response["violations"]
-        troubles += [(each["id"], [n["html"][:200] for n in each["nodes"]]) for each in found]
+        troubles += faults(page)
         page.emulate_media(color_scheme="light", reduced_motion="reduce")
         page.set_viewport_size(DESK)
         troubles.extend(misfits(page, "a desk"))

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from math import log
 from typing import Any
 
 import pytest
@@ -169,6 +170,7 @@ def test_once_round_the_loop(
         "allow_seen": True,
         "max_new_tokens": 8,
         "reward_checkpoint_id": trained["reward"]["checkpoint_id"],
+        "best_of": 3,
     }
     compared = ada.post(f"/projects/{project}/evaluations", json=asked_for).json()
     wait_for(lambda: ada.get(f"/evaluations/{compared['id']}"), seconds=300)
@@ -177,3 +179,10 @@ def test_once_round_the_loop(
     found = ada.get(f"/evaluations/{compared['id']}").json()
     assert (found["verdict"]["judged"], found["verdict"]["judgements"]) == (4, 8)
     assert found["models"]["scores"]["prompts"] == 4
+    assert list(found["models"]["best_of"]) == ["a"]  # the data has no further responses
+    curve = found["models"]["best_of"]["a"]
+    assert [point["n"] for point in curve] == [1, 2, 3]
+    assert [point["kl"] for point in curve] == pytest.approx([0, log(2) - 1 / 2, log(3) - 2 / 3])
+    means = [point["score"]["value"] for point in curve]
+    assert means == sorted(means)
+    assert len(set(means)) == 3  # the trained reward model tells the sampled responses apart

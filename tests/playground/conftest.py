@@ -1,6 +1,5 @@
 """A tiny model that judges, and a desk whose answers are written by a stand-in."""
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import pytest
 
 from app.worker import player as players
 from app.worker.player import player
+from tests.forks import FORKS
 from tests.playground.desk import Desk
 from tests.worker.processes import start_worker, tiny_lm
 
@@ -28,11 +28,19 @@ def desk(concurrency_engine, monkeypatch):
 def tiny_judge(tiny_lm, tmp_path_factory):
     """A reward model with a head that is drawn anew, made in a process of its own."""
     folder = str(tmp_path_factory.mktemp("judge") / "model")
-    script = (
-        "import sys, torch; from app.trainer import lm\n"
-        "torch.manual_seed(1); tokenizer = lm.load_tokenizer(sys.argv[1])\n"
-        "model = lm.load_reward_model(sys.argv[1], tokenizer)\n"
-        "model.save_pretrained(sys.argv[2]); tokenizer.save_pretrained(sys.argv[2])"
-    )
-    subprocess.run([sys.executable, "-c", script, tiny_lm, folder], check=True, capture_output=True)
+    maker = FORKS.Process(target=make_judge, args=(tiny_lm, folder))
+    maker.start()
+    maker.join()
+    assert maker.exitcode == 0
     return folder
+
+
+def make_judge(start, folder):
+    import torch
+
+    from app.trainer import lm
+
+    torch.manual_seed(1)
+    tokenizer = lm.load_tokenizer(start)
+    lm.load_reward_model(start, tokenizer).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)

@@ -7,9 +7,12 @@ import pytest
 from app.accounts import service as accounts
 from app.accounts.models import User
 from app.db import database_now, transaction
+from app.projects.models import Project
+from app.runs.models import Checkpoint
 from app.tasks.models import Task
 from app.web.protection import SESSION_COOKIE
 from tests.playground.desk import Desk
+from tests.playground.factories import make_turn
 
 pytestmark = [pytest.mark.browser, pytest.mark.concurrency]
 
@@ -128,3 +131,23 @@ def test_leaving_the_page_stops_the_answers(desk, page_of):
     page.get_by_role("link", name="Runs").first.click()
     thread.join(60)
     assert {each.answer.why_ended for each in desk.look(turn_id)[1]} == {"stopped"}
+
+
+def test_on_a_phone_one_answer_is_seen_at_a_time(desk, page_of):
+    page = page_of(desk)
+    with transaction() as session:
+        ada, project = session.get_one(User, desk.ada_id), session.get_one(Project, desk.project_id)
+        writers = [session.get_one(Checkpoint, its) for its in (desk.first, desk.second)]
+        played, conversation = make_turn(session, project, *writers, by=ada)
+        first, second = (f"#answer-{each.id}" for each in played.answers)
+        address = f"{page.url}/{conversation.id}"
+    page.goto(address)
+    assert page.locator(first).is_visible()
+    assert page.locator(second).is_visible()
+    assert page.get_by_role("radio", name="See the answer of Eggs DPO").count() == 0
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert page.locator(first).is_visible()
+    assert page.locator(second).is_hidden()
+    page.get_by_role("radio", name="See the answer of Eggs SFT").press("ArrowRight")
+    assert page.locator(first).is_hidden()
+    assert page.locator(second).is_visible()

@@ -123,7 +123,12 @@ def test_an_adjudicated_task_becomes_an_example_of_the_draft(
     done = browser.post(f"/tasks/{task.id}/example")
     assert done.headers["location"] == f"{path}/edit#edit-examples"
     page = browser.get(f"{path}/edit").text
-    for told in ("Why is the sky blue?", "It scatters.", "B &gt; A", "better turn it into gold"):
+    for told in (
+        "Why is the sky blue?",
+        "It scatters.",
+        "B &gt; A",
+        "nobody is asked to judge it any more",
+    ):
         assert told in page
     assert "model-0" not in page
     again = browser.post(f"/tasks/{task.id}/example")

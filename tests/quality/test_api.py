@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 from app.accounts.models import AuditEvent, Role, User
 from app.projects.models import Membership, Project
 from app.quality.models import Adjudication, QualitySummary
-from app.quality.rules import breakdowns
+from app.quality.rules import every_two
 from app.quality.service import summary
 from app.tasks.models import GoldKey, Task
 from tests.factories import make_annotation, make_member, make_prompt, make_task, make_user
@@ -146,6 +146,15 @@ def test_by_annotator_pair_holds_every_two_with_cohens_kappa(
     assert ana_rui["cohen_kappa"]["value"] == pytest.approx((2 / 3 - 4 / 9) / (5 / 9), abs=1e-6)
     ana_ada = found[frozenset({str(people.ana.id), str(people.ada.id)})]
     assert ana_ada["n_tasks"] == 2
+
+
+def test_a_project_with_one_annotator_has_no_pair_and_says_so(
+    session: Session, people: People, api: Api
+):
+    judged(session, people.project, [people.ana], [[FIRST], [SECOND]])
+    answer = agreement(api, people.ada, people.project, "annotator_pair")
+    assert answer["groups"] == []
+    assert "no two people have judged the same task" in answer["reason"]
 
 
 def test_by_week_puts_a_task_into_the_week_of_its_latest_judgement(
@@ -302,7 +311,7 @@ def test_a_breakdown_that_leaves_something_out_says_so(
     complete = agreement(api, people.ada, people.project, "annotator_pair")
     assert len(complete["groups"]) == 3
     assert "reason" not in complete
-    monkeypatch.setattr(breakdowns, "MOST_PAIRED_PEOPLE", 2)
+    monkeypatch.setattr(every_two, "MOST_PEOPLE", 2)
     session.delete(session.get_one(QualitySummary, (people.project.id, "annotator_pair")))
     session.commit()
     answer = agreement(api, people.ada, people.project, "annotator_pair")

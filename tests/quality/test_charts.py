@@ -27,9 +27,8 @@ def fill(session: Session) -> tuple[str, User]:
     return str(people.project.id), people.ada
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
-def test_the_charts_are_drawn_and_nothing_complains(live_server, browser, scheme, width):
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_the_charts_are_drawn_and_nothing_complains(live_server, browser, width, scheme):
     with transaction() as session:
         project_id, ada = fill(session)
         token = accounts.open_session(session, user=ada, now=database_now(session))

@@ -14,7 +14,7 @@ from app.accounts.models import User
 from app.db import database_now, transaction
 from app.quality.service import summary
 from app.web.protection import SESSION_COOKIE
-from tests.factories import make_annotation, make_task
+from tests.factories import make_annotation, make_prompt, make_task
 from tests.people import People, make_people
 
 SignIn = Callable[[User], TestClient]
@@ -84,6 +84,38 @@ def test_the_leaderboard_page(session: Session, people: People, sign_in: SignIn)
     assert [row["source"] for row in rows] == ["large", "small", "'=tiny", "unbeaten <b>"]
     assert rows[-1]["apart"] == "never lost to them"
     assert float(rows[0]["low"]) < float(rows[0]["score"]) < float(rows[0]["high"])
+    assert "Who would lead if all wrote at the same length?" in page
+    assert "Does it depend on the kind of prompt?" not in page  # no prompt has a tag
+
+
+def test_the_leaderboard_page_tells_of_length_and_tags(
+    session: Session, people: People, sign_in: SignIn
+):
+    """The brief one leads in law, and over all the wordy one, which people like for its length."""
+    for place in range(60):
+        is_law, is_long = place % 3 == 0, place % 4 > 0
+        prompt = make_prompt(
+            session, people.project, f"Q {place}", tags=["=law" if is_law else "chat"]
+        )
+        task = make_task(
+            session, people.project, prompt=prompt, sources=["wordy", "brief"],
+            responses=["x" * (400 if is_long else 10), "y" * 100],
+        )  # fmt: skip
+        ranks = FIRST if is_long and not is_law else SECOND
+        make_annotation(session, task, people.ana, ranks=ranks if place % 7 else ranks[::-1])
+    session.commit()
+    ada, path = sign_in(people.ada), f"/projects/{people.project.id}/leaderboard"
+    page = " ".join(ada.get(path).text.split())
+    assert "People prefer what is longer: of two equally good responses that differ by" in page
+    assert "At equal length brief would lead, not wordy" in page
+    assert "Yes: elsewhere than over all, brief in “=law” leads." in page
+    rows = rows_of(ada.get(f"{path}.csv"))
+    assert float(rows[0]["at_equal_length"]) < float(rows[0]["score"])
+    by_tag = rows_of(ada.get(f"{path}.csv?by=tag"))
+    assert [(row["tag"], row["source"]) for row in by_tag] == [
+        ("chat", "wordy"), ("chat", "brief"), ("'=law", "brief"), ("'=law", "wordy"),
+    ]  # fmt: skip
+    assert ada.get(f"{path}.csv?by=source").status_code == 422
 
 
 @pytest.mark.parametrize(

@@ -24,20 +24,40 @@ from app.tasks import rules
 from app.tasks import service as tasks
 from app.tasks.models import Assignment, ReAsk, ReAskPair, SkipReason, Task
 from app.tasks.schemas import Nothing
+from tests.conftest import furnished
 from tests.exactly_k import check_exactly_k
 from tests.factories import make_annotation, make_member, make_project, make_task, make_user
+from tests.people import make_noise, make_people
 from tests.quality.re_asking import MORNING, publish, read, work
 
 
-@pytest.fixture
-def judged(session, project, ana, ada):
+def have_judged(session):
     """Ana has judged 40 of 200 tasks when the guidelines change; she has read what is new."""
+    make_noise(session)
+    people = make_people(session)
     for number in range(200):
         responses = ["a", "b"] if number % 2 else ["a", "b", "c"]
-        make_task(session, project, prompt=f"p{number}", responses=responses, wanted=3)
-    work(session, project, ana, rng=Random(1), most=40)
-    publish(session, project, ada, note="Length counts now.")
-    read(session, project, ana)
+        make_task(session, people.project, prompt=f"p{number}", responses=responses, wanted=3)
+    work(session, people.project, people.ana, rng=Random(1), most=40)
+    publish(session, people.project, people.ada, note="Length counts now.")
+    read(session, people.project, people.ana)
+
+
+@pytest.fixture(scope="module")
+def judged_engine(server_url, template):
+    with furnished(server_url, template, have_judged) as engine:
+        yield engine
+
+
+@pytest.fixture
+def peopled_engine(request, peopled_engine):
+    needs_judged = "judged" in request.fixturenames
+    return request.getfixturevalue("judged_engine") if needs_judged else peopled_engine
+
+
+@pytest.fixture
+def judged(project):
+    """A project in the state of `have_judged`."""
     return project
 
 

@@ -1,5 +1,6 @@
 """The command line: bad input ends with one sentence and a code of 2; output is for programs."""
 
+import gc
 import io
 import json
 import re
@@ -32,6 +33,7 @@ class Said:
 @pytest.fixture
 def touchstone(monkeypatch, capsys):
     """Run a command in this process (a program of its own would load everything anew)."""
+    threshold = gc.get_threshold()
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
 
     def run(*arguments, given=""):
@@ -43,6 +45,7 @@ def touchstone(monkeypatch, capsys):
         return Said(int(end.value.code or 0), output.out, output.err)
 
     yield run
+    gc.set_threshold(*threshold)
     for number, handler in handlers.items():
         signal.signal(number, handler)
 

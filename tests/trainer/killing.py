@@ -5,7 +5,6 @@ inside the run folder is a moment that can be named, and reached again.
 """
 
 import contextlib
-import multiprocessing
 import os
 import signal
 import sys
@@ -13,10 +12,9 @@ from pathlib import Path
 
 import torch
 
-from app.trainer import dpo, ppo, reward, sft  # noqa: F401 - loaded once, before the forks
 from app.trainer.__main__ import main
+from tests.forks import FORKS
 
-ROOT = Path(__file__).parents[2]
 CHANGES = ("os.mkdir", "os.rename", "os.remove", "os.rmdir")
 NEVER = 0
 
@@ -41,29 +39,13 @@ def run_upto(moment: int, arguments: list[str], folder: str, count: str) -> None
     sys.exit(code)
 
 
-class Trainings:
-    """Starts them."""
-
-    def __init__(self) -> None:
-        self.context = multiprocessing.get_context("forkserver")
-        self.context.set_forkserver_preload(["tests.trainer.killing"])
-
-    def run(self, arguments: list[str], folder: Path, *, until: int = NEVER) -> int:
-        """Exit code (-9: killed) of one training, or the number of its writes when it went well."""
-        count = folder.with_name(f"{folder.name}-writes")
-        count.unlink(missing_ok=True)
-        before = os.environ.get("PYTHONPATH")
-        os.environ["PYTHONPATH"] = str(ROOT)  # for the process that forks, when it starts
-        try:
-            process = self.context.Process(
-                target=run_upto, args=(until, arguments, str(folder), str(count))
-            )
-            process.start()
-        finally:
-            os.environ.pop("PYTHONPATH")
-            if before is not None:
-                os.environ["PYTHONPATH"] = before
-        process.join(600)  # a busy machine is no failure
-        if process.exitcode is None:
-            process.kill()
-        return int(count.read_text()) if process.exitcode == 0 else process.exitcode or -1
+def run(arguments: list[str], folder: Path, *, until: int = NEVER) -> int:
+    """Exit code (-9: killed) of one training, or the number of its writes when it went well."""
+    count = folder.with_name(f"{folder.name}-writes")
+    count.unlink(missing_ok=True)
+    process = FORKS.Process(target=run_upto, args=(until, arguments, str(folder), str(count)))
+    process.start()
+    process.join(600)  # a busy machine is no failure
+    if process.exitcode is None:
+        process.kill()
+    return int(count.read_text()) if process.exitcode == 0 else process.exitcode or -1

@@ -1,7 +1,6 @@
 """Training by several processes on this machine, forked from a server that has loaded torch."""
 
 import json
-import multiprocessing
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +8,8 @@ from typing import Any
 
 import torch
 
-SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["tests.trainer.processes", "app.trainer.ppo", "app.trainer.dpo"])
+from tests.forks import FORKS
+
 FSDP = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
 
 
@@ -64,7 +63,7 @@ def start(command: list[str], folder: Path, *, processes: int = 2, **env: str) -
             "MASTER_PORT": str(store.port), "TORCHELASTIC_USE_AGENT_STORE": "True",
             "TORCHELASTIC_RESTART_COUNT": "0", "OMP_NUM_THREADS": "1",
         }  # fmt: skip
-        member = SERVER.Process(target=_one, args=(command, folder, given), daemon=True)
+        member = FORKS.Process(target=_one, args=(command, folder, given), daemon=True)
         member.start()
         members.append(member)
     return Team(members, folder, store)

@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file
 
 from app.trainer.run_folder.files import discard, keep_upto, replaced, tidy
-from tests.trainer.killing import NEVER, Trainings
+from tests.trainer.killing import NEVER, run
 
 RUNS = int(os.environ.get("TOUCHSTONE_KILLS", "1"))
 SEED = int(os.environ.get("TOUCHSTONE_KILL_SEED", "3"))
@@ -34,14 +34,9 @@ KINDS = {
 }
 
 
-@pytest.fixture(scope="module")
-def trainings() -> Trainings:
-    return Trainings()
-
-
 @pytest.mark.parametrize("name", KINDS)
 def test_a_killed_run_goes_on_as_if_nothing_had_been(
-    name: str, trainings: Trainings, data: Path, micro: str, judge: str, tmp_path: Path
+    name: str, data: Path, micro: str, judge: str, tmp_path: Path
 ) -> None:
     kind = "dpo" if name == "kto" else name.split(maxsplit=1)[0]
     given = SHORT | KINDS[name] | ({"reward_model_path": judge} if kind == "ppo" else {})
@@ -50,7 +45,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(
     def train(output: Path, *, until: int = NEVER) -> int:
         folders = ["--dataset", str(data), "--model", micro, "--output", str(output)]
         resume = ["--resume"] if (output / "config.json").is_file() else []
-        return trainings.run([kind, *folders, *settings, *resume], output, until=until)
+        return run([kind, *folders, *settings, *resume], output, until=until)
 
     whole = tmp_path / "whole"
     writes = train(whole)

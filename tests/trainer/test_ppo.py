@@ -195,6 +195,54 @@ class TestUpdate:
         error = (targets.values - targets.returns)[targets.valued]
         assert figures["loss/value_avg"] == pytest.approx(0.5 * (error**2).mean().item(), rel=1e-4)
 
+    @pytest.mark.parametrize(
+        "settings",
+        [
+            {}, {"value_model": "shared"}, {"bf16": True},
+            {"reward_position": "trl"}, {"algorithm": "rloo", "num_generations": 2},
+        ],
+        ids=lambda settings: next(iter(settings), "separate"),
+    )  # fmt: skip
+    def test_the_pass_that_measured_teaches_what_another_would(self, stage, settings: dict) -> None:
+        found = []
+        for reused in (True, False):
+            play, prompts = stage(num_ppo_epochs=2, reuse_first_pass=reused, **settings)
+            play.forward = replace(play.forward, bf16=play.config.bf16)
+            passes = []
+            group = play.config.group
+            episodes = play.episodes(prompts, stream=0, number=1, group=group, learning=True)
+            assert len(play.kept) == reused
+            sizes = [layout.tokens for layout, _, _ in play.kept]
+            hook = play.updater.bare.register_forward_pre_hook(
+                lambda _, given, passes=passes: passes.append(given[0].tokens)
+            )
+            given = (ppo.Shaping(0.05), play.config, play.updater, play.forward, 1, play.kept)
+            figures = ppo.update(episodes, *given)
+            hook.remove()
+            assert not play.kept  # what it held is free again
+            assert len(sizes + passes) == 2
+            trained = [p for p in play.updater.bare.parameters() if p.requires_grad]
+            found.append((figures, torch.cat([p.detach().flatten() for p in trained])))
+        (one, weights), (other, others) = found
+        assert one == pytest.approx(other, rel=1e-5, abs=1e-7)
+        assert torch.allclose(weights, others, atol=1e-6)
+
+    def test_passes_are_measured_apart_where_the_first_update_sees_others(self, stage) -> None:
+        for settings in (
+            {"num_mini_batches": 2},
+            {"gradient_checkpointing": True},
+            {"lora_r": 2, "lora_dropout": 0.1},
+        ):
+            play, prompts = stage(**settings)
+            play.episodes(prompts, stream=0, number=1, learning=True)
+            assert not play.kept
+        play, prompts = stage()
+        play.episodes(prompts, stream=0, number=1)
+        assert not play.kept  # nothing is learned from an evaluation
+        play.forward = replace(play.forward, max_tokens=40)
+        play.episodes(prompts, stream=0, number=1, learning=True)
+        assert not play.kept  # more activations than two passes have
+
     def test_an_update_makes_what_was_good_likelier(self, stage) -> None:
         play, episodes, _ = self.one_batch(stage, whiten_advantages=True, vf_coef=0.0)
         targets = ppo.targets_of(episodes, ppo.Shaping(kl_coef=0.05), play.config)
@@ -263,6 +311,18 @@ class TestRuns:
             "reward_model_path": judge, "response_length": 8, "per_device_train_batch_size": 8,
             "learning_rate": 3e-3, **settings,
         }  # fmt: skip
+
+    def test_an_adapter_learns_from_the_pass_that_measured_it(self, train, judge: str) -> None:
+        """Its reference is the policy without it, read between that pass and its gradient."""
+        lines = []
+        for reused in (True, False):
+            given = {"lora_r": 2, "num_ppo_epochs": 2, "reuse_first_pass": reused}
+            run = train("ppo", max_steps=2, output=f"{reused}", **self.quick(judge, **given))
+            assert run.code == 0, run.err
+            kept = ("loss", "grad_norm", "objective/kl", "objective/scores")
+            lines.append([line[name] for line in run.metrics[:2] for name in kept])
+        assert lines[0] == pytest.approx(lines[1], rel=1e-3, abs=1e-5)
+        assert any(lines[0])
 
     def test_stops_at_the_kl_budget_and_keeps_weights_within_it(self, train, judge: str) -> None:
         run = train("ppo", max_steps=12, **self.quick(judge, kl_budget=0.5, kl_coef=0.0))

@@ -1,10 +1,14 @@
 """Generation with a cache equals generation without one; chance is reproducible and right."""
 
+from typing import Any
+
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from app.trainer.lm import attend_by_tree, cache
 from app.trainer.rollout import Sampling, choose, generate, noise_seed
+from tests.trainer.test_families import made as made_family
 
 PROMPTS = [(5, 6, 7), (8, 9, 10, 11, 12, 13, 14), (20,), (30, 31, 32, 33)]
 
@@ -17,6 +21,51 @@ def lm(micro: str):
 def made(lm, sampling: Sampling, *, stops: frozenset = frozenset(), size: int = 4, seed: int = 0):
     seeds = [noise_seed(seed, i) for i in range(len(PROMPTS))]
     return generate(lm, PROMPTS, sampling, stop_ids=stops, seeds=seeds, batch_size=size)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "qwen2", "gemma2"])
+@pytest.mark.parametrize("pack", [0, 12, 1000])
+def test_prompts_in_packs_and_a_cache_with_room_change_nothing(family: str, pack: int) -> None:
+    """Gemma 2 has layers that look back over a window: they keep the cache of transformers."""
+    lm = made_family(family)
+    asked = [PROMPTS[0], *PROMPTS, PROMPTS[2]]
+    seeds = [noise_seed(0, i) for i in range(len(asked))]
+    given = {"seeds": seeds, "batch_size": 6}
+    usual = generate(lm, asked, Sampling(12), stop_ids=frozenset(), roomy=False, **given)
+    stops = frozenset({usual[0][1], usual[1][3], usual[3][2]})
+    usual = generate(lm, asked, Sampling(12), stop_ids=stops, roomy=False, **given)
+    assert len({len(r) for r in usual}) > 1
+    assert generate(lm, asked, Sampling(12), stop_ids=stops, pack=pack, **given) == usual
+
+
+def test_a_token_is_written_where_there_is_room_for_it(lm, monkeypatch) -> None:
+    places = set()
+    real = cache.RoomyLayer.update
+
+    def update(self, *given: Any):
+        found = real(self, *given)
+        if self.keys is not None:  # behind the prompts
+            places.add(self.keys.data_ptr())
+        return found
+
+    monkeypatch.setattr(cache.RoomyLayer, "update", update)
+    generate(lm, PROMPTS, Sampling(8), stop_ids=frozenset(), seeds=range(4), batch_size=4)
+    assert len(places) == lm.config.num_hidden_layers
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_on_a_cpu_attention_over_a_cache_is_in_32_bit(lm, monkeypatch, *, bf16: bool) -> None:
+    kinds = set()
+    real = torch.nn.functional.scaled_dot_product_attention
+
+    def attend(query, key, value, **named):
+        kinds.update((query.dtype, key.dtype, value.dtype))
+        return real(query, key, value, **named)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", attend)
+    given = {"stop_ids": frozenset(), "seeds": range(4), "batch_size": 4, "bf16": bf16}
+    generate(attend_by_tree(lm), PROMPTS, Sampling(4), pack=1000, **given)
+    assert kinds == {torch.float32}
 
 
 def greedy_without_cache(lm, prompt: tuple, count: int, stops: frozenset) -> list[int]:

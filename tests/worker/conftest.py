@@ -17,7 +17,7 @@ from app.db import JobState, transaction
 from app.runs import service
 from app.runs.models import Run
 from app.runs.schemas import RunBody
-from app.worker import beginning, evaluation, generation, process, training
+from app.worker import beginning, contestants, generation, process, training
 from tests.factories import make_member, make_project, make_user
 from tests.generation.chat_server import ChatServer, chat_server
 from tests.runs.factories import store_snapshot
@@ -31,7 +31,7 @@ class Workshop:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.monkeypatch = monkeypatch
-        for module in (process, beginning, generation, evaluation):
+        for module in (process, beginning, generation, contestants):
             monkeypatch.setattr(module, "TRAINER", FAKE)
         self.threads: list[threading.Thread] = []
         with transaction() as session:

@@ -9,11 +9,13 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 from app import postgres
+from app.config import settings
 from app.db import JobState, SessionLocal, connect, transaction
 from app.postgres.machine import wait_for_end
 from app.runs import queries
 from app.runs.models import Run
 from app.schema import migrate
+from app.worker import beginning, process
 from tests.setup.processes import wait_until
 from tests.worker.conftest import Workshop
 from tests.worker.processes import FAKE, workers
@@ -23,7 +25,11 @@ pytestmark = pytest.mark.concurrency
 
 STEPS = 40
 PATIENCE = 120  # seconds, on a busy machine
-TRAINER = f"from app.worker import beginning, process; beginning.TRAINER = process.TRAINER = {FAKE}"
+
+
+def with_the_stand_in() -> None:
+    """For the trainer, in a worker's process."""
+    beginning.TRAINER = process.TRAINER = FAKE
 
 
 @pytest.fixture
@@ -54,7 +60,9 @@ def test_a_training_goes_on_when_the_database_is_back(server, monkeypatch, tmp_p
     workshop.behave(steps=STEPS, pace=0.1, save=5)
     run_id = workshop.launch(base={"model": "some/model"})
     working = []
-    with workers(SessionLocal.kw["bind"], tmp_path / "worker.log", prelude=TRAINER) as start:
+    with workers(
+        SessionLocal.kw["bind"], tmp_path / "worker.log", prepare=with_the_stand_in
+    ) as start:
 
         def reached(step: int) -> bool:
             if not working or working[-1].poll() is not None:
@@ -70,6 +78,8 @@ def test_a_training_goes_on_when_the_database_is_back(server, monkeypatch, tmp_p
         wait_until(lambda: reached(20), seconds=PATIENCE)
         restart(server, signal.SIGKILL)
         wait_until(lambda: reached(STEPS + 1), seconds=PATIENCE)
+        folder = settings.home_path / "work" / "runs" / str(run_id)
+        wait_until(lambda: not folder.exists(), seconds=PATIENCE)  # the worker tidies up at the end
     run: Run = workshop.run(run_id)
     assert (run.state, run.error) == (JobState.SUCCEEDED, None)
     is_in_order(run)

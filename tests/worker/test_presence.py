@@ -18,6 +18,7 @@ from app.runs import queries
 from app.runs.models import Worker
 from app.runs.service import workers
 from app.worker import capabilities, process
+from app.worker import presence as presences
 from app.worker.presence import NOTHING, Presence
 from tests.worker.conftest import Workshop
 from tests.worker.processes import Start
@@ -137,3 +138,47 @@ def test_the_question_to_torch_is_answered() -> None:
         capabilities.ASK, capture_output=True, check=True, timeout=300, cwd=capabilities.ROOT
     ).stdout  # fmt: skip
     assert isinstance(json.loads(said)["gpus"], list)
+
+
+def presence(host: str, pid: int, monkeypatch: pytest.MonkeyPatch) -> Presence:
+    """A worker that begins on a machine, where processes below 1,000 have ended."""
+    monkeypatch.setattr(presences, "host", lambda: host)
+    monkeypatch.setattr(presences.os, "getpid", lambda: pid)
+    monkeypatch.setattr(presences.psutil, "pid_exists", lambda pid: pid >= 1000)
+    lanes = {Lane.DATA: SimpleNamespace(worker_id=None)}
+    return Presence(lanes, {"trains": False})  # type: ignore[arg-type]
+
+
+@concurrent
+@pytest.mark.parametrize("pid", [1001, 999])  # it ends in order, or is killed
+def test_a_rest_outlives_the_process(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, pid: int
+) -> None:
+    first = presence("a", pid, monkeypatch)
+    assert first.beat() is False
+    drain(workshop, wanted=True)
+    assert first.beat() is True
+    if pid == 1001:
+        first._leave()
+        assert states() == ["ended"]
+    with transaction() as session:
+        workers.forget_silent(session)  # however long ago
+    assert presence("b", 1002, monkeypatch).beat() is False  # another machine
+    assert presence("a", 1003, monkeypatch).beat() is True
+    with transaction() as session:
+        left = {each.pid: each.draining_at is not None for each in session.scalars(select(Worker))}
+    assert left == {1002: False, 1003: True}
+    assert presence("a", 1004, monkeypatch).beat() is False  # one took it over, not all
+
+
+@concurrent
+def test_who_rested_and_ended_is_let_work_again(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = presence("a", 1001, monkeypatch)
+    first.beat()
+    drain(workshop, wanted=True)
+    first._leave()
+    drain(workshop, wanted=False)
+    assert states() == []
+    assert presence("a", 1002, monkeypatch).beat() is False

@@ -1,4 +1,4 @@
-"""A generation by whatever OpenAI-compatible server `CHAT_SERVER` names; without it, skipped.
+"""A generation and a stream by whatever server `CHAT_SERVER` names; without it, skipped.
 
 With `transformers serve` (which needs the package `openai`), beside a model made here:
 
@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import select
 
 from app import completions
+from app.completions import Target, Writer
 from app.config import settings
 from app.corpus.models import Response
 from app.db import JobState, transaction
@@ -29,10 +30,25 @@ pytestmark = [
 ]
 
 
-def test_a_real_server_writes(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True)
+def allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     at = SERVER.split("//")[1].split("/")[0]
-    allowed = settings.model_copy(update={"endpoints": at})
-    monkeypatch.setattr(completions, "settings", allowed)
+    known = settings.model_copy(update={"endpoints": at})
+    monkeypatch.setattr(completions, "settings", known)
+
+
+def test_a_real_server_streams() -> None:
+    messages = [{"role": "user", "content": "How many eggs are in box 3?"}]
+    with Writer(Target(SERVER, MODEL)) as writer:
+        pieces = list(
+            writer.stream(messages, temperature=0.8, top_p=1.0, max_new_tokens=12, seed=1)
+        )
+    assert len(pieces) > 2
+    assert "".join(piece.text for piece in pieces)
+    assert pieces[-1].finish in {"stop", "length"}
+
+
+def test_a_real_server_writes(workshop: Workshop) -> None:
     desk = Desk(workshop)
     endpoint(desk, None, MODEL, base_url=SERVER)
     writers = (

@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
 
 from app import artifacts
 from app.config import settings
 from app.db import JobState, transaction
 from app.projects.models import Project
 from app.runs import queries, service
-from app.runs.models import Checkpoint, Run
+from app.runs.models import Checkpoint, Metric, Run
+from app.worker import training
+from app.worker.inputs import checkpoint_steps
 from tests.runs.factories import jobs_for, make_checkpoint
 from tests.worker.conftest import Workshop
 
@@ -64,6 +67,37 @@ def test_curves_are_there_within_a_second_or_two(workshop: Workshop) -> None:
         age = session.scalars(select(func.now())).one() - started
     assert age < timedelta(seconds=2)
     assert workshop.wait_for_end(run_id).state is JobState.SUCCEEDED
+
+
+def test_a_step_is_kept_when_its_figures_are(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that dies right after it must not cost the run a point of its curves."""
+    relay, save, unrecorded = training.Attempt._relay, service.save, []
+
+    def relay_late(attempt: training.Attempt, metrics: list, samples: list) -> bool:
+        """Meanwhile the child logs and saves one more step."""
+        while metrics and max(checkpoint_steps(attempt.output), default=0) <= metrics[-1]["step"]:
+            if attempt.pulse.stop is not None:
+                break
+            time.sleep(0.01)
+        return relay(attempt, metrics, samples)
+
+    def note(session: Session, *, step: int, **given: object) -> object:
+        recorded = select(func.max(Metric.step))
+        if session.scalars(recorded).one() < step:
+            unrecorded.append(step)
+        return save(session, step=step, **given)
+
+    monkeypatch.setattr(training.Attempt, "_relay", relay_late)
+    monkeypatch.setattr(service, "save", note)
+    workshop.behave(steps=1000, save=1, pace=0.1)
+    run_id = workshop.launch(base={"model": "some/model"})
+    workshop.work(run_id)
+    workshop.wait_for(run_id, lambda run: run.saved_step)
+    workshop.cancel(run_id)
+    assert workshop.wait_for_end(run_id).state is JobState.CANCELLED
+    assert unrecorded == []
 
 
 def test_a_cancelled_run_stops_keeps_its_curves_and_can_go_on(workshop: Workshop) -> None:

@@ -1,7 +1,6 @@
 """Two workers share a queue; one is killed, one is halted and wakes up: nothing runs twice."""
 
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from uuid import UUID
@@ -16,7 +15,7 @@ from app.db import JobState, transaction
 from app.runs import queries
 from app.runs.models import Checkpoint, Run, RunEvent
 from tests.worker.conftest import Workshop
-from tests.worker.processes import Start
+from tests.worker.processes import Start, WorkerProcess
 from tests.worker.test_main import fake
 
 pytestmark = pytest.mark.concurrency
@@ -41,7 +40,7 @@ def trainer_of(run_id: UUID) -> list[int]:
     return found
 
 
-def worker_of(run_id: UUID, workers: list["subprocess.Popen[bytes]"]) -> int:
+def worker_of(run_id: UUID, workers: list[WorkerProcess]) -> int:
     """Which of the workers is the parent of the run's processes."""
     above = {parent.pid for pid in trainer_of(run_id) for parent in psutil.Process(pid).parents()}
     return next(number for number, worker in enumerate(workers) if worker.pid in above)

@@ -1,5 +1,5 @@
 """Assignments, judgements and gold keys, as JSON (contract §3)."""
 
-from app.annotation.api import reading, work
+from app.annotation.api import reading, turns, work
 
-routers = [work.router, reading.router]
+routers = [turns.router, work.router, reading.router]

@@ -22,7 +22,7 @@ from app.playground.models import (
     PlayTurn,
     ReadingKind,
 )
-from app.playground.schemas import AskBody, ReplyBody, WriterBody
+from app.playground.schemas import AskBody, AskedBody, ReplyBody
 from app.projects.models import Project
 from app.runs.models import Checkpoint, RunKind
 from app.runs.queries import checkpoint_in
@@ -79,7 +79,7 @@ def ask(
     return turn
 
 
-def _writer(session: Session, project: Project, body: WriterBody) -> Checkpoint | Endpoint:
+def _writer(session: Session, project: Project, body: AskedBody) -> Checkpoint | Endpoint:
     if body.endpoint is not None:
         return usable_endpoint(session, project=project, called=body.endpoint)
     assert body.checkpoint is not None

@@ -171,6 +171,9 @@ def _apply(
         of = f"{project.id}"
         defer(session, JobName.OVERLAP, queueing_lock=of, project_id=of)
         defer(session, JobName.OVERLAP, delay_seconds=STRAGGLERS, project_id=of)
+    if "guidelines_examples" in changed:
+        # A task that they show must not be asked any more: its answer is told in advance.
+        defer(session, JobName.EXAMPLES, project_id=f"{project.id}")
     if "qualification_size" in changed and not before["qualification_size"]:
         admit_proven(session, project=project, now=now)
     audit(

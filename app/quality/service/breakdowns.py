@@ -22,6 +22,10 @@ from app.quality.rules.judgements import Judgements
 from app.quality.rules.overview import SEED
 from app.quality.rules.scales import Field, Scale, fields_of
 
+NO_PAIR = (
+    "There is nothing to compare: no two people have judged the same task. The project’s overlap "
+    "says how many people a task gets."
+)
 FEWER_RESAMPLES = 200  # of a breakdown into many parts
 MANY_PARTS = 300
 MOST_WEEKS, MOST_DAYS, MOST_SOURCES, MOST_TAGS, MOST_VERSIONS = 52, 90, 50, 50, 20
@@ -210,6 +214,8 @@ def _pairs(crowd: Crowd, kinds: Mapping[str, Field], rng: np.random.Generator) -
         name: every_two.agreement_of_each(beside, field, rng=rng, resamples=resamples)
         for name, field in kinds.items()
     }
+    if not len(beside.people):
+        return {"groups": [], "reason": NO_PAIR}
     ids = [str(user_id) for user_id in crowd.annotator_ids()]
     found = []
     for two in beside.people:

@@ -41,9 +41,10 @@ def length_in_words(view: View) -> str | None:
             f"the {which} one wins {percent(share)} of decisive comparisons"
         )
     first, was = board["entries"][0]["source"], plain[0]["source"]
-    if first != was:
-        return f"{taste}. At equal length {first} would lead, not {was}."
-    return f"{taste}. At equal length {first} would still lead."
+    low = board["entries"][0]["better_than_next"]["low"]
+    unsure = "" if low is not None and low > 0.5 else ", but that is not sure"
+    lead = f"{first} would lead, not {was}" if first != was else f"{first} would still lead"
+    return f"{taste}. At equal length {lead}{unsure}."
 
 
 def tags_in_words(view: View) -> str | None:

@@ -27,6 +27,10 @@ from app.tasks.rules import satisfies
 from app.tasks.schemas import Gold
 from app.tasks.service.gold import require_consistent
 
+IS_CLOSED = (
+    "Nobody is asked about this task any more: the guidelines show it as an example, or what asked "
+    "for its judgements has its answer. Settle it yourself, or choose another task."
+)
 MOST_MORE = 3  # people at once
 IS_DELETED = "This task has been deleted meanwhile; there is nothing left to decide."
 
@@ -153,6 +157,8 @@ def send_back(
     lock_task(session, task=task)
     if task.kind is not TaskKind.ORDINARY or task.wanted is None:
         raise Invalid("This task has a key: everybody may get it, so nobody needs to be asked.")
+    if task.closed_at is not None:
+        raise Conflict(IS_CLOSED)
     if if_unchanged is not None:
         require_unchanged(session, task=task, seen=if_unchanged)
     able = takers(session, task=task)

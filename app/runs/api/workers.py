@@ -23,7 +23,7 @@ def list_workers(session: SessionDep, _: AdminUser) -> WorkerList:
 
 @router.post("/workers/{worker_id}/drain")
 def drain_worker(session: SessionDep, user: AdminUser, worker_id: UUID) -> WorkerOut:
-    """Let a worker finish what it does and take nothing new."""
+    """Let a worker finish what it does and take nothing new, also once it is started again."""
     return _drained(session, user, worker_id, wanted=True)
 
 
@@ -36,7 +36,8 @@ def let_worker_take_work(session: SessionDep, user: AdminUser, worker_id: UUID) 
 def _drained(session: Session, user: User, worker_id: UUID, *, wanted: bool) -> WorkerOut:
     changed = workers.drain(session, worker_id=worker_id, wanted=wanted, by=user)
     every = queries.workers(session)
-    return worker_out(next(each for each in every if each.worker.id == changed.id))
+    ended = queries.Connected(changed, is_silent=True)  # it is no longer among them
+    return worker_out(next((each for each in every if each.worker.id == changed.id), ended))
 
 
 def worker_out(connected: queries.Connected) -> WorkerOut:

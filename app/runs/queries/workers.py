@@ -36,8 +36,10 @@ class Connected:
     doing: list[Doing] = field(default_factory=list)
 
     @property
-    def state(self) -> Literal["free", "working", "finishing", "resting", "silent"]:
+    def state(self) -> Literal["free", "working", "finishing", "resting", "ended", "silent"]:
         """In one word."""
+        if self.worker.has_ended:
+            return "ended"
         if self.is_silent:
             return "silent"
         if self.worker.draining_at is not None:

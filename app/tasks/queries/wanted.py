@@ -202,7 +202,14 @@ def gold_task(*, lanes: bool) -> Select[UUID]:
     """A gold task in force that she may judge and has never had, not even for a moment."""
     return (
         select(Task.id)
-        .where(OURS, IS_GOLD, IN_HER_LANES if lanes else IN_PLAIN_LANE, IS_IN_FORCE, NEVER_HAD)
+        .where(
+            OURS,
+            IS_GOLD,
+            Task.closed_at.is_(None),
+            IN_HER_LANES if lanes else IN_PLAIN_LANE,
+            IS_IN_FORCE,
+            NEVER_HAD,
+        )
         .order_by(Task.random_key)
         .limit(1)
     )

@@ -4,7 +4,7 @@ from app.tasks.service.admitting import allow_attempt, ask_again, let_in
 from app.tasks.service.appealing import appeal_pause, appeal_question, settle
 from app.tasks.service.asking import ask_for_more, ask_no_more, ask_of_each
 from app.tasks.service.claiming import claim, free_expired, lock_member
-from app.tasks.service.closing import close_tasks, reopen_tasks
+from app.tasks.service.closing import call_back, close_tasks, reopen_tasks, retire
 from app.tasks.service.erasing import forget_texts, give_all_back
 from app.tasks.service.finishing import complete, release, renew, skip
 from app.tasks.service.gold import (
@@ -35,6 +35,7 @@ __all__ = [
     "ask_for_more",
     "ask_no_more",
     "ask_of_each",
+    "call_back",
     "claim",
     "close_tasks",
     "complete",
@@ -54,6 +55,7 @@ __all__ = [
     "reopen_tasks",
     "require_rankable",
     "rescore",
+    "retire",
     "score",
     "set_gold",
     "set_overlap",

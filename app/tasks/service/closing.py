@@ -1,13 +1,15 @@
-"""Tasks whose answer nobody waits for any more."""
+"""Tasks whose answer nobody waits for any more, or everybody knows."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import case, func, select, update
 from sqlalchemy.orm import Session
 
 from app.projects.models import Project
-from app.tasks.models import Task, TaskKind
+from app.tasks.models import Assignment, AssignmentState, Task, TaskKind
+from app.tasks.service.finishing import give_back
 
 
 def close_tasks(session: Session, *, task_ids: Sequence[UUID]) -> int:
@@ -35,6 +37,44 @@ def close_tasks(session: Session, *, task_ids: Sequence[UUID]) -> int:
         update(Task).where(Task.id.in_(wanting)).values(wanted=Task.leased + Task.counted)
     )
     return len(wanting)
+
+
+def retire(session: Session, *, project: Project, task_ids: Sequence[UUID]) -> None:
+    """Ask nobody any more what everybody is told: the guidelines show these as examples.
+
+    What people judged before they were told stays as it is. A gold question goes out as well.
+    """
+    shown = session.scalars(
+        select(Task.id)
+        .where(Task.project_id == project.id, Task.id.in_(task_ids), Task.closed_at.is_(None))
+        .order_by(Task.id)
+        .with_for_update(key_share=True)
+    ).all()
+    session.execute(
+        update(Task)
+        .where(Task.id.in_(shown))
+        .values(
+            closed_at=func.now(),
+            wanted=case((Task.kind == TaskKind.ORDINARY, Task.leased + Task.counted)),
+        )
+    )
+
+
+def call_back(session: Session, *, task_ids: Sequence[UUID], now: datetime) -> None:
+    """End the leases of closed tasks; what is handed in all the same is kept and does not count."""
+    lent = (
+        select(Assignment.id)
+        .join(Task, Task.id == Assignment.task_id)
+        .where(
+            Task.id.in_(task_ids),
+            Task.closed_at.is_not(None),
+            Assignment.attempt_id.is_(None),
+            Assignment.state == AssignmentState.OPEN,
+        )
+        .order_by(Assignment.id)
+    )
+    for assignment_id in session.scalars(lent).all():
+        give_back(session, assignment_id=assignment_id, now=now)
 
 
 def reopen_tasks(session: Session, *, project: Project, task_ids: Sequence[UUID]) -> int:

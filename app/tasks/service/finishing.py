@@ -46,7 +46,7 @@ def _end_as(
     Answers the kind of the task and what else is to be `told`, or nothing when the assignment was
     not open any more. Gold has no places. Its row is written all the same: it must be the newest
     one that is asked, since the task may just be turning gold or ordinary. A place that is given
-    back is gone where the project asks for fewer judgements by now.
+    back is gone where the project asks for fewer judgements by now, and where the task is closed.
     """
     ended = (
         update(_assignments)
@@ -57,7 +57,8 @@ def _end_as(
     )
     place = case((and_(_task.kind == TaskKind.ORDINARY, ~ended.c.is_repeat), 1), else_=0)
     left = _task.leased - place + _task.counted
-    fewer = func.least(_task.wanted, func.greatest(left, queries.most_wanted()))
+    most = func.least(_task.wanted, func.greatest(left, queries.most_wanted()))
+    fewer = case((_task.closed_at.is_(None), most), else_=left)
     wanted = {} if counted else {"wanted": case((_task.kind == TaskKind.ORDINARY, fewer))}
     return (
         update(_tasks)

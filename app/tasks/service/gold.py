@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import case, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -100,7 +100,11 @@ def unset_gold(session: Session, *, task: Task, project: Project) -> bool:
             kind=TaskKind.ORDINARY,
             leased=leased,
             counted=counted,
-            wanted=max(project.overlap_min, leased + counted),
+            # What is closed, as an example of the guidelines is, stays out of the work.
+            wanted=case(
+                (Task.closed_at.is_(None), max(project.overlap_min, leased + counted)),
+                else_=leased + counted,
+            ),
         )
     )
     session.refresh(task)

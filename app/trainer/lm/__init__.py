@@ -1,6 +1,7 @@
 """Models: loading and saving them safely, reading log-probabilities and scores from a layout."""
 
-from app.trainer.lm.attention import attend_by_tree, choose_attention
+from app.trainer.lm.attention import attend_by_tree, choose_attention, mask_for
+from app.trainer.lm.cache import Line, roomy_cache, settle
 from app.trainer.lm.familiarity import Familiarity, features_of, pooled
 from app.trainer.lm.forward import (
     Scorer,
@@ -50,6 +51,7 @@ __all__ = [
     "ENSEMBLE",
     "PREFERENCE",
     "Familiarity",
+    "Line",
     "Scorer",
     "attend_by_tree",
     "autocast",
@@ -69,6 +71,7 @@ __all__ = [
     "load_tokenizer",
     "load_weights",
     "locate",
+    "mask_for",
     "member_folders",
     "name_heads",
     "new_head",
@@ -76,10 +79,12 @@ __all__ = [
     "pick_device",
     "pooled",
     "put",
+    "roomy_cache",
     "save",
     "scattered",
     "score_of",
     "set_pad",
+    "settle",
     "shard",
     "sharding_wanted",
     "synchronise",

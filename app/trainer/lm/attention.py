@@ -95,10 +95,9 @@ def tree_attention(
 ) -> tuple[Tensor, None]:
     """Attention of a packed layout by what its mask carries: `(1, heads, width, size)` thrice."""
     heed(module, attention_mask)
-    narrow = query.device.type == "cpu" and torch.is_autocast_enabled("cpu")
-    if not narrow or query.shape[2] == 1:  # while generating there is no gradient, but a cache
+    if query.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
         return _attention(module, query, key, value, attention_mask, **more)
-    # torch's bfloat16 attention on a CPU takes twice the time of this, most of it for gradients
+    # torch's bfloat16 attention on a CPU takes twice the time of this, for one query five times
     with torch.autocast("cpu", enabled=False):
         query, key, value = query.float(), key.float(), value.float()
         return _attention(module, query, key, value, attention_mask, **more)

@@ -81,6 +81,10 @@ class Episode:
         return float((self.logps - self.ref_logps).sum())
 
 
+MOST_KEPT = 2  # passes whose activations stay until the first update
+Pass = tuple[Layout, Tensor, Tensor]  # with logits and values, which know their gradients
+
+
 class Play:
     """The models that make episodes; `reference` None is the policy without its adapter."""
 
@@ -96,21 +100,30 @@ class Play:
     ) -> None:
         self.config, self.accelerator, self.updater = config, accelerator, updater
         self.reference, self.judges, self.chat, self.forward = reference, judges, chat, forward
+        self.kept: list[Pass] = []  # of the last episodes that are to be learned from
 
     def episodes(
-        self, prompts: Sequence[Example], *, stream: int, number: int, group: int = 1
+        self,
+        prompts: Sequence[Example],
+        *,
+        stream: int,
+        number: int,
+        group: int = 1,
+        learning: bool = False,
     ) -> list[Episode]:
         """Answer prompts with the policy as it is now, `group` times each, and measure the answers.
 
         Each process plays its share of the prompts; all get all episodes, in the order of the
-        prompts, those of one prompt one behind the other.
+        prompts, those of one prompt one behind the other. `learning` keeps what the first update
+        can use.
         """
         rank, every = self.accelerator.process_index, self.accelerator.num_processes
         mine = [i * group + k for i in range(rank, len(prompts), every) for k in range(group)]
         seeds = [noise_seed(self.config.seed, stream, number, place) for place in mine]
         with self.updater.whole():
             answered = self.generate([prompts[place // group] for place in mine], seeds)
-            own = self.measure(answered, self.judges.read(answered)) if answered else []
+            verdict = self.judges.read(answered) if answered else None
+            own = self.measure(answered, verdict, learning=learning) if verdict else []
         if every == 1:
             return own
         gathered = gather_object(list(zip(mine, own, strict=True)))
@@ -133,6 +146,7 @@ class Play:
             seeds=seeds,
             batch_size=self.config.generation_batch_size,
             bf16=self.config.bf16,
+            pack=self.forward.max_tokens if self.forward.packed else 0,
         )
         return [
             replace(example, responses=(tuple(response),))
@@ -143,7 +157,9 @@ class Play:
         return example.responses[0][-1] in self.chat.stop_ids
 
     @torch.no_grad()
-    def measure(self, answered: Sequence[Example], verdict: Verdict) -> list[Episode]:
+    def measure(
+        self, answered: Sequence[Example], verdict: Verdict, *, learning: bool = False
+    ) -> list[Episode]:
         """Log-probabilities (also the reference's), values and entropy by one forward pass each.
 
         The same pass as in training, so that the first ratio is exactly 1; the responses to a
@@ -157,10 +173,13 @@ class Play:
         seen = extended(answered, config, self.chat)
         groups, places = by_prompt(seen, most=self.forward.max_tokens)
         episodes: dict[int, Episode] = {}
-        for piece in pieces(groups, self.forward):
+        self.kept = []
+        every = list(pieces(groups, self.forward))
+        keep = learning and self._may_keep(len(every))
+        for piece in every:
             layout = self.forward.lay_out([groups[i] for i in piece])
             layout = layout.to(self.accelerator.device)
-            logits, ref_logits, values = self._read(layout)
+            logits, ref_logits, values = self._read(layout, keep=keep)
             logps = losses.logps_of(logits, layout.targets).cpu()
             ref_logps = losses.logps_of(ref_logits, layout.targets).cpu()
             spread, drift = (x.cpu() for x in losses.entropy_and_kl(logits, ref_logits))
@@ -184,12 +203,24 @@ class Play:
         bare.train()
         return [episodes[i] for i in range(len(answered))]
 
-    def _read(self, layout: Layout) -> tuple[Tensor, Tensor, Tensor]:
+    def _may_keep(self, passes: int) -> bool:
+        """Whether the first update sees the same passes, and their activations fit in memory."""
+        config = self.config
+        one_step = config.num_mini_batches == 1 and self.accelerator.num_processes == 1
+        as_trained = not (config.gradient_checkpointing or config.lora_dropout)
+        usable = one_step and as_trained and not self.updater.sharded
+        return config.reuse_first_pass and usable and passes <= MOST_KEPT
+
+    def _read(self, layout: Layout, *, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
         """Tempered logits of policy and reference on the device, and values on the CPU."""
         with models.autocast(self.accelerator.device, bf16=self.config.bf16):
-            logits, values = self.updater.bare(layout)
+            with torch.set_grad_enabled(keep):
+                logits, values = self.updater.bare(layout)
             with self._reference() as reference:
                 ref_logits = models.target_logits(reference, layout)
+        if keep:
+            self.kept.append((layout, logits, values))
+            logits, values = logits.detach(), values.detach()
         temperature = self.config.temperature
         return logits.float() / temperature, ref_logits.float() / temperature, values.float().cpu()
 

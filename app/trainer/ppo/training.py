@@ -77,11 +77,15 @@ def train(
     ) as steps:
         for step in steps:
             began = time.perf_counter()
-            episodes = play.episodes(course.batch(step), stream=0, number=step, group=config.group)
+            episodes = play.episodes(
+                course.batch(step), stream=0, number=step, group=config.group, learning=True
+            )
             metrics = objective(episodes, shaping, config)
             metrics |= limits.look(episodes, step, folder, kl=metrics["objective/kl_exact"])
             if not limits.exceeded:
-                metrics |= update(episodes, shaping, config, updater, course.forward, step)
+                metrics |= update(
+                    episodes, shaping, config, updater, course.forward, step, play.kept
+                )
                 adapt(shaping, config, metrics["objective/kl"], len(episodes))
             tokens = sum(e.example.length for e in episodes)
             metrics["tokens_per_second"] = tokens / (time.perf_counter() - began)

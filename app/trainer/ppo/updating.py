@@ -12,7 +12,7 @@ from app.trainer import lm as models
 from app.trainer import losses
 from app.trainer.batches import Example, Forward
 from app.trainer.optimization import Updater
-from app.trainer.ppo.episodes import Episode, by_prompt
+from app.trainer.ppo.episodes import Episode, Pass, by_prompt
 from app.trainer.ppo.shaping import Shaping, Targets, targets_of
 from app.trainer.rollout import noise_seed
 
@@ -24,8 +24,12 @@ def update(
     updater: Updater,
     forward: Forward,
     step: int,
+    kept: list[Pass] | None = None,
 ) -> dict[str, float]:
-    """Some epochs of clipped policy and value steps over the episodes → figures for the log."""
+    """Some epochs of clipped policy and value steps over the episodes → figures for the log.
+
+    `kept` passes, which measured all of them with the weights as they still are, are used up.
+    """
     device = updater.accelerator.device
     targets = targets_of(episodes, shaping, config)
     in_loss = 0.0 if config.priced_in_reward else shaping.kl_coef
@@ -42,9 +46,8 @@ def update(
         generator = torch.Generator().manual_seed(noise_seed(config.seed, 3, step, epoch))
         order = torch.randperm(len(episodes), generator=generator)
         for number, chosen in enumerate(order.tensor_split(count), 1):
-            figures = mini_batch(
-                seen, chosen.tolist(), on_device, config, updater, forward, in_loss
-            )
+            own = sorted(chosen.tolist())  # in the order in which they were measured
+            figures = mini_batch(seen, own, on_device, config, updater, forward, in_loss, kept)
             last = epoch == config.num_ppo_epochs - 1 and number == count
             figures |= updater.step(step, figures["loss"], advance=last)
             for name, value in figures.items():
@@ -60,10 +63,11 @@ def mini_batch(
     updater: Updater,
     forward: Forward,
     kl_coef: float = 0.0,
+    kept: list[Pass] | None = None,
 ) -> dict[str, float]:
     """Gradients of one mini-batch; answers to one prompt share its tokens.
 
-    `kl_coef` is the price of KL as a term of the loss.
+    `kl_coef` is the price of KL as a term of the loss; `kept` passes over it are used up.
     """
     device = updater.accelerator.device
     weights = weights_of(targets.actions[torch.tensor(chosen, device=device)], config)
@@ -72,9 +76,12 @@ def mini_batch(
     sums: dict[str, Any] = dict.fromkeys(names, 0.0)
     groups, members = by_prompt([seen[i] for i in chosen], most=forward.max_tokens)
     for examples, places, scale in updater.pieces(groups, forward):
-        layout = forward.lay_out(examples).to(device)
-        with models.autocast(device, bf16=forward.bf16):
-            logits, values = updater.model(layout)
+        if kept:
+            layout, logits, values = kept.pop(0)
+        else:
+            layout = forward.lay_out(examples).to(device)
+            with models.autocast(device, bf16=forward.bf16):
+                logits, values = updater.model(layout)
         own = torch.tensor([i for place in places for i in members[place]], device=device)
         rows = torch.tensor(chosen, device=device)[own][layout.owners]
         cells, weight = (rows, layout.columns), weights[own[layout.owners], layout.columns]
