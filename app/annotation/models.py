@@ -104,7 +104,7 @@ class Annotation(Base):
     assignment_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("assignment.id", ondelete="CASCADE")
     )
-    user_id: Mapped[UUID | None]  # her assignment's, likewise
+    user_id: Mapped[UUID | None] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"))
     source: Mapped[str | None]  # e.g. `dataset:hh-rlhf`; never counted, never in agreement
     guidelines_version: Mapped[int]
     revision: Mapped[int] = mapped_column(default=1)

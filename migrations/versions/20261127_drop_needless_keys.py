@@ -1,4 +1,4 @@
-"""What a judgement's assignment or a task's prompt holds already is not held twice."""
+"""The project of a task, an assignment and a judgement is held by what they belong to."""
 
 from collections.abc import Sequence
 
@@ -9,26 +9,21 @@ down_revision: str | None = "0023_contestants"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
-NEEDLESS = (
-    ("task", "project"),
-    ("assignment", "project"),
-    ("annotation", "project"),
-    ("annotation", "user"),
-)
+NEEDLESS = ("task", "assignment", "annotation")
 
 
 def upgrade() -> None:
-    for table, other in NEEDLESS:
-        op.drop_constraint(op.f(f"fk_{table}_{other}_id_{other}"), table, type_="foreignkey")
+    for table in NEEDLESS:
+        op.drop_constraint(op.f(f"fk_{table}_project_id_project"), table, type_="foreignkey")
 
 
 def downgrade() -> None:
-    for table, other in NEEDLESS:
+    for table in NEEDLESS:
         op.create_foreign_key(
-            op.f(f"fk_{table}_{other}_id_{other}"),
+            op.f(f"fk_{table}_project_id_project"),
             table,
-            other,
-            [f"{other}_id"],
+            "project",
+            ["project_id"],
             ["id"],
             ondelete="CASCADE",
         )
