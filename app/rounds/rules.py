@@ -154,8 +154,10 @@ def told(
         return "It is the first model of the project: there is nothing yet to compare it with."
     if is_skipped:
         return "Not shown: the comparison with the model before was skipped."
-    if not win or win.get("value") is None:
+    if not win:
         return "Not shown yet: the new model has not been compared with the one before."
+    if win.get("value") is None:
+        return "Not shown: the comparison ended with nothing judged. Its page says why."
     rate = f"{_percent(win['value'])} of {win['n']:,} {win['of']}"
     judge = win.get("by", "people")
     if win.get("low") is None or win.get("high") is None:

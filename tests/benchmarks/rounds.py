@@ -319,7 +319,7 @@ def policy_of(steps: int, kinds: Sequence[str], prompts: int) -> Policy:
             },
             "recipe": {"test_share": 0.15},
             "train": {"kinds": kinds, "configs": given},
-            "evaluate": {"prompts": prompts, "temperature": 0.0},
+            "evaluate": {"prompts": prompts, "temperature": 1.0},  # at 0 both often say nothing
         }
     )  # fmt: skip
 

@@ -77,9 +77,9 @@ def test_a_removed_folder_is_gone_and_removing_it_again_is_fine():
 def test_a_folder_leaves_as_the_same_zip_every_time():
     with artifacts.workspace() as workspace:
         files = artifacts.put_folder(folder_in(workspace), to="snapshots/1")
-    names = [file.path for file in files]
-    archive = b"".join(artifacts.zipped("snapshots/1", names))
-    assert b"".join(artifacts.zipped("snapshots/1", names)) == archive
+    archive = b"".join(artifacts.zipped("snapshots/1"))
+    assert b"".join(artifacts.zipped("snapshots/1")) == archive
+    assert b"".join(artifacts.zipped_whole("snapshots/1", files)) == archive
     with zipfile.ZipFile(io.BytesIO(archive)) as opened:
         assert opened.testzip() is None
         assert {name: opened.read(name) for name in opened.namelist()} == {
@@ -87,7 +87,7 @@ def test_a_folder_leaves_as_the_same_zip_every_time():
             "preference/train.jsonl": b"{}\n",
         }
     with pytest.raises(NotFound):
-        artifacts.zipped("snapshots/2", names)
+        artifacts.zipped("snapshots/2")
 
 
 @pytest.mark.parametrize("path", ["../secrets", "a/../../b", "/etc/passwd", "a\\b", "a\0b"])

@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 
 from app.accounts.models import AuditEvent, Role, User
 from app.annotation.models import Annotation
-from app.datasets.queries import _adjudications  # what a snapshot reads
+from app.datasets.queries.judged import _adjudications  # what a snapshot reads
 from app.errors import Invalid
 from app.projects.models import Membership
 from app.quality.models import Adjudication, Part

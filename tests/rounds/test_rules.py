@@ -60,6 +60,8 @@ def test_an_interval_across_the_middle_is_said_to_be_one():
 def test_without_a_model_before_there_is_nothing_to_compare():
     assert "nothing yet to compare" in rules.told(None, has_former=False)
     assert "skipped" in rules.told(None, is_skipped=True)
+    assert "has not been compared" in rules.told(None)
+    assert "nothing judged" in rules.told({"value": None, "n": 0, "of": "prompts"})
 
 
 def test_a_round_takes_each_step_once_in_order():

@@ -160,7 +160,7 @@ def test_a_worker_is_seen_drained_and_forgotten(session: Session, ada: User) -> 
     worker = make_worker(session)
     about = {
         "worker_id": worker.id, "host": "x", "pid": 1, "version": "2", "queues": [],
-        "capabilities": {},
+        "capabilities": {}, "is_alive": lambda _: True,
     }  # fmt: skip
     worker.seen_at = func.now() - timedelta(minutes=5)
     session.flush()

@@ -79,9 +79,9 @@ def found(session: Session, *, round_: Round) -> Found:
         if evaluations.is_judged_by_simulated(session, evaluation=row)
         else "people",
     }
+    is_decided = is_over and row.state is JobState.SUCCEEDED
     return Found(
-        win=win if said.win_rate is not None else None,
-        is_decided=is_over and row.state is JobState.SUCCEEDED,
+        win=win if is_decided or said.win_rate is not None else None, is_decided=is_decided
     )
 
 
