@@ -6,7 +6,8 @@ const every = 2000; // ms
 const charts = JSON.parse(document.querySelector("script[data-charts]")?.textContent ?? "[]");
 const rows = [...document.querySelectorAll("[data-run]")];
 const metrics = [...new Set(["time", ...charts.flatMap((chart) => chart.curves.map(([metric]) => metric))])];
-const runs = rows.map((row) => new Run({ source: row.dataset.run, name: row.dataset.name, metrics, points: 400 }));
+const points = Math.max(120, Math.round(1600 / rows.length)); // of each curve: many are drawn over each other
+const runs = rows.map((row) => new Run({ source: row.dataset.run, name: row.dataset.name, metrics, points }));
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
 // The style sheet has the colours; the table is the legend of every chart.

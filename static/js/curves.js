@@ -126,10 +126,9 @@ function traces(chart, runs, look, colour) {
       hovertemplate: `step %{customdata}: %{y:${chart.percent ? ".1%" : ".4g"}}<br>${name}<extra></extra>`, customdata: curve.step,
     };
     if (!smooths) return [raw];
-    return [
-      { ...raw, mode: "lines", opacity: runs.length > 1 ? 0.16 : 0.3, hoverinfo: "skip", hovertemplate: undefined, showlegend: false },
-      { ...raw, mode: "lines", x: curve.meanStep.map(at), y: smoothed(curve.mean, look.smooth), customdata: curve.meanStep, line: { ...raw.line, width: 2 } },
-    ];
+    const behind = { ...raw, mode: "lines", opacity: runs.length > 1 ? 0.16 : 0.3, hoverinfo: "skip", hovertemplate: undefined, showlegend: false };
+    const smooth = { ...raw, mode: "lines", x: curve.meanStep.map(at), y: smoothed(curve.mean, look.smooth), customdata: curve.meanStep, line: { ...raw.line, width: 2 } };
+    return look.isMoving ? [smooth] : [behind, smooth];
   }));
 }
 
@@ -177,14 +176,15 @@ function readLook() {
 
 function keep(look) {
   const address = new URL(location.href);
-  for (const [name, value] of Object.entries(look)) {
-    if (value === standard[name]) address.searchParams.delete(name);
-    else address.searchParams.set(name, value);
+  for (const [name, usual] of Object.entries(standard)) {
+    if (look[name] === usual) address.searchParams.delete(name);
+    else address.searchParams.set(name, look[name]);
   }
   history.replaceState(history.state, "", address);
 }
 
-// Ties the controls of the page to a look, and says when it changes.
+// Ties the controls of the page to a look, and says when it changes. While the slider moves
+// (`look.isMoving`) what lies behind the smooth lines is left out, so that they follow the hand.
 export function controls(root, changed) {
   const look = readLook();
   if (!root) return look;
@@ -195,11 +195,15 @@ export function controls(root, changed) {
   axis.value = look.axis;
   show();
   root.hidden = false;
-  root.addEventListener("input", () => {
-    Object.assign(look, { smooth: Number(smooth.value), scale: log.checked ? "log" : "linear", axis: axis.value });
+  const take = (isMoving) => {
+    Object.assign(look, { smooth: Number(smooth.value), scale: log.checked ? "log" : "linear", axis: axis.value, isMoving });
     show();
-    keep(look);
     changed();
+  };
+  smooth.addEventListener("input", () => take(true));
+  root.addEventListener("change", () => {
+    take(false);
+    keep(look);
   });
   return look;
 }

@@ -2,7 +2,8 @@
 
 Fills a database of its own with runs of N logged steps (a hundred thousand) and fifteen metrics
 each, then asks as the pages do: the curves of a run at first, each poll after, the page itself,
-and what the worker pays to log a step. Prints; asserts nothing.
+all runs over each other and a hand on the slider there, and what the worker pays to log a step.
+Prints; asserts nothing.
 """
 
 import argparse
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from uuid import UUID
 
 from fastapi.testclient import TestClient
+from playwright.sync_api import sync_playwright
 from sqlalchemy import text
 
 from app.accounts import service as accounts
@@ -26,7 +28,7 @@ from app.runs.service.blocks import sum_up
 from app.schema import migrate
 from app.web.protection import SESSION_COOKIE
 from tests.benchmarks.quality import server
-from tests.conftest import fresh_database, psycopg_url
+from tests.conftest import chromium_path, fresh_database, psycopg_url, serving
 from tests.factories import make_member, make_project, make_user
 from tests.runs.factories import make_run, make_snapshot
 
@@ -136,11 +138,53 @@ def measure(steps: int, runs: int) -> None:
             ],
             times=1,
         )
+    drag(ada, f"/projects/{project.id}/runs/compare?{chosen}")
     timed(
         "logging a step (worker)",
         lambda number: log(ids[0], steps + number),
         times=2 * MetricBlock.SIZE,
     )
+
+
+DRAG = """async (moves) => {
+  const slider = document.querySelector("[name=smooth]");
+  const frame = () => new Promise(requestAnimationFrame);
+  const took = [];
+  for (let number = 1; number <= moves; number += 1) {
+    slider.value = 0.9 * number / moves;
+    const begun = performance.now();
+    slider.dispatchEvent(new Event("input", { bubbles: true }));
+    await frame();
+    await frame(); // the first chart in sight has followed
+    took.push(performance.now() - begun);
+  }
+  return took;
+}"""
+
+
+def drag(user: object, path: str) -> None:
+    """Move the slider of the smoothing in Chromium, as a hand does, over the curves in sight."""
+    chromium = chromium_path()
+    if chromium is None:
+        print("  no Chromium here: the slider is not moved")
+        return
+    with transaction() as session:
+        cookie = accounts.open_session(session, user=user, now=database_now(session))
+    with serving() as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        context = browser.new_context(viewport={"width": 1280, "height": 900})
+        kept = {"domain": "127.0.0.1", "path": "/", "secure": True}
+        context.add_cookies([{"name": SESSION_COOKIE, "value": cookie, **kept}])
+        page = context.new_page()
+        page.goto(f"{address}{path}")
+        page.locator(".js-plotly-plot .scatterlayer").first.wait_for(timeout=60_000)
+        page.wait_for_load_state("networkidle")
+        page.evaluate(DRAG, 5)  # the first moves compile
+        took = sorted(page.evaluate(DRAG, 40))
+        name = "a move of the slider over them, until a chart follows"
+        middle, worst = statistics.median(took), took[-1]
+        print(f"  {name:52} {middle:7.1f} ms   worst {worst:7.1f} ms", flush=True)
+        browser.close()
 
 
 def log(run_id: UUID, step: int) -> None:
