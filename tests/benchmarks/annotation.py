@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from statistics import quantiles
 from typing import Any
@@ -255,7 +255,7 @@ def run(home: Path, arguments: argparse.Namespace) -> None:
                 session,
                 tasks=arguments.tasks,
                 judged=arguments.judged,
-                people=max(arguments.people),
+                people=sum(arguments.people),  # each time others, who have judged nothing yet
             )
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("VACUUM ANALYZE"))
@@ -267,13 +267,15 @@ def run(home: Path, arguments: argparse.Namespace) -> None:
         print(f"{arguments.tasks:,} tasks, the first annotator has judged {arguments.judged:,}")
         print("  way        people  judgements     p50   p95   p99              p50   p95   p99")
         with server(url, webs=arguments.webs) as (port, web):
+            left = iter(keys)
             for people in arguments.people:
-                annotators = [Annotator(port, key, project_id) for key in keys[:people]]
+                hers = list(islice(left, people))
                 for name, way in (
                     ("bare commit", Annotator.bare),
                     ("two requests", Annotator.two_requests),
                     ("one request", Annotator.one_request),
                 ):
+                    annotators = [Annotator(port, key, project_id) for key in hers]
                     measure(
                         name, annotators, way,
                         seconds=arguments.seconds, web=web, database=database,
