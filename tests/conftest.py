@@ -1,9 +1,10 @@
 """A real PostgreSQL for the whole run; each test sees a database that forgets what it did."""
 
-# ruff: noqa: E402
 import gc
+import sys
 
-gc.disable()  # what is loaded now stays: to look through it again and again takes seconds
+if "pytest" in sys.modules:  # not where a benchmark takes a function from here
+    gc.disable()  # what is loaded now stays: to look through it again and again takes seconds
 
 import os
 import shutil
