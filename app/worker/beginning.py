@@ -1,6 +1,5 @@
 """What a training starts from: its data, its model, and where an earlier attempt had got to."""
 
-import json
 import time
 from contextlib import ExitStack
 from functools import partial
@@ -12,7 +11,15 @@ from app.errors import AppError
 from app.runs import rules
 from app.runs import service as runs
 from app.runs.service import Lease
-from app.worker.inputs import Plan, copy_tree, corpus_of, digest_of, fetched, materialised
+from app.worker.inputs import (
+    Plan,
+    copy_tree,
+    corpus_of,
+    digest_of,
+    fetched,
+    materialised,
+    settings_file,
+)
 from app.worker.keeper import Keeper
 from app.worker.lease import GRACE, RELAY, Pulse
 from app.worker.process import TRAINER, train_command
@@ -39,12 +46,7 @@ class Beginning:
         model = self._model(stack, dataset)
         if model is None:
             return None
-        config = dict(self.plan.config)
-        if self.plan.reward is not None:
-            reward = stack.enter_context(materialised(self.plan.reward))
-            config["reward_model_path"] = str(reward)
-        file = self.folder / "settings.json"
-        file.write_text(json.dumps(config), encoding="utf-8")
+        file = settings_file(stack, self.plan, self.folder)
         resumes = self._take_up()
         device = self.plan.device or settings.train_device
         return [

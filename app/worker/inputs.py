@@ -116,6 +116,16 @@ def fetched(source: ModelSource) -> Iterator[Path]:
         yield folder
 
 
+def settings_file(stack: ExitStack, plan: Plan, folder: Path) -> Path:
+    """The settings of a child; its reward model lies here for as long as `stack` is open."""
+    config = dict(plan.config)
+    if plan.reward is not None:
+        config["reward_model_path"] = str(stack.enter_context(materialised(plan.reward)))
+    file = folder / "settings.json"
+    file.write_text(json.dumps(config), encoding="utf-8")
+    return file
+
+
 def digest_of(folder: Path) -> str:
     """One SHA-256 of a folder as it lies here, as the artifact store has it."""
     return artifacts.folder_digest(

@@ -35,6 +35,7 @@ from app.worker.inputs import (
     materialised,
     model_source,
     registered,
+    settings_file,
 )
 from app.worker.lease import GRACE, RELAY, Pulse, Stop
 from app.worker.process import LEASH, TRAINER, tail_of, train_command
@@ -132,13 +133,8 @@ class Rehearsal:
         model = self._model(stack, dataset)
         if model is None:
             return None
-        config = dict(self.plan.config)
-        if self.plan.reward is not None:
-            reward = stack.enter_context(materialised(self.plan.reward))
-            config["reward_model_path"] = str(reward)
+        file = settings_file(stack, self.plan, self.folder)
         self._make_sure_of_room(model)
-        file = self.folder / "settings.json"
-        file.write_text(json.dumps(config), encoding="utf-8")
         self._tell("Training a few updates to see what they take")
         code = self._run([
             *(*train_command(), self.plan.kind, "--check"),

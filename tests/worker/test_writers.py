@@ -324,17 +324,21 @@ def chosen(generation_id: UUID) -> dict[str, GenerationPrompt]:
         return {row[0]: row[1] for row in rows}
 
 
-def test_those_are_kept_of_which_the_reward_model_is_least_sure(desk: Desk) -> None:
-    desk.workshop.behave(judges="numbers")
+def by_doubt(desk: Desk) -> dict[str, object]:
+    """A quarter by lot, the others by a reward model's doubt, out of ten times as many."""
     with transaction() as session:
         project = session.get_one(Project, desk.workshop.project_id)
         judge = make_checkpoint(session, project, RunKind.REWARD)
         judge.path = f"runs/{desk.workshop.project_id}/model"
         judge_id = str(judge.id)
-    select_by = {
+    return {
         "by": "uncertainty", "reward_checkpoint_id": judge_id, "control": 0.25, "oversample": 10,
     }  # fmt: skip
-    generation_id = desk.order(n=2, max_prompts=4, select=select_by)
+
+
+def test_those_are_kept_of_which_the_reward_model_is_least_sure(desk: Desk) -> None:
+    desk.workshop.behave(judges="numbers")
+    generation_id = desk.order(n=2, max_prompts=4, select=by_doubt(desk))
     done = desk.carry_out(generation_id)
     assert (done.state, done.error) == (JobState.SUCCEEDED, None)
     assert (done.tasks_opened, desk.count(Task)) == (4, 4)
@@ -362,15 +366,7 @@ def test_those_are_kept_of_which_the_reward_model_is_least_sure(desk: Desk) -> N
 
 def test_a_prompt_by_lot_that_makes_no_task_is_replaced_by_the_next_of_the_lot(desk: Desk) -> None:
     desk.workshop.behave(judges="numbers", skips=1)  # the first one, which is of the lot
-    with transaction() as session:
-        project = session.get_one(Project, desk.workshop.project_id)
-        judge = make_checkpoint(session, project, RunKind.REWARD)
-        judge.path = f"runs/{desk.workshop.project_id}/model"
-        judge_id = str(judge.id)
-    select_by = {
-        "by": "uncertainty", "reward_checkpoint_id": judge_id, "control": 0.25, "oversample": 10,
-    }  # fmt: skip
-    generation_id = desk.order(n=2, max_prompts=4, select=select_by)
+    generation_id = desk.order(n=2, max_prompts=4, select=by_doubt(desk))
     done = desk.carry_out(generation_id)
     assert (done.state, done.tasks_opened) == (JobState.SUCCEEDED, 4)
     rows = sorted(chosen(generation_id).values(), key=lambda row: row.place)
