@@ -100,10 +100,11 @@ CURVES: dict[str, list[Chart]] = {
     "ppo": [
         Chart(
             "Do the scores rise?",
-            "What the reward model gives its responses, and the same less the price of moving.",
+            "What the reward model gives its responses, and what the policy learns from: that, "
+            "normalised, less the price of moving.",
             {
                 "objective/scores": "score",
-                "objective/rlhf_reward": "score less KL",
+                "objective/rlhf_reward": "learned from",
                 "monitor/watched_score": "a model that only watches",
             },
         ),
