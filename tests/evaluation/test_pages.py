@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import select
 
-from app import completions
+from app.completions import addresses
 from app.config import settings
 from app.db import JobState
 from app.evaluation import service
@@ -205,7 +205,7 @@ def test_an_endpoint_is_chosen_in_the_form_and_named_on_the_page(
     session, sign_in, people, project, writers, monkeypatch
 ):
     allowed = settings.model_copy(update={"endpoints": "127.0.0.1:9"})
-    monkeypatch.setattr(completions, "settings", allowed)
+    monkeypatch.setattr(addresses, "settings", allowed)
     lab = Endpoint(project_id=project.id, name="Lab", base_url="http://127.0.0.1:9/v1", model="m")
     session.add(lab)
     make_prompt(session, project, "One")

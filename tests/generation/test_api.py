@@ -8,9 +8,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
-from app import completions
 from app.accounts.models import User
-from app.completions import KEYS
+from app.completions import KEYS, addresses
 from app.config import settings
 from app.generation.models import Endpoint, Writer
 from app.projects.models import Project
@@ -25,7 +24,7 @@ LAB = {"name": "Lab", "base_url": "http://gpu-1:8000/v1", "model": "some/model",
 @pytest.fixture
 def client(api: Api, ada: User, monkeypatch: pytest.MonkeyPatch) -> TestClient:
     allowed = settings.model_copy(update={"endpoints": "gpu-1:8000"})
-    monkeypatch.setattr(completions, "settings", allowed)
+    monkeypatch.setattr(addresses, "settings", allowed)
     return api(ada)
 
 

@@ -8,10 +8,10 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select, update
 
-from app import completions
 from app.accounts import service as accounts
 from app.accounts.models import User
 from app.annotation.models import Annotation
+from app.completions import addresses
 from app.config import settings
 from app.db import database_now, transaction
 from app.generation import service
@@ -47,7 +47,7 @@ def scene(live_server, workshop, monkeypatch):  # noqa: F811
     workshop.behave(judges="numbers")
     with chat_server() as server:
         allowed = settings.model_copy(update={"endpoints": server.at})
-        monkeypatch.setattr(completions, "settings", allowed)
+        monkeypatch.setattr(addresses, "settings", allowed)
         with transaction() as session:
             project = session.get_one(Project, workshop.project_id)
             ada = session.get_one(User, workshop.ada_id)
@@ -168,7 +168,7 @@ def test_an_endpoint_is_added_and_tried(page, scene):
     page.get_by_label("Model", exact=True).fill("good")
     page.get_by_role("button", name="Add it").click()
     assert "not on the list" in page.get_by_role("alert").inner_text()
-    page.get_by_label("Address").fill(completions.settings.endpoints.join(["http://", "/v1"]))
+    page.get_by_label("Address").fill(addresses.settings.endpoints.join(["http://", "/v1"]))
     page.get_by_role("button", name="Add it").click()
     page.get_by_role("button", name="Write one reply").click()
     page.get_by_text("It answers.").wait_for()

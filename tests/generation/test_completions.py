@@ -9,22 +9,24 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from app import completions
 from app.completions import (
     KEYS,
-    AppError,
     BadReply,
     Interrupted,
+    Piece,
+    Reply,
     Target,
     Unusable,
     Writer,
     address_of,
+    addresses,
     is_refused,
     reply_of,
     retry_after,
 )
+from app.completions.replies import LONGEST_WAIT
 from app.config import settings
-from app.errors import Invalid
+from app.errors import AppError, Invalid
 from tests.generation.chat_server import KEY, ChatServer, chat_server
 
 HELLO = [{"role": "user", "content": "Hello"}]
@@ -48,13 +50,13 @@ def server(running: ChatServer, allow: Callable[[str], None]) -> ChatServer:
 @pytest.fixture
 def allow(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Sets the list of allowed servers; waits between tries take no time."""
-    monkeypatch.setattr(completions.random, "uniform", lambda *_: 0.0)
+    monkeypatch.setattr("app.completions.writer.random.uniform", lambda *_: 0.0)
     return lambda pairs: monkeypatch.setattr(
-        completions, "settings", settings.model_copy(update={"endpoints": pairs})
+        addresses, "settings", settings.model_copy(update={"endpoints": pairs})
     )
 
 
-def ask(server: ChatServer, model: str, **fields: object) -> completions.Reply:
+def ask(server: ChatServer, model: str, **fields: object) -> Reply:
     with Writer(Target(server.url, model), tries=3) as writer:
         return writer.write(HELLO, **fields)  # type: ignore[arg-type]
 
@@ -118,7 +120,7 @@ def test_a_refusal_is_told(server: ChatServer) -> None:
 STREAMED = {"temperature": 0.5, "top_p": 1.0, "max_new_tokens": 9, "seed": 1}
 
 
-def stream(server: ChatServer, model: str) -> list[completions.Piece]:
+def stream(server: ChatServer, model: str) -> list[Piece]:
     with Writer(Target(server.url, model)) as writer:
         return list(writer.stream(HELLO, **STREAMED))
 
@@ -282,7 +284,7 @@ def test_the_connection_goes_to_the_number_that_was_looked_at(
         asked.append(host)
         return answers.pop(0)
 
-    monkeypatch.setattr(completions.socket, "getaddrinfo", look_up)
+    monkeypatch.setattr(addresses.socket, "getaddrinfo", look_up)
     target = Target(f"http://localhost:{server.port}/v1", "good")
     with Writer(target) as writer:
         assert writer.address.ip == "127.0.0.1"
@@ -295,7 +297,7 @@ def test_a_key_does_not_travel_readable(
     allow("api.example.org:80")
     monkeypatch.setenv(KEYS + "LAB", KEY)
     found = [(2, 1, 6, "", ("93.184.216.34", 80))]
-    monkeypatch.setattr(completions.socket, "getaddrinfo", lambda *_, **__: found)
+    monkeypatch.setattr(addresses.socket, "getaddrinfo", lambda *_, **__: found)
     with pytest.raises(AppError, match="readable"):
         Writer(Target("http://api.example.org/v1", "m", "LAB"))
 
@@ -306,7 +308,7 @@ def test_a_key_does_not_travel_readable(
 def test_how_long_a_server_asks_to_wait() -> None:
     assert retry_after(None) == 0
     assert retry_after("2.5") == 2.5
-    assert retry_after("3600") == completions.LONGEST_WAIT
+    assert retry_after("3600") == LONGEST_WAIT
     assert retry_after("-4") == retry_after("nan") == retry_after("soon") == 0
     at = datetime.now(UTC) + timedelta(seconds=30)
     assert 25 < retry_after(format_datetime(at)) <= 30

@@ -6,8 +6,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import func, select, text, update
 
-from app import completions
 from app.accounts.models import AuditEvent
+from app.completions import addresses
 from app.config import settings
 from app.corpus.models import Prompt, Response
 from app.db import JobState
@@ -327,7 +327,7 @@ def test_an_endpoint_is_asked_and_what_it_wrote_keeps_its_origin(
     session, sign_in, ada, ana, api, project, writers, monkeypatch
 ):
     allowed = settings.model_copy(update={"endpoints": "127.0.0.1:9"})
-    monkeypatch.setattr(completions, "settings", allowed)
+    monkeypatch.setattr(addresses, "settings", allowed)
     lab = Endpoint(project_id=project.id, name="Lab", base_url="http://127.0.0.1:9/v1", model="m")
     session.add(lab)
     session.commit()

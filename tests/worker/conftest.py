@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from app import completions
 from app.accounts.models import Role, User
+from app.completions import addresses, writer
 from app.config import settings
 from app.db import JobState, transaction
 from app.runs import service
@@ -111,8 +111,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ChatServer]:
     """A model server that the settings allow; waits between tries take no time."""
     with chat_server() as running:
         allowed = settings.model_copy(update={"endpoints": running.at})
-        monkeypatch.setattr(completions, "settings", allowed)
-        monkeypatch.setattr(completions.random, "uniform", lambda *_: 0.0)
+        monkeypatch.setattr(addresses, "settings", allowed)
+        monkeypatch.setattr(writer.random, "uniform", lambda *_: 0.0)
         yield running
 
 

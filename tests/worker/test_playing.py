@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select, update
 
-from app import artifacts, completions
+from app import artifacts
+from app.completions import addresses
 from app.config import settings
 from app.db import JobState, transaction
 from app.errors import Invalid, LeaseLost
@@ -266,7 +267,7 @@ def test_an_address_that_is_allowed_no_more_is_not_asked(desk, server, monkeypat
     add_endpoint(desk, server)
     turn_id = ask_both(desk)
     nowhere = settings.model_copy(update={"endpoints": ""})
-    monkeypatch.setattr(completions, "settings", nowhere)
+    monkeypatch.setattr(addresses, "settings", nowhere)
     _, (lab, own) = desk.carry_out(turn_id)
     assert "not on the list of model servers" in lab.answer.error
     assert own.answer.state is JobState.SUCCEEDED

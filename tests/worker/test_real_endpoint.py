@@ -11,8 +11,7 @@ import os
 import pytest
 from sqlalchemy import select
 
-from app import completions
-from app.completions import Target, Writer
+from app.completions import Target, Writer, addresses
 from app.config import settings
 from app.corpus.models import Response
 from app.db import JobState, transaction
@@ -34,7 +33,7 @@ pytestmark = [
 def allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     at = SERVER.split("//")[1].split("/")[0]
     known = settings.model_copy(update={"endpoints": at})
-    monkeypatch.setattr(completions, "settings", known)
+    monkeypatch.setattr(addresses, "settings", known)
 
 
 def test_a_real_server_streams() -> None:

@@ -10,9 +10,8 @@ import pytest
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from app import completions
 from app.accounts.models import AuditEvent, User
-from app.completions import KEYS
+from app.completions import KEYS, addresses
 from app.config import settings
 from app.corpus.models import Prompt, Response
 from app.db import JobState, transaction
@@ -257,7 +256,7 @@ def test_a_server_that_left_the_list_is_asked_nothing(
 ) -> None:
     endpoint(desk, server)
     generation_id = order(desk, {"endpoint": "Lab", "n": 2})
-    monkeypatch.setattr(completions, "settings", settings)
+    monkeypatch.setattr(addresses, "settings", settings)
     with pytest.raises(Invalid, match="not on the list"):
         order(desk, {"endpoint": "Lab", "n": 2})
     failed = desk.carry_out(generation_id)
