@@ -35,6 +35,7 @@ from app.db import SessionLocal, connect, database_now, get_set_time
 from app.main import create_app
 from app.projects.models import Project
 from app.schema import migrate
+from app.tasks import queries
 from app.web.protection import SESSION_COOKIE, form_token_for
 from tests.people import People, find_people, make_noise, make_people
 
@@ -176,6 +177,8 @@ def connection(request: pytest.FixtureRequest) -> Iterator[Connection]:
     """One connection in one transaction that is rolled back; commits are savepoint releases."""
     needs_people = "people" in request.fixturenames
     engine = request.getfixturevalue("peopled_engine" if needs_people else "engine")
+    for known in (queries.wanted._lanes_known, queries.people._wanted):
+        known.clear()  # the project is the same in each test, what lies in it is not
     with engine.connect() as connection:
         outer = connection.begin()
         SessionLocal.configure(bind=connection, join_transaction_mode="create_savepoint")

@@ -79,7 +79,10 @@ def main(arguments: list[str] | None = None) -> int:
                 raise BadInput(f"{error.filename}: {error.strerror}.") from error
             raise
     except Failure as failure:
-        print(failure, file=sys.stderr)  # noqa: T201
+        print(failure, file=sys.stderr, flush=True)  # noqa: T201
+        if isinstance(failure, ProcessLost):  # threads of the group may wait for the lost for long
+            sys.stdout.flush()
+            os._exit(failure.exit_code)
         return failure.exit_code
     except BrokenPipeError:  # the reader of standard output has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -300,7 +303,8 @@ def train(config: RunConfig, options: argparse.Namespace, folder: Any) -> None:
             case PpoConfig():
                 ppo.train(config, *given)
     finally:
-        accelerator.end_training()  # else the process group's threads may abort a process that ends
+        if not is_process_lost(sys.exception()):  # who is gone does not answer a farewell
+            accelerator.end_training()  # else the group's threads may abort a process that ends
 
 
 def chosen_settings(options: argparse.Namespace) -> dict[str, Any]:

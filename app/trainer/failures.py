@@ -74,7 +74,7 @@ DISK_FULL = (
 )
 
 
-def is_process_lost(error: BaseException) -> bool:
+def is_process_lost(error: BaseException | None) -> bool:
     """Whether another process no longer answers (gloo, NCCL and torch's store say it)."""
     if type(error).__name__ in ("DistBackendError", "DistNetworkError", "DistStoreError"):
         return True

@@ -14,11 +14,6 @@ from tests.factories import make_task
 MORNING = datetime(2026, 5, 4, 9, 0, tzinfo=UTC)
 
 
-@pytest.fixture(autouse=True)
-def forgets(monkeypatch):
-    monkeypatch.setattr(queries.people, "_wanted", {})
-
-
 @pytest.fixture
 def claim(session, project):
     rng = Random(5)

@@ -1,10 +1,12 @@
 """Several processes train what one would: the same figures, from the same global batch."""
 
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.forks import FORKS
 from tests.trainer import manners
 from tests.trainer.processes import FSDP, Team, start
 
@@ -133,6 +136,30 @@ def test_a_killed_process_ends_the_training_with_a_sentence(
     if victim == 1:
         assert team.result["state"] == "failed"
         assert team.result["error"] == sentence
+
+
+def _lose_another(arguments: list[str]) -> None:
+    """A training whose group still waits, in a thread, for the process that is gone."""
+    from app.trainer import __main__ as trainer
+
+    def train(*_: Any) -> None:
+        threading.Thread(target=threading.Event().wait).start()
+        raise RuntimeError("[gloo/transport/tcp/pair.cc] Connection closed by peer")
+
+    trainer.train = train
+    raise SystemExit(trainer.main(arguments))
+
+
+def test_nobody_waits_for_who_is_gone(data: Path, micro: str, tmp_path: Path) -> None:
+    command = ["sft", "--dataset", str(data), "--model", micro, "--output", str(tmp_path / "run")]
+    process = FORKS.Process(target=_lose_another, args=(command,), daemon=True)
+    process.start()
+    process.join(30)
+    code = process.exitcode
+    process.kill()
+    assert code == 1
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["error"].startswith("Another process of this training ended")
 
 
 LAUNCHERS = {
