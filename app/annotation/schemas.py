@@ -12,14 +12,8 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, StringConstraints
 
 from app.db import JsonObject
+from app.projects.schemas import storable
 from app.tasks.models import AssignmentState, SkipReason
-
-
-def storable(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("remove the NUL character (\\u0000): it cannot be stored")
-    return text
-
 
 Label = Annotated[str, StringConstraints(max_length=4)]
 Group = Annotated[list[Label], Field(max_length=10)]

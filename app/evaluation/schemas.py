@@ -8,7 +8,8 @@ from pydantic import BaseModel, Field, model_validator
 
 from app.db import JobState
 from app.evaluation.models import Demand
-from app.runs.schemas import Body, Name, storable
+from app.projects.schemas import Name, storable
+from app.runs.schemas import Body
 
 Label = Annotated[str, Field(max_length=200)]
 

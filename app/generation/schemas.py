@@ -18,7 +18,8 @@ from pydantic import (
 
 from app.db import JobState
 from app.generation.rules import MOST, MOST_WRITERS
-from app.runs.schemas import Body, ModelName, Name, storable
+from app.projects.schemas import Name, storable
+from app.runs.schemas import Body, ModelName
 
 Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from app.db import JobState
 from app.playground import rules
 from app.playground.models import PlayAnswer, PlayReading, ReadingKind
-from app.runs.schemas import Name
+from app.projects.schemas import Name
 
 
 @dataclass

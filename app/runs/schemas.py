@@ -14,20 +14,9 @@ from pydantic import (
 )
 
 from app.db import JobState
+from app.projects.schemas import Name, storable
 from app.runs.models import RunKind
 
-
-def storable(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("remove the NUL character (\\u0000): it cannot be stored")
-    return text
-
-
-Name = Annotated[
-    str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=120),
-    AfterValidator(storable),
-]
 ModelName = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=1000),

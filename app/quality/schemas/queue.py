@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, Field, StringConstraints
 
-from app.annotation.schemas import storable
+from app.projects.schemas import storable
 from app.quality.rules.queue import Order, State
 
 EVERY_STATE = "all"

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from app.annotation.schemas import storable
+from app.projects.schemas import storable
 from app.tasks.models import TaskKind
 
 Reason = Annotated[str, StringConstraints(max_length=10_000), AfterValidator(storable)]
