@@ -7,31 +7,27 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends
-from sqlalchemy.orm import Session
 
 from app.accounts.auth import CurrentUser
-from app.accounts.models import Role, User
+from app.accounts.models import Role
 from app.db import SessionDep
 from app.errors import found
-from app.projects.auth import AdminProject, ViewerProject, require
-from app.projects.queries import project_for
+from app.projects.auth import AdminProject, ViewerProject
 from app.rounds import queries
 from app.rounds.models import Round
-
-
-def _round(session: Session, user: User, round_id: UUID, *allowed: Role) -> Round:
-    round_ = found(session.get(Round, round_id))
-    _, role = found(project_for(session, user=user, project_id=round_.project_id))
-    require(role, *allowed)
-    return round_
+from app.runs.auth import VIEWERS, may
 
 
 def viewed_round(session: SessionDep, user: CurrentUser, round_id: UUID) -> Round:
-    return _round(session, user, round_id, Role.VIEWER, Role.REVIEWER, Role.ADMIN)
+    round_ = found(session.get(Round, round_id))
+    may(session, user, round_.project_id, *VIEWERS)
+    return round_
 
 
 def managed_round(session: SessionDep, user: CurrentUser, round_id: UUID) -> Round:
-    return _round(session, user, round_id, Role.ADMIN)
+    round_ = found(session.get(Round, round_id))
+    may(session, user, round_.project_id, Role.ADMIN)
+    return round_
 
 
 ViewedRound = Annotated[Round, Depends(viewed_round)]
