@@ -1,13 +1,16 @@
 """Reads of projects, their members and their guidelines."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, bindparam, column, func, literal_column, select, table, tuple_
 from sqlalchemy.orm import Session, contains_eager
 
 from app.accounts.models import AuditEvent, Role, User, UserKind
+from app.db import JsonObject
 from app.projects import rules
 from app.projects.models import Guidelines, GuidelinesDraft, MemberMessage, Membership, Project
 
@@ -212,6 +215,36 @@ def guidelines_versions(session: Session, *, project: Project) -> Sequence[Guide
         .where(Guidelines.project_id == project.id)
         .order_by(Guidelines.version.desc())
     ).all()
+
+
+def shown_since(session: Session, *, project: Project) -> dict[UUID, datetime]:
+    """The tasks that the guidelines in force show as examples, and since when without a break."""
+    newest, *earlier = guidelines_versions(session, project=project)
+    since = dict.fromkeys(tasks_shown(newest.examples), newest.created_at)
+    still = set(since)
+    for version in earlier:
+        still &= tasks_shown(version.examples)
+        since |= dict.fromkeys(still, version.created_at)
+    return since
+
+
+def shown_anywhere(session: Session) -> set[UUID]:
+    """The tasks that any project's guidelines in force show as examples."""
+    in_force = select(Guidelines.examples).join(
+        Project,
+        (Project.id == Guidelines.project_id) & (Project.guidelines_version == Guidelines.version),
+    )
+    every = session.scalars(in_force.where(func.jsonb_array_length(Guidelines.examples) > 0))
+    return {task_id for examples in every for task_id in tasks_shown(examples)}
+
+
+def tasks_shown(examples: Sequence[JsonObject]) -> set[UUID]:
+    """What a program wrote may name no task at all."""
+    found = set()
+    for each in examples:
+        with suppress(ValueError):
+            found.add(UUID(each.get("task_id") or ""))
+    return found
 
 
 def guidelines_draft(session: Session, *, project: Project, user: User) -> GuidelinesDraft | None:

@@ -20,6 +20,7 @@ from app.worker.imports import expire
 from app.worker.imports.upkeep import tidy_uploads
 from app.worker.lease import STALLED, reach, take_over
 from app.worker.memory import collect_rarely, take_short_turns
+from app.worker.overlap import retire_forgotten
 from app.worker.player import player
 from app.worker.presence import NOTHING, Presence, forget_silent
 from app.worker.rehearsing import expire_checks
@@ -139,6 +140,7 @@ async def _tidy_again_and_again() -> None:
             expire_checks,
             tidy_uploads,
             clean_daily,
+            retire_forgotten,
             remove_abandoned,
             forget_silent,
         ):

@@ -4,11 +4,11 @@ from uuid import UUID
 
 from app.annotation import service as annotation
 from app.db import database_now, transaction
-from app.errors import found
-from app.jobs import JobName, queue
+from app.jobs import JobName, defer, queue
 from app.projects.models import Project
-from app.projects.queries import guidelines_of
+from app.projects.queries import shown_since
 from app.tasks import service as tasks
+from app.tasks.queries import examples_asked
 
 
 @queue.task(name=JobName.OVERLAP)
@@ -27,22 +27,34 @@ def adjust_overlap(*, project_id: str) -> None:
 def retire_examples(*, project_id: str) -> None:
     """Take what the guidelines show as examples out of the work, and call back what is lent.
 
-    In two transactions: tasks come after assignments in the order of locks.
+    What was handed in since they show it does not count: the answer was told. In a transaction
+    each: tasks come after assignments and memberships in the order of locks.
     """
     with transaction() as session:
         project = session.get(Project, UUID(project_id))
         if project is None:
             return
-        shown = found(guidelines_of(session, project=project)).examples
-        task_ids = [task_id for each in shown if (task_id := _as_id(each.get("task_id")))]
-        tasks.retire(session, project=project, task_ids=task_ids)
+        since = shown_since(session, project=project)
+        shown = tasks.retire(session, project=project, task_ids=since)
     with transaction() as session:
-        tasks.call_back(session, task_ids=task_ids, now=database_now(session))
+        tasks.call_back(session, task_ids=shown, now=database_now(session))
+    with transaction() as session:
+        project = session.get_one(Project, UUID(project_id))
+        annotation.discount_told(
+            session, project=project, since={task_id: since[task_id] for task_id in shown}
+        )
 
 
-def _as_id(given: str | None) -> UUID | None:
-    """What a program wrote may name no task at all."""
-    try:
-        return UUID(given) if given else None
-    except ValueError:
-        return None
+def retire_forgotten() -> None:
+    """Ask for that where the guidelines show a task that is open all the same.
+
+    As in a project whose examples are older than the rule.
+    """
+    with transaction() as session:
+        for project_id in examples_asked(session):
+            defer(
+                session,
+                JobName.EXAMPLES,
+                queueing_lock=f"examples:{project_id}",
+                project_id=f"{project_id}",
+            )

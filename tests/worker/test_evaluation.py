@@ -18,7 +18,7 @@ from app.evaluation.schemas import EvaluationBody
 from app.evaluation.service import attempts
 from app.generation.models import Endpoint
 from app.jobs import Lane
-from app.projects.models import Project
+from app.projects.models import Guidelines, Project
 from app.runs.models import RunKind
 from app.tasks.models import Task, TaskResponse
 from app.worker.evaluation import evaluate_now, settle_now
@@ -134,6 +134,22 @@ def test_a_second_evaluation_of_the_same_meets_the_same_tasks(desk: Desk) -> Non
             PROMPTS,
             1.0,
         )  # judged before
+
+
+def test_what_the_guidelines_show_is_asked_of_nobody(desk: Desk) -> None:
+    first = desk.order()
+    desk.carry_out(first)
+    shown = desk.rows(first)[0].task_id
+    with transaction() as session:
+        session.execute(update(Guidelines).values(examples=[{"task_id": str(shown)}]))
+        session.execute(update(Task).where(Task.id == shown).values(closed_at=func.now(), wanted=0))
+    second = desk.order(judgements=3)
+    desk.carry_out(second)
+    assert len({row.task_id for row in desk.rows(second)} - {None, shown}) == PROMPTS - 1
+    assert shown not in {row.task_id for row in desk.rows(second)}
+    with transaction() as session:
+        task = session.get_one(Task, shown)
+        assert (task.wanted, task.closed_at is None) == (0, False)
 
 
 def test_the_same_answer_needs_no_judge(desk: Desk) -> None:

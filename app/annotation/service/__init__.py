@@ -27,6 +27,7 @@ from app.annotation.service.requeue import (
     undo_requeue,
 )
 from app.annotation.service.submitting import Submission, save_draft, submit
+from app.annotation.service.telling import discount_told
 from app.annotation.service.unimporting import recount_imported, take_back_imported
 from app.annotation.service.withdrawing import restore_gold, withdraw_gold
 
@@ -39,6 +40,7 @@ __all__ = [
     "Surroundings",
     "Which",
     "apply_overlap",
+    "discount_told",
     "forget_meta",
     "lock_work",
     "prepare_imported",

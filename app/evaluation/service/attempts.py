@@ -14,6 +14,7 @@ from app.evaluation import queries
 from app.evaluation.models import Evaluation, EvaluationPrompt
 from app.jobs import JobName, Lane
 from app.projects.models import Project
+from app.projects.queries import shown_since
 from app.runs.rules import storable
 from app.runs.service.lease import Lease, Work
 from app.tasks import service as tasks
@@ -100,10 +101,12 @@ def open_pairs(session: Session, *, lease: Lease) -> Opened:
             for pair in different
         ],
     )
+    # Neither gold nor what the guidelines show as an example can tell which model is better.
+    told = shown_since(session, project=project)
     ids = {
         pair.prompt_id: task.task_id
         for pair, task in zip(different, opened, strict=True)
-        if not task.is_gold
+        if not task.is_gold and task.task_id not in told
     }
     if evaluation.closed_at is None:
         tasks.ask_of_each(

@@ -11,6 +11,7 @@ from app.tasks.queries.appeals import (
 from app.tasks.queries.contents import (
     Contents,
     contents,
+    examples_asked,
     gold_in_force,
     gold_keys,
     project_and_task,
@@ -76,6 +77,7 @@ __all__ = [
     "attempts_of",
     "contents",
     "daily_limit",
+    "examples_asked",
     "gold_in_force",
     "gold_keys",
     "gold_task",

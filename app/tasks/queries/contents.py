@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from app.corpus.models import Prompt, Response
 from app.db import among
 from app.projects.models import Project
+from app.projects.queries import shown_anywhere
 from app.tasks.models import GoldKey, Task, TaskResponse
 from app.tasks.queries.wanted import HAS_KEY, IS_GOLD, IS_QUALIFICATION
 from app.tasks.schemas import Gold
@@ -94,3 +95,11 @@ def project_and_task(session: Session, *, task_id: UUID) -> tuple[Project, Task]
         select(Project, Task).join(Task, Task.project_id == Project.id).where(Task.id == task_id)
     ).one_or_none()
     return None if row is None else (row[0], row[1])
+
+
+def examples_asked(session: Session) -> Sequence[UUID]:
+    """The projects whose guidelines show a task that people may still be handed."""
+    asked = select(Task.project_id).where(
+        among(Task.id, shown_anywhere(session)), Task.closed_at.is_(None)
+    )
+    return session.scalars(asked.distinct()).all()

@@ -1,6 +1,6 @@
 """Tasks whose answer nobody waits for any more, or everybody knows."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -8,6 +8,7 @@ from sqlalchemy import case, func, select, update
 from sqlalchemy.orm import Session
 
 from app.projects.models import Project
+from app.projects.queries import shown_since
 from app.tasks.models import Assignment, AssignmentState, Task, TaskKind
 from app.tasks.service.finishing import give_back
 
@@ -39,25 +40,27 @@ def close_tasks(session: Session, *, task_ids: Sequence[UUID]) -> int:
     return len(wanting)
 
 
-def retire(session: Session, *, project: Project, task_ids: Sequence[UUID]) -> None:
+def retire(session: Session, *, project: Project, task_ids: Collection[UUID]) -> Sequence[UUID]:
     """Ask nobody any more what everybody is told: the guidelines show these as examples.
 
     What people judged before they were told stays as it is. A gold question goes out as well.
+    Answers those that are tasks of the project, whenever they were closed.
     """
     shown = session.scalars(
         select(Task.id)
-        .where(Task.project_id == project.id, Task.id.in_(task_ids), Task.closed_at.is_(None))
+        .where(Task.project_id == project.id, Task.id.in_(task_ids))
         .order_by(Task.id)
         .with_for_update(key_share=True)
     ).all()
     session.execute(
         update(Task)
-        .where(Task.id.in_(shown))
+        .where(Task.id.in_(shown), Task.closed_at.is_(None))
         .values(
             closed_at=func.now(),
             wanted=case((Task.kind == TaskKind.ORDINARY, Task.leased + Task.counted)),
         )
     )
+    return shown
 
 
 def call_back(session: Session, *, task_ids: Sequence[UUID], now: datetime) -> None:
@@ -78,10 +81,14 @@ def call_back(session: Session, *, task_ids: Sequence[UUID], now: datetime) -> N
 
 
 def reopen_tasks(session: Session, *, project: Project, task_ids: Sequence[UUID]) -> int:
-    """Let closed ones want again what was asked for; the number of those that do."""
+    """Let closed ones want again what was asked for; the number of those that do.
+
+    An example of the guidelines stays closed: everybody knows its answer.
+    """
+    asked = set(task_ids) - shown_since(session, project=project).keys()
     reopened = session.scalars(
         update(Task)
-        .where(Task.id.in_(task_ids), Task.kind == TaskKind.ORDINARY, Task.closed_at.is_not(None))
+        .where(Task.id.in_(asked), Task.kind == TaskKind.ORDINARY, Task.closed_at.is_not(None))
         .values(
             closed_at=None,
             wanted=func.greatest(project.overlap_min, Task.at_least, Task.leased + Task.counted),
