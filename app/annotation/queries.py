@@ -101,7 +101,7 @@ def annotation_by_key(session: Session, *, user: User, key: str) -> Annotation |
 
 def assignment_view(session: Session, *, assignment: Assignment, project: Project) -> AssignmentOut:
     """The task in the order of this person's screen, without ids, sources or kind."""
-    shown = tasks.contents(session, task_id=assignment.task_id)
+    shown = tasks.contents(session, assignment=assignment)
     order = assignment.display_order or list(range(len(shown.texts)))
     annotation = None
     if assignment.state is AssignmentState.SUBMITTED:

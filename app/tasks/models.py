@@ -1,8 +1,10 @@
 """What is to be judged, what is known to be right, and who holds it now."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 from sqlalchemy import (
@@ -221,6 +223,16 @@ class Appeal(Base):
     settled_at: Mapped[datetime | None]
 
 
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What is shown of a task; `texts` in canonical order."""
+
+    messages: list[Any]
+    system: str | None
+    language: str | None
+    texts: Sequence[str]
+
+
 class AssignmentState(StrEnum):
     OPEN = "open"
     SUBMITTED = "submitted"
@@ -244,7 +256,9 @@ class Assignment(Base):
     that one path leads from a person to what she judged.
     """
 
-    is_new = False  # claimed by this very session; not a column
+    # Not columns: whether this very session has claimed it, and what the claim has read with it.
+    is_new = False
+    contents = cast(Contents | None, None)
 
     __tablename__ = "assignment"
     __table_args__ = (

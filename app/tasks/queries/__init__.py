@@ -9,7 +9,6 @@ from app.tasks.queries.appeals import (
     settled_appeals,
 )
 from app.tasks.queries.contents import (
-    Contents,
     contents,
     examples_asked,
     gold_in_force,
@@ -17,6 +16,7 @@ from app.tasks.queries.contents import (
     project_and_task,
     question_key,
     responses_of,
+    shown_of,
 )
 from app.tasks.queries.nothing import only_re_asked, why_nothing
 from app.tasks.queries.people import (
@@ -70,7 +70,6 @@ __all__ = [
     "REPEATED_TASK",
     "RE_ASKED_TASK",
     "AppealLine",
-    "Contents",
     "Taker",
     "appeal_in",
     "appeal_of",
@@ -96,6 +95,7 @@ __all__ = [
     "question_key",
     "responses_of",
     "settled_appeals",
+    "shown_of",
     "skills",
     "submitted_since",
     "takers",

@@ -1,48 +1,53 @@
 """What is shown of a task, and the keys that answers are scored by."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Table, bindparam, select
+from sqlalchemy import ColumnElement, FromClause, Table, Text, bindparam, func, select
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
 from app.corpus.models import Prompt, Response
 from app.db import among
 from app.projects.models import Project
 from app.projects.queries import shown_anywhere
-from app.tasks.models import GoldKey, Task, TaskResponse
+from app.tasks.models import Assignment, Contents, GoldKey, Task, TaskResponse
 from app.tasks.queries.wanted import HAS_KEY, IS_GOLD, IS_QUALIFICATION
 from app.tasks.schemas import Gold
 
 # As tables: the ORM would take twice as long to read plain columns.
-_prompts, _responses, _places = (
-    cast(Table, each.__table__) for each in (Prompt, Response, TaskResponse)
+_prompts, _responses, _places, _tasks = (
+    cast(Table, each.__table__) for each in (Prompt, Response, TaskResponse, Task)
 )
+
+
+def shown_of(task: FromClause, prompt: FromClause) -> list[ColumnElement[Any]]:
+    """The columns of `Contents` for a row of `task`, with its row of `prompt`."""
+    texts = (
+        select(_responses.c.text)
+        .join(_places, _places.c.response_id == _responses.c.id)
+        .where(_places.c.task_id == task.c.id)
+        .order_by(_places.c.position)
+        .correlate(task)
+        .scalar_subquery()
+    )
+    ordered: ColumnElement[Any] = func.array(texts, type_=ARRAY(Text))
+    return [prompt.c.messages, prompt.c.system, prompt.c.language, ordered]
+
+
 CONTENTS = (
-    select(_responses.c.text, _prompts.c.messages, _prompts.c.system, _prompts.c.language)
-    .join(_places, _places.c.response_id == _responses.c.id)
-    .join(_prompts, _prompts.c.id == _responses.c.prompt_id)
-    .where(_places.c.task_id == bindparam("task_id"))
-    .order_by(_places.c.position)
+    select(*shown_of(_tasks, _prompts))
+    .join(_prompts, _prompts.c.id == _tasks.c.prompt_id)
+    .where(_tasks.c.id == bindparam("task_id"))
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Contents:
-    """What is shown of a task; `texts` in canonical order."""
-
-    messages: list[Any]
-    system: str | None
-    language: str | None
-    texts: Sequence[str]
-
-
-def contents(session: Session, *, task_id: UUID) -> Contents:
-    rows = session.execute(CONTENTS, {"task_id": task_id}).all()
-    first = rows[0]
-    return Contents(first.messages, first.system, first.language, [row.text for row in rows])
+def contents(session: Session, *, assignment: Assignment) -> Contents:
+    """What its task shows; a claim has read it already."""
+    if assignment.contents is not None:
+        return assignment.contents
+    return Contents(*session.execute(CONTENTS, {"task_id": assignment.task_id}).one())
 
 
 def responses_of(session: Session, *, task_ids: Collection[UUID]) -> dict[UUID, list[UUID]]:

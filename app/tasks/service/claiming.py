@@ -9,14 +9,10 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from random import Random
 from time import monotonic, sleep
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
-from sqlalchemy import (
-    bindparam,
-    select,
-    update,
-)
+from sqlalchemy import DateTime, bindparam, literal_column, select, update
 from sqlalchemy.orm import Session
 
 from app.accounts.models import User
@@ -25,7 +21,7 @@ from app.errors import TooManyRequests
 from app.projects.models import Membership, Project
 from app.projects.service import ensure_membership
 from app.tasks import queries, rules
-from app.tasks.models import Assignment, AssignmentState, Task
+from app.tasks.models import Assignment, AssignmentState, Contents, Task
 from app.tasks.service.finishing import give_back
 from app.tasks.service.lending import LEND, LEND_PLANNED
 from app.tasks.service.qualifying import ask
@@ -45,6 +41,19 @@ MINE = (
 )
 
 
+RUN_OUT = (
+    select(Assignment.id)
+    .join(Task, Task.id == Assignment.task_id)
+    .where(
+        Assignment.project_id == bindparam("in_project"),
+        queries.IS_OPEN,
+        Assignment.leased_until <= bindparam("now", type_=DateTime(timezone=True)),
+        Assignment.user_id != bindparam("person"),
+    )
+    .order_by(Assignment.leased_until)
+    .limit(literal_column(str(FREED_AT_ONCE)))  # written out, for its plan
+    .with_for_update(key_share=True, skip_locked=True, of=[Assignment, Task])
+)
 TOP_PRIORITY = {lanes: queries.top_priority(lanes=lanes) for lanes in (False, True)}
 NEXT_PRIORITY = {lanes: queries.top_priority(lanes=lanes, below=True) for lanes in (False, True)}
 
@@ -218,21 +227,9 @@ def _lend_on(session: Session, *, assignment: Assignment, leased_until: datetime
 
 def free_expired(session: Session, *, project: Project, but: User, now: datetime) -> None:
     """End some of other people's leases that have run out; rows that somebody works on wait."""
-    gone = session.execute(
-        select(Assignment.id, Assignment.task_id)
-        .join(Task, Task.id == Assignment.task_id)
-        .where(
-            Assignment.project_id == project.id,
-            queries.IS_OPEN,
-            Assignment.leased_until <= now,
-            Assignment.user_id != but.id,
-        )
-        .order_by(Assignment.leased_until)
-        .limit(FREED_AT_ONCE)
-        .with_for_update(key_share=True, skip_locked=True, of=[Assignment, Task])
-    ).all()
-    for row in gone:
-        give_back(session, assignment_id=row.id, now=now)
+    given = {"in_project": project.id, "person": but.id, "now": now}
+    for assignment_id in session.scalars(RUN_OUT, given).all():
+        give_back(session, assignment_id=assignment_id, now=now)
 
 
 def _lend(
@@ -260,14 +257,16 @@ def _lend(
     while True:
         for low, high in ((start, 1.0), (0.0, start)):
             stretch = {"level": priority, "from_key": low, "to_key": high}
-            lent = session.scalars(
+            lent = session.execute(
                 LEND_PLANNED[lanes] if planned else LEND[lanes, due],
                 where | stretch,
                 execution_options={"populate_existing": True},
-            ).all()
-            if lent:
-                assert lent[0] is not None  # the task was new to her
-                return lent[0]
+            ).one_or_none()
+            if lent is not None:
+                assignment, *shown = lent
+                assert assignment is not None  # the task was new to her
+                assignment.contents = Contents(*shown)
+                return cast(Assignment, assignment)
         if priority is None:
             priority = session.scalar(TOP_PRIORITY[lanes], where)
         if priority is not None:

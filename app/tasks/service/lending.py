@@ -35,6 +35,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.orm import aliased
 
+from app.corpus.models import Prompt
 from app.projects.models import Membership
 from app.tasks import queries
 from app.tasks.models import (
@@ -105,7 +106,9 @@ def take(*, lanes: bool, due: bool, planned: bool = False) -> Update:
     if not due:
         plain = update(Task).where(Task.id == ordinary, _holds_no_more)
         plain = plain.values(leased=Task.leased + 1)
-        return plain.returning(Task.id, literal(False, Boolean()).label("is_repeat"))
+        return plain.returning(
+            Task.id, Task.prompt_id, literal(False, Boolean()).label("is_repeat")
+        )
     due_id = select(_due(lanes=lanes, planned=planned).c.id).correlate(None).scalar_subquery()
     alone = case(
         (bindparam("gold_alone", False, type_=Boolean()), _gold(lanes=lanes).scalar_subquery()),
@@ -118,15 +121,15 @@ def take(*, lanes: bool, due: bool, planned: bool = False) -> Update:
         update(Task)
         .where(Task.id == func.coalesce(due_id, ordinary, alone), _holds_no_more)
         .values(leased=Task.leased + case((has_places, 1), else_=0))
-        .returning(Task.id, is_repeat.label("is_repeat"))
+        .returning(Task.id, Task.prompt_id, is_repeat.label("is_repeat"))
     )
 
 
-_rows = cast(Table, Assignment.__table__)
+_rows, _prompts = cast(Table, Assignment.__table__), cast(Table, Prompt.__table__)
 
 
-def _lending(*, lanes: bool, due: bool, planned: bool = False) -> Select[Assignment]:
-    """With the task her turn in the project, and the assignment.
+def _lending(*, lanes: bool, due: bool, planned: bool = False) -> Select[Any]:
+    """With the task her turn in the project, the assignment, and what is shown of the task.
 
     One whose lease ran out is opened again, with its draft and order. Where re-asked tasks of hers
     are `planned`, those that still wait are counted anew.
@@ -180,7 +183,10 @@ def _lending(*, lanes: bool, due: bool, planned: bool = False) -> Select[Assignm
         .returning(*_rows.c)
         .cte("lent")
     )
-    return select(aliased(Assignment, lent)).select_from(taken.outerjoin(lent, true()))
+    shown = queries.shown_of(taken, _prompts)
+    return select(aliased(Assignment, lent), *shown).select_from(
+        taken.join(_prompts, _prompts.c.id == taken.c.prompt_id).outerjoin(lent, true())
+    )
 
 
 def _waiting(*, but: ColumnElement[Any]) -> ColumnElement[Any]:
