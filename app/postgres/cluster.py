@@ -327,6 +327,9 @@ class Cluster:
                 "SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]
             ).fetchone():
                 connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(database, role))
+            connection.execute(  # for `app.db.vouched_keys`
+                sql.SQL("GRANT SET ON PARAMETER session_replication_role TO {}").format(role)
+            )
 
     def _command(
         self, program: str, *arguments: str, folder: Path, log: Path | None = None

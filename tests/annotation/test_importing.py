@@ -1,5 +1,7 @@
 """Judgements that come with the data."""
 
+import hashlib
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -167,3 +169,32 @@ def test_a_task_somebody_holds_keeps_room_for_her(session, project, ana, works, 
     session.refresh(task)
     assert (task.leased, task.counted, task.wanted) == (1, 1, 2)
     assert worker.submit(mine, "A>B").json()["counted"] is True
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        {"strength": 2},
+        {"created_at": LONG_AGO, "rationale": 'Say "é" \u2028\n😀'},
+        {"ratings": {"b": [1, None], "a": [2, 3]}, "flags": {"1": ["unsafe"]}},
+        {"rewrite": ""},
+    ],
+)
+def test_a_judgement_is_known_again_by_the_json_of_what_was_said(session, project, record, said):
+    """As it always was: else what came in before would come in once more."""
+    task = make_task(session, project)
+    record(ImportedJudgement(task.id, "w1", [4, 3], **said))
+    [row] = rows(session, task)
+    created_at = said.get("created_at")
+    content = [
+        [2, 1],
+        said.get("strength"),
+        said.get("rationale"),
+        created_at.isoformat() if created_at else None,
+        said.get("ratings", {}),
+        said.get("flags", {}),
+        *([said["rewrite"]] if "rewrite" in said else []),
+    ]
+    written = json.dumps(content, sort_keys=True).encode()
+    assert row.body_hash == hashlib.sha256(written).digest()

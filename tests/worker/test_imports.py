@@ -3,16 +3,18 @@
 import signal
 import threading
 import time
+from uuid import UUID
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import func, insert, select, text
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from app import artifacts
 from app.accounts.models import User
 from app.annotation.models import Annotation
 from app.corpus import service
 from app.corpus.models import Import, Prompt, Response
-from app.db import JobState, SessionLocal, transaction
+from app.db import Base, JobState, SessionLocal, transaction, vouched_keys
 from app.projects.models import Project
 from app.tasks.models import Assignment, Task, TaskResponse
 from app.worker.imports import import_file, run_import
@@ -199,3 +201,63 @@ def test_imports_into_two_projects_at_once_do_not_wait_in_a_circle(site, tmp_pat
         (JobState.SUCCEEDED, ROWS),
     ]
     assert kept() == {name: 2 * count for name, count in ALL.items()}
+
+
+def orphans(session) -> dict[str, int]:
+    """Rows that name one that is not there, by their foreign key."""
+    missing = {}
+    for table in Base.metadata.tables.values():
+        for key in table.foreign_keys:
+            named = key.column.table.alias()
+            is_there = select(named).where(named.c[key.column.name] == key.parent).exists()
+            lost = select(func.count()).where(key.parent.is_not(None), ~is_there)
+            missing[f"{table.name}.{key.parent.name}"] = session.scalars(lost).one()
+    return {name: count for name, count in missing.items() if count}
+
+
+def test_whatever_is_new_and_whatever_was_there_no_row_names_one_that_is_missing(
+    site, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("app.worker.imports.bringing.BATCH", 7)
+    judged = lines()
+    for number, line in enumerate(judged):
+        if number % 5 == 0:
+            line["gold"] = {"prefers": [[0, 1]]}
+        line["annotations"].append({"annotator": "dataset:old", "ranks": [2, 1]})
+    first = json_lines(tmp_path / "first.jsonl", judged[::2])
+    import_file(project_id=site, file=first)
+    import_file(project_id=site, file=json_lines(tmp_path / "all.jsonl", judged))
+    with transaction() as session:
+        assert orphans(session) == {}
+    assert kept() == ALL | {"annotation": 3 * ROWS}
+
+
+def test_vouched_keys_are_believed_and_those_after_them_are_not(site):
+    stray = {"prompt_id": UUID(int=1), "text": "To nothing."}
+    with SessionLocal() as session:
+        with vouched_keys(session):
+            session.execute(insert(Response).values(content_hash=b"1", **stray))
+        assert orphans(session) == {"response.prompt_id": 1}
+        with pytest.raises(IntegrityError, match="fk_response_prompt_id_prompt"):
+            session.execute(insert(Response).values(content_hash=b"2", **stray))
+
+
+@pytest.mark.parametrize("model", [Project, Import])
+def test_what_the_rows_of_an_import_name_stays_while_it_runs(site, tmp_path, monkeypatch, model):
+    """No key is checked of prompts that nobody has judged, and still nobody takes these away."""
+    finish = service.finish_import
+    answers = []
+
+    def remove_before_the_end(session, *, import_id, **about):
+        named = {Project: site, Import: import_id}[model]
+        with SessionLocal() as other:
+            other.execute(text("SET LOCAL lock_timeout = '200ms'"))
+            with pytest.raises(OperationalError, match="lock timeout"):
+                other.execute(model.__table__.delete().where(model.__table__.c.id == named))
+        answers.append(model)
+        finish(session, import_id=import_id, **about)
+
+    monkeypatch.setattr(service, "finish_import", remove_before_the_end)
+    file = json_lines(tmp_path / "a.jsonl", [{"prompt": f"{n}?"} for n in range(3)])
+    assert import_file(project_id=site, file=file).rows_imported == 3
+    assert answers == [model]

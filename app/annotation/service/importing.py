@@ -6,19 +6,20 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from json.encoder import encode_basestring_ascii as quoted
 from types import MappingProxyType
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import Insert
 from sqlalchemy.orm import Session
 
+from app.accounts.models import User
 from app.annotation import rules
 from app.annotation.models import Annotation, Removal
 from app.annotation.schemas import ImportedJudgement, Recorded
 from app.annotation.service.gold import passes, restand
-from app.db import JsonObject, among, bulk_insert, new_ids, written
+from app.db import JsonObject, among, are_held, bulk_insert, new_ids, vouched_keys, written
 from app.errors import Invalid
 from app.projects.models import Project
 from app.projects.service import imported_members
@@ -28,12 +29,10 @@ from app.tasks.models import Assignment, AssignmentState, Task, TaskKind
 from app.tasks.rules import MOST_COUNTED
 from app.tasks.schemas import Gold
 
-# How the hash of a judgement writes its content: never change it, or what is known comes in anew.
-CONTENT = json.JSONEncoder(sort_keys=True)
-
 # Of tasks that are there already: kind, gold key in force, places taken.
 OfTasks = tuple[Mapping[UUID, TaskKind], Mapping[UUID, Gold], Mapping[UUID, int]]
-Known = Mapping[tuple[UUID, UUID], set[bytes | None]]  # what a person said of a task, as hashes
+# What a person said of a task, as hashes; the two by their numbers, which are hashed soonest.
+Known = Mapping[tuple[int, int], set[bytes | None]]
 
 
 @dataclass(slots=True)
@@ -117,7 +116,6 @@ def record_imported(
             here=here,
             members=members,
             removed=_removed(session, project=project),
-            opened=opened,
             of_tasks=_tasks(session, task_ids=older),
             known=_known(session, task_ids=older),
         )
@@ -130,9 +128,8 @@ def prepare_imported(
     *,
     here: Surroundings,
     members: Mapping[str, UUID],
-    opened: Mapping[UUID, int],
 ) -> PreparedJudgements | None:
-    """Judgements of tasks that are all `opened`; None where somebody is not among the `members`."""
+    """Judgements of tasks that are all new; None where somebody is not among the `members`."""
     of_source = [rules.is_source(each.annotator) for each in judgements]
     sources = [each for each, is_one in zip(judgements, of_source, strict=True) if is_one]
     people = [each for each, is_one in zip(judgements, of_source, strict=True) if not is_one]
@@ -143,7 +140,7 @@ def prepare_imported(
     }
     if any(each.annotator not in known for each in people):
         return None
-    batch = _sorted_out(people, here=here, members=known, removed=set(), opened=opened)
+    batch = _sorted_out(people, here=here, members=known, removed=set())
     return PreparedJudgements(
         of_source=of_source,
         members=known,
@@ -168,9 +165,12 @@ def record_prepared(
         removed = _removed(session, project=project)
         if members != prepared.members or not removed.isdisjoint(members.values()):
             return None
-    by_sources = _record_sources(session, sources=prepared.sources)
+        if not are_held(session, User.id, members.values()):
+            return None
     batch = prepared.batch
-    _write(session, project=project, batch=batch, opened=opened, inserts=prepared.inserts)
+    with vouched_keys(session):  # the tasks are new, the people held
+        by_sources = _record_sources(session, sources=prepared.sources)
+        _write(session, project=project, batch=batch, opened=opened, inserts=prepared.inserts)
     return _recorded(prepared.of_source, by_sources, batch, prepared.members)
 
 
@@ -223,7 +223,6 @@ def _sorted_out(
     here: Surroundings,
     members: Mapping[str, UUID],
     removed: Collection[UUID],
-    opened: Mapping[UUID, int],
     of_tasks: OfTasks = ({}, {}, {}),
     known: Known = MappingProxyType({}),
 ) -> Batch:
@@ -233,30 +232,29 @@ def _sorted_out(
     ids = iter(new_ids(2 * len(judgements)))
     batch = Batch()
     for judgement in judgements:
-        task_id, user_id = pair = judgement.task_id, members[judgement.annotator]
+        task_id, user_id = judgement.task_id, members[judgement.annotator]
         row = _annotation(judgement, here=here, row_id=next(ids))
-        before = heard.setdefault(pair, set())
+        before = heard.setdefault((task_id.int, user_id.int), set())
         batch.new.append(row["body_hash"] not in before and user_id not in removed)
         if not batch.new[-1]:
             continue
         row["user_id"] = user_id
         row["assignment_id"] = next(ids)
         row["is_repeat"] = bool(before)
-        is_ordinary = task_id in opened or kinds[task_id] is TaskKind.ORDINARY
+        is_ordinary = not kinds or kinds.get(task_id, TaskKind.ORDINARY) is TaskKind.ORDINARY
         row["counted"] = judgement.counted and not before and is_ordinary
-        if task_id in keys:
+        if keys and task_id in keys:
             row["gold_passed"] = passes(keys[task_id], row["ranks"])
             batch.golden.add(user_id)
-        batch.counted[task_id] += row["counted"]
-        if taken.get(task_id, 0) + batch.counted[task_id] > MOST_COUNTED:
-            raise Invalid(
-                f"A task would have more than {MOST_COUNTED:,} judgements that count. Do all "
-                "these lines have the same prompt and responses by mistake? Otherwise keep fewer "
-                "of them."
-            )
         batch.annotations.append(row)
         batch.assignments.append(_assignment(row))
         before.add(row["body_hash"])
+    batch.counted.update(row["task_id"] for row in batch.annotations if row["counted"])
+    if any(taken.get(each, 0) + more > MOST_COUNTED for each, more in batch.counted.items()):
+        raise Invalid(
+            f"A task would have more than {MOST_COUNTED:,} judgements that count. Do all these "
+            "lines have the same prompt and responses by mistake? Otherwise keep fewer of them."
+        )
     return batch
 
 
@@ -278,7 +276,7 @@ def _tasks(session: Session, *, task_ids: set[UUID]) -> OfTasks:
 
 def _known(session: Session, *, task_ids: set[UUID]) -> Known:
     """What people have judged of these tasks, as hashes."""
-    known: dict[tuple[UUID, UUID], set[bytes | None]] = {}
+    known: dict[tuple[int, int], set[bytes | None]] = {}
     if not task_ids:
         return known
     rows = session.execute(
@@ -288,22 +286,13 @@ def _known(session: Session, *, task_ids: set[UUID]) -> Known:
     )
     for task_id, user_id, digest in rows:
         if user_id is not None:
-            known.setdefault((task_id, user_id), set()).add(digest)
+            known.setdefault((task_id.int, user_id.int), set()).add(digest)
     return known
 
 
 def _annotation(judgement: ImportedJudgement, *, here: Surroundings, row_id: UUID) -> JsonObject:
     """A row as of nobody in particular; the hash is what makes it the same one again."""
     ranks = rules.standard_ranks(judgement.ranks)
-    content: list[Any] = [
-        ranks,
-        judgement.strength,
-        judgement.rationale,
-        judgement.created_at.isoformat() if judgement.created_at else None,
-        judgement.ratings,
-        judgement.flags,
-        *([judgement.rewrite] if judgement.rewrite is not None else []),
-    ]
     return {
         "id": row_id,
         "project_id": here.project_id,
@@ -327,10 +316,32 @@ def _annotation(judgement: ImportedJudgement, *, here: Surroundings, row_id: UUI
         "wall_ms": judgement.times.get("wall_ms"),
         "visible_ms": judgement.times.get("visible_ms"),
         "active_ms": judgement.times.get("active_ms"),
-        "body_hash": hashlib.sha256(CONTENT.encode(content).encode()).digest(),
+        "body_hash": _body_hash(judgement, ranks=ranks),
         "import_id": here.import_id,
         "submitted_at": judgement.created_at or here.now,
     }
+
+
+def _body_hash(judgement: ImportedJudgement, *, ranks: list[int]) -> bytes:
+    """SHA-256 of what was said, as JSON: never change it, or what is known comes in anew.
+
+    `[ranks, strength, rationale, time, ratings, flags]`, and the rewrite where there is one.
+    """
+    said = [
+        str(ranks),
+        "null" if judgement.strength is None else str(judgement.strength),
+        _quoted(judgement.rationale),
+        _quoted(judgement.created_at.isoformat() if judgement.created_at else None),
+        json.dumps(judgement.ratings, sort_keys=True) if judgement.ratings else "{}",
+        json.dumps(judgement.flags, sort_keys=True) if judgement.flags else "{}",
+    ]
+    if judgement.rewrite is not None:
+        said.append(quoted(judgement.rewrite))
+    return hashlib.sha256(f"[{', '.join(said)}]".encode()).digest()
+
+
+def _quoted(text: str | None) -> str:
+    return "null" if text is None else quoted(text)
 
 
 def _assignment(row: JsonObject) -> JsonObject:

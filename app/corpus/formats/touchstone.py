@@ -1,6 +1,6 @@
 """The formats of this house: `touchstone` (tasks with all that is known) and `prompts`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,12 +31,8 @@ MAX_STRENGTH = 4
 YEARS = range(1970, 2200)
 MAX_ANNOTATIONS = 1000
 MAX_RATINGS = 10
-ANNOTATION_KEYS = frozenset(
-    {
-        "annotator", "ranks", "strength", "rationale", "created_at", "ratings", "flags", "rewrite",
-        "counted", "guidelines_version", "times",
-    }
-)  # fmt: skip
+NEEDED = ("annotator", "ranks")  # of an annotation
+RESPONSE_KEYS = frozenset({"text", "source", "sampling"})
 TIMES = ("wall_ms", "visible_ms", "active_ms")
 LONGEST = 2**31 - 1  # milliseconds
 LONGEST_REASON = 4_000
@@ -131,7 +127,7 @@ def _response(item: Any, *, number: int) -> ImportedResponse:
         raise BadLine(f"The source of response {number} must be a text, not {kind(source)}.")
     if sampling is not None and not isinstance(sampling, dict):
         raise BadLine(f"“sampling” of response {number} must be an object, not {kind(sampling)}.")
-    meta = further_keys(item, frozenset({"text", "source", "sampling"}))
+    meta = further_keys(item, RESPONSE_KEYS)
     return ImportedResponse(text=text, source=source, sampling=sampling, meta=meta)
 
 
@@ -213,32 +209,25 @@ def _annotation(item: Any, *, where: str, responses: int) -> ImportedAnnotation:
     if len(name) > MAX_NAME:
         raise BadLine(f"{where} has an annotator's name of more than {MAX_NAME} characters.")
     ranks = ranks_of(item.get("ranks"), where=where, responses=responses)
-    return ImportedAnnotation(
-        annotator=name,
-        ranks=ranks,
-        strength=_strength(item.get("strength"), ranks=ranks, where=where),
-        rationale=text_of(item, "rationale"),
-        created_at=moment_of(item.get("created_at"), where=where),
-        ratings=ratings_of(item.get("ratings"), where=where, responses=responses),
-        flags=_flags(item.get("flags"), where=where, responses=responses),
-        rewrite=text_of(item, "rewrite"),
-        counted=_is_counted(item.get("counted"), where=where),
-        guidelines_version=_version(item.get("guidelines_version"), where=where),
-        times=_times(item.get("times"), where=where),
-        meta=further_keys(item, ANNOTATION_KEYS),
-    )
+    said: dict[str, Any] = {}
+    meta: dict[str, Any] = {}
+    for key, value in item.items():  # few have more than the two
+        if value is not None and key not in NEEDED:
+            if key in PARTS:
+                said[key] = PARTS[key](value, where, ranks)
+            else:
+                meta[key] = value
+    return ImportedAnnotation(annotator=name, ranks=ranks, meta=meta, **said)
 
 
-def _version(value: Any, *, where: str) -> int | None:
-    if value is None or (type(value) is int and 1 <= value <= LONGEST):
+def _version(value: Any, *, where: str) -> int:
+    if type(value) is int and 1 <= value <= LONGEST:
         return value
     raise BadLine(f"“guidelines_version” of {where} must be a whole number from 1 on.")
 
 
 def _times(value: Any, *, where: str) -> dict[str, int]:
     """How long it took: milliseconds of the clock, with the page in view, and of activity."""
-    if value is None:
-        return {}
     if not isinstance(value, dict) or not value.keys() <= set(TIMES):
         raise BadLine(f"“times” of {where} must be an object of {', '.join(TIMES)}.")
     times = {name: time for name, time in value.items() if time is not None}
@@ -248,15 +237,13 @@ def _times(value: Any, *, where: str) -> dict[str, int]:
 
 
 def _is_counted(value: Any, *, where: str) -> bool:
-    if value is None or isinstance(value, bool):
-        return value is not False
+    if isinstance(value, bool):
+        return value
     raise BadLine(f"“counted” of {where} must be true or false, not {kind(value)}.")
 
 
 def _flags(value: Any, *, where: str, responses: int) -> list[list[str]]:
     """What was flagged in each response."""
-    if value is None:
-        return []
     if not isinstance(value, list) or len(value) != responses:
         raise BadLine(
             f"{where} needs “flags” with one list per response ({responses}), such as "
@@ -271,8 +258,6 @@ def _flags(value: Any, *, where: str, responses: int) -> list[list[str]]:
 
 def ratings_of(value: Any, *, where: str, responses: int) -> dict[str, list[int | None]]:
     """By criterion, a whole number per response, or null for one that is not rated."""
-    if value is None:
-        return {}
     if not isinstance(value, dict) or len(value) > MAX_RATINGS:
         raise BadLine(
             f"{where} has “ratings” that are no object of up to {MAX_RATINGS} criteria; write "
@@ -312,7 +297,7 @@ def ranks_of(value: Any, *, where: str, responses: int) -> list[int]:
 
 def _strength(value: Any, *, ranks: list[int], where: str) -> int | None:
     is_tie = len(set(ranks)) == 1
-    if value is None or (is_tie and value == 0):
+    if is_tie and value == 0:
         return None
     if len(ranks) != 2:
         raise BadLine(f"{where} has a strength, which only two responses can have; remove it.")
@@ -335,3 +320,18 @@ def moment_of(value: Any, *, where: str) -> datetime | None:
     if moment.year not in YEARS:
         raise BadLine(f"{where} has “created_at” {value!r}, a year in which nobody judged.")
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+# What else is said of an annotation: by key, what reads it (value, where it stands, ranks).
+PARTS: Mapping[str, Callable[[Any, str, list[int]], Any]] = {
+    "strength": lambda value, where, ranks: _strength(value, ranks=ranks, where=where),
+    "rationale": lambda value, _where, _ranks: text_of({"rationale": value}, "rationale"),
+    "created_at": lambda value, where, _ranks: moment_of(value, where=where),
+    "ratings": lambda value, where, ranks: ratings_of(value, where=where, responses=len(ranks)),
+    "flags": lambda value, where, ranks: _flags(value, where=where, responses=len(ranks)),
+    "rewrite": lambda value, _where, _ranks: text_of({"rewrite": value}, "rewrite"),
+    "counted": lambda value, where, _ranks: _is_counted(value, where=where),
+    "guidelines_version": lambda value, where, _ranks: _version(value, where=where),
+    "times": lambda value, where, _ranks: _times(value, where=where),
+}
+ANNOTATION_KEYS = frozenset({*NEEDED, *PARTS})

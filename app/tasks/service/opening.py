@@ -193,9 +193,11 @@ def _opened(
     return [
         OpenedTask(
             task_id=ids[key],
-            positions=[orders[ids[key]].index(each) for each in task.response_ids],
+            positions=range(len(task.response_ids))
+            if first.get(key) is task
+            else [orders[ids[key]].index(each) for each in task.response_ids],
             is_new=first.get(key) is task,
-            is_gold=ids[key] in gold,
+            is_gold=bool(gold) and ids[key] in gold,
             counted=counted.get(key),
         )
         for key, task in lines

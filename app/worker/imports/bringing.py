@@ -12,8 +12,9 @@ from sqlalchemy.orm import Session
 from app.accounts.models import User
 from app.annotation import service as annotation
 from app.corpus.formats import ImportedTask, Read, read_file
-from app.db import database_now
-from app.errors import Stopped
+from app.corpus.models import Import
+from app.db import are_held, database_now
+from app.errors import LeaseLost, Stopped
 from app.projects import service as projects
 from app.projects.models import Project
 from app.worker.imports.attempt import Lease, Refused, Tally, limits_now, show_progress
@@ -41,6 +42,9 @@ def write_all(
 ) -> None:
     """Read every row, for the report names them all; write the good ones while that is allowed."""
     _wait_for_turn(session, lease, tally, is_stopping=is_stopping)
+    named = [(Project.id, lease.project_id), (Import.id, lease.import_id)]  # by every row
+    if not all(are_held(session, key, [row_id]) for key, row_id in named):
+        raise LeaseLost(lease)
     project = session.get_one(Project, lease.project_id)
     by = session.get(User, lease.by) if lease.by else None
     limits = limits_now()

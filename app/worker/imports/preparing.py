@@ -132,9 +132,7 @@ def _prepare_judgements(
     judged = judgements_of(rows, opened, opening.orders)
     if opening.tasks.golden or not judged:
         return None
-    return annotation.prepare_imported(
-        judged, here=here.about, members=here.members, opened=counted(opened)
-    )
+    return annotation.prepare_imported(judged, here=here.about, members=here.members)
 
 
 def counted(opened: Sequence[OpenedTask]) -> dict[UUID, int]:

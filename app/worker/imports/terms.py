@@ -46,9 +46,11 @@ def _check(task: ImportedTask, *, terms: Terms) -> None:
                 f"annotation {number} has the strength {judgement.strength}, and this project has "
                 f"{terms.strength_levels} levels. Raise them in the settings, or remove it."
             )
-        _check_ratings(judgement.ratings, number=number, criteria=terms.criteria)
-        unknown = {flag for flags in judgement.flags for flag in flags} - FLAGS.keys()
-        if unknown:
+        if judgement.ratings:
+            _check_ratings(judgement.ratings, number=number, criteria=terms.criteria)
+        if judgement.flags and (
+            unknown := {flag for flags in judgement.flags for flag in flags} - FLAGS.keys()
+        ):
             raise BadLine(
                 f"annotation {number} has the flag “{min(unknown)[:80]}”; there are "
                 f"{', '.join(FLAGS)}."

@@ -2,16 +2,21 @@
 
 What was prepared as if all was new is written as it is, for as long as that holds; from the first
 thing that was there already on, it is prepared again.
+
+Where all is new, rows name none but those written just before them, and the project, the import and
+the people, which are held: nothing asks again whether those exist.
 """
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from sqlalchemy.orm import Session
 
 from app.accounts.models import User
 from app.annotation import service as annotation
 from app.corpus import service as corpus
+from app.db import vouched_keys
 from app.projects.models import Project
 from app.quality.service.importing import record_adjudications
 from app.tasks import service as tasks
@@ -41,7 +46,8 @@ def write_batch(
     brought: Counter[str],
 ) -> int:
     """Write the rows; answers how many of them added something, and counts in `brought` what."""
-    prompts = corpus.add_prompts(session, prompts=batch.prompts)
+    with vouched_keys(session):
+        prompts = corpus.add_prompts(session, prompts=batch.prompts)
     pairs = zip(batch.tasks, prompts, strict=True)
     imported = sum(prompt.is_new for task, prompt in pairs if not task.responses)
     brought["prompts"] += sum(prompt.is_new for prompt in prompts)
@@ -49,15 +55,19 @@ def write_batch(
     if rest is None:
         return imported
     rows, responses = rest.rows, rest.responses
-    if prompts is not batch.prompts.expected:
+    is_new = prompts is batch.prompts.expected
+    if not is_new:
         rows = rankable(batch.tasks, prompts, batch.hashes)
         responses = prepare_responses(rows, here=here)
-    kept = corpus.add_prepared(session, responses=responses)
+    with vouched_keys(session) if is_new else nullcontext():
+        kept = corpus.add_prepared(session, responses=responses)
     brought["responses"] += sum(response.is_new for response in kept)
     opening = rest.opening
-    if kept is not rest.responses.expected:
+    is_new = kept is rest.responses.expected
+    if not is_new:
         opening = prepare_opening(rows, kept, here=here)
-    opened = tasks.open_prepared(session, project=project, tasks=opening.tasks, by=by)
+    with vouched_keys(session) if is_new and not opening.tasks.golden else nullcontext():
+        opened = tasks.open_prepared(session, project=project, tasks=opening.tasks, by=by)
     brought["tasks"] += sum(task.is_new for task in opened)
     brought["gold"] += sum(task.is_new and task.is_gold for task in opened)
     _settle(session, rows, opening, opened, brought=brought)
