@@ -113,6 +113,16 @@ def test_a_posterior_decides_even_against_the_number_of_votes():
     assert by_posterior({(0, 1): (0.4, 0.2, 0.4)}, judged).outcome is Outcome.UNRESOLVED
 
 
+def test_a_pair_that_the_model_calls_equal_is_a_tie_also_if_somebody_preferred_one():
+    judged = votes([1, 1], [1, 1], [1, 2])
+    settled = by_posterior({(0, 1): (0.2, 0.7, 0.1)}, judged)
+    assert (settled.outcome, settled.ranks) == (Outcome.TIE, (1, 1))
+    of_three = {(0, 1): (0.4, 0.2, 0.4), (0, 2): (0.1, 0.8, 0.1), (1, 2): (0.1, 0.8, 0.1)}
+    assert by_posterior(of_three, votes([1, 2, 2])).outcome is Outcome.UNRESOLVED
+    of_three[1, 2] = (0.1, 0.2, 0.7)
+    assert by_posterior(of_three, votes([1, 2, 2])).outcome is Outcome.DECIDED
+
+
 def test_strength_is_signed_towards_the_chosen_response_and_a_tie_is_zero():
     judged = [Vote((1, 2), 3), Vote((1, 2), 2), Vote((2, 1), 1), Vote((1, 1))]
     assert mean_strength(judged, chosen=0, rejected=1) == 1.0

@@ -4,14 +4,17 @@ import random
 
 import numpy as np
 import pytest
+from sqlalchemy import select
 
 from app.accounts.models import Role
 from app.corpus.models import Prompt, Response
 from app.datasets.queries import judged_prompts
+from app.datasets.rules.comparisons import by_posterior
 from app.datasets.rules.judged import Admission
 from app.datasets.service.posteriors import fitted_posteriors
 from app.quality.models import Adjudication, Part
 from app.quality.service.summary import recompute
+from app.tasks.models import TaskResponse
 from tests.datasets.frozen import freeze, rows_of
 from tests.factories import (
     make_annotation,
@@ -56,17 +59,35 @@ def crowd(session, project, rui):
     return people
 
 
-def test_the_posterior_of_every_open_task_is_that_of_the_page(session, project, crowd):
+def by_id(session, task_id) -> list[int]:
+    """Where each response of a task stands in it, in the order of the ids that leave with it."""
+    return list(
+        session.scalars(
+            select(TaskResponse.position)
+            .join(Response)
+            .where(TaskResponse.task_id == task_id)
+            .order_by(Response.content_hash)
+        )
+    )
+
+
+def test_the_posterior_and_the_answer_of_every_open_task_are_those_of_the_page(
+    session, project, crowd
+):
     view = recompute(session, project=project, part=Part.CONSENSUS)
-    on_page = {task["task_id"]: task["posterior"] for task in view.figures["uncertain"]}
+    on_page = {task["task_id"]: task for task in view.figures["uncertain"]}
     fitted = fitted_posteriors(session, project=project, admission=Admission())
     compared = 0
     for prompt in judged_prompts(session, project=project):
         for task in prompt.tasks:
             classes = fitted.of(task)
             if str(task.id) in on_page:
+                answer = on_page[str(task.id)]
                 surest = np.mean([max(each) for each in classes.values()])
-                assert surest == pytest.approx(on_page[str(task.id)], abs=1e-5)
+                assert surest == pytest.approx(answer["posterior"], abs=1e-5)
+                votes = [each.vote for each in task.judgements]
+                ranks = [answer["ranks"][place] for place in by_id(session, task.id)]
+                assert list(by_posterior(classes, votes).ranks) == ranks
                 compared += 1
     assert compared == 35
     snapshot = freeze(session, project, consensus="dawid_skene", test_share=0)

@@ -136,13 +136,20 @@ def by_posterior(
 ) -> Settled:
     """The likeliest class of each pair, given P(first, tie, second) of each (Dawid & Skene 1979).
 
-    An exact draw between first and second is unresolved, as it is for a majority.
+    An exact draw between first and second is unresolved, as it is for a majority. Where a tie is
+    the likeliest it is one, also if somebody did prefer one of the two.
     """
     counted = pair_votes([vote.ranks for vote in votes])
     score = [0] * len(votes[0].ranks)
     verdicts = {}
+    outcome = Outcome.TIE
     for (i, j), (first, tie, second) in p_classes.items():
-        preferred = 0 if tie >= max(first, second) else _sign(first - second)
+        is_tie = tie >= max(first, second)
+        preferred = 0 if is_tie else _sign(first - second)
+        if preferred:
+            outcome = Outcome.DECIDED
+        elif not is_tie and outcome is Outcome.TIE:
+            outcome = Outcome.UNRESOLVED
         verdicts[i, j] = Verdict(
             preferred=preferred,
             p_first=first + tie / 2,
@@ -152,7 +159,7 @@ def by_posterior(
         score[i] += preferred
         score[j] -= preferred
     ranks = tuple(1 + sum(other > mine for other in score) for mine in score)
-    return Settled(ranks, verdicts, _outcome(verdicts, counted))
+    return Settled(ranks, verdicts, outcome)
 
 
 def _outcome(verdicts: Mapping[Pair, Verdict], votes: Mapping[Pair, Votes]) -> Outcome:
