@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 from app.accounts.models import AuditEvent, Role, User
 from app.annotation.models import Annotation
 from app.datasets.queries.judged import _adjudications  # what a snapshot reads
+from app.db import database_now
 from app.errors import Invalid
 from app.projects.models import Membership
 from app.quality.models import Adjudication, Part
@@ -70,6 +71,39 @@ def test_a_judgement_that_came_meanwhile_is_shown_and_nothing_is_lost(
     again = rui.post(f"/tasks/{task.id}/adjudication", data=form | {"seen": seen_on(reply.text)})
     assert again.status_code == 303
     assert session.query(Adjudication).filter_by(task_id=task.id).one().ranks == SECOND
+
+
+def test_what_was_written_stays_where_the_task_has_become_gold(
+    session: Session, people: People, task: Task, api: Api, sign_in: SignIn
+):
+    rui, address = sign_in(people.rui), f"/tasks/{task.id}"
+    seen = seen_on(rui.get(f"{address}/review").text)
+    ids = [each["id"] for each in api(people.ada).get(f"/api/v1{address}").json()["responses"]]
+    api(people.ada).put(f"/api/v1{address}/gold", json={"prefers": [ids]})
+    decided = {"answer": "2", "reason": "B is <right>.", "seen": seen}
+    asked = {"more": "2", "reason": "Is B <right>?", "seen": seen}
+    for action, form in (("adjudication", decided), ("send-back", asked)):
+        reply = rui.post(f"{address}/{action}", data=form)
+        assert reply.status_code == 422
+        assert "has a key" in reply.text
+        assert form["reason"].replace("<", "&lt;").replace(">", "&gt;") in reply.text
+        order = "What you had put in: <strong>B &gt; A</strong>"
+        assert (order in reply.text) == (action == "adjudication")
+    assert session.query(Adjudication).filter_by(task_id=task.id).count() == 0
+
+
+def test_what_was_to_be_found_out_stays_where_nobody_is_asked_any_more(
+    session: Session, people: People, task: Task, sign_in: SignIn
+):
+    crowd(session, people, 1)
+    rui, address = sign_in(people.rui), f"/tasks/{task.id}"
+    seen = seen_on(rui.get(f"{address}/review").text)
+    task.closed_at = database_now(session)
+    session.commit()
+    reply = rui.post(f"{address}/send-back", data={"more": "1", "reason": "Is it?", "seen": seen})
+    assert reply.status_code == 409
+    assert "Nobody is asked about this task any more" in reply.text
+    assert "Is it?" in reply.text
 
 
 @pytest.mark.parametrize("what", ["revision", "adjudication", "withdrawal", "key", "send back"])

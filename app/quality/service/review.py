@@ -21,6 +21,10 @@ from app.tasks.models import GoldKey, Task, TaskKind
 from app.tasks.service import try_lock_opening
 
 LONGEST_REASON = 4_000
+HAS_KEY = (
+    "This task has a key by now, which is its answer. An admin can change the key, or make it an "
+    "ordinary task again."
+)
 
 
 def adjudicate_ranking(
@@ -62,7 +66,7 @@ def adjudicate(
     """
     lock_task(session, task=task)
     if task.kind is not TaskKind.ORDINARY:
-        raise Invalid("This is a gold task: its answer is its key. Change the key instead.")
+        raise Invalid(HAS_KEY)
     if not reason.strip():
         raise Invalid("Say why, in a sentence: it is what annotators and later reviewers learn by.")
     if len(reason) > LONGEST_REASON:
