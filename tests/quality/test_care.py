@@ -1,5 +1,7 @@
 """Acting on a person through API and pages: messages, exclusion, re-queue, and her log."""
 
+from random import Random
+
 import pytest
 
 from app.accounts.models import AuditEvent
@@ -9,6 +11,7 @@ from app.datasets import service as datasets
 from app.datasets.schemas import Recipe
 from app.db import database_now
 from app.projects.models import MemberMessage, Membership
+from app.work.queries.checks import invariants
 from tests.factories import make_annotation, make_task
 
 
@@ -218,3 +221,39 @@ def test_somebody_who_came_with_data_cannot_be_written_to(session, ada, project,
     reply = sign_in(ada).post(path, data={"body": "Hello"})
     assert reply.status_code == 422
     assert "does not sign in here" in reply.text
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_is_done_is_undone_in_any_order(
+    session, project, ana, ada, api, hers, judged, seed
+):
+    """Pause, exclusion and re-queues, each taken back at some time, leave everything as it was."""
+    client, draw, open_requeues = api(ada), Random(seed), []
+
+    def counted():
+        session.expire_all()
+        return [(task.counted, task.wanted, task.leased) for task in judged]
+
+    before = counted()
+    for _ in range(12):
+        step = draw.choice(["pause", "exclusion", "requeue"])
+        if draw.random() < 0.5:
+            body = {"last": draw.choice([1, 2])} if step == "requeue" else {"reason": "So."}
+            reply = client.post(f"{hers}/{step}", json=body)
+            if step == "requeue" and reply.status_code == 201:
+                open_requeues.append(reply.json()["id"])
+            nothing_left = step == "requeue" and "no judgements that count" in reply.text
+            assert reply.is_success or nothing_left, reply.text
+        elif step != "requeue":
+            assert client.delete(f"{hers}/{step}").is_success
+        elif open_requeues:
+            place = draw.randrange(len(open_requeues))
+            assert client.delete(f"{hers}/requeue/{open_requeues.pop(place)}").is_success
+        assert [each for each in invariants(session, project=project) if not each.holds] == []
+    for requeue in draw.sample(open_requeues, len(open_requeues)):
+        client.delete(f"{hers}/requeue/{requeue}")
+    for step in ("exclusion", "pause"):
+        client.delete(f"{hers}/{step}")
+    member = session.get(Membership, (project.id, ana.id))
+    assert counted() == before
+    assert (member.paused_at, member.excluded_at) == (None, None)

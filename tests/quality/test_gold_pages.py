@@ -221,6 +221,33 @@ def test_an_appeal_about_a_pause_is_an_admins_to_answer(
     assert "Welcome back." in her.get(f"/projects/{project.id}/rank").text
 
 
+def test_an_appeal_answered_again_lifts_no_newer_pause(session, project, ana, ada, api, sign_in):
+    pause = f"/api/v1/projects/{project.id}/members/{ana.id}/pause"
+    api(ada).post(pause, json={"reason": "Too fast."})
+    sign_in(ana).post(f"/projects/{project.id}/rank/appeal", data={"body": "I see."})
+    (appeal,) = api(ada).get(f"/api/v1/projects/{project.id}/appeals").json()["items"]
+    path = f"/api/v1/projects/{project.id}/appeals/{appeal['id']}"
+    assert api(ada).put(path, json={"outcome": "lifted"}).status_code == 200
+    api(ada).post(pause, json={"reason": "Too fast again."})
+    assert api(ada).put(path, json={"outcome": "lifted"}).status_code == 200
+    session.expire_all()
+    assert session.get(Membership, (project.id, ana.id)).pause_reason == "Too fast again."
+
+
+def test_a_pause_that_was_lifted_meanwhile_does_not_stand(session, project, ana, ada, api, sign_in):
+    pause = f"/api/v1/projects/{project.id}/members/{ana.id}/pause"
+    api(ada).post(pause, json={"reason": "Too fast."})
+    sign_in(ana).post(f"/projects/{project.id}/rank/appeal", data={"body": "I see."})
+    (appeal,) = api(ada).get(f"/api/v1/projects/{project.id}/appeals").json()["items"]
+    api(ada).delete(pause)
+    path = f"/api/v1/projects/{project.id}/appeals/{appeal['id']}"
+    stands = api(ada).put(path, json={"outcome": "stands", "answer": "Sorry."})
+    assert stands.status_code == 409
+    assert "not paused any more" in stands.json()["detail"]
+    assert api(ada).put(path, json={"outcome": "lifted", "answer": "Go on."}).status_code == 200
+    assert "Go on." in sign_in(ana).get(f"/projects/{project.id}/rank").text
+
+
 def test_a_question_is_not_lifted_but_its_key_withdrawn(session, project, ana, rui, api, crowd):
     _, fine, _ = crowd
     fine.kind = TaskKind.QUALIFICATION

@@ -28,14 +28,18 @@ def settle_appeal(
     `Conflict` if somebody has answered otherwise.
     """
     outcome = Outcome(settlement.outcome)
-    if outcome is Outcome.LIFTED:
-        if appeal.task_id is not None:
-            raise Invalid(
-                "This appeal is about a question. Withdraw or correct its key instead: that "
-                "answers it."
-            )
-        membership = found(project_queries.member(session, project=project, user_id=appeal.user_id))
-        projects.resume_member(session, project=project, membership=membership, by=by)
+    is_about_pause = appeal.task_id is None
+    if outcome is Outcome.LIFTED and not is_about_pause:
+        raise Invalid(
+            "This appeal is about a question. Withdraw or correct its key instead: that answers it."
+        )
+    membership = project_queries.member(session, project=project, user_id=appeal.user_id)
+    is_paused = membership is not None and membership.paused_at is not None
+    if is_about_pause and outcome is Outcome.STANDS and not appeal.settled_at and not is_paused:
+        raise Conflict(
+            "She is not paused any more, so no pause can stand. Answer that it is lifted: your "
+            "words reach her with that."
+        )
     settled = tasks.settle(
         session,
         project=project,
@@ -45,6 +49,8 @@ def settle_appeal(
         by=by,
         now=now,
     )
+    if settled and outcome is Outcome.LIFTED:  # said again later, it lifts no newer pause
+        projects.resume_member(session, project=project, membership=found(membership), by=by)
     if not settled:
         session.refresh(appeal)
         if appeal.outcome is not outcome:
