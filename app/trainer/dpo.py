@@ -20,8 +20,9 @@ from app.trainer.dataset import comparison_row, unpaired_row
 from app.trainer.judges import watching
 from app.trainer.monitors import Reader
 from app.trainer.optimization import Updater, seed_everything
+from app.trainer.processes import read
 from app.trainer.reference import NoReference, Reference, sequence_logps
-from app.trainer.rollout import Sampling, generate, noise_seed, readable
+from app.trainer.rollout import Sampling, answers, readable
 from app.trainer.run_folder import RunFolder
 
 
@@ -61,7 +62,8 @@ def train(
     policy = models.with_lora(bare, config, scores=False)
     updater = Updater(accelerator, policy, config, course.steps)
     judge = watching(config, chat, accelerator.device)
-    reader = Reader(config, chat, data.test or data.train, folder, judge)
+    reader = Reader(config, chat, data.test or data.train, folder, judge, accelerator)
+    of_policy = partial(sequence_logps, policy, forward=forward)
     with course.steps_left(policy, tokenizer, updater, beside=reader) as steps:
         for step in steps:
             began, rows, over = time.perf_counter(), course.indices(step), False
@@ -69,13 +71,15 @@ def train(
             if unpaired:
                 elsewhere = [others[i] for i in rows]
                 frozen = [other_references[i] for i in rows]
-                z0 = kto.reference_point(sequence_logps(policy, elsewhere, forward), frozen)
+                z0 = kto.reference_point(read(accelerator, elsewhere, forward, of_policy), frozen)
             batch, frozen = course.batch(step), [references[i] for i in rows]
             metrics = update(batch, frozen, config, updater, forward, step, z0=z0)
             metrics["tokens_per_second"] = metrics.pop("tokens") / (time.perf_counter() - began)
             if folder.eval_due(step):
-                metrics |= evaluate(policy, data.test, list(tests.values()), config, forward)
-                folder.sample(step, samples(policy, chat, data.test or data.train, config))
+                logps = read(accelerator, data.test, forward, of_policy)
+                metrics |= evaluate(data.test, logps, list(tests.values()), config)
+                shown = samples(policy, chat, data.test or data.train, config, accelerator)
+                folder.sample(step, shown)
                 figures, over = reader.look(policy, step, score=margin(metrics))
                 metrics |= figures
             course.log(step, metrics, last=over)
@@ -213,38 +217,31 @@ def named(totals: dict[str, float]) -> dict[str, float]:
 
 
 def evaluate(
-    policy: Any,
     test: Sequence[Example],
+    logps: Sequence[Tensor],
     references: Sequence[Tensor],
     config: DpoConfig,
-    forward: Forward,
 ) -> dict[str, float]:
     """Loss, implicit rewards and accuracy on the test split (KTO's loss at z0 = 0)."""
     if not test:
         return {}
-    logps = torch.cat(sequence_logps(policy, test, forward))
-    loss, figures = batch_loss(test, logps, torch.cat(list(references)), config)
+    loss, figures = batch_loss(test, torch.cat(list(logps)), torch.cat(list(references)), config)
     weight = sum(weight_of(example, config) for example in test) or 1.0
     means = named({name: float(value) for name, value in figures.items()})
     return {"eval_loss": float(loss) / weight} | {f"eval_{k}": v for k, v in means.items()}
 
 
 def samples(
-    policy: Any, chat: ChatFormat, examples: Sequence[Example], config: DpoConfig
+    policy: Any,
+    chat: ChatFormat,
+    examples: Sequence[Example],
+    config: DpoConfig,
+    accelerator: Accelerator,
 ) -> list[dict[str, Any]]:
     """Responses of the policy to a few prompts, beside those the dataset compares."""
     shown = list(examples[: config.num_samples])
-    if not shown:
-        return []
-    responses = generate(
-        policy,
-        [example.prompt for example in shown],
-        Sampling(config.max_new_tokens, config.temperature),
-        stop_ids=chat.stop_ids,
-        seeds=[noise_seed(config.seed, i) for i in range(len(shown))],
-        batch_size=len(shown),
-        bf16=config.bf16,
-    )
+    sampling, seed = Sampling(config.max_new_tokens, config.temperature), config.seed
+    responses = answers(policy, chat, shown, sampling, accelerator, seed=seed, bf16=config.bf16)
     rows = []
     for example, response in zip(shown, responses, strict=True):
         row: dict[str, Any] = {"prompt": readable(example.row), "response": chat.decode(response)}

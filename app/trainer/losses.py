@@ -24,8 +24,8 @@ def entropy_and_kl(logits: Tensor, ref_logits: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def sum_by(values: Tensor, owners: Tensor, count: int) -> Tensor:
-    """Add up per-token values by response: `(n,)` → `(count,)`."""
-    return values.new_zeros(count).index_add(0, owners, values)
+    """Add up per-token values by response: `(n, …)` → `(count, …)`."""
+    return values.new_zeros(count, *values.shape[1:]).index_add(0, owners, values)
 
 
 # -- reward models ----------------------------------------------------------------------------

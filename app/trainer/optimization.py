@@ -1,4 +1,4 @@
-"""What every loop needs around its loss: processes, one update, the random state."""
+"""What every loop needs around its loss: one update, and the random state."""
 
 import contextlib
 import math
@@ -14,16 +14,10 @@ from transformers import PreTrainedModel, get_scheduler
 
 from app.run_config import PpoConfig, RunConfig
 from app.trainer import lm as models
-from app.trainer.batches import Example, Forward, batch_size, pieces
+from app.trainer.batches import Example, Forward, batch_size
 from app.trainer.failures import Diverged
 from app.trainer.lm.soundness import first_broken
-
-
-def start_processes(device: torch.device) -> Accelerator:
-    """The process group (of one, unless `accelerate launch` made more) on the wanted device."""
-    if device.index is not None:
-        torch.cuda.set_device(device)
-    return Accelerator(cpu=device.type == "cpu", mixed_precision="no")
+from app.trainer.processes import shared_pieces, total
 
 
 def seed_everything(seed: int) -> None:
@@ -98,7 +92,7 @@ class Updater:
         weights also one with fewer pieces than another does.
         """
         every = self.accelerator.num_processes
-        shares = [share_of(batch, rank, every, forward) for rank in range(every)]
+        shares = shared_pieces(batch, every, forward)
         own = shares[self.accelerator.process_index]
         least = max(map(len, shares)) if self.sharded else 1
         spare = [own[-1] if own else [0]] * max(0, least - len(own))
@@ -160,13 +154,7 @@ class Updater:
 
     def total(self, sums: Mapping[str, Any]) -> dict[str, float]:
         """Add figures over processes, in one exchange."""
-        values = torch.stack(
-            [torch.as_tensor(v, dtype=torch.float64).detach().cpu() for v in sums.values()]
-        )
-        if self.accelerator.num_processes > 1:
-            device = self.accelerator.device
-            values = self.accelerator.reduce(values.float().to(device), "sum").cpu()
-        return dict(zip(sums, values.tolist(), strict=True))
+        return total(self.accelerator, sums)
 
     def spread(self, scores: Sequence[Tensor]) -> dict[str, float]:
         """`min_reward`, `mean_reward`, `max_reward` over all processes."""
@@ -221,22 +209,6 @@ def follow(schedule: Any) -> None:
     for group, rate in zip(schedule.optimizer.param_groups, rates, strict=True):
         group["lr"] = rate
     schedule._last_lr = rates  # noqa: SLF001 - as its own `step` does
-
-
-def share_of(
-    batch: Sequence[Example], rank: int, processes: int, forward: Forward
-) -> list[list[int]]:
-    """The places in a batch that are one process's work, in forward-sized pieces."""
-    mine = range(rank, len(batch), processes)
-    return [[mine[i] for i in group] for group in pieces([batch[i] for i in mine], forward)]
-
-
-def any_process(accelerator: Accelerator, *, flag: bool) -> bool:
-    """Whether the flag is up in any process, so that all leave the loop at the same step."""
-    if accelerator.num_processes == 1:
-        return flag
-    raised = torch.tensor(float(flag), device=accelerator.device)
-    return bool(accelerator.reduce(raised, "sum").item())
 
 
 def random_state() -> dict[str, Any]:

@@ -15,6 +15,7 @@ from torch import Tensor
 from app.trainer import losses
 from app.trainer.batches import Example, Forward, pieces
 from app.trainer.lm import autocast, target_logps
+from app.trainer.processes import any_process, read
 from app.trainer.run_folder import RunFolder
 
 
@@ -23,16 +24,12 @@ def sequence_logps(
     lm: Any,
     examples: Sequence[Example],
     forward: Forward,
-    *,
-    check: Callable[[], None] | None = None,
 ) -> list[Tensor]:
     """Summed log-probabilities of every response: one `(responses,)` per example, on the CPU."""
     was_training = lm.training
     lm.eval()
     found: dict[int, Tensor] = {}
     for group in pieces(examples, forward):
-        if check:
-            check()
         own = [examples[i] for i in group]
         layout = forward.lay_out(own).to(lm.device)
         with autocast(lm.device, bf16=forward.bf16):
@@ -61,12 +58,17 @@ class Reference:
 
     def _read(self, examples: Sequence[Example], name: str) -> list[Tensor]:
         key = content_key(self.lm, examples, self.forward)
-        # the others wait meanwhile, so they cannot be asked whether to stop
-        check = self.folder.check if self.accelerator.num_processes == 1 else None
-        compute = partial(sequence_logps, self.lm, examples, self.forward, check=check)
-        with self.accelerator.main_process_first():
-            file = self.folder.path / "reference" / f"{name}.safetensors"
-            return cached_logps(file, key, examples, compute, note=self.folder.note)
+        file = self.folder.path / "reference" / f"{name}.safetensors"
+        counts = [len(example.responses) for example in examples]
+        stored = stored_logps(file, key, sum(counts), self.folder.note)
+        if not any_process(self.accelerator, flag=stored is None) and stored is not None:
+            return list(stored.split(counts))
+        of = partial(sequence_logps, self.lm, forward=self.forward)
+        check = self.folder.check
+        found = read(self.accelerator, examples, self.forward, of, check=check)
+        if found and self.accelerator.is_main_process:
+            store_logps(file, key, torch.cat(found))
+        return found
 
 
 class NoReference(Reference):
@@ -76,26 +78,12 @@ class NoReference(Reference):
         return [torch.zeros(len(example.responses)) for example in examples]
 
 
-def cached_logps(
-    file: Path,
-    key: str,
-    examples: Sequence[Example],
-    compute: Callable[[], list[Tensor]],
-    *,
-    note: Callable[[str], None] = lambda _sentence: None,
-) -> list[Tensor]:
-    """What `file` holds for this model and data, or the computed values, which it then holds."""
-    counts = [len(example.responses) for example in examples]
-    if (stored := stored_logps(file, key, sum(counts), note)) is not None:
-        return list(stored.split(counts))
-    values = compute()
-    if values:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = file.with_suffix(".partial")
-        whole = torch.cat(values)
-        save_file({"logps": whole}, unfinished, metadata={"key": key, "sha256": checksum(whole)})
-        unfinished.replace(file)
-    return values
+def store_logps(file: Path, key: str, values: Tensor) -> None:
+    """Write them, complete or not at all."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = file.with_suffix(".partial")
+    save_file({"logps": values}, unfinished, metadata={"key": key, "sha256": checksum(values)})
+    unfinished.replace(file)
 
 
 def stored_logps(file: Path, key: str, count: int, note: Callable[[str], None]) -> Tensor | None:

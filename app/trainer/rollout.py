@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from torch import Tensor
 from transformers import Cache, DynamicCache
 
@@ -22,7 +23,9 @@ from app.trainer.lm import (
     pooled,
     roomy_cache,
     settle,
+    sharding_wanted,
 )
+from app.trainer.processes import put_together, shares
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,35 @@ def generate(
     finally:
         lm.train(was_training)
     return responses
+
+
+def answers(
+    lm: Any,
+    chat: ChatFormat,
+    asked: Sequence[Example],
+    sampling: Sampling,
+    accelerator: Accelerator,
+    *,
+    seed: int,
+    bf16: bool,
+) -> list[list[int]]:
+    """One response to each of a few prompts, with the same noise whenever they are asked.
+
+    Every process writes some of them; with sharded weights all write all, in step.
+    """
+    every = 1 if sharding_wanted() else accelerator.num_processes
+    mine = shares([len(example.prompt) for example in asked], every)
+    own = mine[accelerator.process_index % every]
+    found = generate(
+        lm,
+        [asked[place].prompt for place in own],
+        sampling,
+        stop_ids=chat.stop_ids,
+        seeds=[noise_seed(seed, place) for place in own],
+        batch_size=max(1, len(own)),
+        bf16=bf16,
+    )
+    return found if every == 1 else put_together(accelerator, own, found)
 
 
 def uniform(seed: int, count: int) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from torch import Tensor
 
 from app.run_config import SftConfig
 from app.trainer import lm as models
@@ -16,14 +17,14 @@ from app.trainer.batches import (
     Example,
     Forward,
     encode_conversation,
-    pieces,
     read_examples,
 )
 from app.trainer.chat import ChatFormat
 from app.trainer.course import Course
 from app.trainer.dataset import sft_row
 from app.trainer.optimization import Updater, seed_everything
-from app.trainer.rollout import Sampling, generate
+from app.trainer.processes import read
+from app.trainer.rollout import Sampling, answers
 from app.trainer.run_folder import RunFolder
 
 
@@ -54,8 +55,9 @@ def train(
         for step in steps:
             metrics = update(course.batch(step), updater, course.forward, step)
             if folder.eval_due(step):
-                metrics |= evaluate(policy, data.test, course.forward)
-                folder.sample(step, samples(policy, chat, data.test or data.train, config))
+                metrics |= evaluate(policy, data.test, course.forward, accelerator)
+                shown = samples(policy, chat, data.test or data.train, config, accelerator)
+                folder.sample(step, shown)
             course.log(step, metrics)
     course.save_model(base=model, dataset=dataset)
 
@@ -88,39 +90,43 @@ def update(
 
 
 @torch.no_grad()
-def evaluate(policy: Any, test: Sequence[Example], forward: Forward) -> dict[str, float]:
+def evaluate(
+    policy: Any, test: Sequence[Example], forward: Forward, accelerator: Accelerator
+) -> dict[str, float]:
     """Mean loss and accuracy over all assistant tokens of the test split."""
     if not test:
         return {}
     policy.eval()
-    loss, right, count = 0.0, 0, 0
-    for group in pieces(test, forward):
-        layout = forward.lay_out([test[i] for i in group]).to(policy.device)
-        with models.autocast(policy.device, bf16=forward.bf16):
-            logits = models.target_logits(policy, layout).float()
-        loss -= float(losses.logps_of(logits, layout.targets).sum())
-        right += int((logits.argmax(-1) == layout.targets).sum())
-        count += layout.targets.numel()
+    said = read(accelerator, test, forward, partial(hits, policy, forward))
     policy.train()
-    return {"eval_loss": loss / count, "eval_mean_token_accuracy": right / count}
+    logps, right = torch.stack(said).double().sum(0).tolist()
+    count = sum(example.targets for example in test)
+    return {"eval_loss": -logps / count, "eval_mean_token_accuracy": right / count}
+
+
+@torch.no_grad()
+def hits(policy: Any, forward: Forward, examples: Sequence[Example]) -> list[Tensor]:
+    """Log-probability of what is said, and how many tokens of it are the likeliest: `(2,)` each."""
+    layout = forward.lay_out(examples).to(policy.device)
+    with models.autocast(policy.device, bf16=forward.bf16):
+        logits = models.target_logits(policy, layout).float()
+    logps = losses.logps_of(logits, layout.targets)
+    right = (logits.argmax(-1) == layout.targets).float()
+    each = torch.stack([logps, right], dim=1)
+    return list(losses.sum_by(each, layout.owners, layout.responses).cpu())
 
 
 def samples(
-    policy: Any, chat: ChatFormat, examples: Sequence[Example], config: SftConfig
+    policy: Any,
+    chat: ChatFormat,
+    examples: Sequence[Example],
+    config: SftConfig,
+    accelerator: Accelerator,
 ) -> list[dict[str, Any]]:
     """Greedy continuations of a few prompts, beside what the dataset says."""
     shown = [e for e in examples if e.prompt][: config.num_samples]
-    if not shown:
-        return []
-    responses = generate(
-        policy,
-        [example.prompt for example in shown],
-        Sampling(config.max_new_tokens, temperature=0),
-        stop_ids=chat.stop_ids,
-        seeds=[0] * len(shown),
-        batch_size=len(shown),
-        bf16=config.bf16,
-    )
+    sampling = Sampling(config.max_new_tokens, temperature=0)
+    responses = answers(policy, chat, shown, sampling, accelerator, seed=0, bf16=config.bf16)
     return [
         {
             "prompt": chat.decode(example.prompt),

@@ -22,7 +22,8 @@ from app.trainer.dataset import Row  # noqa: E402
 from app.trainer.failures import signals  # noqa: E402
 from app.trainer.judges import load_judges  # noqa: E402
 from app.trainer.new_model import Size, make_lm, make_tokenizer, read_documents  # noqa: E402
-from app.trainer.optimization import Updater, start_processes  # noqa: E402
+from app.trainer.optimization import Updater  # noqa: E402
+from app.trainer.processes import start_processes  # noqa: E402
 from tests.trainer import manners  # noqa: E402
 
 MICRO = Size(vocabulary=400, hidden=32, layers=2, heads=2, inner=64, steps=0)

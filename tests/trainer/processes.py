@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,28 +55,38 @@ class Team:
 
 def start(command: list[str], folder: Path, *, processes: int = 2, **env: str) -> Team:
     """Begin `app.trainer COMMAND --output FOLDER` in each process."""
+    return together(_train, [*command, "--output", str(folder)], folder, processes, **env)
+
+
+def together(
+    what: Callable[[Any], object], given: Any, folder: Path, processes: int = 2, **env: str
+) -> Team:
+    """Begin a function in each process; what they print lies beside the folder."""
     store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     members = []
     for rank in range(processes):
-        given = env | {
+        ranked = env | {
             "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes),
             "LOCAL_WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1",
             "MASTER_PORT": str(store.port), "TORCHELASTIC_USE_AGENT_STORE": "True",
             "TORCHELASTIC_RESTART_COUNT": "0", "OMP_NUM_THREADS": "1",
         }  # fmt: skip
-        member = FORKS.Process(target=_one, args=(command, folder, given), daemon=True)
+        member = FORKS.Process(target=_one, args=(what, given, folder, ranked), daemon=True)
         member.start()
         members.append(member)
     return Team(members, folder, store)
 
 
-def _one(command: list[str], folder: Path, env: dict[str, str]) -> None:
-    """What one process does."""
-    from app.trainer.__main__ import main
-
+def _one(what: Callable[[Any], object], given: Any, folder: Path, env: dict[str, str]) -> None:
     os.environ.update(env)
     for number, name in ((1, "out"), (2, "err")):
         file = folder.with_name(f"{folder.name}-{env['RANK']}.{name}")
         os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     torch.set_num_threads(1)
-    raise SystemExit(main([*command, "--output", str(folder)]))
+    what(given)
+
+
+def _train(command: list[str]) -> None:
+    from app.trainer.__main__ import main
+
+    raise SystemExit(main(command))

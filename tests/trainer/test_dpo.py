@@ -1,18 +1,19 @@
 """DPO: the start, the losses by name, the reference kept by content, weights, KTO."""
 
 import math
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load
 
 from app.run_config import DpoConfig
 from app.trainer import dpo, kto
 from app.trainer import lm as models
 from app.trainer.batches import Example, Forward, lay_out
 from app.trainer.dataset import Row
-from app.trainer.reference import cached_logps, content_key, sequence_logps
+from app.trainer.reference import content_key, sequence_logps, store_logps, stored_logps
 from tests.trainer import manners
 
 FORWARD = Forward(packed=True, max_tokens=256, bf16=False)
@@ -114,38 +115,44 @@ class TestReference:
                 expected = sum(table[t - 1, ids[0, t]] for t in range(2, ids.shape[1]))
                 assert value.item() == pytest.approx(expected.item(), abs=1e-4)
 
-    def test_kept_by_content(self, micro: str, tmp_path: Path) -> None:
+    def test_its_key_is_the_content(self, micro: str) -> None:
         lm = models.load_lm(micro)
         batch = [pair(3, 5)]
         key = content_key(lm, batch, FORWARD)
-        values = [torch.tensor([1.0, 2.0])]
-
-        def never() -> list[torch.Tensor]:
-            raise AssertionError("must come from the file")
-
-        file = tmp_path / "r" / "train.safetensors"
-        assert cached_logps(file, key, batch, lambda: values) == values
-        assert torch.equal(cached_logps(file, key, batch, never)[0], values[0])
+        assert content_key(lm, batch, FORWARD) == key
         assert content_key(lm, [pair(3, 4)], FORWARD) != key
         with torch.no_grad():
             lm.model.norm.weight[0] += 0.1
         assert content_key(lm, batch, FORWARD) != key
 
-    def test_a_damaged_file_is_noticed_and_written_anew(self, tmp_path: Path) -> None:
-        file, batch = tmp_path / "train.safetensors", [pair(3, 5)]
-        values, notes = [torch.tensor([1.0, 2.0])], []
-        cached_logps(file, "key", batch, lambda: values)
+    def test_a_damaged_file_is_noticed(self, tmp_path: Path) -> None:
+        file, values, notes = tmp_path / "r" / "train.safetensors", torch.tensor([1.0, 2.0]), []
+        store_logps(file, "key", values)
+        assert torch.equal(stored_logps(file, "key", 2, notes.append), values)
         whole = file.read_bytes()
         flipped = whole[:-1] + bytes([whole[-1] ^ 1])
         for number, damaged in enumerate((whole[:20], flipped, b""), 1):
             file.write_bytes(damaged)
-            again = cached_logps(file, "key", batch, lambda: values, note=notes.append)
-            assert torch.equal(again[0], values[0])
-            assert torch.equal(load_file(file)["logps"], values[0])
+            assert stored_logps(file, "key", 2, notes.append) is None
             assert len(notes) == number
         assert f"{file} are damaged" in notes[0]
-        cached_logps(file, "other", batch, lambda: values, note=notes.append)
+        file.write_bytes(whole)
+        assert stored_logps(file, "other", 2, notes.append) is None
         assert len(notes) == 3  # of other data: no damage
+
+    def test_a_run_reads_it_once_and_anew_where_it_is_damaged(self, train) -> None:
+        settings = {"max_steps": 2, "save_steps": 1, "num_samples": 0, "monitor_action": "off"}
+        first = train("dpo", **settings)
+        file = first.folder / "reference" / "train.safetensors"
+        stored = file.read_bytes()
+        for damage in (b"", stored):
+            file.write_bytes(damage)
+            shutil.rmtree(first.folder / "checkpoints" / "step-2")
+            again = train("dpo", "--resume", **settings)
+            assert again.code == 0, again.err
+            assert again.figures() == first.figures()
+            assert ("are damaged" in again.out) is (damage == b"")
+            assert torch.equal(load(file.read_bytes())["logps"], load(stored)["logps"])
 
 
 class TestRuns:

@@ -21,6 +21,7 @@ from app.trainer.dataset import Row
 from app.trainer.judges import load_judge
 from app.trainer.lm import Familiarity
 from app.trainer.monitors import Reader, Seen, Watch, for_people, signs
+from app.trainer.processes import start_processes
 from app.trainer.run_folder import RunFolder
 from tests.trainer import manners
 from tests.trainer.conftest import Run
@@ -319,7 +320,9 @@ def reader(micro: str, judge: str, tokenizer, tmp_path: Path) -> Callable[..., A
         watcher = load_judge(judge, chat, config)
         policy, bias = models.load_lm(micro), torch.zeros(400)
         policy.get_output_embeddings().register_forward_hook(lambda _, __, out: out + bias)
-        return Reader(config, chat, asked, folder, watcher), policy, lambda: bias[9:10].fill_(99.0)
+        one = start_processes(torch.device("cpu"))
+        read = Reader(config, chat, asked, folder, watcher, one)
+        return read, policy, lambda: bias[9:10].fill_(99.0)
 
     return build
 

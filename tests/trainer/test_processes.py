@@ -16,11 +16,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from app.trainer.batches import Example, Forward
+from app.trainer.dataset import Row
+from app.trainer.processes import read, shares, start_processes
 from tests.forks import FORKS
-from tests.trainer import manners
+from tests.trainer import manners, processes
 from tests.trainer.processes import FSDP, Team, start
 
 ROOT = Path(__file__).parents[2]
+EXAMPLES = [
+    Example(Row(f"row {n}", ()), (1,) * n, ((2,) * (60 if n == 7 else 3),)) for n in range(1, 8)
+]
 WAYS = pytest.mark.parametrize("env", [{}, FSDP], ids=["ddp", "fsdp2"])
 KINDS = ["sft", "reward", "dpo", "ppo"]
 
@@ -65,6 +71,44 @@ def same(one: list[dict], other: list[dict]) -> None:
 
 def weights_of(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(next((folder / "model").glob("*.safetensors")))
+
+
+def test_work_is_split_evenly_and_each_part_is_somebodys() -> None:
+    costs = [9.0, 1.0, 1.0, 8.0, 2.0, 7.0]
+    assert shares(costs, 1) == [[0, 1, 2, 3, 4, 5]]
+    split = shares(costs, 2)
+    assert sorted(place for own in split for place in own) == [0, 1, 2, 3, 4, 5]
+    assert [sum(costs[i] for i in own) for own in split] == [13, 15]
+    assert shares([5.0], 3) == [[0], [], []]
+    assert shares([], 2) == [[], []]
+
+
+def _read(folder: Path) -> None:
+    """Notes who read what, and what everybody then knew."""
+    accelerator, seen, asked = start_processes(torch.device("cpu")), [], []
+
+    def sizes(examples: list[Example]) -> list[torch.Tensor]:
+        seen.append([len(example.prompt) for example in examples])
+        return [torch.tensor([len(example.prompt)]) for example in examples]
+
+    forward = Forward(packed=True, max_tokens=16, bf16=False)
+    every = [
+        torch.cat(read(accelerator, rows, forward, sizes, check=lambda: asked.append(1))).tolist()
+        for rows in (EXAMPLES, EXAMPLES[:1])
+    ]
+    known = {"seen": seen, "asked": len(asked), "every": every}
+    (folder / f"{accelerator.process_index}.json").write_text(json.dumps(known))
+    accelerator.end_training()
+
+
+def test_each_process_reads_its_share_in_as_many_passes(tmp_path: Path) -> None:
+    team = processes.together(_read, tmp_path, tmp_path)
+    assert team.wait() == [0, 0], team.err(0) + team.err(1)
+    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
+    assert first["every"] == second["every"] == [[1, 2, 3, 4, 5, 6, 7], [1]]
+    assert len(first["seen"]) == len(second["seen"]) == first["asked"] == second["asked"]
+    assert first["seen"][0] == [7]  # as long as all others together
+    assert 7 not in [n for group in second["seen"] for n in group]
 
 
 @WAYS

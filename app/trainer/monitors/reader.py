@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from accelerate import Accelerator
+
 from app.run_config import DpoConfig
 from app.trainer.batches import Example
 from app.trainer.chat import ChatFormat
@@ -11,7 +13,7 @@ from app.trainer.judges import Judge
 from app.trainer.monitors.acting import for_people, react, take_up
 from app.trainer.monitors.keeping import LastGood
 from app.trainer.monitors.watch import Seen, Watch
-from app.trainer.rollout import Sampling, generate, noise_seed
+from app.trainer.rollout import Sampling, answers
 from app.trainer.run_folder import RunFolder
 
 
@@ -25,8 +27,10 @@ class Reader:
         asked: Sequence[Example],
         folder: RunFolder,
         judge: Judge | None,
+        accelerator: Accelerator,
     ) -> None:
         self.config, self.chat, self.folder, self.judge = config, chat, folder, judge
+        self.accelerator = accelerator
         self.watch = Watch(config)
         self.asked = list(asked[: config.monitor_prompts]) if self.watch.is_on else []
         self.before: list[list[int]] = []  # what the untrained policy said
@@ -64,15 +68,12 @@ class Reader:
         return {"before": self.before, "within": within, "watch": self.watch.state()}
 
     def _written(self, policy: Any) -> list[list[int]]:
-        return generate(
-            policy,
-            [example.prompt for example in self.asked],
-            Sampling(self.config.max_new_tokens, self.config.temperature),
-            stop_ids=self.chat.stop_ids,
-            seeds=[noise_seed(self.config.seed, i) for i in range(len(self.asked))],
-            batch_size=len(self.asked),
-            bf16=self.config.bf16,
-        )
+        config = self.config
+        sampling = Sampling(config.max_new_tokens, config.temperature)
+        return answers(
+            policy, self.chat, self.asked, sampling, self.accelerator,
+            seed=config.seed, bf16=config.bf16,
+        )  # fmt: skip
 
     def _seen(self, said: Sequence[Sequence[int]], *, step: int, score: float) -> Seen:
         watched = distances = None

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
 from torch import Tensor, nn
 
 from app.run_config import PpoConfig
@@ -22,6 +21,7 @@ from app.trainer.batches import (
 from app.trainer.chat import ChatFormat
 from app.trainer.judges import Judges, Verdict, aggregate
 from app.trainer.optimization import Updater
+from app.trainer.processes import put_together, shares
 from app.trainer.rollout import Sampling, generate, noise_seed
 
 
@@ -118,16 +118,14 @@ class Play:
         can use.
         """
         rank, every = self.accelerator.process_index, self.accelerator.num_processes
-        mine = [i * group + k for i in range(rank, len(prompts), every) for k in range(group)]
+        costs = [len(prompt.prompt) + self.config.response_length for prompt in prompts]
+        mine = [i * group + k for i in shares(costs, every)[rank] for k in range(group)]
         seeds = [noise_seed(self.config.seed, stream, number, place) for place in mine]
         with self.updater.whole():
             answered = self.generate([prompts[place // group] for place in mine], seeds)
             verdict = self.judges.read(answered) if answered else None
             own = self.measure(answered, verdict, learning=learning) if verdict else []
-        if every == 1:
-            return own
-        gathered = gather_object(list(zip(mine, own, strict=True)))
-        return [episode for _, episode in sorted(gathered, key=lambda pair: pair[0])]
+        return put_together(self.accelerator, mine, own)
 
     def start_answers(self, prompts: Sequence[Example], seeds: Sequence[int]) -> list[Example]:
         """What the reference answers with the same noise."""

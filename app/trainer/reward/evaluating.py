@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from torch import Tensor
 
 from app.run_config import RewardConfig
@@ -12,6 +14,7 @@ from app.trainer import lm as models
 from app.trainer import losses
 from app.trainer.batches import Example, Forward
 from app.trainer.chat import ChatFormat
+from app.trainer.processes import read
 from app.trainer.reward.measures import calibration, within
 from app.trainer.reward.members import Members
 from app.trainer.reward.objectives import task_loss, weight_of
@@ -42,9 +45,12 @@ class Judged:
         return lengths_of(self.example)
 
 
-def judge(members: Members, examples: Sequence[Example], forward: Forward) -> list[Judged]:
+def judge(
+    members: Members, examples: Sequence[Example], forward: Forward, accelerator: Accelerator
+) -> list[Judged]:
     """Every response of every example, scored by every member."""
-    said = models.outputs_of(members, examples, forward)
+    outputs = partial(models.outputs_of, members, forward=forward)
+    said = read(accelerator, examples, forward, outputs)
     return [Judged(example, heads) for example, heads in zip(examples, said, strict=True)]
 
 

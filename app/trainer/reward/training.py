@@ -52,7 +52,7 @@ def train(
     ensemble = Members([models.with_lora(judge, config, scores=True) for judge in judges])
     updater = Updater(accelerator, ensemble, config, course.steps)
     counts = members.how_often(config, len(data.train)).to(accelerator.device)
-    judge = partial(evaluating.judge, ensemble, forward=forward)
+    judge = partial(evaluating.judge, ensemble, forward=forward, accelerator=accelerator)
     judged: list[Judged] = []
 
     with course.steps_left(
