@@ -41,13 +41,15 @@ def init(**given):
 
 @pytest.fixture
 def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """What the stand-in for trackio was told, line by line."""
+    """What the stand-in for trackio or wandb was told, line by line."""
     (tmp_path / "packages").mkdir()
-    (tmp_path / "packages" / "trackio.py").write_text(STAND_IN)
+    for name in ("trackio", "wandb"):
+        (tmp_path / "packages" / f"{name}.py").write_text(STAND_IN)
     monkeypatch.syspath_prepend(tmp_path / "packages")
     monkeypatch.setenv("STAND_IN", str(tmp_path / "told.jsonl"))
     yield lambda: [json.loads(x) for x in (tmp_path / "told.jsonl").read_text().splitlines()]
-    sys.modules.pop("trackio", None)
+    for name in ("trackio", "wandb"):
+        sys.modules.pop(name, None)
 
 
 def test_figures_go_to_the_tracker_too(train, told) -> None:
@@ -58,6 +60,18 @@ def test_figures_go_to_the_tracker_too(train, told) -> None:
     assert [row["step"] for row in steps] == [1, 2, 3]
     assert [row["loss"] for row in steps] == [row["loss"] for row in run.metrics]
     assert last == {"finished": True, "rate": 1e-3}
+
+
+def test_wandb_keeps_its_files_in_the_run_folder_unless_told_otherwise(
+    train, told, monkeypatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("WANDB_DIR", raising=False)
+    run = train("sft", report_to="wandb", max_steps=1, num_samples=0)
+    assert run.code == 0, run.err
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    assert train("sft", report_to="wandb", max_steps=1, num_samples=0, output="other").code == 0
+    begun = [row["dir"] for row in told() if "dir" in row]
+    assert begun == [str(run.folder), str(tmp_path)]
 
 
 def test_a_tracker_that_fails_never_ends_a_run(train, told, monkeypatch) -> None:

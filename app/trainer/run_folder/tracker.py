@@ -37,7 +37,11 @@ class Tracker:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         known: dict[str, dict[str, Any]] = {
             "tensorboard": {"run_name": "tensorboard", "logging_dir": folder},
-            "wandb": {"run_name": PROJECT, "name": folder.name},
+            "wandb": {
+                "run_name": PROJECT,
+                "name": folder.name,
+                "dir": os.environ.get("WANDB_DIR", str(folder)),
+            },
             "trackio": {"run_name": PROJECT, "name": folder.name},
             "mlflow": {"experiment_name": PROJECT, "run_name": folder.name},
         }
