@@ -29,10 +29,10 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification
 
-from app.trainer.__main__ import quiet
 from app.trainer.chat import ChatFormat, parse_transcript
 from app.trainer.dataset import split_conversations
 from app.trainer.new_model import make_tokenizer
+from app.trainer.running import quiet
 from tests.benchmarks.trainer import SHAPE, VOCABULARY, peak
 from tests.parity.environment import (
     HOME,

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from app.trainer.__main__ import quiet
+from app.trainer.running import quiet
 from tests.parity import cases, ours
 from tests.parity.environment import (
     TRL,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.trainer.__main__ import quiet
+from app.trainer.running import quiet
 from tests.parity import cases, ours
 from tests.parity.__main__ import STORED, TOLERANCE, worst_of
 from tests.parity.world import write_world

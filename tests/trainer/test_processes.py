@@ -185,12 +185,13 @@ def test_a_killed_process_ends_the_training_with_a_sentence(
 def _lose_another(arguments: list[str]) -> None:
     """A training whose group still waits, in a thread, for the process that is gone."""
     from app.trainer import __main__ as trainer
+    from app.trainer import running
 
     def train(*_: Any) -> None:
         threading.Thread(target=threading.Event().wait).start()
         raise RuntimeError("[gloo/transport/tcp/pair.cc] Connection closed by peer")
 
-    trainer.train = train
+    running.train = train
     raise SystemExit(trainer.main(arguments))
 
 
