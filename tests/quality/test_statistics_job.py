@@ -1,13 +1,21 @@
 """The job that keeps figures fresh, and what it never does."""
 
+from collections.abc import Callable
+from pathlib import Path
 from uuid import uuid4
 
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
+from starlette.testclient import TestClient
 
+from app.accounts.models import User
+from app.corpus.models import Import
+from app.corpus.service import request_undo
 from app.projects.models import Project
 from app.quality.models import Part, QualitySummary
+from app.worker.imports import undo_import
 from app.worker.statistics import statistics, statistics_of_active_projects
+from tests.corpus.files import brought_in, json_lines, pair
 from tests.factories import make_annotation, make_task
 from tests.people import People
 
@@ -58,3 +66,22 @@ def test_a_project_nobody_judged_in_is_left_alone(session: Session, people: Peop
     queued = session.scalars(text("SELECT args->>'project_id' FROM procrastinate_jobs")).all()
     assert str(people.project.id) not in queued
     assert session.scalars(select(QualitySummary)).all() == []
+
+
+def test_a_file_brought_in_anew_has_figures_of_its_own(
+    session: Session, people: People, api: Callable[[User], TestClient], tmp_path: Path
+):
+    """Taken back and mended, with as many judgements as before: the number tells nothing."""
+    address = f"/api/v1/projects/{people.project.id}/agreement"
+    agreement = []
+    for last in ([2, 1], [1, 2]):
+        given = [{"annotator": "Kim", "ranks": [1, 2]}, {"annotator": "Lee", "ranks": last}]
+        lines = [pair(f"{number}?", annotations=given) for number in range(3)]
+        row = brought_in(session, people.project, json_lines(tmp_path / "mended.jsonl", lines))
+        figures = api(people.ada).get(address).json()["fields"]["ranking"]
+        agreement.append(figures["percent_agreement"]["value"])
+        request_undo(session, row=session.get_one(Import, row.id), by=people.ada)
+        session.commit()
+        undo_import(row.id)
+        session.expire_all()
+    assert agreement == [0, 1]

@@ -15,6 +15,8 @@ from app.errors import Conflict
 from app.projects import service as projects
 from app.projects.models import Membership
 from app.projects.schemas import ProjectPatch
+from app.quality.models import Part
+from app.quality.queries.summary import fingerprint
 from app.quality.service.settling import send_back
 from app.tasks import queries
 from app.tasks import service as tasks
@@ -136,7 +138,9 @@ def test_what_is_handed_in_before_the_job_comes_does_not_count(session, project,
     late = hand_in(session, project, ana, held)
     publish(session, project, ada, make_task(session, project, prompt="one more"), shown)
     session.commit()
+    kept = fingerprint(session, project=project, part=Part.OVERVIEW)
     retire_examples(project_id=str(project.id))
+    assert fingerprint(session, project=project, part=Part.OVERVIEW) != kept
     retire_examples(project_id=str(project.id))  # twice is once
     session.expire_all()
     assert earlier.counted

@@ -4,18 +4,21 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Text, cast, func, select
+from sqlalchemy import Text, cast, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.accounts.models import User
 from app.annotation.models import Annotation, Removal, Requeue
-from app.corpus.models import Prompt
-from app.db import database_now
+from app.corpus.models import Import, Prompt
+from app.db import among, database_now
+from app.errors import found
 from app.projects.models import Membership, Project
+from app.projects.queries import guidelines_of, tasks_shown
 from app.quality.models import Part, QualitySummary
 from app.quality.queries.consensus import known_truth
 from app.quality.queries.crowd import source_hash
-from app.tasks.models import Task, TaskKind
+from app.tasks.models import Task
+from app.tasks.queries import IS_GOLD, IS_QUALIFICATION
 
 FORMAT = "9"  # of the kept figures; raised with every change of their shape or meaning
 
@@ -36,21 +39,31 @@ def n_annotations(session: Session, *, project: Project) -> int:
 def fingerprint(session: Session, *, project: Project, part: Part) -> tuple[int, str]:
     """(annotations, a digest of what figures depend on).
 
-    Judgements, which of them were re-queued or removed, which tasks are ordinary, the scale; for
-    groups, how people describe themselves; for answers, what is known of tasks and how sure the
-    project wants to be.
+    Judgements, which of them were re-queued, removed or told in advance, imports taken back, which
+    tasks are ordinary, the scale; for groups, how people describe themselves; for answers, what is
+    known of tasks and how sure the project wants to be.
     """
     annotations = n_annotations(session, project=project)
     others = session.execute(
         select(func.count(), func.bit_xor(func.hashtextextended(cast(Task.id, Text), 0))).where(
-            Task.project_id == project.id, Task.kind != TaskKind.ORDINARY
+            Task.project_id == project.id, or_(IS_GOLD, IS_QUALIFICATION)
+        )
+    ).one()
+    examples = found(guidelines_of(session, project=project)).examples
+    told = session.scalars(  # judgements of what the guidelines show: late ones cease to count
+        select(func.sum(Task.counted)).where(
+            Task.project_id == project.id, among(Task.id, tasks_shown(examples))
         )
     ).one()
     requeued = session.execute(
         select(func.count(), func.count(Requeue.undone_at)).where(Requeue.project_id == project.id)
     ).one()
-    removed = session.scalars(  # the number alone may be the old one by now
+    # What was removed or taken back: the number alone may be the old one by now.
+    removed = session.scalars(
         select(func.count()).select_from(Removal).where(Removal.project_id == project.id)
+    ).one()
+    undone = session.scalars(
+        select(func.count(Import.undone_at)).where(Import.project_id == project.id)
     ).one()
     scale = (project.strength_levels, project.allow_ties, project.criteria)
     groups = _described(groups_of(session, project=project)) if part is Part.GROUP else None
@@ -61,7 +74,8 @@ def fingerprint(session: Session, *, project: Project, part: Part) -> tuple[int,
     )
     # The overview tells today from before: with a new day, there are new figures.
     day = database_now(session).date() if part is Part.OVERVIEW else None
-    depends = (annotations, removed, tuple(others), tuple(requeued), scale, groups, day, known)
+    counts = (annotations, removed, undone, told, tuple(others), tuple(requeued))
+    depends = (*counts, scale, groups, day, known)
     digest = sha256(repr(depends).encode()).hexdigest()
     return annotations, f"{FORMAT}:{digest}"
 
