@@ -6,7 +6,7 @@ import struct
 import time
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, TypeVar
 from typing import cast as cast_to
@@ -147,6 +147,8 @@ def _written(kind: TypeEngine[Any], values: list[Any]) -> list[Any]:
     """The column as JSON has it; `to_json` writes ids and times as PostgreSQL reads them."""
     if isinstance(kind, LargeBinary):
         return [value if value is None else f"\\x{value.hex()}" for value in values]
+    if isinstance(kind, DateTime):  # PostgreSQL reads no zone 16 hours away, nor parts of a second
+        return [value if value is None else value.astimezone(UTC) for value in values]
     return values
 
 

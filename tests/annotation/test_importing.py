@@ -198,3 +198,14 @@ def test_a_judgement_is_known_again_by_the_json_of_what_was_said(session, projec
     ]
     written = json.dumps(content, sort_keys=True).encode()
     assert row.body_hash == hashlib.sha256(written).digest()
+
+
+@pytest.mark.parametrize("zone", ["+23:59", "-16:00", "+05:30:15.5"])
+def test_a_time_of_any_zone_comes_in(session, project, record, zone):
+    task = make_task(session, project)
+    time = datetime.fromisoformat(f"2024-05-01T12:00:00{zone}")
+    record(
+        ImportedJudgement(task.id, "w1", [1, 2], created_at=time),
+        ImportedJudgement(task.id, "w2", [1, 2], created_at=LONG_AGO),
+    )
+    assert {row.submitted_at for row in rows(session, task)} == {time, LONG_AGO}
