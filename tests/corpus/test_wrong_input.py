@@ -251,6 +251,8 @@ def test_a_file_of_too_many_lines_is_refused_blank_ones_too():
         (b"PK\x03\x04rest", "a zip archive; unpack it"),
         (b"\x28\xb5\x2f\xfdrest", "compressed with zstd; use gzip"),
         ('{"prompt": "x"}'.encode("utf-16"), "UTF-16 text; save it as UTF-8"),
+        ('{"prompt": "x"}'.encode("utf-16-le"), "UTF-16 text; save it as UTF-8"),
+        ('[\r\n{"prompt": "x"}]'.encode("utf-16-be"), "UTF-16 text; save it as UTF-8"),
         (gzip.compress(b'{"prompt": "x"}\n' * 10_000, mtime=0)[:-200], "damaged or ends too early"),
         (gzip.compress(b'{"prompt": "x"}\n', mtime=0)[:12], "damaged or ends too early"),
         (b'[\n  {"prompt": "x"},\n  {"prompt": "y"}\n', "cut off after element 2"),

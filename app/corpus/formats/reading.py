@@ -1,5 +1,6 @@
 """A file of any known format as numbered tasks and problems."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -66,6 +67,7 @@ COLUMNS = frozenset(
     b"prompt messages chosen responses instruction question history completions message_id "
     b"response_0 response_a answer_0 human_ref_A conversation_a data fields".split()
 )
+WIDE = re.compile(rb"([\t\n\r -~]\0){2}|(\0[\t\n\r -~]){2}")  # plain letters as UTF-16 has them
 CONTAINERS = ("csv", "parquet")  # how rows are written, not what they say: detected as well
 
 
@@ -216,6 +218,8 @@ def _rows(stream: IO[bytes], limits: Limits, *, is_csv: bool) -> Iterator[Line]:
         return parquet_lines(stream, limits)
     text = unpacked(stream)
     start = peeked(text).removeprefix(BOM).lstrip()
+    if WIDE.match(start):
+        raise BadFile("This looks like UTF-16 text; save it as UTF-8.")
     if b"\0" in start and not start.startswith(b"{"):
         raise BadFile("This is a binary file, not text. Import takes JSON lines, CSV or Parquet.")
     if b"\r" in start.rstrip(b"\r\n") and b"\n" not in start:
