@@ -323,6 +323,15 @@ def test_a_parquet_text_that_is_stored_once_and_meant_often_takes_little_memory(
     assert rows == 200
 
 
+def test_a_parquet_file_that_has_a_column_twice_is_refused():
+    """One of the two would be lost in silence."""
+    once = pa.table({"prompt": ["x"], "responses": [["a", "b"]]})
+    sink = io.BytesIO()
+    pq.write_table(once.append_column("prompt", pa.array(["y"])), sink)
+    with pytest.raises(BadFile, match="The column “prompt” stands twice; keep one of them"):
+        read(sink.getvalue())
+
+
 def test_a_parquet_row_that_is_too_long_is_refused_alone():
     rows = read(parquet({"prompt": ["x", "y" * 1_100_000, "z"]}))
     assert [row.problem is None for row in rows] == [True, False, True]

@@ -188,8 +188,12 @@ def _check(metadata: Any, limits: Limits) -> None:
             f"The file has more than {limits['rows']:,} rows. Split it, or raise "
             "TOUCHSTONE_MAX_IMPORT_ROWS."
         )
+    paths: set[str] = set()
     for number in range(metadata.num_columns):
         column = metadata.schema.column(number)
+        if column.path in paths:
+            raise Refused(f"The column “{column.path[:80]}” stands twice; keep one of them.")
+        paths.add(column.path)
         if column.physical_type == "FIXED_LEN_BYTE_ARRAY" and column.length > MAX_FIXED:
             raise Refused(f"The column “{column.path[:80]}” holds bytes, not text or numbers.")
     groups = [metadata.row_group(n) for n in range(metadata.num_row_groups)]
