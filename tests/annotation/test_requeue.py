@@ -336,7 +336,7 @@ def test_it_waits_for_no_import(concurrency_engine):
     with SessionLocal() as importing, SessionLocal() as session:
         tasks.lock_opening(importing, project=importing.get_one(Project, project_id))
         project = session.get_one(Project, project_id)
-        with pytest.raises(Exception, match="An import into this project is under way"):
+        with pytest.raises(Exception, match="An import into this project, or"):
             requeue(
                 session,
                 project=project,

@@ -157,6 +157,23 @@ def test_gold_comes_and_goes_while_people_work(rush):
         assert set(tallies) == {0}
 
 
+def test_of_two_admins_at_once_one_hears_of_the_other_and_not_of_an_import_alone(rush):
+    project_id, task_id, _, boss_id = rush
+    with SessionLocal() as session:
+        service.set_gold(
+            session,
+            task=session.get_one(Task, task_id),
+            project=session.get_one(Project, project_id),
+            body=GoldBody(
+                prefers=[tuple(map(str, responses_of(session, task_ids=[task_id])[task_id]))]
+            ),
+            by=session.get_one(User, boss_id),
+            now=database_now(session),
+        )
+        with pytest.raises(AppError, match="or another admin's change"):
+            flip(project_id, task_id, boss_id, times=1)
+
+
 def test_a_task_that_becomes_gold_and_ordinary_is_there_all_the_time(rush):
     project_id, task_id, people, boss_id = rush
     with transaction() as session:

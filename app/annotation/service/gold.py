@@ -13,7 +13,7 @@ from app.accounts.service import audit
 from app.annotation.models import Annotation
 from app.annotation.schemas import GoldBody
 from app.annotation.service.qualification import rescore_attempts
-from app.errors import Conflict, Invalid
+from app.errors import Invalid
 from app.projects.models import Membership, Project, Standing
 from app.tasks import queries as task_queries
 from app.tasks import rules as task_rules
@@ -162,8 +162,7 @@ def lock_members(session: Session, *, project: Project) -> None:
 
     An import takes them the other way round, so none may be under way.
     """
-    if not tasks.try_lock_opening(session, project=project):
-        raise Conflict("An import into this project is under way. Try again when it has ended.")
+    tasks.hold_opening(session, project=project)
     session.execute(
         select(Membership.user_id)
         .where(Membership.project_id == project.id)

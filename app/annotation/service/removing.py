@@ -16,8 +16,7 @@ from sqlalchemy.orm import Session
 from app.accounts.models import User
 from app.annotation.models import Annotation, Removal, Requeue
 from app.annotation.service.overlap import decide_overlap
-from app.annotation.service.requeue import AS_ROWS, IMPORTING
-from app.errors import Conflict
+from app.annotation.service.requeue import AS_ROWS
 from app.projects.models import MemberMessage, Membership, Project, Standing
 from app.tasks import queries
 from app.tasks import service as tasks
@@ -96,8 +95,7 @@ def lock_work(session: Session, *, user: User, projects: Sequence[Project]) -> N
     An import takes tasks before memberships, so none may be under way.
     """
     for project in projects:
-        if not tasks.try_lock_opening(session, project=project):
-            raise Conflict(IMPORTING)
+        tasks.hold_opening(session, project=project)
     session.execute(
         select(Membership.user_id)
         .where(Membership.user_id == user.id)

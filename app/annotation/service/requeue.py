@@ -16,7 +16,7 @@ from app.accounts.models import User
 from app.annotation.models import Annotation, Requeue
 from app.annotation.service.overlap import decide_overlap, unsure_tasks
 from app.db import among
-from app.errors import Conflict, Invalid
+from app.errors import Invalid
 from app.projects.models import Membership, Project
 from app.projects.service import note
 from app.tasks import service as tasks
@@ -24,7 +24,6 @@ from app.tasks.models import Assignment, Task, TaskKind
 from app.tasks.queries import least_wanted, most_wanted
 
 AS_ROWS = {"synchronize_session": False}  # nobody in this session holds them as objects
-IMPORTING = "An import into this project is under way. Try again when it has ended."
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,8 +252,7 @@ def _lock(session: Session, *, project: Project, membership: Membership) -> None
 
     An import takes tasks before memberships, so none may be under way.
     """
-    if not tasks.try_lock_opening(session, project=project):
-        raise Conflict(IMPORTING)
+    tasks.hold_opening(session, project=project)
     session.execute(
         select(Membership.user_id)
         .where(Membership.project_id == project.id, Membership.user_id == membership.user_id)

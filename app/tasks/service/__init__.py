@@ -15,6 +15,7 @@ from app.tasks.service.gold import (
 )
 from app.tasks.service.opening import (
     PreparedTasks,
+    hold_opening,
     lock_opening,
     open_prepared,
     open_tasks,
@@ -43,6 +44,7 @@ __all__ = [
     "forget_texts",
     "free_expired",
     "give_all_back",
+    "hold_opening",
     "let_in",
     "lock_member",
     "lock_opening",

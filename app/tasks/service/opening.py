@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.accounts.models import User
 from app.db import JsonObject, among, bulk_insert, new_ids, written
-from app.errors import Invalid
+from app.errors import Conflict, Invalid
 from app.projects.models import Project
 from app.tasks import queries
 from app.tasks.models import Assignment, Task, TaskKind, TaskResponse
@@ -38,6 +38,15 @@ def try_lock_opening(session: Session, *, project: Project) -> bool:
     """The same lock, or False where somebody has it."""
     key = func.hashtext(str(project.id))
     return session.scalar(select(func.pg_try_advisory_xact_lock(OPENING_LOCK, key))) is True
+
+
+def hold_opening(session: Session, *, project: Project) -> None:
+    """The same lock; `Conflict` where somebody has it: an import, or a change such as this one."""
+    if not try_lock_opening(session, project=project):
+        raise Conflict(
+            "An import into this project, or another admin's change of its keys or judgements, is "
+            "under way. Nothing was changed here; try again when it has ended."
+        )
 
 
 def require_rankable(task: NewTask) -> None:
