@@ -44,6 +44,7 @@ from tests.factories import (
     make_project,
     make_user,
 )
+from tests.setup.processes import wait_until
 
 WANTED = 9  # so many judgements are there that nobody runs out of tasks
 
@@ -126,6 +127,15 @@ class Annotator:
         return took
 
 
+def answers(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    try:
+        connection.request("GET", "/healthz")
+    except OSError:
+        return False
+    return True
+
+
 @contextmanager
 def server(url: str, *, webs: int) -> Iterator[tuple[int, int]]:
     """So many web processes; their port, and the pid of the process that is or started them."""
@@ -136,13 +146,7 @@ def server(url: str, *, webs: int) -> Iterator[tuple[int, int]]:
     environment = {**os.environ, "BENCHMARK_DATABASE": url, "TOUCHSTONE_LOG_LEVEL": "error"}
     process = subprocess.Popen(command, env=environment)
     try:
-        for _ in range(300):
-            time.sleep(0.1)
-            try:
-                http.client.HTTPConnection("127.0.0.1", port).request("GET", "/healthz")
-                break
-            except OSError:
-                continue
+        wait_until(lambda: answers(port), seconds=300)
         yield port, process.pid
     finally:
         process.terminate()
