@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
+from accelerate.utils import DistributedDataParallelKwargs, gather_object
 from torch import Tensor
 
 from app.trainer.batches import Example, Forward, pieces
@@ -20,7 +20,8 @@ def start_processes(device: torch.device) -> Accelerator:
     """The process group (of one, unless `accelerate launch` made more) on the wanted device."""
     if device.index is not None:
         torch.cuda.set_device(device)
-    return Accelerator(cpu=device.type == "cpu", mixed_precision="no")
+    ddp = DistributedDataParallelKwargs(gradient_as_bucket_view=True)  # no second copy of them
+    return Accelerator(cpu=device.type == "cpu", mixed_precision="no", kwargs_handlers=[ddp])
 
 
 def any_process(accelerator: Accelerator, *, flag: bool) -> bool:

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -166,11 +167,7 @@ def test_a_killed_process_ends_the_training_with_a_sentence(
     env: dict, victim: int, together
 ) -> None:
     team = together("sft", env=env, max_steps=10**6, eval_steps=10**6, num_samples=0)
-    deadline = time.monotonic() + 90
-    file = team.folder / "metrics.jsonl"
-    while not (file.is_file() and file.read_text().count("\n") >= 2):
-        assert time.monotonic() < deadline, team.err()
-        time.sleep(0.05)
+    wait_for_steps(team, 2)
     os.kill(team.members[victim].pid, signal.SIGKILL)
     codes = team.wait(60)
     assert codes[victim] == -signal.SIGKILL
@@ -180,6 +177,31 @@ def test_a_killed_process_ends_the_training_with_a_sentence(
     if victim == 1:
         assert team.result["state"] == "failed"
         assert team.result["error"] == sentence
+
+
+def test_a_killed_team_goes_on_as_if_nothing_had_been(together, settings) -> None:
+    given = settings["dpo"] | {"lora_r": 4, "save_steps": 1, "max_steps": 4}
+    begin = partial(together, "dpo", env={}, per_device_train_batch_size=4, **given)
+    whole = begin(output="whole")
+    assert whole.wait() == [0, 0], whole.err()
+    broken = begin(output="broken")
+    wait_for_steps(broken, 1)
+    for member in broken.members:
+        os.kill(member.pid, signal.SIGKILL)
+    broken.wait()
+    again = begin("--resume", output="broken")
+    assert again.wait() == [0, 0], again.err()
+    assert again.figures() == whole.figures()
+    one, two = weights_of(whole.folder), weights_of(again.folder)
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def wait_for_steps(team: Team, count: int) -> None:
+    deadline = time.monotonic() + 90
+    file = team.folder / "metrics.jsonl"
+    while not (file.is_file() and file.read_text().count("\n") >= count):
+        assert time.monotonic() < deadline, team.err()
+        time.sleep(0.05)
 
 
 def _lose_another(arguments: list[str]) -> None:
