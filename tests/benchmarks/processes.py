@@ -6,6 +6,7 @@ on them shows: runs take turns, and of each step the least time of all rounds co
 ratio of the clock stands that of CPU seconds, of two processes those of the busier one: what free
 cores could reach, but for what waiting for messages takes. The last step also evaluates as many
 rows as were learned from; its ratios stand apart. Start-up and two steps to warm up are left out.
+Before that comes how evenly the tokens of a batch are split, for which no clock is needed.
 Prints; asserts nothing. About five minutes.
 """
 
@@ -26,7 +27,10 @@ from unittest import mock
 import torch
 
 from app.trainer.__main__ import main as trainer
+from app.trainer.batches import Forward
+from app.trainer.processes import shares
 from app.trainer.run_folder import RunFolder
+from tests.benchmarks.trainer import examples
 from tests.benchmarks.trl import KINDS, UNIT, write_world
 from tests.parity.environment import HOME, environment
 
@@ -34,9 +38,9 @@ BATCH, WARM_UP = 16, 2
 SETTINGS: dict[str, dict[str, Any]] = {
     "common": {
         "max_length": 1024, "shuffle": False, "num_samples": 0, "max_eval_samples": 0,
-        "monitor_action": "off",
     },
-    "ppo": {"num_ppo_epochs": 4, "response_length": 53},
+    "dpo": {"monitor_action": "off"},
+    "ppo": {"monitor_action": "off", "num_ppo_epochs": 4, "response_length": 53},
 }  # fmt: skip
 
 
@@ -91,8 +95,6 @@ def compared(kind: str, world: Path, options: argparse.Namespace) -> None:
     settings |= dict(pair.split("=", 1) for pair in options.set)
     if kind == "ppo":
         settings["reward_model_path"] = str(world / "judge")
-    if kind in ("sft", "reward"):
-        settings.pop("monitor_action")
     job = {"kind": kind, "data": str(world / "data"), "settings": settings}
     job["model"] = str(world / ("judge" if kind == "reward" else "model"))
     seconds: dict[int, list[torch.Tensor]] = {1: [], 2: []}
@@ -114,6 +116,18 @@ def compared(kind: str, world: Path, options: argparse.Namespace) -> None:
     )
 
 
+def evenness(rows: int = 1600) -> None:
+    """How much faster two processes could be at best, by the tokens of the busier: no clock."""
+    forward = Forward(packed=True, max_tokens=1024, bf16=False)
+    costs = [forward.size(example) for example in examples(rows, 2)]
+    print("  pairs in a batch, tokens of all over those of the busier: in turn, and as here")
+    for size in (8, 16, 64):
+        batches = [costs[start : start + size] for start in range(0, rows, size)]
+        turns = sum(max(sum(batch[0::2]), sum(batch[1::2])) for batch in batches)
+        even = sum(max(sum(batch[i] for i in own) for own in shares(batch, 2)) for batch in batches)
+        print(f"  {size:7}{sum(costs) / turns:8.2f}x {sum(costs) / even:6.2f}x")
+
+
 def apart(one: Sequence[float], other: Sequence[float]) -> float:
     """The largest difference between losses, relative to their mean size."""
     usual = sum(map(abs, one)) / len(one)
@@ -130,9 +144,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.child:
         child(options.child)
-    if (
-        cores := os.process_cpu_count() if hasattr(os, "process_cpu_count") else os.cpu_count()
-    ) < 2:
+    if (cores := len(os.sched_getaffinity(0))) < 2:
         print(f"{cores} core: there is nothing to compare")
         return
     with tempfile.TemporaryDirectory() as folder:
@@ -140,8 +152,9 @@ def main() -> None:
         write_world(world, (WARM_UP + options.steps + 1) * BATCH)
         for train in (world / "data").glob("*/train.jsonl.gz"):
             shutil.copy(train, train.with_name("test.jsonl.gz"))
+        evenness()
         print(f"load of this machine before: {os.getloadavg()[0]:.1f} on {cores} cores")
-        print(f"  {'':27}two of one: clock    CPU   evaluating: clock    CPU  losses apart")
+        print(f"\n  {'':27}two of one: clock    CPU   evaluating: clock    CPU  losses apart")
         for kind in [options.only] if options.only else KINDS:
             compared(kind, world, options)
 
