@@ -117,7 +117,12 @@ class RunConfig:
         4, "Texts written for people to read at each evaluation.", at_least=0, group="output"
     )
     per_device_eval_batch_size: int = setting(
-        8, "Examples per process in evaluation.", at_least=1, group="memory"
+        8,
+        "Known for the sake of TRL's configs; evaluation fills passes up to "
+        "max_tokens_per_forward instead.",
+        at_least=1,
+        group="memory",
+        advanced=True,
     )
     max_tokens_per_forward: int = setting(
         0,
