@@ -152,6 +152,40 @@ def test_what_the_guidelines_show_is_asked_of_nobody(desk: Desk) -> None:
         assert (task.wanted, task.closed_at is None) == (0, False)
 
 
+def test_what_becomes_an_example_is_not_waited_for(desk: Desk) -> None:
+    order = desk.order()
+    desk.carry_out(order)
+    shown = desk.rows(order)[-1].task_id
+    with transaction() as session:
+        session.execute(update(Guidelines).values(examples=[{"task_id": str(shown)}]))
+    desk.judge(order, most=PROMPTS - 1)
+    with transaction() as session:
+        found = queries.standing_of(session, evaluation=session.get_one(Evaluation, order))
+    assert (found.prompts, found.is_complete) == (PROMPTS - 1, True)
+
+
+def test_what_another_comparison_asks_about_stays_open(desk: Desk) -> None:
+    first, second = desk.order(), desk.order()
+    for each in (first, second):
+        desk.carry_out(each)
+    shared = [row.task_id for row in desk.rows(first)]
+    assert shared == [row.task_id for row in desk.rows(second)]
+
+    def wanting() -> int:
+        with transaction() as session:
+            closed = session.scalars(select(Task.closed_at).where(Task.id.in_(shared)))
+            return sum(each is None for each in closed)
+
+    for each, still in ((first, PROMPTS), (second, 0)):
+        with transaction() as session:
+            service.close_evaluation(
+                session,
+                evaluation=session.get_one(Evaluation, each),
+                by=session.get_one(User, desk.workshop.ada_id),
+            )
+        assert wanting() == still
+
+
 def test_the_same_answer_needs_no_judge(desk: Desk) -> None:
     desk.workshop.behave(says="same")
     evaluation_id = desk.order()

@@ -27,6 +27,7 @@ from app.evaluation.queries.reading import (
     names_of,
     standing_of,
     tasks_of,
+    tasks_of_it_alone,
     verdict,
     verdict_from,
 )
@@ -67,6 +68,7 @@ __all__ = [
     "standing_of",
     "tags_of",
     "tasks_of",
+    "tasks_of_it_alone",
     "taught_by",
     "verdict",
     "verdict_from",

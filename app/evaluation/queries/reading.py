@@ -12,11 +12,13 @@ from sqlalchemy.orm import Session, aliased
 from app.accounts.models import User, UserKind
 from app.annotation.models import Annotation
 from app.corpus.models import Prompt, Response
+from app.errors import found
 from app.evaluation.models import Evaluation, EvaluationPrompt
 from app.evaluation.rules.sequence import ALPHA
 from app.evaluation.rules.standing import Names, Standing, standing
 from app.generation.models import Endpoint
 from app.projects.models import Project
+from app.projects.queries import guidelines_of, tasks_shown
 from app.runs.models import Checkpoint
 from app.tasks.models import Task, TaskKind, TaskResponse
 
@@ -152,17 +154,40 @@ def tasks_of(session: Session, *, evaluation: Evaluation) -> Sequence[UUID]:
     ).all()  # type: ignore[return-value]
 
 
+def tasks_of_it_alone(session: Session, *, evaluation: Evaluation) -> Sequence[UUID]:
+    """Its tasks but for those that people are asked about for another comparison as well."""
+    elsewhere = (
+        select(EvaluationPrompt.task_id)
+        .join(Evaluation, Evaluation.id == EvaluationPrompt.evaluation_id)
+        .where(
+            Evaluation.id != evaluation.id,
+            Evaluation.project_id == evaluation.project_id,
+            Evaluation.opened_at.is_not(None),
+            Evaluation.closed_at.is_(None),
+        )
+    )
+    shared = set(session.scalars(elsewhere))
+    return [each for each in tasks_of(session, evaluation=evaluation) if each not in shared]
+
+
 def judgements_asked(evaluation: Evaluation) -> int:
     """Of each prompt."""
     return int(evaluation.config["judgements"])
 
 
 def standing_of(session: Session, *, evaluation: Evaluation) -> Standing:
-    """People's current judgements of the evaluation's tasks, and what follows from them."""
+    """People's current judgements of the evaluation's tasks, and what follows from them.
+
+    A prompt that became an example of the guidelines before all had judged it is left out.
+    """
+    project = session.get_one(Project, evaluation.project_id)
+    guidelines = found(guidelines_of(session, project=project))
+    told = tasks_shown(guidelines.examples)
+    asked = judgements_asked(evaluation)
     mine = EvaluationPrompt.evaluation_id == evaluation.id
     a, b = aliased(Response), aliased(Response)
     longer = func.char_length(a.text) - func.char_length(b.text)
-    prompts = session.execute(
+    rows = session.execute(
         select(EvaluationPrompt.task_id, Prompt.tags, longer.label("longer"))
         .join(Prompt, Prompt.id == EvaluationPrompt.prompt_id)
         .join(Task, Task.id == EvaluationPrompt.task_id)
@@ -170,12 +195,14 @@ def standing_of(session: Session, *, evaluation: Evaluation) -> Standing:
         .join(b, b.id == EvaluationPrompt.b_response_id)
         .where(mine, Task.kind == TaskKind.ORDINARY)
         .order_by(EvaluationPrompt.place)
-    ).all()
+    )
+    prompts = list(rows)
     said: dict[UUID, list[tuple[float, float]]] = {row.task_id: [] for row in prompts}
     judges = set()
     for row in judgements_of(session, evaluation=evaluation):
         said[row.task_id].append((row.at, row.score))
         judges.add(row.user_id)
+    prompts = [row for row in prompts if row.task_id not in told or len(said[row.task_id]) >= asked]
     equal = session.scalars(
         select(func.count()).select_from(EvaluationPrompt).where(mine, EvaluationPrompt.is_equal)
     ).one()
@@ -183,7 +210,7 @@ def standing_of(session: Session, *, evaluation: Evaluation) -> Standing:
         [said[row.task_id] for row in prompts],
         [(tuple(row.tags), float(row.longer)) for row in prompts],
         equal=equal,
-        judgements=judgements_asked(evaluation),
+        judgements=asked,
         judges=len(judges),
         alpha=ALPHA,
         margin=float(evaluation.config["margin"]),

@@ -112,5 +112,9 @@ def _close(session: Session, evaluation: Evaluation, reason: str) -> bool:
 
 
 def close_again(session: Session, *, evaluation: Evaluation) -> int:
-    """Close tasks of a closed evaluation that want judges again: somebody gave hers back."""
-    return tasks.close_tasks(session, task_ids=queries.tasks_of(session, evaluation=evaluation))
+    """Close tasks of a closed evaluation that want judges again: somebody gave hers back.
+
+    What another comparison asks about as well stays open for that.
+    """
+    mine = queries.tasks_of_it_alone(session, evaluation=evaluation)
+    return tasks.close_tasks(session, task_ids=mine)
