@@ -36,6 +36,7 @@ class NewTask:
     """A prompt with its responses, in any order, none twice.
 
     `judges`: names of people whose judgements the caller records in this very transaction.
+    `may_ask`: False where the caller knows that the prompt asks nothing of its judges.
     """
 
     prompt_id: UUID
@@ -44,6 +45,7 @@ class NewTask:
     external_id: str | None = None
     gold: Gold | None = None
     judges: Collection[str] = ()
+    may_ask: bool = True
     meta: JsonObject = field(default_factory=dict)
 
 

@@ -19,6 +19,8 @@ def lanes_of(
     session: Session, *, project: Project, prompt_ids: Collection[UUID]
 ) -> dict[UUID, str]:
     """The lane of each prompt that asks anything; lanes that are new come in here."""
+    if not prompt_ids:
+        return {}
     asking = session.execute(
         select(Prompt.id, Prompt.language, Prompt.expertise).where(
             among(Prompt.id, prompt_ids),

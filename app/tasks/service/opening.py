@@ -215,7 +215,7 @@ def _opened(
 
 def _insert(session: Session, *, project: Project, tasks: PreparedTasks) -> dict[bytes, Task]:
     """Insert those that are not there yet, with their responses; answers the others."""
-    prompts = {task.prompt_id for task in tasks.first.values()}
+    prompts = {task.prompt_id for task in tasks.first.values() if task.may_ask}
     insert = tasks.insert
     if lanes := lanes_of(session, project=project, prompt_ids=prompts):
         rows = [row | {"lane": lanes.get(row["prompt_id"], "")} for row in tasks.rows]

@@ -112,6 +112,7 @@ def prepare_opening(rows: Sequence[Row], responses: Sequence[Stored], *, here: H
                 external_id=task.external_id,
                 gold=_gold(task.gold, order=order),
                 judges=_judges(task),
+                may_ask=not prompt.is_new or bool(task.language or task.expertise),
                 meta=task.meta,
             )
         )
