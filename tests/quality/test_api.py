@@ -469,7 +469,7 @@ def test_gold_is_not_adjudicated(session: Session, people: People, api: Api):
         f"/api/v1/tasks/{gold.id}/adjudication", json={"ranking": [["A"], ["B"]], "reason": "x"}
     )
     assert reply.status_code == 422
-    assert "Change the key" in reply.json()["detail"]
+    assert "change the key" in reply.json()["detail"]
 
 
 # Who may
