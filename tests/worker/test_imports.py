@@ -242,6 +242,16 @@ def test_vouched_keys_are_believed_and_those_after_them_are_not(site):
             session.execute(insert(Response).values(content_hash=b"2", **stray))
 
 
+def test_keys_are_checked_where_the_role_may_not_vouch_for_them(site):
+    asked = text("SHOW session_replication_role")
+    with SessionLocal() as session, vouched_keys(session):
+        assert session.scalar(asked) == "replica"
+    with SessionLocal() as session:
+        session.execute(text("SET LOCAL ROLE pg_database_owner"))  # ours, without that right
+        with vouched_keys(session):
+            assert session.scalar(asked) == "origin"
+
+
 @pytest.mark.parametrize("model", [Project, Import])
 def test_what_the_rows_of_an_import_name_stays_while_it_runs(site, tmp_path, monkeypatch, model):
     """No key is checked of prompts that nobody has judged, and still nobody takes these away."""
