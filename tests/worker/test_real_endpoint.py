@@ -1,6 +1,7 @@
 """A generation and a stream by whatever server `CHAT_SERVER` names; without it, skipped.
 
-With `transformers serve` (which needs the package `openai`), beside a model made here:
+With `transformers serve` (which needs the package `openai`), beside a model that was trained here:
+a new one may say nothing but the names of roles, which the server leaves out.
 
     transformers serve DIR --port 8377
     CHAT_SERVER=http://127.0.0.1:8377/v1 CHAT_MODEL=DIR pytest tests/worker/test_real_endpoint.py
