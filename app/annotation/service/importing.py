@@ -241,9 +241,9 @@ def _sorted_out(
         row["user_id"] = user_id
         row["assignment_id"] = next(ids)
         row["is_repeat"] = bool(before)
-        is_ordinary = not kinds or kinds.get(task_id, TaskKind.ORDINARY) is TaskKind.ORDINARY
+        is_ordinary = kinds.get(task_id, TaskKind.ORDINARY) is TaskKind.ORDINARY  # or it is new
         row["counted"] = judgement.counted and not before and is_ordinary
-        if keys and task_id in keys:
+        if task_id in keys:
             row["gold_passed"] = passes(keys[task_id], row["ranks"])
             batch.golden.add(user_id)
         batch.annotations.append(row)

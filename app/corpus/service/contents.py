@@ -145,7 +145,7 @@ def _placed(
 ) -> list[Stored]:
     """The row that is `kept` of each hash; new is what has our id, where it first comes."""
     placed = []
-    unseen = {key for key, row_id in ids.items() if kept[key] is row_id or kept[key] == row_id}
+    unseen = {key for key, row_id in ids.items() if kept[key] == row_id}
     for key in hashes:
         placed.append(Stored(kept[key], key, is_new=key in unseen))
         unseen.discard(key)

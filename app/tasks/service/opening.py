@@ -206,7 +206,7 @@ def _opened(
             if first.get(key) is task
             else [orders[ids[key]].index(each) for each in task.response_ids],
             is_new=first.get(key) is task,
-            is_gold=bool(gold) and ids[key] in gold,
+            is_gold=ids[key] in gold,
             counted=counted.get(key),
         )
         for key, task in lines
