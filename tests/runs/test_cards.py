@@ -26,7 +26,7 @@ STORY = Story(
 )
 
 
-def trained(base="/work/folder/base-1", kind="dpo"):
+def trained(base="/srv/folder/base-1", kind="dpo"):
     return model_card(
         kind, base=base, dataset="attempt-1", metrics={"loss": 0.5}, settings={"beta": 0.1}
     )
@@ -57,7 +57,7 @@ def test_the_whole_card_tells_of_data_people_and_guidelines():
         "| beta | 0.1 |",
     ):
         assert said in text
-    assert "/work/folder" not in text.split("## Settings")[0].split("---\n")[1]
+    assert "/srv/folder" not in text.split("## Settings")[0].split("---\n")[1]
     assert text.count("\n## Figures at the end") == 1
     assert text.index("## Where it comes from") < text.index("## Figures at the end")
 
