@@ -17,12 +17,20 @@ let watched = null; // the rehearsal that the page waits for
 function show() {
   const chosen = new FormData(form).get("base");
   for (const field of form.querySelectorAll("[data-for-base]")) field.hidden = field.dataset.forBase !== chosen;
+  form.elements.model.required = chosen === "model";
 }
+
+const isIncomplete = () => [...form.elements].some((field) => field.validity?.valueMissing);
 
 const number = (value) => value.toLocaleString("en-US");
 
 async function showEstimate() {
   const mine = ++asked;
+  if (isIncomplete()) {
+    estimate.textContent = "Once nothing is missing, it says here what the run would be.";
+    estimate.classList.remove("is-wrong");
+    return;
+  }
   try {
     const { data } = await api("POST", estimate.dataset.estimate, undefined, fields());
     if (mine !== asked) return;

@@ -132,6 +132,18 @@ def answer(**values):
             setattr(check, name, value)
 
 
+def test_nothing_is_asked_while_a_model_is_still_to_be_named(place):
+    page, refused = place.page, []
+    page.on("response", lambda reply: reply.status == 422 and refused.append(reply.url))
+    page.goto(f"{place.base}/runs/new?kind=sft")
+    page.get_by_text("40 rows, about 15 steps").wait_for()
+    page.get_by_label("Another model").check()
+    page.get_by_text("Once nothing is missing").wait_for()
+    page.get_by_label("Folder or hub id").fill("some/model")
+    page.get_by_text("40 rows, about 5 steps").wait_for()
+    assert refused == []
+
+
 def test_the_form_says_what_a_run_would_be(place):
     page = place.page
     page.goto(f"{place.base}/runs/new?kind=sft")
