@@ -21,6 +21,7 @@ from uuid import uuid4
 import pytest
 from argon2 import PasswordHasher
 from fastapi import FastAPI
+from hypothesis import settings as property_tests
 from psycopg.errors import InsufficientPrivilege
 from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import ProgrammingError
@@ -38,6 +39,10 @@ from app.schema import migrate
 from app.tasks import queries
 from app.web.protection import SESSION_COOKIE, form_token_for
 from tests.people import People, find_people, make_noise, make_people
+from tests.waiting import PATIENCE, until
+
+property_tests.register_profile("busy", property_tests(), deadline=None)  # a machine may be
+property_tests.load_profile("busy")
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -315,23 +320,24 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving() -> Iterator[str]:
+def serving(app: FastAPI | None = None) -> Iterator[str]:
     """The application behind a real port, over the database that sessions are bound to."""
     import uvicorn
 
-    port = free_port()
-    server = uvicorn.Server(
-        uvicorn.Config(application(), host="127.0.0.1", port=port, log_level="warning", ws="none")
+    config = uvicorn.Config(
+        app or application(),
+        log_level="warning",
+        ws="none",
+        timeout_graceful_shutdown=5,  # a test may leave a stream behind
     )
-    thread = threading.Thread(target=server.run, daemon=True)
+    server = uvicorn.Server(config)
+    listening = socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
     thread.start()
-    deadline = time.monotonic() + 20
-    while not server.started:
-        assert time.monotonic() < deadline, "the server did not start"
-        time.sleep(0.02)
-    yield f"http://127.0.0.1:{port}"
+    until(lambda: server.started)
+    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
     server.should_exit = True
-    thread.join(timeout=10)
+    thread.join(PATIENCE)
 
 
 @pytest.fixture
@@ -342,11 +348,15 @@ def live_server(concurrency_engine: Engine) -> Iterator[str]:
 
 
 def chromium_path() -> str | None:
-    named = os.environ.get("CHROMIUM", "chromium")  # `make test` finds or installs one
-    for name in (named, "chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
-        if path := shutil.which(name):
-            return path
-    return None
+    names = (
+        os.environ.get("CHROMIUM", ""),  # `make test` finds or installs one
+        "chromium-headless-shell",
+        "chromium",
+        "chromium-browser",
+        "google-chrome",
+        "google-chrome-stable",
+    )
+    return next((path for name in names if (path := shutil.which(name))), None)
 
 
 @pytest.fixture(scope="session")
