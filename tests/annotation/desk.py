@@ -1,6 +1,7 @@
 """Ana's browser on a project at work, for tests of the ranking page."""
 
-import pytest
+import time
+
 from sqlalchemy import select
 
 from app.accounts import service as accounts
@@ -9,8 +10,7 @@ from app.db import SessionLocal, database_now, transaction
 from app.web.protection import SESSION_COOKIE
 from tests.factories import make_task
 from tests.people import make_people
-
-PATIENCE = 10_000  # ms
+from tests.waiting import PAGE_PATIENCE
 
 
 class Hands:
@@ -26,12 +26,20 @@ class Hands:
     def see(self, text):
         self.page.get_by_text(text).first.wait_for()
 
+    def until(self, what):
+        """Wait until it is true, while the page goes on; answers what it said then."""
+        deadline = time.monotonic() + PAGE_PATIENCE / 1000
+        while not (found := what()):
+            assert time.monotonic() < deadline, "it does not come"
+            self.page.wait_for_timeout(50)
+        return found
+
 
 class Desk(Hands):
     def __init__(self, browser, address, *, ana, project_id, key):
         self.ana, self.address, self.rank = ana, address, f"{address}/projects/{project_id}/rank"
         self.context = browser.new_context(viewport={"width": 1280, "height": 860})
-        self.context.set_default_timeout(PATIENCE)
+        self.context.set_default_timeout(PAGE_PATIENCE)
         self.sign_in(key)
         self.page = self.context.new_page()
         self.complaints: list[str] = []
@@ -85,11 +93,8 @@ class Desk(Hands):
             ).all()
 
     def wait_for_judgements(self, number):
-        for _ in range(100):
-            if len(self.judgements()) >= number:
-                return self.judgements()
-            self.page.wait_for_timeout(100)
-        pytest.fail(f"{number} judgements were expected, there are {len(self.judgements())}")
+        self.until(lambda: len(self.judgements()) >= number)
+        return self.judgements()
 
 
 def make_desk(browser, address):

@@ -15,8 +15,8 @@ from app.web.protection import SESSION_COOKIE
 from tests.annotation.desk import Hands
 from tests.conftest import fresh_database, psycopg_url, serving
 from tests.factories import make_member, make_project, make_prompt, make_task, make_user
+from tests.waiting import PAGE_PATIENCE
 
-PATIENCE = 15_000  # ms
 RATED = [
     {"key": "help", "label": "Help", "min": 1, "max": 5},
     {"key": "truth", "label": "Truth", "min": 1, "max": 5},
@@ -92,7 +92,7 @@ class Desk(Hands):
         context = self.browser.new_context(
             viewport={"width": width, "height": height}, reduced_motion="reduce", **options
         )
-        context.set_default_timeout(PATIENCE)
+        context.set_default_timeout(PAGE_PATIENCE)
         cookie = {"name": SESSION_COOKIE, "value": self.key, "secure": True, "httpOnly": True}
         context.add_cookies([{**cookie, "domain": "127.0.0.1", "path": "/"}])
         self.contexts.append(context)

@@ -40,7 +40,6 @@ STEPS = settings(
     max_examples=8,
     stateful_step_count=25,
     derandomize=True,  # the same sequences every time
-    deadline=None,
     phases=[Phase.generate],  # to shrink a failing one takes minutes
     suppress_health_check=list(HealthCheck),
 )

@@ -115,14 +115,14 @@ def test_a_busy_server_is_asked_again_when_it_says_so(desk):
     desk.press("1", "Enter")
     desk.see("1 waiting to be sent")
     busy = answer_once(page, status=429, headers={"Retry-After": "60"})
-    page.clock.fast_forward(2_000)
-    page.wait_for_timeout(300)
+    with page.expect_response(lambda reply: reply.status == 429):
+        desk.until(lambda: page.clock.fast_forward(2_000) or busy)
     assert (len(unwell), busy) == (1, unwell)  # asked again under the same key
+    page.wait_for_timeout(300)
     page.clock.fast_forward(40_000)
     page.wait_for_timeout(300)
     assert desk.judgements() == []
-    page.clock.fast_forward(21_000)
-    assert len(desk.wait_for_judgements(1)) == 1
+    assert len(desk.until(lambda: page.clock.fast_forward(21_000) or desk.judgements())) == 1
     page.get_by_text("waiting to be sent").wait_for(state="hidden")
 
 
@@ -156,7 +156,7 @@ def test_what_waited_when_the_power_went_is_sent_from_any_page_of_hers(desk):
     desk.press("1", "Enter")
     desk.see("1 waiting to be sent")
     desk.see("Four greetings")
-    page.wait_for_timeout(200)
+    page.locator("form.task[data-ready]").wait_for()
     desk.press("1", "2", "3", "4", "Enter")
     desk.see("2 waiting to be sent")
     page.close(run_before_unload=False)
@@ -197,11 +197,9 @@ def test_an_answer_the_server_stumbles_over_does_not_hold_up_the_others(desk):
     desk.see("Four greetings")
     page.locator("form.task[data-ready]").wait_for()
     desk.press("1", "2", "3", "4", "Enter")
-    for _ in range(12):
-        page.clock.fast_forward(40_000)
-        page.wait_for_timeout(100)
-    assert [len(each.ranks) for each in desk.wait_for_judgements(1)] == [4]
-    assert desk.kept() == 1
+    judged = desk.until(lambda: page.clock.fast_forward(40_000) or desk.judgements())
+    assert [len(each.ranks) for each in judged] == [4]
+    desk.until(lambda: desk.kept() == 1)
 
 
 def test_signing_out_sends_first_and_then_erases(desk):
@@ -340,7 +338,13 @@ def test_a_burst_of_keys_judges_only_what_was_on_the_screen(desk):
     desk.ready()
     desk.press("1", "2", "3", "4", "Enter")  # then come pairs
     page.locator("form.task-pair[data-ready]").wait_for()
-    pressed = page.evaluate(BURST, 60)
+    pressed = []
+
+    def several_are_judged():  # of a burst, a slow page takes little
+        pressed.extend(page.evaluate(BURST, 60))
+        return sum(len(each.ranks) == 2 for each in desk.judgements()) > 3
+
+    desk.until(several_are_judged)
     alive = {}
     for key, assignment, is_painted in pressed:
         if is_painted:
@@ -351,7 +355,6 @@ def test_a_burst_of_keys_judges_only_what_was_on_the_screen(desk):
     judged = {str(each.assignment_id) for each in desk.judgements()}
     assert len(judged) == len(desk.judgements())  # none twice
     pairs = {str(each.assignment_id) for each in desk.judgements() if len(each.ranks) == 2}
-    assert len(pairs) > 2
     assert pairs <= meant | {first}
 
 

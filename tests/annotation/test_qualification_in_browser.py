@@ -6,10 +6,11 @@ from app.accounts import service as accounts
 from app.db import SessionLocal, database_now, transaction
 from app.projects.models import Membership
 from app.web.protection import SESSION_COOKIE
-from tests.annotation.desk import PATIENCE, Desk
+from tests.annotation.desk import Desk
 from tests.axe import faults
 from tests.factories import make_question, make_task
 from tests.people import make_people
+from tests.waiting import PAGE_PATIENCE
 
 pytestmark = [pytest.mark.browser, pytest.mark.concurrency]
 
@@ -106,7 +107,7 @@ def test_a_wrong_answer_on_a_phone_without_javascript(exam, browser):
     context = browser.new_context(
         viewport={"width": 390, "height": 844}, color_scheme="dark", java_script_enabled=False
     )
-    context.set_default_timeout(PATIENCE)
+    context.set_default_timeout(PAGE_PATIENCE)
     context.add_cookies([each for each in cookies if each["name"] == SESSION_COOKIE])
     page = context.new_page()
     page.goto(exam.rank)

@@ -95,7 +95,7 @@ def test_work_goes_on_without_a_connection_and_arrives_later(desk):
     )
     desk.see("1 waiting to be sent")
     desk.see("Four greetings")
-    page.wait_for_timeout(200)
+    page.locator("form.task[data-ready]").wait_for()
     desk.press("1", "2", "3", "4", "Enter")
     desk.see("2 waiting to be sent")
     kept = page.evaluate("JSON.stringify(localStorage)")
@@ -128,12 +128,17 @@ def test_a_crash_with_something_unsent_loses_nothing(desk):
     desk.see("Four greetings")  # not the one that has just been sent
 
 
+def draft_of(assignment_id):
+    with SessionLocal() as session:
+        return session.get(Assignment, assignment_id).draft
+
+
 def test_a_draft_survives_a_reload(desk):
     page = desk.start()
     desk.press("2", "2", "2", "r")
     page.keyboard.type("half a thought")
     desk.press("Escape")
-    page.wait_for_timeout(1600)
+    desk.until(lambda: "half a thought" in str(draft_of(desk.shown())))
     page.reload()
     desk.ready()
     assert page.locator("textarea[name=rationale]").input_value() == "half a thought"
@@ -205,16 +210,16 @@ def test_nothing_stands_in_the_way_of_assistive_technology(desk):
 def test_leaving_gives_back_what_was_fetched_ahead(desk):
     page = desk.start()
     page.goto(f"{desk.address}/account")
-    with SessionLocal() as session:
-        states = select(func.count()).where(
-            Assignment.user_id == desk.ana, Assignment.state == AssignmentState.OPEN
-        )
-        for _ in range(50):
-            if session.scalar(states) == 1:
-                break
-            session.rollback()
-            page.wait_for_timeout(100)
-        assert session.scalar(states) == 1
+
+    def held():
+        with SessionLocal() as session:
+            return session.scalar(
+                select(func.count()).where(
+                    Assignment.user_id == desk.ana, Assignment.state == AssignmentState.OPEN
+                )
+            )
+
+    desk.until(lambda: held() == 1)
 
 
 def test_an_answer_that_does_not_fit_a_new_scale_is_told_and_kept(desk):

@@ -89,7 +89,7 @@ def test_a_task_fetched_ahead_has_no_time_before_it_is_painted(watch):
 def leave_alone(page):
     """Nobody is there for a minute, after the browser's own last events of what was done."""
     overlay = page.get_by_role("dialog", name="Still working?")
-    for _ in range(20):
+    for _ in range(100):
         page.clock.fast_forward(61_000)
         page.wait_for_timeout(100)
         if overlay.is_visible():

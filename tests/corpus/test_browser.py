@@ -17,6 +17,7 @@ from tests.corpus.files import json_lines, pair, request_check
 from tests.factories import PASSWORD
 from tests.people import make_people
 from tests.shared_data import shared_data, shared_rows
+from tests.waiting import PAGE_PATIENCE
 
 pytestmark = pytest.mark.browser
 
@@ -33,6 +34,7 @@ def project_id(live_server):
 def page(browser, live_server, project_id):
     """Ada's browser on the data page; nothing may go wrong in it unseen."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(PAGE_PATIENCE)
     page = context.new_page()
     page.goto(f"{live_server}/projects/{project_id}/data")
     page.get_by_label("E-mail").fill("ada@example.org")
@@ -70,14 +72,14 @@ def test_ada_looks_into_a_file_and_imports_it(page, tmp_path):
     page.get_by_text("Waiting for a worker.").wait_for()
     worker = threading.Thread(target=work_off)
     worker.start()
-    page.get_by_text("Nothing has been imported yet. All 5 rows are good.").wait_for(timeout=15_000)
+    page.get_by_text("Nothing has been imported yet. All 5 rows are good.").wait_for()
     worker.join()
     assert page.get_by_text("told by “prompt” and “responses”").is_visible()
     page.get_by_text("4 + 4?").wait_for()
     page.get_by_role("button", name="Import 5 rows").click()
     page.get_by_text("Waiting for a worker.").wait_for()
     work_off()
-    page.get_by_text("5 rows imported.").wait_for(timeout=15_000)
+    page.get_by_text("5 rows imported.").wait_for()
     page.get_by_role("link", name="Show the prompts that it brought").click()
     page.get_by_text("brought by pairs.jsonl").wait_for()
     page.get_by_role("link", name="3 + 3?").click()
@@ -137,7 +139,7 @@ def test_a_file_can_be_dropped_and_bad_lines_are_listed(page, tmp_path):
     page.keyboard.press("Enter")
     page.get_by_role("heading", name="dropped.jsonl").wait_for()
     work_off()
-    page.get_by_text("2 lines were refused, so nothing was imported").wait_for(timeout=15_000)
+    page.get_by_text("2 lines were refused, so nothing was imported").wait_for()
     page.get_by_text("this line has 1.").wait_for()
     page.get_by_text("cut off before its end").wait_for()
 
@@ -149,7 +151,7 @@ def test_several_files_are_checked_each_and_wait_for_ada(page, tmp_path):
     chips = page.locator("[data-state]")
     chips.filter(has_text="check queued").nth(1).wait_for()
     work_off()
-    page.get_by_text("checked, waits for you").nth(1).wait_for(timeout=15_000)
+    page.get_by_text("checked, waits for you").nth(1).wait_for()
     page.reload()
     page.get_by_role("link", name="bad.jsonl").first.click()
     page.get_by_text("2 rows of 3 would be refused; the others are good.").wait_for()
@@ -162,7 +164,7 @@ def test_several_files_are_checked_each_and_wait_for_ada(page, tmp_path):
     page.get_by_role("button", name="Import 1 good row, skip 2").click()
     page.get_by_text("Waiting for a worker.").wait_for()
     work_off()
-    page.get_by_text("1 row imported. 2 refused, see below.").wait_for(timeout=15_000)
+    page.get_by_text("1 row imported. 2 refused, see below.").wait_for()
     page.get_by_role("link", name="All data").click()
     page.get_by_role("link", name="Look and decide").click()
     page.get_by_role("button", name="Throw the file away").click()
@@ -178,7 +180,7 @@ def test_ada_takes_an_import_back(page, live_server, project_id, tmp_path):
     page.get_by_role("button", name="Remove 3 tasks").click()
     page.get_by_text("Taking it back").wait_for()
     undo_import(row.id)
-    page.get_by_text("3 tasks, 3 prompts and 6 responses were removed.").wait_for(timeout=15_000)
+    page.get_by_text("3 tasks, 3 prompts and 6 responses were removed.").wait_for()
     page.get_by_role("link", name="All data").click()
     page.get_by_text("0 prompts").wait_for()
 

@@ -21,6 +21,7 @@ from app.worker.imports import import_file, run_import
 from app.worker.overlap import adjust_overlap
 from tests.corpus.files import brought_in, counts, figures, json_lines, pair
 from tests.people import make_people
+from tests.waiting import PATIENCE
 
 
 def judged(name, ranks, **more):
@@ -431,7 +432,7 @@ def test_the_same_file_by_several_at_once_comes_in_once(site, tmp_path):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=60)
+        thread.join(PATIENCE)
     assert sorted(row.rows_imported for row in done) == [0, 0, 0, 300]
     assert {row.state for row in done} == {JobState.SUCCEEDED}
     assert tasks_in(site) == 300

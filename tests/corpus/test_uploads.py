@@ -22,6 +22,7 @@ from app.worker.imports import run_import
 from app.worker.imports.upkeep import requeue_lost_imports, tidy_uploads
 from tests.corpus.files import json_lines, pair
 from tests.people import make_people
+from tests.waiting import until
 
 LINE = b'{"prompt": "x", "responses": ["a", "b"]}\n'
 assert len(LINE) == 41
@@ -59,13 +60,6 @@ def workspaces():
     return set((settings.home_path / "artifacts" / ".work").glob("touchstone-*"))
 
 
-def wait_until(what, *, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 @pytest.mark.concurrency
 def test_slow_uploads_keep_nobody_from_the_database(caller):
     address, _, headers = caller
@@ -73,7 +67,7 @@ def test_slow_uploads_keep_nobody_from_the_database(caller):
     before = workspaces()
     uploads = [begun_upload(caller) for _ in range(many)]
     connections = [upload.__enter__() for upload in uploads]
-    wait_until(lambda: len(workspaces() - before) == many)  # all of them wait for their bodies
+    until(lambda: len(workspaces() - before) == many)  # all of them wait for their bodies
     reply = httpx2.get(f"{address}/api/v1/projects", headers=headers, timeout=20)
     assert reply.status_code == 200
     with transaction() as session:
@@ -95,8 +89,8 @@ def test_slow_uploads_keep_nobody_from_the_database(caller):
 def test_a_client_that_stops_in_the_middle_leaves_nothing(caller):
     before = workspaces()
     with begun_upload(caller, size=10**6):
-        wait_until(lambda: len(workspaces() - before) == 1)
-    wait_until(lambda: workspaces() <= before)
+        until(lambda: len(workspaces() - before) == 1)
+    until(lambda: workspaces() <= before)
     with transaction() as session:
         assert session.scalars(select(Import)).all() == []
 

@@ -18,6 +18,7 @@ from tests.factories import (
     make_task,
     make_user,
 )
+from tests.waiting import PAGE_PATIENCE
 
 pytestmark = pytest.mark.browser
 
@@ -128,7 +129,7 @@ def test_ada_freezes_a_snapshot_and_its_page_shows_it_when_it_is_there(page, add
     with transaction() as session:
         lease = service.start(session, snapshot_id=snapshot_id)
     build(lease)
-    page.get_by_role("heading", name="What it holds").wait_for(timeout=10_000)
+    page.get_by_role("heading", name="What it holds").wait_for(timeout=PAGE_PATIENCE)
     page.get_by_role("link", name="ranking", exact=True).click()
     page.get_by_role("heading", name="The first rows of ranking").wait_for()
     for width in (1280, 390):

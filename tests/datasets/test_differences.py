@@ -100,7 +100,7 @@ versions = st.dictionaries(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(old=versions, new=versions)
 def test_merging_finds_what_looking_at_everything_finds(tmp_path_factory, old, new):
     path = tmp_path_factory.mktemp("merge")

@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 from sqlalchemy import text
@@ -24,6 +23,7 @@ from app.tasks.models import Task
 from app.worker.snapshots import build, freeze_now, freeze_snapshot
 from tests.datasets.frozen import contents_of, rows_of
 from tests.factories import make_annotation, make_member, make_project, make_task, make_user
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.concurrency
 
@@ -75,10 +75,10 @@ def test_a_worker_takes_the_job_and_registers_the_files(project_id, concurrency_
             [sys.executable, "-c", script], env=os.environ | own, stdout=log, stderr=log
         ) as worker,
     ):
-        deadline = time.monotonic() + 60
-        while not as_it_is(snapshot_id).state.is_final and time.monotonic() < deadline:
-            time.sleep(0.1)
-        worker.terminate()
+        try:
+            until(lambda: as_it_is(snapshot_id).state.is_final)
+        finally:
+            worker.kill()
     made = as_it_is(snapshot_id)
     assert (made.state, made.attempt, made.error) == (JobState.SUCCEEDED, 1, None)
     assert len(rows_of(made, "preference")) == 20
@@ -193,7 +193,7 @@ def test_a_snapshot_under_fire_is_that_of_its_moment_and_says_what_it_equals(pro
     def beat():
         if not firing.ident:
             firing.start()
-        assert fired.wait(30)
+        assert fired.wait(PATIENCE)
 
     under_fire = freeze_now(project_id=project_id, recipe=Recipe(format="parquet"), beat=beat)
     ended.set()

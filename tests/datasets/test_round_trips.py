@@ -5,7 +5,7 @@ import io
 import random
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app import artifacts
@@ -43,7 +43,6 @@ def is_held(prompt, *replies):
     )
 
 
-@settings(deadline=None)
 @given(st.lists(anything, min_size=1, max_size=2), anything, anything, anything)
 @example([], "ends in \r", "a", "b")
 @example([], "ends in \n", " a", "b\r")
@@ -70,7 +69,6 @@ def test_a_transcript_is_imported_as_what_was_exported_or_it_was_refused(
     assert [response.text for response in task.responses] == [chosen, rejected]
 
 
-@settings(deadline=None)
 @given(anything, anything, anything)
 def test_lines_are_read_back_as_they_were_written(question, chosen, rejected):
     if chosen == rejected or not (chosen + rejected).strip():

@@ -22,6 +22,8 @@ from starlette.responses import (
     StreamingResponse,
 )
 
+from tests.waiting import PATIENCE
+
 KEY = "sk-very-secret"
 
 
@@ -146,4 +148,4 @@ def chat_server() -> Iterator[ChatServer]:
         if own.gate:
             own.gate.set()
         server.should_exit = True
-        thread.join(10)
+        thread.join(PATIENCE)

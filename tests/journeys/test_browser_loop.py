@@ -10,10 +10,10 @@ from app.accounts.models import Role
 from app.db import database_now, transaction
 from app.projects.models import Project
 from tests.factories import PASSWORD, make_member, make_user
+from tests.waiting import PAGE_PATIENCE
 
 pytestmark = [pytest.mark.browser, pytest.mark.concurrency]
 
-PATIENCE = 20_000  # ms, for a page
 LONG = 120_000  # ms, for a training on a busy machine
 PROMPTS = 8
 
@@ -42,14 +42,20 @@ class Browsers:
 
     def open(self):
         context = self.browser.new_context(viewport={"width": 1280, "height": 900})
-        context.set_default_timeout(PATIENCE)
+        context.set_default_timeout(PAGE_PATIENCE)
         page = context.new_page()
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on(
             "console",
-            lambda said: said.type == "error" and self.complaints.append(said.text),
+            lambda said: (
+                said.type == "error" and self.complaints.append((said.text, said.location))
+            ),
         )
         return page
+
+    def listen(self, message):
+        if message.type == "error":
+            self.complaints.append((message.text, message.location))
 
     def of(self, name):
         page = self.open()

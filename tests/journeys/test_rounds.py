@@ -18,6 +18,7 @@ from app.rounds.models import Round, RoundState
 from app.runs.models import Checkpoint, Run
 from app.web.protection import SESSION_COOKIE
 from tests.factories import make_user
+from tests.waiting import PAGE_PATIENCE
 
 pytestmark = [
     pytest.mark.browser,
@@ -27,7 +28,6 @@ pytestmark = [
     ),
 ]
 
-PATIENCE = 20_000  # ms, for a page
 LONG = 900_000  # ms, for the trainings of a round on a busy machine
 QUICK = "sft.max_steps = 4\nreward.max_steps = 4\ndpo.max_steps = 4\nsft.num_samples = 1"
 
@@ -41,7 +41,7 @@ def ada(live_server, browser):
         user = make_user(session, "Ada", role=Role.ADMIN)
         cookie = accounts.open_session(session, user=user, now=database_now(session))
     context = browser.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(PATIENCE)
+    context.set_default_timeout(PAGE_PATIENCE)
     kept = {"domain": "127.0.0.1", "path": "/", "secure": True}
     context.add_cookies([{"name": SESSION_COOKIE, "value": cookie, **kept}])
     page = context.new_page()

@@ -2,7 +2,6 @@
 
 import shutil
 import threading
-import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,6 +16,7 @@ from app.runs.models import RunKind
 from app.worker.playing import play_turn
 from tests.factories import make_member, make_project, make_user
 from tests.runs.factories import make_checkpoint
+from tests.waiting import until
 
 SCALE = {"eval_score_mean": 10.0, "eval_score_std": 5.0}
 
@@ -82,10 +82,8 @@ class Desk:
             return turn, answers
 
     def wait_for_pieces(self, count=4):
-        deadline = time.monotonic() + 30
-        while True:
+        def are_written():
             with transaction() as session:
-                if session.query(PlayPiece).count() >= count:
-                    return
-            assert time.monotonic() < deadline, "nothing is written"
-            time.sleep(0.02)
+                return session.query(PlayPiece).count() >= count
+
+        until(are_written)

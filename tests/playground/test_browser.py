@@ -13,6 +13,7 @@ from app.tasks.models import Task
 from app.web.protection import SESSION_COOKIE
 from tests.playground.desk import Desk
 from tests.playground.factories import make_turn
+from tests.waiting import PATIENCE
 
 pytestmark = [pytest.mark.browser, pytest.mark.concurrency]
 
@@ -109,7 +110,7 @@ def test_escape_stops_and_the_conversation_goes_on(desk, page_of):
     page.wait_for_function(GROWS)
     page.keyboard.press("Escape")
     page.locator(".badge", has_text="stopped").first.wait_for()
-    thread.join(30)
+    thread.join(PATIENCE)
     assert page.locator("[data-announce]").inner_text() == "Stopped."
     assert "egg 0 egg 1" in page.locator("[data-words]").first.inner_text()
     assert page.get_by_role("button", name="Send to annotators").count() == 0
@@ -129,7 +130,7 @@ def test_leaving_the_page_stops_the_answers(desk, page_of):
     thread = desk.in_the_background(turn_id)
     page.wait_for_function(GROWS)
     page.get_by_role("link", name="Runs").first.click()
-    thread.join(60)
+    thread.join(PATIENCE)
     assert {each.answer.why_ended for each in desk.look(turn_id)[1]} == {"stopped"}
 
 

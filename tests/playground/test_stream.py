@@ -11,6 +11,7 @@ from app.accounts.models import User
 from app.db import database_now, transaction
 from app.playground import api, service
 from app.playground.models import PlayTurn
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.concurrency
 
@@ -56,7 +57,7 @@ def test_whoever_comes_back_hears_the_rest_and_nothing_twice(desk, live_server):
     rest = take(events(live_server, turn_id, token, after=first[-1][0]), 6)
     with transaction() as session:
         service.stop(session, turn=session.get_one(PlayTurn, turn_id))
-    thread.join(30)
+    thread.join(PATIENCE)
     heard = first + rest
     assert [number for number, _, _ in heard] == sorted({number for number, _, _ in heard})
     _, answers = desk.look(turn_id)

@@ -8,6 +8,7 @@ from app.db import database_now, transaction
 from app.projects.models import GuidelinesDraft
 from app.web.protection import SESSION_COOKIE
 from tests.people import make_people
+from tests.waiting import PAGE_PATIENCE
 
 pytestmark = [pytest.mark.browser, pytest.mark.concurrency]
 
@@ -19,7 +20,7 @@ def editor(browser, live_server):
         key = accounts.open_session(session, user=people.ada, now=database_now(session))
         project_id, ada_id = people.project.id, people.ada.id
     context = browser.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(PAGE_PATIENCE)
     cookie = {"name": SESSION_COOKIE, "value": key, "secure": True, "httpOnly": True}
     context.add_cookies([{**cookie, "domain": "127.0.0.1", "path": "/"}])
     page = context.new_page()

@@ -60,7 +60,7 @@ def test_kappa_collapses_where_one_category_prevails_and_ac1_does_not():
 
 
 @given(tables())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_alpha_is_that_of_the_independent_library(counts):
     for level in Level:
         try:
@@ -72,7 +72,7 @@ def test_alpha_is_that_of_the_independent_library(counts):
 
 
 @given(tables())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_gwet_is_that_of_the_slow_formula(counts):
     for level in (Level.NOMINAL, Level.ORDINAL):
         weight = agreement.weights(counts.shape[1], level)
@@ -84,7 +84,7 @@ def test_gwet_is_that_of_the_slow_formula(counts):
 
 
 @given(tables(), st.randoms(use_true_random=False))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_names_and_order_of_categories_do_not_matter_to_nominal_figures(counts, random):
     order = list(range(counts.shape[1]))
     random.shuffle(order)
@@ -99,7 +99,7 @@ def test_names_and_order_of_categories_do_not_matter_to_nominal_figures(counts, 
 
 
 @given(tables())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_ordinal_figures_do_not_care_which_end_of_the_scale_comes_first(counts):
     weight = agreement.weights(counts.shape[1], Level.ORDINAL)
     before, after = agreement.sums_of(counts), agreement.sums_of(counts[:, ::-1])

@@ -14,6 +14,7 @@ from app.tasks.models import GoldKey
 from app.web.protection import SESSION_COOKIE
 from tests.factories import make_annotation, make_question, make_task
 from tests.people import make_people
+from tests.waiting import PAGE_PATIENCE
 
 pytestmark = [pytest.mark.browser, pytest.mark.concurrency]
 
@@ -53,7 +54,7 @@ class Scene:
 
     def window(self, name, **how):
         context = self.browser.new_context(**how)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(PAGE_PATIENCE)
         cookie = {"name": SESSION_COOKIE, "value": self.keys[name], "secure": True}
         context.add_cookies([{**cookie, "domain": "127.0.0.1", "path": "/"}])
         self.contexts.append(context)

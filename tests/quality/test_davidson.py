@@ -202,7 +202,7 @@ def has_maximum(wins, ties) -> bool:
 
 
 @given(tables)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_maximum_exists_where_we_say_so(drawn):
     wins, ties = made(drawn)
     if not wins.any() and not ties.any():
@@ -211,7 +211,7 @@ def test_a_maximum_exists_where_we_say_so(drawn):
 
 
 @given(tables, some.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_names_and_order_change_nothing_and_the_gradient_is_flat(drawn, random):
     wins, ties = made(drawn)
     if not is_defined(wins, ties):

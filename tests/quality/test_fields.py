@@ -154,7 +154,7 @@ def test_the_same_judgements_in_another_order_give_the_same_answer():
 
 
 @given(st.integers(2, 5), st.integers(2, 4), st.integers(0, 1_000))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_canonical_order_of_responses_does_not_matter(people, size, seed):
     judgements = crowd(12, people, size, seed)
     turned = from_rankings(

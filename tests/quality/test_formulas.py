@@ -69,7 +69,7 @@ def same(figure: Figure, expected: Fraction | None) -> bool:
 @example((3, [[0, 2]]))  # one task
 @example((3, [[None, None]]))  # nothing at all
 @example((2, [[0, None], [None, 1]]))  # two people, nothing in common
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_every_figure_is_that_of_the_fractions(given_table):
     steps, table = given_table
     judgements = rated(table)
@@ -96,7 +96,7 @@ def test_every_figure_is_that_of_the_fractions(given_table):
 
 
 @given(tables())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_figure_has_a_number_or_a_reason_and_never_neither(given_table):
     steps, table = given_table
     judgements = rated(table)
@@ -122,7 +122,7 @@ def test_a_figure_has_a_number_or_a_reason_and_never_neither(given_table):
         )
     )
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_rankings_with_ties_and_missing_judgements(tasks):
     rows = [
         (task, person, ranks)
@@ -159,7 +159,7 @@ def test_kappa_x_of_the_reference_implementation():
         max_size=5,
     )
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_kappa_x_is_that_of_the_fractions(units):
     one, other = ([side[which] for side in units] for which in (0, 1))
     counts = [

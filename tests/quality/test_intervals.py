@@ -11,7 +11,7 @@ from app.quality.rules.intervals import Figure
 
 
 @given(st.integers(1, 400), st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_wilson_is_that_of_scipy(n, data):
     k = data.draw(st.integers(0, n))
     expected = stats.binomtest(k, n).proportion_ci(method="wilson")
@@ -19,7 +19,7 @@ def test_wilson_is_that_of_scipy(n, data):
 
 
 @given(st.integers(1, 3_000), st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_binomial_test_is_exact(n, data):
     k = data.draw(st.integers(0, n))
     expected = stats.binomtest(k, n).pvalue

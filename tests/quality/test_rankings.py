@@ -23,7 +23,7 @@ def panel(fewest: int = 2) -> st.SearchStrategy[np.ndarray]:
 
 
 @given(panel())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_tau_b_is_that_of_scipy(ranks):
     ours = tau_b(pair_signs(ranks.astype(np.int16), ranks.shape[1]).astype(float))
     for i in range(len(ranks)):
@@ -36,7 +36,7 @@ def test_tau_b_is_that_of_scipy(ranks):
 
 
 @given(panel(fewest=3).filter(lambda ranks: ranks.shape[1] >= 3))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_w_is_friedmans_chi_square_over_its_maximum(ranks):
     ours = kendall_w(ranks.astype(float))
     if all(len(set(row)) == 1 for row in ranks):
@@ -85,7 +85,7 @@ def test_tasks_of_different_size_each_get_their_figures():
 
 
 @given(panel())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_top_1_counts_pairs_of_people_who_name_one_best_response(ranks):
     named = [list(row).index(min(row)) for row in ranks.tolist() if row.count(min(row)) == 1]
     same = [a == b for a, b in combinations(named, 2)]

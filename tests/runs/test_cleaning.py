@@ -23,6 +23,7 @@ from app.runs.schemas import RunBody
 from app.worker import cleaning
 from tests.factories import make_project, make_user
 from tests.runs.factories import make_checkpoint, make_run, make_snapshot
+from tests.waiting import PATIENCE, until
 
 LONG_AGO = timedelta(days=400)
 
@@ -187,13 +188,12 @@ def _until_somebody_waits_for(session):
     waits = text(
         "SELECT count(*) FROM pg_locks WHERE NOT granted AND :pid = ANY(pg_blocking_pids(pid))"
     )
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
+
+    def somebody_waits():
         with transaction() as other:
-            if other.scalars(waits, {"pid": pid}).one():
-                return
-        time.sleep(0.01)
-    raise AssertionError("nobody waited")
+            return other.scalars(waits, {"pid": pid}).one()
+
+    until(somebody_waits)
 
 
 @pytest.mark.concurrency
@@ -239,7 +239,7 @@ def test_a_run_and_a_removal_at_once_are_one_after_the_other(concurrency_engine,
         thread.start()
         _until_somebody_waits_for(session)
         assert thread.is_alive()
-    thread.join(30)
+    thread.join(PATIENCE)
     assert len(refused) == 1
     with transaction() as session:
         runs = session.scalars(select(func.count()).select_from(Run)).one()

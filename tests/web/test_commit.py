@@ -1,17 +1,15 @@
 """A reply leaves only after COMMIT: what was answered is true, what failed is not answered 200."""
 
-import threading
 import time
 
 import httpx2
 import pytest
-import uvicorn
 from fastapi import FastAPI
 from sqlalchemy import event, text
 
 from app.db import SessionDep, SessionLocal
 from app.web.problems import install
-from tests.conftest import free_port
+from tests.conftest import serving
 
 pytestmark = pytest.mark.concurrency
 
@@ -31,15 +29,8 @@ def address(concurrency_engine):
         connection.execute(
             text("CREATE TABLE note (name text UNIQUE DEFERRABLE INITIALLY DEFERRED)")
         )
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error", ws="none"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.02)
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join(timeout=10)
+    with serving(app) as address:
+        yield address
 
 
 def test_the_row_is_committed_when_the_reply_arrives(address, concurrency_engine):

@@ -2,18 +2,16 @@
 
 import http.client
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
-import uvicorn
 from fastapi import FastAPI
 from sqlalchemy import func, select, text
 
 from app.config import settings
 from app.db import Now, SessionDep, connect, transaction
-from tests.conftest import free_port, fresh_database, maintenance, psycopg_url
+from tests.conftest import fresh_database, maintenance, psycopg_url, serving
 
 pytestmark = pytest.mark.concurrency
 
@@ -28,7 +26,7 @@ def engine(server_url):
 
 
 @pytest.fixture
-def port(engine):
+def netloc(engine):
     app = FastAPI()
 
     @app.get("/")
@@ -36,23 +34,16 @@ def port(engine):
         session.execute(text("SELECT pg_sleep(0.02)"))
         return 1
 
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error", ws="none"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.02)
-    yield port
-    server.should_exit = True
-    thread.join(timeout=10)
+    with serving(app) as address:
+        yield address.removeprefix("http://")
 
 
-def test_many_more_requests_than_connections_all_get_their_turn(port):
+def test_many_more_requests_than_connections_all_get_their_turn(netloc):
     many = 6 * settings.pool_size
     start = threading.Barrier(many)
 
     def ask(_number):
-        connection = http.client.HTTPConnection("127.0.0.1", port)
+        connection = http.client.HTTPConnection(netloc)
         connection.connect()
         start.wait()
         connection.request("GET", "/")

@@ -1,7 +1,6 @@
 """Another overlap while people work: it holds at once, and everything goes on adding up."""
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -16,6 +15,7 @@ from app.tasks.models import Task
 from app.work.queries.checks import invariants
 from app.worker.overlap import adjust_overlap
 from tests.tasks.test_exactly_k import Person, make_work
+from tests.waiting import until
 
 pytestmark = pytest.mark.concurrency
 
@@ -44,13 +44,12 @@ def change_overlap(project_id, number):
 
 def wait_for_those_before(moment):
     """Until every transaction that began before a moment has ended: it may not know the change."""
-    deadline = time.monotonic() + 60
-    while True:
+
+    def none_is_left():
         with transaction() as session:
-            if not session.scalar(text(OTHERS_SINCE), {"moment": moment}):
-                return
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+            return not session.scalar(text(OTHERS_SINCE), {"moment": moment})
+
+    until(none_is_left)
 
 
 def places(project_id):
@@ -73,8 +72,7 @@ def run_until(project_id, people, enough, then):
 
     with ThreadPoolExecutor(len(people)) as pool:
         working = [pool.submit(go, person) for person in people]
-        while sum(len(person.acknowledged) for person in people) < enough:
-            time.sleep(0.005)
+        until(lambda: sum(len(person.acknowledged) for person in people) >= enough)
         done = then()
         for each in working:
             each.result()

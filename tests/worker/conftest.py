@@ -21,6 +21,7 @@ from app.worker import beginning, contestants, generation, process, training
 from tests.factories import make_member, make_project, make_user
 from tests.generation.chat_server import ChatServer, chat_server
 from tests.runs.factories import store_snapshot
+from tests.waiting import PATIENCE
 from tests.worker.processes import FAKE, start_worker, tiny_lm
 
 __all__ = ["start_worker", "tiny_lm"]  # fixtures
@@ -70,7 +71,7 @@ class Workshop:
         return thread
 
     def carry_out(self, run_id: UUID) -> Run:
-        self.work(run_id).join(30)
+        self.work(run_id).join(PATIENCE)
         return self.run(run_id)
 
     def carry_on(self, run_id: UUID) -> Run:
@@ -95,15 +96,15 @@ class Workshop:
     def resume(self, run_id: UUID) -> None:
         self.write(lambda session, run, ada: service.resume(session, run=run, by=ada), run_id)
 
-    def wait_for(self, run_id: UUID, what: Callable[[Run], bool], *, seconds: float = 20) -> Run:
-        deadline = time.monotonic() + 5 * seconds  # a busy machine is no failure
+    def wait_for(self, run_id: UUID, what: Callable[[Run], object]) -> Run:
+        deadline = time.monotonic() + PATIENCE
         while not what(run := self.run(run_id)):
             assert time.monotonic() < deadline, f"{run.state} at step {run.step}: {run.error}"
             time.sleep(0.05)
         return run
 
-    def wait_for_end(self, run_id: UUID, *, seconds: float = 30) -> Run:
-        return self.wait_for(run_id, lambda run: JobState(run.state).is_final, seconds=seconds)
+    def wait_for_end(self, run_id: UUID) -> Run:
+        return self.wait_for(run_id, lambda run: JobState(run.state).is_final)
 
 
 @pytest.fixture
@@ -124,4 +125,4 @@ def workshop(
     workshop = Workshop(monkeypatch)
     yield workshop
     for thread in workshop.threads:
-        thread.join(30)
+        thread.join(PATIENCE)

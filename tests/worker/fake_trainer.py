@@ -3,9 +3,10 @@
 `FAKE_TRAINER` (JSON) says how it behaves: steps, pace (seconds per step), save (every so many
 steps), end (exit code instead of success), at (the step of that end), says (its last line), forks
 (leaves a child of its own behind), partial (writes metrics in halves), deaf (ignores SIGTERM),
-skips (prompts that it leaves out), hang (the step at which it stands still), halt (the step at
-which it halts itself), judges (by lengths, or by numbers of the prompts), once (comes to grief only
-when it does not resume), bulk (bytes of each checkpoint).
+skips (prompts that it leaves out), wait (after so many prompts, until it is told to end), hang (the
+step at which it stands still), halt (the step at which it halts itself), judges (by lengths, or by
+numbers of the prompts), once (comes to grief only when it does not resume), bulk (bytes of each
+checkpoint).
 """
 
 import argparse
@@ -31,6 +32,7 @@ BEHAVIOUR = {
     "partial": False,
     "deaf": False,
     "skips": 0,
+    "wait": -1,
     "judges": "lengths",
     "hang": 0,
     "halt": 0,
@@ -134,6 +136,8 @@ def generate(options: argparse.Namespace) -> int:
     lines = lines[int(BEHAVIOUR["skips"]) :]
     with options.output.open("a", encoding="utf-8") as output:
         for number, line in enumerate(lines):
+            while number == BEHAVIOUR["wait"] and not asked_to_end:
+                time.sleep(0.01)
             time.sleep(float(BEHAVIOUR["pace"]))
             by = f"at {options.temperature} to {line['id']} by {options.source}"
             texts = [f"reply {k} {by}" for k in range(options.n)]

@@ -25,6 +25,7 @@ from app.worker.evaluation import evaluate_now, settle_now
 from tests.factories import make_annotation, make_prompt, make_task, make_user
 from tests.generation.chat_server import ChatServer
 from tests.runs.factories import make_checkpoint
+from tests.waiting import PATIENCE, until
 from tests.worker.conftest import Workshop
 
 pytestmark = pytest.mark.concurrency
@@ -241,18 +242,15 @@ def test_prompts_that_a_model_cannot_take_are_left_out_and_named(desk: Desk) -> 
 
 
 def test_a_stopped_worker_gives_it_back_and_another_goes_on(desk: Desk) -> None:
-    desk.workshop.behave(pace=0.2)
+    desk.workshop.behave(wait=2)
     evaluation_id = desk.order()
     stopping = threading.Event()
     thread = threading.Thread(target=desk.carry_out, args=[evaluation_id, stopping])
     thread.start()
     desk.workshop.threads.append(thread)
-    deadline = time.monotonic() + 20
-    while not any(row.a_response_id for row in desk.rows(evaluation_id)):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: any(row.a_response_id for row in desk.rows(evaluation_id)))
     stopping.set()
-    thread.join(20)
+    thread.join(PATIENCE)
     assert desk.evaluation(evaluation_id).state is JobState.QUEUED
     desk.workshop.behave()
     done = desk.carry_out(evaluation_id)

@@ -22,6 +22,7 @@ from app.db import JobState, transaction
 from app.runs import queries, rules
 from app.runs.models import Checkpoint, Run
 from app.worker import machine_memory, training
+from tests.waiting import PATIENCE
 from tests.worker.conftest import Workshop
 
 pytestmark = pytest.mark.concurrency
@@ -216,7 +217,7 @@ def test_a_model_that_waits_for_room_can_be_given_up(
             workshop.cancel(run_id)
         else:
             stopping.set()
-        workshop.threads[-1].join(30)
+        workshop.threads[-1].join(PATIENCE)
     run = workshop.run(run_id)
     if wish == "cancel":
         assert run.state is JobState.CANCELLED
@@ -306,7 +307,7 @@ def stopped_after(workshop: Workshop, *steps: int) -> Run:
     workshop.wait_for(run_id, lambda run: len(run.saved) >= len(steps))
     workshop.cancel(run_id)
     workshop.wait_for_end(run_id)
-    workshop.threads[-1].join(30)
+    workshop.threads[-1].join(PATIENCE)
     return workshop.run(run_id)
 
 
@@ -452,7 +453,7 @@ def test_a_child_that_was_left_alone_is_taken_up_again(
 
     def slow(*given: object, **named: object) -> object:
         if threading.current_thread().name == "pulse" and holding.is_set():
-            released.wait(20)
+            released.wait(PATIENCE)
         return hold(*given, **named)
 
     released = threading.Event()
@@ -466,7 +467,7 @@ def test_a_child_that_was_left_alone_is_taken_up_again(
     workshop.wait_for(run_id, lambda run: run.state is JobState.QUEUED)
     released.set()
     holding.clear()
-    workshop.threads[-1].join(30)
+    workshop.threads[-1].join(PATIENCE)
     workshop.behave(steps=workshop.run(run_id).saved_step + 3)
     run = workshop.carry_out(run_id)
     assert (run.state, run.attempt, run.error) == (DONE, 2, None)

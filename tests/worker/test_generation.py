@@ -1,5 +1,4 @@
 import threading
-import time
 from collections.abc import Callable
 from uuid import UUID
 
@@ -22,6 +21,7 @@ from app.tasks.models import Task, TaskResponse
 from app.worker.generation import generate_responses
 from tests.factories import make_project, make_prompt, make_task
 from tests.runs.factories import make_checkpoint
+from tests.waiting import PATIENCE, until
 from tests.worker.conftest import Workshop
 
 pytestmark = pytest.mark.concurrency
@@ -75,10 +75,7 @@ class Desk:
             return generation
 
     def wait_for(self, generation_id: UUID, done: int) -> None:
-        deadline = time.monotonic() + 20
-        while self.generation(generation_id).done < done:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        until(lambda: self.generation(generation_id).done >= done)
 
     def count(self, table: type) -> int:
         with transaction() as session:
@@ -187,13 +184,13 @@ def cancel(desk: Desk, session: Session, generation_id: UUID) -> None:
 
 
 def test_cancelling_stops_the_writing_and_keeps_what_is_there(desk: Desk) -> None:
-    desk.workshop.behave(pace=0.4)
+    desk.workshop.behave(wait=2)
     generation_id = desk.order()
     thread = desk.begin(generation_id, threading.Event())
     desk.wait_for(generation_id, 1)
     with transaction() as session:
         cancel(desk, session, generation_id)
-    thread.join(10)
+    thread.join(PATIENCE)
     generation = desk.generation(generation_id)
     assert generation.state is JobState.CANCELLED
     assert 1 <= generation.done < PROMPTS
@@ -201,12 +198,12 @@ def test_cancelling_stops_the_writing_and_keeps_what_is_there(desk: Desk) -> Non
 
 
 def test_a_worker_that_stops_hands_the_rest_on(desk: Desk) -> None:
-    desk.workshop.behave(pace=0.4)
+    desk.workshop.behave(wait=2)
     generation_id, stopping = desk.order(), threading.Event()
     thread = desk.begin(generation_id, stopping)
     desk.wait_for(generation_id, 1)
     stopping.set()
-    thread.join(10)
+    thread.join(PATIENCE)
     assert desk.generation(generation_id).state is JobState.QUEUED
     desk.workshop.behave()
     assert desk.carry_out(generation_id).done == PROMPTS

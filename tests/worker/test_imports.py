@@ -2,7 +2,6 @@
 
 import signal
 import threading
-import time
 from uuid import UUID
 
 import pytest
@@ -21,6 +20,7 @@ from app.worker.imports import import_file, run_import
 from tests.corpus.files import json_lines, pair
 from tests.factories import make_project
 from tests.people import make_people
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.concurrency
 ROWS = 60
@@ -79,13 +79,6 @@ ALL = {
 NOTHING = dict.fromkeys(ALL, 0)
 
 
-def wait_until(what, *, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def held_up(blocker) -> list[int]:
     """Who waits to write judgements: prompts and tasks are written, not committed, by then."""
     return list(
@@ -102,7 +95,7 @@ def test_a_worker_killed_in_the_middle_leaves_nothing_and_another_one_does_it_al
     with SessionLocal() as blocker:
         blocker.execute(text("LOCK TABLE annotation IN SHARE MODE"))
         first = start_worker()
-        wait_until(lambda: held_up(blocker))
+        until(lambda: held_up(blocker))
         first.send_signal(signal.SIGKILL)
         first.wait()
         blocker.rollback()
@@ -110,13 +103,13 @@ def test_a_worker_killed_in_the_middle_leaves_nothing_and_another_one_does_it_al
     assert artifacts.exists(row.path)
 
     start_worker()
-    wait_until(lambda: reread(row).state.is_final)
+    until(lambda: reread(row).state.is_final)
 
     done = reread(row)
     assert (done.state, done.attempt) == (JobState.SUCCEEDED, 2)
     assert (done.rows_read, done.rows_imported, done.bytes_read) == (ROWS, ROWS, done.bytes)
     assert kept() == ALL
-    wait_until(lambda: not artifacts.exists(f"imports/{row.id}"))
+    until(lambda: not artifacts.exists(f"imports/{row.id}"))
 
 
 def test_a_database_connection_killed_in_the_middle_puts_the_import_back(
@@ -127,9 +120,9 @@ def test_a_database_connection_killed_in_the_middle_puts_the_import_back(
         blocker.execute(text("LOCK TABLE annotation IN SHARE MODE"))
         worker = threading.Thread(target=run_import, args=[row.id])
         worker.start()
-        wait_until(lambda: held_up(blocker))
+        until(lambda: held_up(blocker))
         blocker.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": held_up(blocker)[0]})
-        worker.join(timeout=60)
+        worker.join(PATIENCE)
         blocker.rollback()
     assert (reread(row).state, kept()) == (JobState.QUEUED, NOTHING)
     assert artifacts.exists(row.path)
@@ -157,20 +150,20 @@ def test_who_waits_for_another_import_can_be_cancelled_and_shows_that_it_lives(
         blocker.execute(text("LOCK TABLE annotation IN SHARE MODE"))
         workers = [threading.Thread(target=run_import, args=[first.id])]
         workers[0].start()
-        wait_until(lambda: held_up(blocker))
+        until(lambda: held_up(blocker))
         workers.append(threading.Thread(target=run_import, args=[second.id]))
         workers[1].start()
-        wait_until(lambda: (seen := reread(second).seen_at) and seen > reread(second).created_at)
+        until(lambda: (seen := reread(second).seen_at) and seen > reread(second).created_at)
         before = reread(second).seen_at
-        wait_until(lambda: reread(second).seen_at > before)
+        until(lambda: reread(second).seen_at > before)
         with transaction() as session:
             waiting = session.get_one(Import, second.id)
             ada = session.scalars(select(User).where(User.name == "Ada")).one()
             service.cancel_import(session, row=waiting, by=ada)
-        workers[1].join(timeout=60)
+        workers[1].join(PATIENCE)
         assert not workers[1].is_alive()
         blocker.rollback()
-        workers[0].join(timeout=60)
+        workers[0].join(PATIENCE)
     assert (reread(first).state, reread(second).state) == (
         JobState.SUCCEEDED,
         JobState.CANCELLED,
@@ -193,7 +186,7 @@ def test_imports_into_two_projects_at_once_do_not_wait_in_a_circle(site, tmp_pat
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=120)
+        thread.join(PATIENCE)
     assert sorted((row.state, row.rows_imported) for row in done) == [
         (JobState.SUCCEEDED, 0),
         (JobState.SUCCEEDED, 0),

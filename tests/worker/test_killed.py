@@ -22,7 +22,7 @@ from app.worker.imports.upkeep import requeue_lost_imports
 from app.worker.snapshots import freeze_now
 from tests.corpus.files import json_lines, pair
 from tests.people import make_people
-from tests.worker.test_imports import wait_until
+from tests.waiting import until
 
 pytestmark = pytest.mark.concurrency
 ROWS = 1_100  # three batches of an undoing
@@ -76,7 +76,7 @@ def test_an_undoing_whose_worker_is_killed_goes_on_where_it_was(site, tmp_path, 
         blocker.execute(select(Prompt.id).where(Prompt.id == last).with_for_update())
         ask_to_undo(import_id)
         first = start_worker()
-        wait_until(lambda: waits_for_row(blocker))
+        until(lambda: waits_for_row(blocker))
         first.send_signal(signal.SIGKILL)
         first.wait()
         blocker.rollback()
@@ -85,7 +85,7 @@ def test_an_undoing_whose_worker_is_killed_goes_on_where_it_was(site, tmp_path, 
     assert numbers() == [100, 100, 200, 100]
 
     start_worker()
-    wait_until(lambda: reread(Import, import_id).undone_at)
+    until(lambda: reread(Import, import_id).undone_at)
     done = reread(Import, import_id)
     gone = [done.undone[name] for name in ("tasks", "prompts", "responses", "people")]
     assert gone == [ROWS, ROWS, 2 * ROWS, 1]
@@ -120,21 +120,21 @@ def test_a_comparison_whose_worker_is_killed_is_made_by_the_next(
             before, after = (session.get_one(Snapshot, its) for its in made)
             its = comparisons.comparison_of(session, before=before, after=after).id
         first = start_worker()
-        wait_until(lambda: reread(SnapshotComparison, its).state is JobState.RUNNING)
+        until(lambda: reread(SnapshotComparison, its).state is JobState.RUNNING)
         row = select(SnapshotComparison.id).where(SnapshotComparison.id == its)
         writes.execute(row.with_for_update())
         reads.rollback()
-        wait_until(lambda: artifacts.exists(f"comparisons/{its}/attempt-1"))
+        until(lambda: artifacts.exists(f"comparisons/{its}/attempt-1"))
         first.send_signal(signal.SIGKILL)
         first.wait()
         writes.rollback()
     assert reread(SnapshotComparison, its).path is None
 
     start_worker()
-    wait_until(lambda: reread(SnapshotComparison, its).state.is_final)
+    until(lambda: reread(SnapshotComparison, its).state.is_final)
     done = reread(SnapshotComparison, its)
     assert (done.state, done.attempt) == (JobState.SUCCEEDED, 2)
     assert done.path == f"comparisons/{its}/attempt-2"
-    wait_until(lambda: artifacts.folders(f"comparisons/{its}") == ["attempt-2"])
+    until(lambda: artifacts.folders(f"comparisons/{its}") == ["attempt-2"])
     with transaction() as session:
         assert session.get_one(Project, site)

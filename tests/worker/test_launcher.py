@@ -11,6 +11,7 @@ from app.db import JobState, transaction
 from app.runs import queries
 from app.runs.models import Checkpoint
 from app.worker import process
+from tests.waiting import PATIENCE
 from tests.worker.conftest import Workshop
 from tests.worker.test_faults import is_in_order
 
@@ -34,10 +35,10 @@ def test_two_processes_are_cancelled_and_go_on_as_one(workshop: Workshop, tiny_l
     config = {"max_steps": 100_000, "save_steps": 5, "num_samples": 0, "eval_steps": 100_000}
     run_id = workshop.launch(base={"model": tiny_lm}, config=config)
     workshop.work(run_id)
-    workshop.wait_for(run_id, lambda run: run.step >= 2, seconds=300)
+    workshop.wait_for(run_id, lambda run: run.step >= 2)
     workshop.cancel(run_id)
-    run = workshop.wait_for_end(run_id, seconds=120)
-    workshop.threads[-1].join(60)
+    run = workshop.wait_for_end(run_id)
+    workshop.threads[-1].join(PATIENCE)
     assert (run.state, run.error) == (JobState.CANCELLED, None)
     assert run.saved_step is not None  # each of them heard of it once
     is_in_order(workshop.run(run_id))
@@ -46,7 +47,7 @@ def test_two_processes_are_cancelled_and_go_on_as_one(workshop: Workshop, tiny_l
 def test_two_processes_leave_one_checkpoint(workshop: Workshop, tiny_lm: str) -> None:
     config = {"max_steps": 4, "num_samples": 0, "eval_steps": 100_000}
     run_id = workshop.launch(base={"model": tiny_lm}, config=config)
-    workshop.work(run_id).join(400)
+    workshop.work(run_id).join(PATIENCE)
     run = workshop.run(run_id)
     assert (run.state, run.error, run.step) == (JobState.SUCCEEDED, None, 4)
     with transaction() as session:
@@ -57,7 +58,7 @@ def test_two_processes_leave_one_checkpoint(workshop: Workshop, tiny_lm: str) ->
 
 def test_the_reason_of_a_failure_comes_through_the_launcher(workshop: Workshop) -> None:
     run_id = workshop.launch(base={"model": "/no/such/model"})
-    workshop.work(run_id).join(400)
+    workshop.work(run_id).join(PATIENCE)
     run = workshop.run(run_id)
     assert run.state is JobState.FAILED
     assert "/no/such/model" in run.error

@@ -21,6 +21,7 @@ from app.runs import queries
 from app.runs.models import Checkpoint
 from app.worker import main
 from tests.factories import make_project, make_user
+from tests.waiting import PATIENCE, until
 from tests.worker.conftest import FAKE, Workshop
 from tests.worker.processes import Start
 
@@ -47,17 +48,14 @@ def test_a_run_survives_the_death_of_its_worker(
     config = {"max_steps": 60, "save_steps": 5, "num_samples": 1, "eval_steps": 60}
     run_id = workshop.launch(base={"model": tiny_lm}, config=config)
     first = start_worker()
-    saved = workshop.wait_for(run_id, lambda run: run.saved_step is not None, seconds=60)
+    saved = workshop.wait_for(run_id, lambda run: run.saved_step is not None)
     first.kill()
     first.wait()
     assert saved.state is JobState.RUNNING
-    deadline = time.monotonic() + 10
-    while children_of(run_id):  # the trainer does not outlive the worker
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    until(lambda: not children_of(run_id))  # the trainer does not outlive the worker
 
     start_worker()
-    run = workshop.wait_for_end(run_id, seconds=90)
+    run = workshop.wait_for_end(run_id)
     assert (run.state, run.error, run.step) == (JobState.SUCCEEDED, None, 60)
     assert run.attempt == 2
     assert run.start_step >= 5
@@ -111,9 +109,9 @@ def test_a_worker_that_is_asked_to_stop_saves_and_hands_over(
 ) -> None:
     run_id = workshop.launch(base={"model": "some/model"})
     worker = start_worker(**fake(steps=5000, pace=0.05))
-    workshop.wait_for(run_id, lambda run: run.step >= 2, seconds=60)
+    workshop.wait_for(run_id, lambda run: run.step >= 2)
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait(30) == 0
+    assert worker.wait(PATIENCE) == 0
     run = workshop.run(run_id)
     assert run.state is JobState.QUEUED
     assert run.saved_step is not None
@@ -128,7 +126,7 @@ def test_a_model_folder_that_holds_no_model_is_told(
     (tmp_path / "broken" / "config.json").write_text("{}")
     run_id = workshop.launch(base={"model": str(tmp_path / "broken")})
     start_worker()
-    run = workshop.wait_for_end(run_id, seconds=60)
+    run = workshop.wait_for_end(run_id)
     assert run.state is JobState.FAILED
     assert run.error is not None
     assert "no *.safetensors weights" in run.error
@@ -139,7 +137,7 @@ def test_two_workers_run_nothing_twice(workshop: Workshop, start_worker: Start) 
     start_worker(**fake(steps=20))
     start_worker(**fake(steps=20))
     for run_id in runs:
-        run = workshop.wait_for_end(run_id, seconds=60)
+        run = workshop.wait_for_end(run_id)
         assert (run.state, run.attempt) == (JobState.SUCCEEDED, 1)
 
 
@@ -147,17 +145,16 @@ def test_an_import_does_not_wait_for_a_training(workshop: Workshop, start_worker
     """Two lanes: a job of the data lane ends while a training goes on."""
     run_id = workshop.launch(base={"model": "some/model"})
     start_worker(**fake(steps=5000, pace=0.05))
-    workshop.wait_for(run_id, lambda run: run.step >= 1, seconds=60)
+    workshop.wait_for(run_id, lambda run: run.step >= 1)
     with transaction() as session:
         defer(session, JobName.STATISTICS, project_id=str(workshop.project_id))
     waiting = text("SELECT count(*) FROM procrastinate_jobs WHERE task_name = 'statistics'")
-    deadline = time.monotonic() + 20
-    while True:
+
+    def is_taken() -> bool:
         with transaction() as session:
-            if not session.scalar(waiting):
-                break
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+            return not session.scalar(waiting)
+
+    until(is_taken)
     assert workshop.run(run_id).state is JobState.RUNNING
     workshop.cancel(run_id)
     assert workshop.wait_for_end(run_id).state is JobState.CANCELLED
@@ -170,7 +167,7 @@ def test_a_database_that_comes_back_finds_every_step(
     run_id = workshop.launch(base={"model": "some/model"})
     behaviour = fake(steps=60, pace=0.1, save=5)
     worker = start_worker(**behaviour)
-    workshop.wait_for(run_id, lambda run: run.step >= 10, seconds=60)
+    workshop.wait_for(run_id, lambda run: run.step >= 10)
     with concurrency_engine.connect() as connection:
         connection.execute(
             text(
@@ -178,7 +175,7 @@ def test_a_database_that_comes_back_finds_every_step(
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
         )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while not JobState((run := workshop.run(run_id)).state).is_final:
         if worker.poll() is not None:  # `touchstone up` does this
             worker = start_worker(**behaviour)

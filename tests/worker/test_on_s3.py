@@ -31,6 +31,7 @@ from app.worker.imports import run_import
 from tests.artifacts.s3 import s3, s3_server
 from tests.corpus.files import json_lines, pair, request_check
 from tests.runs.factories import make_checkpoint
+from tests.waiting import PATIENCE
 from tests.worker.conftest import FAKE, Workshop
 
 __all__ = ["s3", "s3_server"]  # fixtures
@@ -109,15 +110,15 @@ def test_ppo_goes_on_where_another_worker_stopped(
     )
     stopping = threading.Event()
     first = workshop.work(run_id, stopping)
-    workshop.wait_for(run_id, lambda run: run.saved_step is not None, seconds=120)
+    workshop.wait_for(run_id, lambda run: run.saved_step is not None)
     stopping.set()
-    first.join(60)
+    first.join(PATIENCE)
     stopped = workshop.run(run_id)
     assert stopped.state is JobState.QUEUED
     workshop.work(run_id)
-    workshop.wait_for(run_id, lambda run: run.step > stopped.step, seconds=120)
+    workshop.wait_for(run_id, lambda run: run.step > stopped.step)
     workshop.cancel(run_id)
-    run = workshop.wait_for_end(run_id, seconds=60)
+    run = workshop.wait_for_end(run_id)
     assert (run.state, run.error, run.attempt) == (JobState.CANCELLED, None, 2)
     assert run.start_step == stopped.saved_step
     with transaction() as session:

@@ -4,7 +4,6 @@ import math
 import os
 import signal
 import threading
-import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from app.runs.service import Lease
 from app.worker.lease import take_over
 from app.worker.player import player
 from tests.playground.conftest import desk
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.concurrency
 
@@ -62,7 +62,7 @@ def test_stop_ends_what_is_being_written_and_keeps_it(desk):
     desk.wait_for_pieces()
     with transaction() as session:
         service.stop(session, turn=session.get_one(PlayTurn, turn_id))
-    thread.join(30)
+    thread.join(PATIENCE)
     turn, answers = desk.look(turn_id)
     assert turn.state is JobState.SUCCEEDED
     assert {each.answer.why_ended for each in answers} == {"stopped"}
@@ -99,8 +99,7 @@ def test_a_child_that_goes_idle_just_now_is_started_again(desk, monkeypatch):
         calls.append(1)
         if len(calls) > 1:
             return ready()
-        while gone.poll() is None:
-            time.sleep(0.01)
+        until(lambda: gone.poll() is not None)
         gone.process.returncode = 0  # as a process that ended by itself
         return gone
 
@@ -121,7 +120,7 @@ def test_a_worker_that_is_stopped_says_so(desk):
     thread = desk.in_the_background(turn_id)
     desk.wait_for_pieces()
     desk.stopping.set()
-    thread.join(30)
+    thread.join(PATIENCE)
     turn, answers = desk.look(turn_id)
     assert turn.state is JobState.FAILED
     assert answers[0].answer.error == rules.STOPPED
@@ -134,7 +133,7 @@ def test_a_conversation_that_is_deleted_ends_the_writing(desk):
     desk.wait_for_pieces()
     with transaction() as session:
         session.delete(session.scalars(select(PlayConversation)).one())
-    thread.join(30)
+    thread.join(PATIENCE)
     assert not thread.is_alive()
     assert player.child is None
 
@@ -233,7 +232,7 @@ def test_stop_hangs_up_on_an_endpoint_and_keeps_what_came(desk, server):
     desk.wait_for_pieces()
     with transaction() as session:
         service.stop(session, turn=session.get_one(PlayTurn, turn_id))
-    thread.join(30)
+    thread.join(PATIENCE)
     _, answers = desk.look(turn_id)
     assert [each.answer.why_ended for each in answers] == ["stopped", "stopped"]
     assert answers[0].answer.text.startswith("One more egg")
@@ -257,7 +256,7 @@ def test_a_worker_that_is_stopped_leaves_an_endpoint_as_well(desk, server):
     thread = desk.in_the_background(turn_id)
     desk.wait_for_pieces()
     desk.stopping.set()
-    thread.join(30)
+    thread.join(PATIENCE)
     turn, (lab,) = desk.look(turn_id)
     assert (turn.state, lab.answer.error) == (JobState.FAILED, rules.STOPPED)
     assert lab.answer.text.startswith("One more egg")
@@ -280,15 +279,10 @@ def test_the_child_dies_with_a_worker_that_is_killed(desk, start_worker):
     """SIGKILL while it loads torch: the page says so, and nothing lives on."""
     turn_id = desk.ask()
     worker = start_worker()
-    deadline = time.monotonic() + 60
-    while desk.look(turn_id)[0].state is not JobState.RUNNING or not children_of(worker.pid):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: desk.look(turn_id)[0].state is JobState.RUNNING and children_of(worker.pid))
     worker.kill()
     worker.wait()
-    while children_of(worker.pid):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: not children_of(worker.pid))
     take_over(silent_for=timedelta(0))
     assert {each.answer.error for each in desk.look(turn_id)[1]} == {rules.LOST}
 

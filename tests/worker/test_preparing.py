@@ -12,6 +12,7 @@ from app.corpus.formats.rows import ImportedResponse
 from app.corpus.rules import prompt_hash, response_hash
 from app.worker.imports import preparing
 from app.worker.imports.preparing import Here, Preparing
+from tests.waiting import PATIENCE
 
 HERE = Here(
     Surroundings(
@@ -68,7 +69,7 @@ def test_the_next_batch_is_prepared_while_its_caller_is_busy_with_the_one_before
     with Preparing(HERE) as ahead:
         ahead.swap(asks("a"))
         assert ahead.swap(asks("b")) is not None
-        assert second.wait(30)  # nobody has asked for it yet
+        assert second.wait(PATIENCE)  # nobody has asked for it yet
 
 
 def test_what_goes_wrong_while_preparing_is_raised_where_the_batch_is_asked_for(monkeypatch):

@@ -3,8 +3,6 @@
 import json
 import signal
 import subprocess
-import time
-from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
@@ -20,18 +18,12 @@ from app.runs.service import workers
 from app.worker import capabilities, process
 from app.worker import presence as presences
 from app.worker.presence import NOTHING, Presence
+from tests.waiting import PATIENCE, until
 from tests.worker.conftest import Workshop
 from tests.worker.processes import Start
 from tests.worker.test_main import fake
 
 concurrent = pytest.mark.concurrency
-
-
-def until(what: Callable[[], object], *, seconds: float = 300) -> None:
-    deadline = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def states() -> list[str]:
@@ -62,17 +54,17 @@ def test_a_drained_worker_finishes_and_takes_nothing_new(
         assert known.capabilities["trains"] is True
         assert known.capabilities["cores"] >= 1
     first = workshop.launch(base={"model": "some/model"})
-    workshop.wait_for(first, lambda run: run.step >= 1, seconds=60)
+    workshop.wait_for(first, lambda run: run.step >= 1)
     until(lambda: states() == ["working"])
     drain(workshop, wanted=True)
     second = workshop.launch(base={"model": "some/model"})
-    assert workshop.wait_for_end(first, seconds=60).state is JobState.SUCCEEDED
+    assert workshop.wait_for_end(first).state is JobState.SUCCEEDED
     until(lambda: states() == ["resting"])
     assert workshop.run(second).state is JobState.QUEUED
     drain(workshop, wanted=False)
-    workshop.wait_for(second, lambda run: run.step >= 1, seconds=60)
+    workshop.wait_for(second, lambda run: run.step >= 1)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 0
+    assert process.wait(PATIENCE) == 0
     assert states() == []  # it has taken its leave
     assert workshop.run(second).state is JobState.QUEUED
 

@@ -3,11 +3,8 @@
 import json
 import sys
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 from uuid import UUID
 
 import psutil
@@ -21,6 +18,7 @@ from app.runs.models import RunCheck
 from app.runs.schemas import RunBody
 from app.runs.service import checks
 from app.worker import process, rehearsing
+from tests.waiting import PATIENCE, until
 from tests.worker.conftest import Workshop
 
 pytestmark = pytest.mark.concurrency
@@ -61,7 +59,7 @@ class Stage:
         return thread
 
     def carry_out(self, check_id: UUID) -> RunCheck:
-        self.begin(check_id).join(120)
+        self.begin(check_id).join(PATIENCE)
         return self.check(check_id)
 
     def check(self, check_id: UUID) -> RunCheck:
@@ -74,14 +72,6 @@ class Stage:
 @pytest.fixture
 def stage(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> Stage:
     return Stage(workshop, monkeypatch)
-
-
-def until(what: Callable[[], Any], *, seconds: float = 30) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := what()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return found
 
 
 def test_a_rehearsal_tells_what_the_run_would_be(stage: Stage) -> None:
@@ -110,7 +100,7 @@ def test_a_newer_check_ends_the_child_of_the_older(stage: Stage, tmp_path: Path)
     until(lambda: file.is_file() and file.read_text())
     child = psutil.Process(int(file.read_text()))
     stage.ask()
-    thread.join(30)
+    thread.join(PATIENCE)
     assert not child.is_running()
     assert stage.check(first).state is JobState.CANCELLED
 
@@ -121,7 +111,7 @@ def test_a_worker_that_stops_puts_it_back(stage: Stage, tmp_path: Path) -> None:
     thread = stage.begin(check_id, stopping)
     until((tmp_path / "pid").is_file)
     stopping.set()
-    thread.join(30)
+    thread.join(PATIENCE)
     assert stage.check(check_id).state is JobState.QUEUED
     stage.behave()
     assert stage.carry_out(check_id).attempt == 2

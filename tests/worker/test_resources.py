@@ -2,8 +2,6 @@
 
 import json
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from app.runs import queries, service
 from app.runs.models import Run, RunEvent, RunLog, RunUsage
 from app.worker.process import Child
 from app.worker.resources import Watcher, gpu_usage
+from tests.waiting import PATIENCE, until
 from tests.worker.conftest import Workshop
 
 pytestmark = pytest.mark.concurrency
@@ -25,14 +24,6 @@ import subprocess, sys
 print("step 1/9", flush=True)
 subprocess.run([sys.executable, "-c", "x = bytearray(50_000_000)\\nwhile True: pass"])
 """
-
-
-def until(what: Callable[[], Any], *, seconds: float = 60) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := what()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return found
 
 
 def rows(table: Any) -> list[Any]:
@@ -102,7 +93,7 @@ def test_an_attempt_that_lost_its_run_tells_nothing(lease: service.Lease, tmp_pa
             lease, child.process.pid, log=tmp_path / "log.txt", output=tmp_path, every=0.1
         ) as watcher,
     ):
-        watcher._thread.join(60)
+        watcher._thread.join(PATIENCE)
         assert not watcher._thread.is_alive()
     assert rows(RunUsage) == rows(RunLog) == []
 

@@ -18,6 +18,7 @@ from app.runs.models import Checkpoint, Metric, Run
 from app.worker import training
 from app.worker.inputs import checkpoint_steps
 from tests.runs.factories import jobs_for, make_checkpoint
+from tests.waiting import PATIENCE, until
 from tests.worker.conftest import Workshop
 
 pytestmark = pytest.mark.concurrency
@@ -101,7 +102,7 @@ def test_a_step_is_kept_when_its_figures_are(
 
 
 def test_a_cancelled_run_stops_keeps_its_curves_and_can_go_on(workshop: Workshop) -> None:
-    workshop.behave(steps=400, pace=0.05)
+    workshop.behave(steps=10_000, pace=0.05)
     run_id = workshop.launch()
     workshop.work(run_id)
     workshop.wait_for(run_id, lambda run: run.step >= 3)
@@ -144,12 +145,12 @@ def test_a_child_that_does_not_listen_is_ended(
     from app.worker.lease import Stop
 
     monkeypatch.setitem(training.GRACE, Stop.CANCEL, 0.5)
-    workshop.behave(steps=400, pace=0.05, deaf=True)
+    workshop.behave(steps=10_000, pace=0.05, deaf=True)
     run_id = workshop.launch()
     workshop.work(run_id)
     workshop.wait_for(run_id, lambda run: run.step >= 1)
     workshop.cancel(run_id)
-    assert workshop.wait_for_end(run_id, seconds=5).state is JobState.CANCELLED
+    assert workshop.wait_for_end(run_id).state is JobState.CANCELLED
 
 
 @pytest.mark.parametrize(
@@ -193,12 +194,12 @@ def test_missing_files_of_a_snapshot_are_told(workshop: Workshop) -> None:
 
 
 def test_a_worker_that_is_told_to_stop_puts_the_run_back(workshop: Workshop) -> None:
-    workshop.behave(steps=400, pace=0.05)
+    workshop.behave(steps=10_000, pace=0.05)
     run_id, stopping = workshop.launch(), threading.Event()
     thread = workshop.work(run_id, stopping)
     workshop.wait_for(run_id, lambda run: run.step >= 2)
     stopping.set()
-    thread.join(10)
+    thread.join(PATIENCE)
     run = workshop.run(run_id)
     assert (run.state, run.attempt) == (JobState.QUEUED, 1)
     assert run.saved_step is not None
@@ -210,13 +211,13 @@ def test_a_worker_that_is_told_to_stop_puts_the_run_back(workshop: Workshop) -> 
 
 def test_a_zombie_ends_its_child_and_leaves_no_trace(workshop: Workshop, tmp_path: Path) -> None:
     """F12: the worker hangs, another takes the run, then the first wakes up."""
-    workshop.behave(steps=400, pace=0.05, forks=str(tmp_path / "pid"))
+    workshop.behave(steps=10_000, pace=0.05, forks=str(tmp_path / "pid"))
     run_id = workshop.launch()
     zombie = workshop.work(run_id)
     workshop.wait_for(run_id, lambda run: run.step >= 2)
     with transaction() as session:
         session.execute(update(Run).where(Run.id == run_id).values(attempt=2))  # taken over
-    zombie.join(15)
+    zombie.join(PATIENCE)
     assert not zombie.is_alive()
     assert not is_alive(int((tmp_path / "pid").read_text()))
     run = workshop.run(run_id)
@@ -227,7 +228,7 @@ def test_a_zombie_ends_its_child_and_leaves_no_trace(workshop: Workshop, tmp_pat
 def test_a_silent_run_is_taken_over_and_goes_on_from_its_last_saved_step(
     workshop: Workshop,
 ) -> None:
-    workshop.behave(steps=400, pace=0.03, save=5)
+    workshop.behave(steps=10_000, pace=0.03, save=5)
     run_id = workshop.launch()
     zombie = workshop.work(run_id)
     saved = workshop.wait_for(run_id, lambda run: (run.saved_step or 0) >= 10).saved_step
@@ -237,7 +238,7 @@ def test_a_silent_run_is_taken_over_and_goes_on_from_its_last_saved_step(
             update(Run).where(Run.id == run_id).values(seen_at=func.now() - timedelta(hours=1))
         )
         assert service.requeue_lost(session, silent_for=timedelta(minutes=1)) == 1
-    zombie.join(15)  # its next beat finds nothing
+    zombie.join(PATIENCE)  # its next beat finds nothing
     workshop.behave(steps=saved + 20)
     run = workshop.carry_out(run_id)
     assert (run.state, run.attempt) == (JobState.SUCCEEDED, 2)
@@ -271,18 +272,12 @@ def test_a_child_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
             starts,
         ]
     )
-    deadline = time.monotonic() + 10
-    while not child.exists() or not child.read_text():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: child.exists() and child.read_text())
     pid = int(child.read_text())
     assert is_alive(pid)
     starter.send_signal(signal.SIGKILL)
     starter.wait()
-    deadline = time.monotonic() + 5
-    while is_alive(pid):
-        assert time.monotonic() < deadline, "the child lives on without anybody who follows it"
-        time.sleep(0.05)
+    until(lambda: not is_alive(pid))  # though nobody follows it
 
 
 def test_an_adapter_is_handed_on_with_its_base(workshop: Workshop) -> None:

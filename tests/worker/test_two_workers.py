@@ -1,8 +1,6 @@
 """Two workers share a queue; one is killed, one is halted and wakes up: nothing runs twice."""
 
 import signal
-import time
-from collections.abc import Callable
 from uuid import UUID
 
 import psutil
@@ -14,18 +12,12 @@ from app.config import settings
 from app.db import JobState, transaction
 from app.runs import queries
 from app.runs.models import Checkpoint, Run, RunEvent
+from tests.waiting import until
 from tests.worker.conftest import Workshop
 from tests.worker.processes import Start, WorkerProcess
 from tests.worker.test_main import fake
 
 pytestmark = pytest.mark.concurrency
-
-
-def until(what: Callable[[], object], *, seconds: float = 300) -> None:
-    deadline = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def trainer_of(run_id: UUID) -> list[int]:
@@ -51,7 +43,7 @@ def test_a_killed_and_a_halted_worker_are_replaced(workshop: Workshop, start_wor
     endless = fake(steps=100_000, pace=0.1, save=5)
     workers = [start_worker(**endless), start_worker(**endless)]
     for run_id in runs[:2]:
-        workshop.wait_for(run_id, lambda run: run.saved_step, seconds=60)
+        workshop.wait_for(run_id, lambda run: run.saved_step)
     owners = [worker_of(run_id, workers) for run_id in runs[:2]]
     assert sorted(owners) == [0, 1]  # one each; the third waits
     assert workshop.run(runs[2]).state is JobState.QUEUED
@@ -66,7 +58,7 @@ def test_a_killed_and_a_halted_worker_are_replaced(workshop: Workshop, start_wor
 
     steps = max(workshop.run(run_id).step for run_id in runs) + 10
     start_worker(**fake(steps=steps, save=5))
-    ended = [workshop.wait_for_end(run_id, seconds=120) for run_id in runs]
+    ended = [workshop.wait_for_end(run_id) for run_id in runs]
     assert [run.state for run in ended] == [JobState.SUCCEEDED] * 3
     assert [run.attempt for run in ended] == [2, 2, 1]
     assert all(run.start_step >= 5 for run in ended[:2])

@@ -26,10 +26,10 @@ from app.worker import endpoints
 from tests.factories import make_prompt
 from tests.generation.chat_server import KEY, ChatServer
 from tests.runs.factories import make_checkpoint
+from tests.waiting import PATIENCE, until
 from tests.worker.conftest import Workshop
 from tests.worker.processes import Start
 from tests.worker.test_generation import PROMPTS, Desk
-from tests.worker.test_imports import wait_until
 from tests.worker.test_main import fake
 
 pytestmark = pytest.mark.concurrency
@@ -226,7 +226,7 @@ def test_cancelling_ends_the_asking(desk: Desk, server: ChatServer) -> None:
             generation=session.get_one(Generation, generation_id),
             by=session.get_one(User, desk.workshop.ada_id),
         )
-    thread.join(20)  # though the server still thinks about an answer
+    thread.join(PATIENCE)  # though the server still thinks about an answer
     cancelled = desk.generation(generation_id)
     assert cancelled.state is JobState.CANCELLED
     assert cancelled.done == desk.count(Task) < PROMPTS
@@ -273,7 +273,7 @@ def test_a_worker_that_is_killed_costs_no_response_and_no_task_is_there_twice(
     generation_id = order(desk, {"endpoint": "Lab", "n": 2})
     own = {"TOUCHSTONE_ENDPOINTS": server.at}
     first = start_worker(**own)
-    wait_until(lambda: desk.generation(generation_id).done == 3)
+    until(lambda: desk.generation(generation_id).done == 3)
     first.send_signal(signal.SIGKILL)
     first.wait()
     server.gate.set()
@@ -284,7 +284,7 @@ def test_a_worker_that_is_killed_costs_no_response_and_no_task_is_there_twice(
             .where(GenerationPrompt.state == PromptState.DONE)
         ).all()
     start_worker(**own)
-    wait_until(lambda: desk.generation(generation_id).state.is_final)
+    until(lambda: desk.generation(generation_id).state.is_final)
     done = desk.generation(generation_id)
     assert (done.state, done.attempt, done.error) == (JobState.SUCCEEDED, 2, None)
     assert (done.done, done.tasks_opened) == (PROMPTS, PROMPTS)
@@ -303,7 +303,7 @@ def test_endpoints_write_while_a_training_goes_on(
     both = {"checkpoint_id": desk.checkpoint_id, "n": 1}, {"endpoint": "Lab", "n": 1}
     waits = order(desk, *both)  # a model is loaded for it, as for the training
     generation_id = order(desk, {"endpoint": "Lab", "n": 2})
-    wait_until(lambda: desk.generation(generation_id).state.is_final)
+    until(lambda: desk.generation(generation_id).state.is_final)
     assert desk.generation(generation_id).state is JobState.SUCCEEDED
     assert desk.generation(waits).state is JobState.QUEUED
     assert desk.workshop.run(run_id).state is JobState.RUNNING
