@@ -40,12 +40,15 @@ def end_with_starter(child: "subprocess.Popen[bytes]", silence: float) -> None:
 def main() -> int:
     # A handler rather than SIG_IGN, which the child would inherit: the group gets the signal, the
     # child acts on it, and this process waits for its exit code.
+    heard: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
+        signal.signal(number, lambda number, _: heard.append(number))
     with contextlib.suppress(OSError):
         os.nice(NICENESS)
     silence = float(sys.argv[1])
     child = subprocess.Popen(sys.argv[2:], stdin=subprocess.DEVNULL)
+    if heard:  # there was nobody yet to act on it
+        child.send_signal(signal.SIGTERM)
     threading.Thread(target=end_with_starter, args=[child, silence], daemon=True).start()
     code = child.wait()
     return code if code >= 0 else 128 - code

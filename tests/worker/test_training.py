@@ -1,5 +1,7 @@
 import json
 import signal
+import subprocess
+import sys
 import threading
 import time
 from datetime import timedelta
@@ -17,6 +19,7 @@ from app.runs import queries, service
 from app.runs.models import Checkpoint, Metric, Run
 from app.worker import training
 from app.worker.inputs import checkpoint_steps
+from app.worker.process import LEASH
 from tests.runs.factories import jobs_for, make_checkpoint
 from tests.waiting import PATIENCE, until
 from tests.worker.conftest import Workshop
@@ -253,11 +256,6 @@ def test_nothing_of_a_child_outlives_it(workshop: Workshop, tmp_path: Path) -> N
 
 
 def test_a_child_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
-    import subprocess
-    import sys
-
-    from app.worker.process import LEASH
-
     child = tmp_path / "pid"
     script = f"echo $$ > {child}; exec sleep 600"
     starts = (
@@ -278,6 +276,29 @@ def test_a_child_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
     starter.send_signal(signal.SIGKILL)
     starter.wait()
     until(lambda: not is_alive(pid))  # though nobody follows it
+
+
+ASKED_TO_END_BEFORE_IT_BEGINS = """
+import os, runpy, signal, subprocess, sys
+
+begin = subprocess.Popen
+
+def late(*given, **options):
+    os.kill(os.getpid(), signal.SIGTERM)
+    return begin(*given, **options)
+
+subprocess.Popen = late
+runpy.run_path(sys.argv.pop(1), run_name="__main__")
+"""
+
+
+def test_a_child_is_told_to_end_though_the_word_came_before_it() -> None:
+    command = [sys.executable, "-c", ASKED_TO_END_BEFORE_IT_BEGINS, str(LEASH), "0", "sleep", "600"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as leash:
+        try:
+            assert leash.wait(60) == 128 + signal.SIGTERM
+        finally:
+            leash.kill()
 
 
 def test_an_adapter_is_handed_on_with_its_base(workshop: Workshop) -> None:
