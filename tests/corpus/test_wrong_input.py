@@ -97,8 +97,6 @@ def deep(levels):
         ('{"prompt": "x", "responses": ["a", "b"], "n": ' + deep(100) + "}", "more than 64 levels"),
         ('{"prompt": "x", "responses": ["a", "b"], "n": ' + deep(100_000) + "}", "far too deep"),
         ('[{"prompt": "x"}]\n[{"prompt": "y"}]', "and this one is a list"),
-        ("just some words", "This is not JSON: each line must be one JSON object"),
-        ("prompt;chosen;rejected", "must name its columns in small letters, with commas between"),
     ],
 )
 def test_a_bad_line_is_told_in_a_sentence(row, says):
@@ -269,6 +267,14 @@ def test_a_file_of_too_many_lines_is_refused_blank_ones_too():
         (b"PAR1" + b"x" * 50 + b"\xff\xff\xff\xffPAR1", "too many columns or groups"),
         (b"PAR1" + b"x" * 50 + b"\x20\x00\x00\x00PAR1", "The Parquet file cannot be read"),
         (b'prompt,chosen,rejected\n"never closed,a,b\nx,y,z\n', "in the row that begins at line 2"),
+        (b"just some words", "This is not JSON: each line must be one JSON object"),
+        (b"Prompt,Chosen,Rejected\nHi,a,b\n", "name its columns in small letters, with commas"),
+        (b"<!DOCTYPE html>\n<script>\n{}\n", "looks like a web page (HTML or XML), not data"),
+        (b'<?xml version="1.0"?><rows/>', "looks like a web page (HTML or XML), not data"),
+        (b"- prompt: Hi\n  responses:\n  - a\n  - b\n", "This looks like YAML. Write it as JSON"),
+        (b"# rows\n---\nprompt: Hi\n", "This looks like YAML. Write it as JSON"),
+        (b"prompt;chosen;rejected\nHi;a;b\n", "looks like CSV with semicolons between its cells"),
+        (b'"prompt"\t"chosen"\nHi\ta\n', "looks like CSV with tabs between its cells"),
         (b"prompt,prompt\na,b\n", "names a column twice"),
         (b"prompt,chosen,rejected\ncaf\xe9,a,b\n", "Line 2 is not UTF-8"),
     ],
@@ -277,6 +283,20 @@ def test_a_file_that_cannot_be_read_is_refused_with_what_to_do(content, says):
     with pytest.raises(BadFile) as refused:
         read(content)
     assert says in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "first", ["<b>notes</b>", "prompt: Hi", "# a comment", "just some words", "x" * 5000]
+)
+def test_one_line_of_something_else_is_refused_alone(first):
+    rows = read(f"{first}\n{json.dumps(pair())}\n")
+    assert [row.task is not None for row in rows] == [False, True]
+    assert "This is not JSON" in rows[0].problem
+
+
+def test_a_csv_file_by_name_needs_commas_too():
+    with pytest.raises(BadFile, match="CSV with semicolons between its cells"):
+        read(b"prompt;chosen;rejected\nHi;a;b\n", format="csv")
 
 
 def test_a_wrong_format_is_told_line_by_line():

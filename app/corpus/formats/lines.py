@@ -33,6 +33,7 @@ BOM = b"\xef\xbb\xbf"
 # How JSON writes NUL or a surrogate, which no text of UTF-8 holds as it is.
 DOUBTFUL = re.compile(rb"\\u(0000|[dD][89a-fA-F])")
 PIECE = 1 << 20
+PEEKED = 4096  # bytes
 MAX_VALUES = 1_000_000  # of one line: each takes many times as much memory as its bytes
 MAX_COLUMNS = 1000
 SKIP_FACTOR = 16  # an overlong line is skipped up to so many times the longest allowed one
@@ -89,7 +90,7 @@ def unpacked(stream: IO[bytes]) -> IO[bytes]:
 def peeked(stream: IO[bytes]) -> bytes:
     """The first bytes of an unpacked stream, which is at its beginning again afterwards."""
     try:
-        head = stream.read(4096)
+        head = stream.read(PEEKED)
         stream.seek(0)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise BadFile(DAMAGED.format(after="")) from error
@@ -229,10 +230,7 @@ def _not_json(line: bytes | str, error: json.JSONDecodeError) -> str:
     if is_open or error.pos >= len(line.strip()) - 1:
         return "The JSON object is cut off before its end; is the line complete?"
     if line.lstrip()[:1] not in {b"{", b"[", "{", "["}:
-        return (
-            "This is not JSON: each line must be one JSON object {…}. The first line of a CSV "
-            "file must name its columns in small letters, with commas between them."
-        )
+        return "This is not JSON: each line must be one JSON object {…}."
     reason = error.msg.removesuffix(" at")
     more = ""
     if error.msg == "Extra data":

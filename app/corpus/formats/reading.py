@@ -17,8 +17,18 @@ from app.corpus.formats.comparisons import (
     parse_shp,
     parse_webgpt,
 )
+from app.corpus.formats.foreign import names_columns, refuse_other_separators, refuse_other_text
 from app.corpus.formats.label_studio import is_label_studio, parse_label_studio
-from app.corpus.formats.lines import BOM, Limits, Line, csv_lines, json_lines, peeked, unpacked
+from app.corpus.formats.lines import (
+    BOM,
+    PEEKED,
+    Limits,
+    Line,
+    csv_lines,
+    json_lines,
+    peeked,
+    unpacked,
+)
 from app.corpus.formats.oasst import Trees, is_oasst
 from app.corpus.formats.parquet import is_parquet, parquet_lines
 from app.corpus.formats.preferences import is_transcript, parse_hh, parse_trl
@@ -62,11 +72,6 @@ NOT_A_PROMPT = (
     "own, or name the format: touchstone, or prompts to keep the responses as metadata."
 )
 REPLIES = frozenset({"completion", "response", "chosen", "rejected"})
-# One of these names the columns of a CSV file.
-COLUMNS = frozenset(
-    b"prompt messages chosen responses instruction question history completions message_id "
-    b"response_0 response_a answer_0 human_ref_A conversation_a data fields".split()
-)
 WIDE = re.compile(rb"([\t\n\r -~]\0){2}|(\0[\t\n\r -~]){2}")  # plain letters as UTF-16 has them
 CONTAINERS = ("csv", "parquet")  # how rows are written, not what they say: detected as well
 
@@ -217,7 +222,8 @@ def _rows(stream: IO[bytes], limits: Limits, *, is_csv: bool) -> Iterator[Line]:
     if is_parquet(head):
         return parquet_lines(stream, limits)
     text = unpacked(stream)
-    start = peeked(text).removeprefix(BOM).lstrip()
+    peek = peeked(text)
+    start = peek.removeprefix(BOM).lstrip()
     if WIDE.match(start):
         raise BadFile("This looks like UTF-16 text; save it as UTF-8.")
     if b"\0" in start and not start.startswith(b"{"):
@@ -232,10 +238,12 @@ def _rows(stream: IO[bytes], limits: Limits, *, is_csv: bool) -> Iterator[Line]:
         return json_lines(text, limits)
     if start.startswith(b"[") or first_line == b"{":
         return json_elements(text, limits)
-    has_header = not first_line.startswith(b"{") and _names_columns(first_line)
-    return csv_lines(text, limits) if is_csv or has_header else json_lines(text, limits)
-
-
-def _names_columns(line: bytes) -> bool:
-    names = {name.strip().strip(b'"') for name in line.split(b",")}
-    return not names.isdisjoint(COLUMNS)
+    if first_line.startswith(b"{") and not is_csv:
+        return json_lines(text, limits)
+    if names_columns(first_line):
+        return csv_lines(text, limits)
+    refuse_other_separators(first_line)
+    if is_csv:
+        return csv_lines(text, limits)
+    refuse_other_text(start, is_whole=len(peek) < PEEKED)
+    return json_lines(text, limits)
