@@ -5,6 +5,8 @@ import re
 from collections.abc import Mapping, Sequence
 from json.encoder import encode_basestring as quoted  # a JSON string that keeps text as it is
 
+LONGEST_LABEL = 1_000  # characters of what rows are found by: ids, sources, languages, tags
+
 _VARIES = re.compile(r"'[^']*'|\"[^\"]*\"|\d[\d,.]*(?<![,.])")
 
 

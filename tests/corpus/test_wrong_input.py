@@ -57,6 +57,15 @@ def deep(levels):
         (pair(tags="a"), "“tags” must be a list of texts"),
         (pair(expertise=3), "“expertise” must be a list of texts"),
         (pair(expertise=["a, b"]), "“a, b” is no tag of expertise"),
+        (pair(id="x" * 1001), "“id” has 1,001 characters, and 1,000 are allowed. Shorten it, or"),
+        (pair(source="x" * 1001), "“source” has 1,001 characters"),
+        (pair(language="x" * 1001), "“language” has 1,001 characters"),
+        (pair(tags=["ok", "x" * 1001]), "A tag has 1,001 characters"),
+        (pair(tags=[str(n) for n in range(1001)]), "has 1,001 tags, and 1,000 are allowed"),
+        (
+            pair() | {"responses": ["4", {"text": "5", "source": "x" * 1001}]},
+            "The source of response 2 has 1,001 characters",
+        ),
         (pair(gold={"prefers": [[0, 2]]}), "two different numbers from 0 to 1"),
         (pair(gold={"prefers": [[0, 0]]}), "two different numbers from 0 to 1"),
         (pair(gold={"prefers": [[0, 1]], "qualification": "yes"}), "must be true or false"),
@@ -101,6 +110,13 @@ def deep(levels):
 )
 def test_a_bad_line_is_told_in_a_sentence(row, says):
     assert says in only_problem(row)
+
+
+def test_labels_may_be_as_long_as_addresses():
+    longest = "x" * 1000
+    row = pair(id=longest, source=longest, language=longest, tags=[longest])
+    (read_row,) = read(json.dumps(row | {"responses": ["4", {"text": "5", "source": longest}]}))
+    assert read_row.task is not None, read_row.problem
 
 
 def test_elements_of_a_list_that_are_no_objects_are_refused_by_their_numbers():

@@ -8,8 +8,10 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from app.accounts.models import Role
+from app.corpus.rules import LONGEST_LABEL
 from app.datasets.formats.recipes import read_recipe, recipe_json, recipe_toml
 from app.datasets.rules.presets import PRESETS
 from app.datasets.schemas import Recipe, RecipeForm
@@ -221,3 +223,10 @@ def test_a_snapshot_says_which_one_holds_the_same_rows(session, project, ada, ap
     page = sign_in(ada).get(f"/projects/{project.id}/snapshots/{second.id}").text
     assert "It holds exactly the same rows as" in page
     assert first.identity != second.identity  # the recipe is part of it
+
+
+def test_a_recipe_names_any_label_that_an_import_lets_in():
+    longest = "x" * LONGEST_LABEL
+    assert Recipe(sources=(longest,), tags=(longest,)).sources == (longest,)
+    with pytest.raises(ValidationError):
+        Recipe(sources=(longest + "x",))

@@ -35,6 +35,7 @@ from app.corpus.formats.preferences import is_transcript, parse_hh, parse_trl
 from app.corpus.formats.rows import BadFile, BadLine, ImportedTask
 from app.corpus.formats.touchstone import parse_prompt, parse_task
 from app.corpus.formats.ultrafeedback import is_ultrafeedback, parse_ultrafeedback
+from app.corpus.formats.values import check_labels
 from app.errors import Invalid
 
 Row = Mapping[str, Any]
@@ -166,6 +167,10 @@ def _read_row(name: str, line: Line, row: Row, *, shapes: set[tuple[str, ...]] |
 def _outcome(name: str, line: Line, outcome: ImportedTask | str) -> Read:
     if isinstance(outcome, str):
         return _problem(line, name, outcome)
+    try:
+        check_labels(outcome)
+    except BadLine as error:
+        return _problem(line, name, str(error))
     return Read(line.number, format=name, task=outcome, size=line.size)
 
 

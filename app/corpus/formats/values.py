@@ -5,12 +5,14 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.corpus.formats.rows import BadLine, ImportedResponse, Message
+from app.corpus.formats.rows import BadLine, ImportedResponse, ImportedTask, Message
+from app.corpus.rules import LONGEST_LABEL
 from app.projects import rules as project_rules
 
 MAX_DEPTH = 64
 MAX_RESPONSES = 10
 MAX_NAME = 200
+MAX_TAGS = 1000
 ROLES = ("system", "user", "assistant")
 TRUE = {"true", "yes", "1", "1.0"}
 SPEAKER = {"user": "Human", "assistant": "Assistant"}
@@ -268,6 +270,29 @@ def check_responses(responses: Sequence[ImportedResponse]) -> None:
             )
     if not any(response.text.strip() for response in responses):
         raise BadLine("All responses are empty, so there is nothing to judge.")
+
+
+def check_labels(task: ImportedTask) -> None:
+    """Refuse texts in the place of labels: every list, filter and card would show them whole."""
+    labels = {"id": task.external_id, "source": task.source, "language": task.language}
+    for what, label in labels.items():
+        _check_label(label, what=f"“{what}”")
+    for tag in task.tags:
+        _check_label(tag, what="A tag")
+    if len(task.tags) > MAX_TAGS:
+        raise BadLine(
+            f"This line has {len(task.tags):,} tags, and {MAX_TAGS:,} are allowed; remove some."
+        )
+    for number, response in enumerate(task.responses, 1):
+        _check_label(response.source, what=f"The source of response {number}")
+
+
+def _check_label(label: str | None, *, what: str) -> None:
+    if label is not None and len(label) > LONGEST_LABEL:
+        raise BadLine(
+            f"{what} has {len(label):,} characters, and {LONGEST_LABEL:,} are allowed. Shorten it, "
+            "or give the text a key of its own: that is kept as metadata."
+        )
 
 
 def further_keys(row: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from app.corpus.rules import LONGEST_LABEL
 from app.datasets.rules.comparisons import Pairs
 from app.datasets.rules.rows import ConfigName, Dedup, WeightBy
 from app.db import JobState
@@ -64,7 +65,7 @@ def _without_blanks(words: tuple[str, ...]) -> tuple[str, ...]:
 
 
 Words = Annotated[
-    tuple[Annotated[str, Field(max_length=200)], ...],
+    tuple[Annotated[str, Field(max_length=LONGEST_LABEL)], ...],
     Field(max_length=200),
     AfterValidator(_without_blanks),
 ]
