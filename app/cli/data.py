@@ -197,8 +197,11 @@ def snapshot(
     table = read_table(recipe) if recipe else {}
     from app.datasets.queries import number_of_prompts
     from app.db import transaction
+    from app.worker.memory import collect_rarely, take_short_turns
     from app.worker.snapshots import freeze_now
 
+    collect_rarely()
+    take_short_turns()
     checked = checked_recipe(table, recipe)
     with connected(), progress("Counting" if dry_run else "Freezing") as report:
         with transaction() as session:

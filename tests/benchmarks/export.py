@@ -25,6 +25,7 @@ from app.db import connect, transaction
 from app.postgres import running
 from app.projects.models import Project
 from app.schema import migrate
+from app.worker.memory import collect_rarely, take_short_turns
 from tests.conftest import psycopg_url
 from tests.factories import make_project, make_user
 
@@ -92,6 +93,8 @@ def fill(session: Session, *, pairs: int) -> Project:
 def export(url: str, project_id: UUID, recipe: Recipe, output: Path) -> None:
     """Freeze, and print what it took."""
     connect(url, pool_size=2)
+    collect_rarely()  # as the worker and the command line do
+    take_short_turns()
     begun, cpu = time.perf_counter(), time.process_time()
     with transaction() as session:
         see_one_moment(session)

@@ -3,6 +3,7 @@
 import gzip
 import json
 import shutil
+import threading
 
 import datasets
 import pyarrow.parquet as pq
@@ -167,6 +168,23 @@ def test_a_failure_in_the_middle_closes_every_file(tmp_path):
     ):
         fill(files)
     assert files.files[ConfigName.PROMPTS, Split.TRAIN].sink.file.closed
+
+
+def test_what_fails_in_the_writing_thread_is_raised_and_the_thread_ends(tmp_path, monkeypatch):
+    def on_a_full_disk(*_):
+        raise OSError(28, "No space left on device")
+
+    def fill(files):
+        files.add(ConfigName.PROMPTS, Split.TRAIN, {"prompt": []})
+        files.close()
+
+    monkeypatch.setattr("app.datasets.formats.files._JsonLines.write", on_a_full_disk)
+    with (
+        pytest.raises(OSError, match="No space left on device"),
+        data_files(tmp_path, file_format=FileFormat.JSONL, criteria=[]) as files,
+    ):
+        fill(files)
+    assert not [each for each in threading.enumerate() if each.name.startswith("snapshot-writer")]
 
 
 @pytest.mark.parametrize("config", list(ConfigName))

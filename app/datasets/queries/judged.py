@@ -15,6 +15,7 @@ from sqlalchemy import (
     case,
     cast,
     column,
+    exists,
     func,
     literal,
     select,
@@ -36,7 +37,7 @@ from app.tasks.models import Task, TaskKind, TaskResponse
 
 T = TypeVar("T")
 
-BATCH = 500  # prompts read at once: bounds memory, and the round trips are few
+BATCH = 1000  # prompts read at once: bounds memory, and the round trips are few
 
 # Of a response that goes on for some turns, import keeps them beside its text.
 _MESSAGES = Response.meta["messages"]
@@ -84,8 +85,12 @@ def judged_prompts(
         .limit(limit)
         .execution_options(yield_per=BATCH)
     )
+    is_settled = has_adjudications(session, project=project)
     with session.connection().execute(prompts) as cursor:
-        batches = (list(_with_tasks(session, batch)) for batch in cursor.partitions())
+        batches = (
+            list(_with_tasks(session, batch, is_settled=is_settled))
+            for batch in cursor.partitions()
+        )
         with closing(_ahead(batches) if ahead else batches) as read:
             for batch in read:
                 yield from batch
@@ -108,7 +113,14 @@ def prompts_alone(
 
 def judged_prompt(session: Session, *, prompt_id: UUID) -> JudgedPrompt:
     """One of them, as a snapshot frozen now would see it."""
-    return next(_with_tasks(session, session.execute(_PROMPTS.where(Prompt.id == prompt_id)).all()))
+    prompt = session.execute(_PROMPTS.where(Prompt.id == prompt_id)).all()
+    return next(_with_tasks(session, prompt, is_settled=True))
+
+
+def has_adjudications(session: Session, *, project: Project) -> bool:
+    """Whether reviewers settled anything: most often not, and then no batch is asked."""
+    found = exists().where(Adjudication.task_id == Task.id, Task.project_id == project.id)
+    return session.scalar(select(found)) is True
 
 
 def _ahead(items: Iterator[T]) -> Generator[T]:
@@ -123,7 +135,9 @@ def _ahead(items: Iterator[T]) -> Generator[T]:
             yield item
 
 
-def _with_tasks(session: Session, prompts: Sequence[Row[Any]]) -> Iterator[JudgedPrompt]:
+def _with_tasks(
+    session: Session, prompts: Sequence[Row[Any]], *, is_settled: bool
+) -> Iterator[JudgedPrompt]:
     golden = [0 for _ in prompts]
     ordinary: list[list[UUID]] = [[] for _ in prompts]
     asked = numbered([prompt.id for prompt in prompts])
@@ -134,9 +148,10 @@ def _with_tasks(session: Session, prompts: Sequence[Row[Any]]) -> Iterator[Judge
             ordinary[number - 1].append(task_id)
         else:
             golden[number - 1] += 1
-    judged = iter(_judged_tasks(session, list(chain.from_iterable(ordinary))))
-    for prompt, task_ids, gold in zip(prompts, ordinary, golden, strict=True):
-        yield _with(prompt, tasks=list(islice(judged, len(task_ids))), gold_tasks=gold)
+    task_ids = list(chain.from_iterable(ordinary))
+    judged = iter(_judged_tasks(session, task_ids, is_settled=is_settled))
+    for prompt, own, gold in zip(prompts, ordinary, golden, strict=True):
+        yield _with(prompt, tasks=list(islice(judged, len(own))), gold_tasks=gold)
 
 
 def _with(prompt: Row[Any], *, tasks: Sequence[JudgedTask], gold_tasks: int) -> JudgedPrompt:
@@ -166,7 +181,9 @@ def numbered(ids: Sequence[UUID]) -> Any:
     )
 
 
-def _judged_tasks(session: Session, task_ids: Sequence[UUID]) -> list[JudgedTask]:
+def _judged_tasks(
+    session: Session, task_ids: Sequence[UUID], *, is_settled: bool
+) -> list[JudgedTask]:
     """In the order given; everything in a task is put into the order of its responses' ids."""
     if not task_ids:
         return []
@@ -198,7 +215,7 @@ def _judged_tasks(session: Session, task_ids: Sequence[UUID]) -> list[JudgedTask
             vote = Vote(tuple([ranks[position] for position in order]), strength)
             by_id = ratings_in_order(ratings, order) if ratings else None
             judgements[number - 1].append(Judgement._make((*rest, vote, by_id, requeued)))
-    settled = _adjudications(session, asked)
+    settled = _adjudications(session, asked) if is_settled else {}
     return [
         JudgedTask(
             task_id,

@@ -34,7 +34,8 @@ class AgreementTally:
     def add(self, votes: Sequence[Vote], people: Iterable[str]) -> None:
         """One task: `votes` in the order of response ids, one for each of `people`."""
         self.tasks[said(votes)] += 1
-        self.people.update(people)
+        for person in people:
+            self.people[person] += 1
 
     def figures(self) -> dict[str, Any]:
         """As stored with the snapshot: numbers, and figures with an interval or a reason."""

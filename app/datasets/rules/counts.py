@@ -95,7 +95,7 @@ class Counts:
             self.rows[config, split] += len(rows)
             if config is ConfigName.PREFERENCE:
                 self.comparisons_by_prompt[len(rows)] += 1
-                self.comparisons_without_strength += sum(row["strength"] is None for row in rows)
+                self.comparisons_without_strength += [row["strength"] for row in rows].count(None)
         for refusal in made.refused:
             self.refused[refusal.config, refusal.reason.value] += 1
         if made.dropped:

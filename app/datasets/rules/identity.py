@@ -32,9 +32,11 @@ def canonical_json(value: Any) -> bytes:
 
 def sha256(*parts: str) -> str:
     """SHA-256 in hex over the parts, told apart by their lengths."""
-    encoded = [part.encode("utf-8", "surrogatepass") for part in parts]
-    told_apart = b"".join([b"%d:%b" % (len(part), part) for part in encoded])
-    return hashlib.sha256(told_apart).hexdigest()
+    digest = hashlib.sha256()
+    for part in parts:
+        encoded = part.encode("utf-8", "surrogatepass")
+        digest.update(b"%d:%b" % (len(encoded), encoded))
+    return digest.hexdigest()
 
 
 def pseudonym(project_id: UUID, user_id: UUID | str) -> str:

@@ -190,13 +190,13 @@ def _distinct(
 
     Texts with one `key` are the same.
     """
-    same: dict[frozenset[str], list[_Pair]] = {}
+    same: dict[tuple[str, str], list[_Pair]] = {}
     for pair in pairs:
-        texts = frozenset((key(pair.chosen.text), key(pair.rejected.text)))
-        if len(texts) == 1:
+        one, other = key(pair.chosen.text), key(pair.rejected.text)
+        if one == other:
             dropped["identical_texts"] = dropped.get("identical_texts", 0) + 1
         else:
-            same.setdefault(texts, []).append(pair)
+            same.setdefault((one, other) if one < other else (other, one), []).append(pair)
     kept = []
     for rivals in same.values():
         if len(rivals) == 1:

@@ -35,12 +35,13 @@ def refusal(messages: Sequence[Message], *, is_followed: bool = False) -> Refusa
     """
     if not messages:
         return Refusal.EMPTY
-    if any(message["role"] not in MARKERS for message in messages):
+    if not {message["role"] for message in messages} <= MARKERS.keys():
         return Refusal.ROLE
-    if any(_markers(message["content"]) for message in messages):
+    texts = [message["content"] for message in messages]
+    if any(map(_markers, texts)):
         return Refusal.ROLE_MARKER
-    before_others = messages if is_followed else messages[:-1]
-    if any(message["content"].endswith("\r") for message in before_others):
+    before_others = texts if is_followed else texts[:-1]
+    if any(text.endswith("\r") for text in before_others):
         return Refusal.CARRIAGE_RETURN
     return None
 
@@ -50,7 +51,7 @@ def reply_refusal(text: str, *, turns: int) -> Refusal | None:
     found = _markers(text)
     if len(found) != turns - 1:
         return Refusal.ROLE_MARKER
-    if any("\r" in marker for marker in found):
+    if found and any("\r" in marker for marker in found):
         return Refusal.CARRIAGE_RETURN
     return None
 
