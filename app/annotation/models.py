@@ -83,6 +83,7 @@ class Annotation(Base):
             unique=True,
             postgresql_where=text("source IS NOT NULL"),
         ),
+        # Not partial, though most have no key: it is also what finds a person's judgements.
         Index("uq_annotation_idempotency_key", "user_id", "idempotency_key", unique=True),
         Index("ix_annotation_project", "project_id", "submitted_at"),
         Index("ix_annotation_task", "task_id"),
