@@ -1,6 +1,6 @@
 """Which judgements count, and that the columns say what the rows say."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -10,6 +10,7 @@ from app.accounts.models import User, UserKind
 from app.annotation.models import Annotation
 from app.projects.models import Project
 from app.quality.queries.crowd import Crowd, crowd_of, last_tasks_of
+from app.quality.queries.days import crowd_of_day
 from tests.factories import make_annotation, make_prompt, make_task, make_user
 from tests.people import People
 
@@ -151,3 +152,48 @@ def test_words_and_characters_come_along(session: Session, people: People):
     words = found.rationale[found.characters == 18]
     assert words[0] == words[1] != 0  # the same words, whatever the case and the space around
     assert found.rationale[found.characters == 2].tolist() == [0]
+
+
+def test_a_days_tasks_come_with_all_that_was_said_of_them_by_what_their_prompts_are(
+    session: Session, people: People
+):
+    at = {day: datetime(2026, 3, day, 12, tzinfo=UTC) for day in (1, 2, 3)}
+    tasks = {}
+    for name, source, tags, days in (
+        ("law", "web", ["law", "law", "long"], (2, 1)),
+        ("none", None, [], (2, 2)),
+        ("other day", "web", ["law", "law", "long"], (1, 3)),
+    ):
+        prompt = make_prompt(session, people.project, name, source=source, tags=tags)
+        tasks[name] = make_task(session, people.project, prompt=prompt, wanted=2)
+        for user, day in zip((people.ana, people.rui), days, strict=True):
+            make_annotation(session, tasks[name], user, ranks=[2, 1], submitted_at=at[day])
+    make_annotation(
+        session, tasks["law"], people.ana, ranks=[1, 2], is_repeat=True, submitted_at=at[3]
+    )
+    crowd, lots = crowd_of_day(
+        session,
+        project=people.project,
+        start=at[2] - timedelta(hours=12),
+        end=at[2] + timedelta(hours=12),
+    )
+    found = crowd.judgements
+    said = {
+        (crowd.task_id(task), crowd.annotator_ids()[who], tuple(ranks[:2]), bool(repeat), moment)
+        for task, who, ranks, repeat, moment in zip(
+            found.task, found.annotator, found.ranks, found.repeat, found.submitted, strict=True
+        )
+    }
+    law, none = tasks["law"].id, tasks["none"].id
+    assert said == {
+        (law, people.ana.id, (2, 1), False, at[2].timestamp()),
+        (law, people.rui.id, (2, 1), False, at[1].timestamp()),
+        (law, people.ana.id, (1, 2), True, at[3].timestamp()),
+        (none, people.ana.id, (2, 1), False, at[2].timestamp()),
+        (none, people.rui.id, (2, 1), False, at[2].timestamp()),
+    }
+    assert {(lot.source, tuple(lot.tags), *map(crowd.task_id, lot.tasks)) for lot in lots} == {
+        ("web", ("law", "law", "long"), law),
+        (None, (), none),
+    }
+    assert found.sizes.tolist() == [2] * 5

@@ -32,6 +32,7 @@ from app.projects.models import Project
 from app.quality.rules.intervals import Ints
 from app.quality.rules.judgements import Judgements
 from app.tasks.models import Assignment, AssignmentState, Task, TaskKind, TaskResponse
+from app.tasks.rules import MOST_RESPONSES
 
 _BITS = 4  # of a rank or place inside a packed number: a task has at most ten responses
 LAST = 2_000  # judgements of one person that her page looks at
@@ -82,66 +83,115 @@ def crowd_of(
     project: Project,
     tasks: Select[UUID] | None = None,
     with_lengths: bool = True,
-    width: int | None = None,
 ) -> Crowd:
     """People's current judgements of ordinary tasks that count, and repeats, in one statement.
 
     Sources, surplus, gold and superseded revisions are left out; `tasks`: only of these, by their
     ids. The rows come as bytes of fixed width, put together by the database in 256 pieces, and
-    numpy reads them as they are. To measure every response takes long: not all need it. `width`:
-    the most responses of one of the tasks, where that is known.
+    numpy reads them as they are. To measure every response takes long: not all need it.
     """
-    width = width or _widest_task(session, project=project, chosen=tasks)
+    width = _widest_task(session, project=project, chosen=tasks)
     criteria = [str(criterion["key"]) for criterion in project.criteria]
     lengths = _length_order(project, tasks) if with_lengths else None
-    columns = _columns(width, criteria, lengths)
+    columns = [*_said(width), *_seen(width, criteria, lengths)]
+    statement = (
+        _records(columns, project=project, tasks=tasks)
+        .join(Prompt, Prompt.id == Task.prompt_id)
+        .join(Assignment, Assignment.id == Annotation.assignment_id)
+        .group_by(func.get_byte(func.uuid_send(Annotation.task_id), 15))
+    )
+    if lengths is not None:
+        statement = statement.join(lengths, lengths.c.task_id == Task.id)
+    rows = np.frombuffer(all_bytes(session, statement), dtype=_type_of(columns))
+    return _crowd(rows, width=width, criteria=criteria)
+
+
+def crowd_by_prompt(
+    session: Session,
+    *,
+    project: Project,
+    tasks: Select[UUID],
+    by: Sequence[SQLColumnExpression[Any]],
+) -> tuple[Crowd, list[tuple[Sequence[Any], Ints]]]:
+    """Who said what of these tasks and when, and no more; the tasks by what their prompts are.
+
+    As (values of `by`, codes of the tasks) for every combination of values there is. In one
+    statement: where tasks are few among many, to look them up is what takes the time.
+    """
+    columns = _said(MOST_RESPONSES)
+    statement = (
+        _records(columns, project=project, tasks=tasks)
+        .add_columns(*by)
+        .join(Prompt, Prompt.id == Task.prompt_id)
+        .group_by(*by)
+    )
+    found = _all_rows(session, statement)
+    pieces = [np.frombuffer(piece, dtype=_type_of(columns)) for piece, *_ in found]
+    rows = np.concatenate([np.zeros(0, _type_of(columns)), *pieces])
+    crowd = _crowd(rows, width=MOST_RESPONSES)
+    codes = np.split(crowd.task_codes(rows["task"]), np.cumsum([len(each) for each in pieces]))
+    return crowd, [
+        (values, np.unique(mine)) for (_, *values), mine in zip(found, codes, strict=False)
+    ]
+
+
+def _records(
+    columns: Sequence[Column], *, project: Project, tasks: Select[UUID] | None
+) -> Select[Any]:
+    """What counts, as bytes: a record per judgement, end to end."""
     sent: list[ColumnElement[Any]] = [
         _SENDS[np.dtype(kind)](expression) for _, kind, expression in columns
     ]
     record = reduce(lambda left, right: left.concat(right), sent)
-    statement = (
+    return (
         select(func.string_agg(record, cast(None, LargeBinary)))
         .select_from(Annotation)
         .join(Task, Task.id == Annotation.task_id)
-        .join(Prompt, Prompt.id == Task.prompt_id)
-        .join(Assignment, Assignment.id == Annotation.assignment_id)
+        .where(
+            Annotation.project_id == project.id,
+            Annotation.is_current,
+            Annotation.source.is_(None),
+            Annotation.counted | Annotation.is_repeat,
+            Task.kind == TaskKind.ORDINARY,
+            *([] if tasks is None else [Annotation.task_id.in_(tasks)]),
+        )
     )
-    if lengths is not None:
-        statement = statement.join(lengths, lengths.c.task_id == Task.id)
-    statement = statement.where(
-        Annotation.project_id == project.id,
-        Annotation.is_current,
-        Annotation.source.is_(None),
-        Annotation.counted | Annotation.is_repeat,
-        Task.kind == TaskKind.ORDINARY,
-        *([] if tasks is None else [Annotation.task_id.in_(tasks)]),
-    ).group_by(func.get_byte(func.uuid_send(Annotation.task_id), 15))
-    record_type = np.dtype([(name, kind) for name, kind, _ in columns])
-    rows = np.frombuffer(all_bytes(session, statement), dtype=record_type)
-    return _crowd(rows, width=width, criteria=criteria)
 
 
-def _columns(width: int, criteria: Sequence[str], lengths: Subquery | None) -> list[Column]:
-    """Every column of `crowd_of`; none is ever null."""
+def _type_of(columns: Sequence[Column]) -> np.dtype[Any]:
+    return np.dtype([(name, kind) for name, kind, _ in columns])
+
+
+def _said(width: int) -> list[Column]:
+    """Who said what of which task, and when; no column is ever null."""
+    return [
+        ("task", UUID_BYTES, Annotation.task_id),
+        ("annotator", UUID_BYTES, Annotation.user_id),
+        ("ranks", ">i8", _packed(Annotation.ranks, width)),
+        ("submitted", ">f8", cast(extract("epoch", Annotation.submitted_at), Double)),
+        ("repeat", ">i4", cast(Annotation.is_repeat, Integer)),
+        ("version", ">i4", Annotation.guidelines_version),
+    ]
+
+
+def _seen(width: int, criteria: Sequence[str], lengths: Subquery | None) -> list[Column]:
+    """What was on screen, and all else that was said; no column is ever null."""
     milliseconds = func.coalesce(
         Annotation.active_ms, Annotation.visible_ms, Annotation.wall_ms, -1
     )
     words = func.nullif(func.lower(func.btrim(Annotation.rationale)), "")
     columns: list[Column] = [
-        ("task", UUID_BYTES, Annotation.task_id),
-        ("annotator", UUID_BYTES, Annotation.user_id),
-        ("ranks", ">i8", _packed(Annotation.ranks, width)),
         ("order", ">i8", _packed(Assignment.display_order, width, plus=1)),
-        ("lengths", ">i8", cast(0, BigInteger) if lengths is None else lengths.c.packed),
-        ("characters", ">i4", cast(0, Integer) if lengths is None else lengths.c.characters),
         ("strength", ">i4", cast(func.coalesce(Annotation.strength, -1), Integer)),
         ("milliseconds", ">i4", cast(milliseconds, Integer)),
-        ("submitted", ">f8", cast(extract("epoch", Annotation.submitted_at), Double)),
-        ("repeat", ">i4", cast(Annotation.is_repeat, Integer)),
-        ("version", ">i4", Annotation.guidelines_version),
         ("source", ">i8", source_hash()),
         ("rationale", ">i8", func.coalesce(func.hashtextextended(words, 0), 0)),
     ]
+    if lengths is not None:
+        columns += [
+            ("lengths", ">i8", lengths.c.packed),
+            ("characters", ">i4", lengths.c.characters),
+        ]
     for number, key in enumerate(criteria):
         given = Annotation.ratings[key]
         for place in range(width):
@@ -224,7 +274,12 @@ def _widest_task(session: Session, *, project: Project, chosen: Select[UUID] | N
 
 
 def all_bytes(session: Session, statement: Select[Any]) -> bytes:
-    """The one column of all rows, end to end; as text it would take twice the bytes."""
+    """The one column of all rows, end to end."""
+    return b"".join(piece for (piece,) in _all_rows(session, statement))
+
+
+def _all_rows(session: Session, statement: Select[Any]) -> list[tuple[Any, ...]]:
+    """As PostgreSQL's binary format has them: bytes as text would take twice as many."""
     compiled = statement.compile(
         # Not psycopg's own style: with no parameters, it would leave every % doubled.
         dialect=postgresql.psycopg.dialect(paramstyle="named"),  # type: ignore[no-untyped-call]
@@ -234,24 +289,30 @@ def all_bytes(session: Session, statement: Select[Any]) -> bytes:
     session.execute(text("SET LOCAL work_mem = '64MB'"))
     connection: Any = session.connection().connection.driver_connection
     with connection.cursor(binary=True) as cursor:
-        return b"".join(piece for (piece,) in cursor.execute(str(compiled)))
+        rows: list[tuple[Any, ...]] = cursor.execute(str(compiled)).fetchall()
+        return rows
 
 
-def _crowd(rows: NDArray[Any], *, width: int, criteria: Sequence[str]) -> Crowd:
-    """Sorted columns with codes in place of ids."""
+def _crowd(rows: NDArray[Any], *, width: int, criteria: Sequence[str] = ()) -> Crowd:
+    """Sorted columns with codes in place of ids; of what the rows do not have, nothing is known."""
     task, tasks = _codes(rows["task"])
     order = np.argsort(task, kind="stable")
     rows, task = rows[order], task[order]
     annotator, annotators = _codes(rows["annotator"])
     ranks = _unpacked(rows["ranks"], width)
-    strength = rows["strength"].astype(np.float64)
-    milliseconds = rows["milliseconds"].astype(np.float64)
-    lengths = _unpacked(rows["lengths"], width).astype(np.int64)
+
+    def given(name: str, *, unknown: int = 0) -> NDArray[Any]:
+        known = name in (rows.dtype.names or ())
+        return rows[name] if known else np.full(len(rows), unknown)
+
+    strength = given("strength", unknown=-1).astype(np.float64)
+    milliseconds = given("milliseconds", unknown=-1).astype(np.float64)
+    lengths = _unpacked(given("lengths"), width).astype(np.int64)
     judgements = Judgements(
         task=task,
         annotator=annotator,
         ranks=ranks,
-        display=_places(_unpacked(rows["order"], width)),
+        display=_places(_unpacked(given("order"), width)),
         lengths=np.where(lengths > 0, lengths, -1),
         strength=np.where(strength < 0, np.nan, strength),
         seconds=np.where(milliseconds < 0, np.nan, milliseconds / 1000),
@@ -265,10 +326,10 @@ def _crowd(rows: NDArray[Any], *, width: int, criteria: Sequence[str]) -> Crowd:
             )
             for number, key in enumerate(criteria)
         },
-        characters=rows["characters"].astype(np.float64),
-        rationale=rows["rationale"].astype(np.int64),
+        characters=given("characters").astype(np.float64),
+        rationale=given("rationale").astype(np.int64),
     )
-    return Crowd(judgements, tasks, annotators, rows["source"].astype(np.int64))
+    return Crowd(judgements, tasks, annotators, given("source").astype(np.int64))
 
 
 def _codes(ids: NDArray[Any]) -> tuple[Ints, NDArray[np.uint64]]:

@@ -10,8 +10,11 @@ from sqlalchemy.orm import Session
 
 from app.accounts.models import AuditEvent, User
 from app.annotation.models import Annotation
+from app.corpus.models import Prompt
 from app.db import JsonObject
 from app.projects.models import Guidelines, Membership, Project
+from app.quality.queries.crowd import Crowd, crowd_by_prompt, source_hash
+from app.quality.rules.intervals import Ints
 from app.tasks.models import GoldKey
 
 MOST_EVENTS = 50
@@ -36,18 +39,27 @@ def tasks_of_day(project: Project, *, start: datetime, end: datetime) -> Select[
     )
 
 
-def widest_of_day(
+@dataclass(frozen=True, slots=True)
+class Lot:
+    """Judged tasks (codes) whose prompts are alike; source_hash: as in the kept figures."""
+
+    source: str | None
+    source_hash: int
+    tags: Sequence[str]
+    tasks: Ints
+
+
+def crowd_of_day(
     session: Session, *, project: Project, start: datetime, end: datetime
-) -> int | None:
-    """The most responses of a task that was judged between two moments."""
-    widest: int | None = session.scalar(
-        select(func.max(func.cardinality(Annotation.ranks))).where(
-            Annotation.project_id == project.id,
-            Annotation.submitted_at >= start,
-            Annotation.submitted_at < end,
-        )
+) -> tuple[Crowd, list[Lot]]:
+    """All judgements of the tasks judged between two moments, and what these tasks are."""
+    crowd, lots = crowd_by_prompt(
+        session,
+        project=project,
+        tasks=tasks_of_day(project, start=start, end=end),
+        by=[Prompt.source, source_hash(), Prompt.tags],
     )
-    return widest
+    return crowd, [Lot(source, key, tags, tasks) for (source, key, tags), tasks in lots]
 
 
 @dataclass(frozen=True, slots=True)

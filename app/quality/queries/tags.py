@@ -1,10 +1,9 @@
 """The tags of the prompts behind a project's judgements."""
 
 from typing import Any
-from uuid import UUID
 
 import numpy as np
-from sqlalchemy import LargeBinary, Select, cast, func, select
+from sqlalchemy import LargeBinary, cast, func, select
 from sqlalchemy.orm import Session
 
 from app.corpus.models import Prompt
@@ -14,21 +13,12 @@ from app.quality.rules.intervals import Ints
 from app.tasks.models import Task, TaskKind
 
 
-def tasks_by_tag(
-    session: Session, *, project: Project, crowd: Crowd, tasks: Select[UUID] | None = None
-) -> dict[str, Ints]:
-    """Codes of the judged tasks by each tag of their prompts; a task may have several.
-
-    `tasks`: only of these, by their ids.
-    """
+def tasks_by_tag(session: Session, *, project: Project, crowd: Crowd) -> dict[str, Ints]:
+    """Codes of the judged tasks by each tag of their prompts; a task may have several."""
     tagged = (
         select(Task.id, func.unnest(Prompt.tags).label("tag"))
         .join(Prompt, Prompt.id == Task.prompt_id)
-        .where(
-            Task.project_id == project.id,
-            Task.kind == TaskKind.ORDINARY,
-            *([] if tasks is None else [Task.id.in_(tasks)]),
-        )
+        .where(Task.project_id == project.id, Task.kind == TaskKind.ORDINARY)
         .subquery()
     )
     packed: Any = func.string_agg(func.uuid_send(tagged.c.id), cast(None, LargeBinary))

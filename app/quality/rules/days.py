@@ -127,10 +127,10 @@ def _columns(same: Floats, units: Ints | Floats) -> list[Floats]:
 
 
 def sums_of(found: Shares, chosen: NDArray[np.bool_] | Ints | None = None) -> Sums:
-    columns = _columns(found.same, found.units)
+    same, units = found.same, found.units
     if chosen is not None:
-        columns = [column[chosen] for column in columns]
-    return Sums(*(float(column.sum()) for column in columns))
+        same, units = same[chosen], units[chosen]
+    return Sums(*(float(column.sum()) for column in _columns(same, units)))
 
 
 def without_each(judgements: Judgements, is_mine: NDArray[np.bool_], sums: Sums) -> dict[int, Sums]:

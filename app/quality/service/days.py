@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -14,10 +13,9 @@ from app.db import JsonObject
 from app.errors import NotFound
 from app.projects.models import Guidelines, Project
 from app.quality.queries import days as queries
-from app.quality.queries import summary as summaries
-from app.quality.queries.crowd import Crowd, crowd_of
+from app.quality.queries.crowd import Crowd
+from app.quality.queries.days import Lot
 from app.quality.queries.review import task_lines
-from app.quality.queries.tags import tasks_by_tag
 from app.quality.rules import comparing, day_story
 from app.quality.rules import days as rules
 from app.quality.rules.comparing import NOTHING, Sums
@@ -59,9 +57,7 @@ def day_of(session: Session, *, project: Project, day: date, view: View | None) 
     if day.year not in YEARS:
         raise NotFound
     start, end = rules.bounds(day)
-    tasks = queries.tasks_of_day(project, start=start, end=end)
-    width = queries.widest_of_day(session, project=project, start=start, end=end)
-    crowd = crowd_of(session, project=project, tasks=tasks, with_lengths=False, width=width)
+    crowd, lots = queries.crowd_of_day(session, project=project, start=start, end=end)
     judgements = crowd.judgements.once()
     is_mine = rules.day_of(judgements.submitted) == rules.number_of(day)
     found = rules.shares(judgements, is_mine.astype(np.int64))
@@ -104,7 +100,7 @@ def day_of(session: Session, *, project: Project, day: date, view: View | None) 
         else [],
         people=people,
         tasks=_tasks(session, crowd, found),
-        parts=_parts(session, project=project, looked=looked, found=found, tasks=tasks),
+        parts=_parts(kept, crowd, lots, found),
         versions=_versions(looked, versions),
         in_force=versions[0].version if versions else None,
         events=day_events(session, project=project, since=start - LOOK_BACK, end=end, gold=gold),
@@ -216,42 +212,51 @@ def _tasks(session: Session, crowd: Crowd, found: Shares) -> list[DayTaskOut]:
 
 
 def _parts(
-    session: Session, *, project: Project, looked: _Looked, found: Shares, tasks: Any
+    kept: JsonObject | None, crowd: Crowd, lots: Sequence[Lot], found: Shares
 ) -> list[DayPartOut]:
     """The day's tasks by source and by tag, where there is more than one of them."""
-    mine = found.key == 1
-    _, first = np.unique(looked.judgements.task, return_index=True)
-    of_task = looked.crowd.sources[~looked.crowd.judgements.repeat][first]
-    source = of_task[np.searchsorted(looked.judgements.task[first], found.task)]
-    names = summaries.sources_of(session, project=project)
+    of_sources = kept["sources"] if kept else {}
+    by_source: dict[int, list[Lot]] = {}
+    by_tag: dict[str, list[Lot]] = {}
+    for lot in lots:
+        by_source.setdefault(lot.source_hash, []).append(lot)
+        for tag in set(lot.tags):
+            by_tag.setdefault(tag, []).append(lot)
+    kinds = [("tag", tag, some, NOTHING) for tag, some in by_tag.items()]
+    if len(by_source) > 1:
+        kinds += [
+            (
+                "source",
+                some[0].source or "no source",
+                some,
+                sums_from(of_sources.get(str(key), (0, 0, 0))),
+            )
+            for key, some in by_source.items()
+        ]
+    mine = np.flatnonzero(found.key == 1)
+    row = np.full(len(crowd.tasks), -1)  # of `found`, by task
+    row[found.task[mine]] = mine
     parts = []
-    for key in np.unique(source[mine]):
-        usual = sums_from((looked.kept or {}).get("sources", {}).get(str(key), (0, 0, 0)))
+    for kind, name, some, usual in kinds:
+        rows = row[np.concatenate([lot.tasks for lot in some])]
+        rows = rows[rows >= 0]
         parts.append(
-            _part("source", names.get(int(key), "no source"), found, mine & (source == key), usual)
+            DayPartOut(
+                kind=kind,
+                name=name,
+                n_tasks=len(rows),
+                agreement=wire.share(rules.sums_of(found, rows)),
+                usual=wire.rounded(usual.value),
+            )
         )
-    if len(parts) < 2:
-        parts = []
-    by_tag = tasks_by_tag(session, project=project, crowd=looked.crowd, tasks=tasks)
-    for tag, codes in by_tag.items():
-        carries = np.zeros(len(looked.crowd.tasks), np.bool_)
-        carries[codes] = True
-        parts.append(_part("tag", tag, found, mine & carries[found.task], NOTHING))
-    parts.sort(key=lambda part: (part.agreement.value is None, part.agreement.value))
+    parts.sort(key=_by_agreement)
     return parts[:MOST_PARTS]
 
 
-def _part(
-    kind: str, name: str, found: Shares, chosen: NDArray[np.bool_], usual: Sums
-) -> DayPartOut:
-    sums = rules.sums_of(found, chosen)
-    return DayPartOut(
-        kind=kind,
-        name=name,
-        n_tasks=int(chosen.sum()),
-        agreement=wire.share(sums),
-        usual=wire.rounded(usual.value),
-    )
+def _by_agreement(part: DayPartOut) -> tuple[bool, float, str, str]:
+    """The least first, what is not defined last."""
+    value = part.agreement.value
+    return value is None, value or 0.0, part.kind, part.name
 
 
 def _versions(looked: _Looked, published: Sequence[Guidelines]) -> list[DayVersionOut]:
