@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from datetime import date
 
 from sqlalchemy import BigInteger, Date, case, cast, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from app.annotation.models import Annotation
 from app.projects.models import Project
 from app.quality.rules.money import Entry, Kind
-from app.tasks.models import Assignment, AssignmentState, Task, TaskKind
+from app.tasks.models import Assignment, AssignmentState, GoldKey, Task, TaskKind
 
 LONGEST_LOOK = 30 * 60 * 1000  # ms of one task that pass for work, where no browser measured
 
@@ -17,7 +17,9 @@ LONGEST_LOOK = 30 * 60 * 1000  # ms of one task that pass for work, where no bro
 def ledger_of(session: Session, *, project: Project) -> list[Entry]:
     """Work done here by day (UTC) and kind, oldest first; what was imported has no time and none.
 
-    A correction takes no time of its own. Reads every judgement: it is kept with the figures.
+    A correction takes no time of its own, and what it says is what passes a gold question; an
+    answer to a key that was withdrawn counts for nothing. Reads every judgement: it is kept with
+    the figures.
     """
     return sorted(
         [*_judged(session, project=project), *_skipped(session, project=project)],
@@ -35,20 +37,29 @@ def _judged(session: Session, *, project: Project) -> Sequence[Entry]:
     day = cast(func.timezone("UTC", Annotation.submitted_at), Date)
     kind = case(
         (Task.kind == TaskKind.QUALIFICATION, Kind.QUALIFICATION.value),
-        (Annotation.gold_passed.is_not(None), Kind.GOLD.value),
+        (
+            Annotation.gold_passed.is_not(None) & GoldKey.suspended_at.is_(None),
+            Kind.GOLD.value,
+        ),
         (Annotation.is_repeat, Kind.REPEATS.value),
         (Annotation.counted, Kind.ORDINARY.value),
         else_=Kind.SURPLUS.value,
     )
+    latest = aliased(Annotation)
+    passed = select(latest.gold_passed).where(
+        latest.assignment_id == Annotation.assignment_id, latest.is_current
+    )
+    is_passed = case((Annotation.gold_passed.is_not(None), passed.scalar_subquery()))
     rows = session.execute(
         select(
             day,
             kind,
             func.count(),
             cast(func.sum(spent), BigInteger),
-            func.count().filter(Annotation.gold_passed.is_(True)),
+            func.count().filter(is_passed),
         )
         .join(Task, Task.id == Annotation.task_id)
+        .outerjoin(GoldKey, GoldKey.task_id == Annotation.task_id)
         .where(
             Annotation.project_id == project.id,
             Annotation.user_id.is_not(None),

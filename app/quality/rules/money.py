@@ -106,7 +106,7 @@ LABELS = {
     Kind.GOLD: "Gold questions",
     Kind.REPEATS: "Repeats",
     Kind.QUALIFICATION: "Qualification",
-    Kind.SURPLUS: "Surplus: came too late to count",
+    Kind.SURPLUS: "Surplus: came too late to count, or answers a gold key that was withdrawn",
     Kind.SKIPPED: "Tasks that were skipped",
 }
 
