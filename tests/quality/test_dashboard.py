@@ -321,4 +321,4 @@ def test_figures_of_yesterday_are_not_called_todays(
     page = sign_in(people.ada).get(f"/projects/{people.project.id}").text
     assert f"judgements on {yesterday.day} {yesterday:%B}" in page
     assert "of decisive comparisons today" not in page
-    assert "newer judgements are being counted now" in page
+    assert "newer figures are being computed" in page

@@ -113,7 +113,7 @@ def test_a_large_project_shows_kept_figures_and_says_that_new_ones_come(
     make_annotation(session, tasks[0], people.ada, ranks=FIRST)
     session.commit()
     page = ada.get(f"/projects/{people.project.id}").text
-    assert "newer judgements are being counted now" in page
+    assert "newer figures are being computed" in page
 
 
 def test_the_annotators_page_has_a_row_per_person(

@@ -22,16 +22,15 @@ def get_agreement(
 ) -> AgreementOut:
     """How far people agree, on everything and, with `by`, part by part."""
     overall = found(summary.current(session, project=project, wait=True))
-    answer = {
-        "as_of": overall.computed_at,
-        "is_current": overall.is_current,
-        "fields": overall.figures["fields"],
-    }
+    answer = {"fields": overall.figures["fields"]}
+    view = overall
     if by is not None:
         parts = found(summary.current(session, project=project, part=Part(by), wait=True))
+        view = summary.oldest(overall, parts)
         answer |= {"by": by, "groups": parts.figures["groups"]}
         if reason := parts.figures.get("reason"):
             answer["reason"] = reason
         if "between" in parts.figures:
             answer["between"] = parts.figures["between"]
+    answer |= {"as_of": view.computed_at, "is_current": view.is_current}
     return AgreementOut.model_validate(answer)

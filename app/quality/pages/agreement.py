@@ -69,7 +69,7 @@ def agreement_page(
         charts=True,
         project=project,
         section="overview",
-        view=view,
+        view=summary.oldest(view, kept) if view and kept else view,
         kept=kept,
         by=by,
         field=field,

@@ -112,7 +112,7 @@ def person(
         "quality/person.html",
         project=project,
         section="people",
-        view=view,
+        view=summary.oldest(view, answers) if answers else view,
         person=shown.person,
         charts=True,
         drawn=shown.charts,

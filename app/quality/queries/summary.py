@@ -1,10 +1,9 @@
 """What is kept of a project's figures, and whether it still holds."""
 
-from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Text, cast, func, or_, select
+from sqlalchemy import Row, Text, cast, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.accounts.models import User
@@ -40,8 +39,9 @@ def fingerprint(session: Session, *, project: Project, part: Part) -> tuple[int,
     """(annotations, a digest of what figures depend on).
 
     Judgements, which of them were re-queued, removed or told in advance, imports taken back, which
-    tasks are ordinary, the scale; for groups, how people describe themselves; for answers, what is
-    known of tasks and how sure the project wants to be.
+    tasks are ordinary, the scale; for the overview, the day and what gold says of people; for
+    groups, how they describe themselves; for answers, what is known of tasks and how sure the
+    project wants to be.
     """
     annotations = n_annotations(session, project=project)
     others = session.execute(
@@ -73,11 +73,31 @@ def fingerprint(session: Session, *, project: Project, part: Part) -> tuple[int,
         else None
     )
     # The overview tells today from before: with a new day, there are new figures.
-    day = database_now(session).date() if part is Part.OVERVIEW else None
+    today = (
+        (database_now(session).date(), tuple(_standings(session, project=project)))
+        if part is Part.OVERVIEW
+        else None
+    )
     counts = (annotations, removed, undone, told, tuple(others), tuple(requeued))
-    depends = (*counts, scale, groups, day, known)
+    depends = (*counts, scale, groups, today, known)
     digest = sha256(repr(depends).encode()).hexdigest()
     return annotations, f"{FORMAT}:{digest}"
+
+
+def _standings(session: Session, *, project: Project) -> Row[tuple[int, int]]:
+    """Changes with what gold says of anybody: also where a key changed and nobody judged."""
+    said = func.concat_ws(
+        " ",
+        Membership.user_id,
+        Membership.gold_seen,
+        Membership.gold_passed,
+        Membership.standing,
+    )
+    return session.execute(
+        select(func.count(), func.bit_xor(func.hashtextextended(said, 0))).where(
+            Membership.project_id == project.id
+        )
+    ).one()
 
 
 def _described(groups: dict[str, set[Any]]) -> list[tuple[str, list[str]]]:
@@ -108,16 +128,16 @@ def groups_of(session: Session, *, project: Project) -> dict[str, set[Any]]:
 
 
 def stale_projects(session: Session) -> list[Project]:
-    """Projects with judgements newer than their kept overview, or with none kept."""
-    newest = (
-        select(func.max(Annotation.submitted_at))
-        .where(Annotation.project_id == Project.id)
-        .scalar_subquery()
-    )
-    kept_at = (
-        select(QualitySummary.computed_at)
-        .where(QualitySummary.project_id == Project.id, QualitySummary.part == Part.OVERVIEW)
-        .scalar_subquery()
-    )
-    epoch = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
-    return list(session.scalars(select(Project).where(newest > func.coalesce(kept_at, epoch))))
+    """Judged projects whose kept overview is not that of the data as it is now.
+
+    By what figures depend on, not by time: judgements that are imported, re-queued or removed are
+    none the newer for it, and figures may have been computed while others were on their way in.
+    """
+    judged = select(Annotation.id).where(Annotation.project_id == Project.id).exists()
+    projects = session.scalars(select(Project).where(judged).order_by(Project.id)).all()
+    return [
+        project
+        for project in projects
+        if (row := kept(session, project=project, part=Part.OVERVIEW)) is None
+        or row.fingerprint != fingerprint(session, project=project, part=Part.OVERVIEW)[1]
+    ]

@@ -59,6 +59,11 @@ def current(
     return None if row is None else View(row.figures, row.computed_at, is_current=False)
 
 
+def oldest(*views: View) -> View:
+    """Of the views that a page or an answer shows together: the one it has to say its age by."""
+    return min(views, key=lambda view: (view.is_current, view.computed_at))
+
+
 def lock_of(project: Project, part: Part) -> str:
     """At most one job waits for each part of each project."""
     return f"statistics {project.id} {part}"
