@@ -1,6 +1,7 @@
 """A tiny world for the trainer: data with a rule, a model with two layers, commands in-process."""
 
 import json
+import multiprocessing
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -40,6 +41,19 @@ def one_thread() -> Iterator[None]:
     for number, handler in handlers.items():
         signal.signal(number, handler)
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def none_left_at_work() -> Iterator[None]:
+    """A process that a test began ends with it, however that ends: it would slow down all others.
+
+    Without this one that hears SIGTERM late would also be waited for when all tests are done.
+    """
+    before = set(multiprocessing.active_children())
+    yield
+    for process in set(multiprocessing.active_children()) - before:
+        process.kill()
+        process.join(60)
 
 
 @pytest.fixture(scope="session")

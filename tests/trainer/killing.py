@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from app.trainer.__main__ import main
-from tests.forks import FORKS
+from tests import forks
 
 CHANGES = ("os.mkdir", "os.rename", "os.remove", "os.rmdir")
 NEVER = 0
@@ -43,9 +43,5 @@ def run(arguments: list[str], folder: Path, *, until: int = NEVER) -> int:
     """Exit code (-9: killed) of one training, or the number of its writes when it went well."""
     count = folder.with_name(f"{folder.name}-writes")
     count.unlink(missing_ok=True)
-    process = FORKS.Process(target=run_upto, args=(until, arguments, str(folder), str(count)))
-    process.start()
-    process.join(600)  # a busy machine is no failure
-    if process.exitcode is None:
-        process.kill()
-    return int(count.read_text()) if process.exitcode == 0 else process.exitcode or -1
+    code = forks.run(run_upto, until, arguments, str(folder), str(count))
+    return int(count.read_text()) if code == 0 else code or -1

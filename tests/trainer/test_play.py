@@ -3,7 +3,6 @@
 import json
 import math
 import queue
-import threading
 from collections import namedtuple
 from types import SimpleNamespace
 
@@ -219,7 +218,5 @@ def test_orders_come_line_by_line_and_end_with_the_pipe(tmp_path):
     file = tmp_path / "inbox"
     file.write_text("/a\n/b c\n")
     orders = queue.Queue()
-    reader = threading.Thread(target=listen, args=[file, orders])
-    reader.start()
-    reader.join()
+    listen(file, orders)
     assert [orders.get_nowait() for _ in range(3)] == ["/a", "/b c", None]

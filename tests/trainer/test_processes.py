@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,10 +16,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from app.trainer.__main__ import main
 from app.trainer.batches import Example, Forward
 from app.trainer.dataset import Row
 from app.trainer.processes import read, shares, start_processes
-from tests.forks import FORKS
+from app.trainer.run_folder import RunFolder
+from tests import forks
 from tests.trainer import manners, processes
 from tests.trainer.processes import FSDP, Team, start
 
@@ -42,13 +43,31 @@ def together(tmp_path: Path, data: Path, micro: str) -> Callable[..., Team]:
         env: dict[str, str],
         dataset: Path = data,
         output: str = "two",
+        victim: int | None = None,
         **settings: Any,
     ) -> Team:
+        """`victim`: the rank that is killed once the second update is in the log."""
         pairs = [part for k, v in settings.items() for part in ("--set", f"{k}={v}")]
         command = [kind, "--dataset", str(dataset), "--model", micro, *pairs, *options]
-        return start(command, tmp_path / output, **env)
+        if victim is None:
+            return start(command, tmp_path / output, **env)
+        command += ["--output", str(tmp_path / output)]
+        return processes.together(_die, command, tmp_path / output, VICTIM=str(victim), **env)
 
     return begin
+
+
+def _die(command: list[str]) -> None:
+    """A training of which one process is killed between two updates."""
+    log = RunFolder.log
+
+    def dying(folder: RunFolder, step: int, metrics: Any) -> None:
+        log(folder, step, metrics)
+        if step == 2 and os.environ["RANK"] == os.environ["VICTIM"]:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    RunFolder.log = dying
+    raise SystemExit(main(command))
 
 
 @pytest.fixture
@@ -104,7 +123,7 @@ def _read(folder: Path) -> None:
 
 def test_each_process_reads_its_share_in_as_many_passes(tmp_path: Path) -> None:
     team = processes.together(_read, tmp_path, tmp_path)
-    assert team.wait() == [0, 0], team.err(0) + team.err(1)
+    assert team.wait() == [0, 0], team.errors
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
     assert first["every"] == second["every"] == [[1, 2, 3, 4, 5, 6, 7], [1]]
     assert len(first["seen"]) == len(second["seen"]) == first["asked"] == second["asked"]
@@ -122,7 +141,7 @@ def test_two_processes_log_the_figures_of_one(
     team = together(kind, env=env, per_device_train_batch_size=7, **given)
     alone = train(kind, per_device_train_batch_size=14, **given)
     assert alone.code == 0, alone.err
-    assert team.wait() == [0, 0], team.err(0) + team.err(1)
+    assert team.wait() == [0, 0], team.errors
     same(alone.figures(), team.figures())
     assert (team.out(1), team.err(1), team.err(0)) == ("", "", "")
     assert team.result["state"] == "succeeded"
@@ -137,13 +156,13 @@ def test_what_two_began_two_can_resume_and_so_can_one(
 ) -> None:
     given = settings["sft"] | {"save_steps": 1, "save_total_limit": 0, "max_steps": 3}
     whole = together("sft", env=env, per_device_train_batch_size=4, **given)
-    assert whole.wait() == [0, 0], whole.err()
+    assert whole.wait() == [0, 0], whole.errors
     for name in ("again", "alone"):
         first = Path("checkpoints") / "step-1"
         shutil.copytree(whole.folder / first, tmp_path / name / first)
     resume = ("sft", "--resume")
     again = together(*resume, env=env, output="again", per_device_train_batch_size=4, **given)
-    assert again.wait() == [0, 0], again.err()
+    assert again.wait() == [0, 0], again.errors
     assert again.figures() == whole.figures()[1:]
     alone = train(*resume, output="alone", per_device_train_batch_size=8, **given)
     assert alone.code == 0, alone.err
@@ -158,20 +177,14 @@ def test_a_process_without_rows_goes_along(env: dict, train, together, tmp_path:
     given = {"dataset": tmp_path / "few", "max_steps": 2, "learning_rate": 1e-3}
     team = together("reward", env=env, per_device_train_batch_size=1, **given)
     alone = train("reward", per_device_train_batch_size=2, **given)
-    assert team.wait() == [0, 0], team.err(0) + team.err(1)
+    assert team.wait() == [0, 0], team.errors
     same(alone.figures(), team.figures())
 
 
-@pytest.mark.parametrize(("env", "victim"), [({}, 1), (FSDP, 0)], ids=["ddp", "fsdp2"])
-def test_a_killed_process_ends_the_training_with_a_sentence(
-    env: dict, victim: int, together
-) -> None:
-    team = together("sft", env=env, max_steps=10**6, eval_steps=10**6, num_samples=0)
-    wait_for_steps(team, 2)
-    os.kill(team.members[victim].pid, signal.SIGKILL)
-    codes = team.wait(60)
-    assert codes[victim] == -signal.SIGKILL
-    assert codes[1 - victim] == 1, team.err(1 - victim)
+def lost(team: Team, victim: int) -> None:
+    """One was killed, and the other said so and ended."""
+    codes = team.wait()
+    assert (codes[victim], codes[1 - victim]) == (-signal.SIGKILL, 1), team.errors
     [sentence] = team.err(1 - victim).splitlines()
     assert sentence.startswith("Another process of this training ended")
     if victim == 1:
@@ -179,29 +192,22 @@ def test_a_killed_process_ends_the_training_with_a_sentence(
         assert team.result["error"] == sentence
 
 
+def test_who_shards_weights_with_a_killed_process_says_so_and_ends(together, settings) -> None:
+    lost(together("sft", env=FSDP, victim=0, **settings["sft"]), 0)
+
+
 def test_a_killed_team_goes_on_as_if_nothing_had_been(together, settings) -> None:
-    given = settings["dpo"] | {"lora_r": 4, "save_steps": 1, "max_steps": 4}
+    given = settings["dpo"] | {"lora_r": 4, "save_steps": 1, "max_steps": 3}
     begin = partial(together, "dpo", env={}, per_device_train_batch_size=4, **given)
     whole = begin(output="whole")
-    assert whole.wait() == [0, 0], whole.err()
-    broken = begin(output="broken")
-    wait_for_steps(broken, 1)
-    for member in broken.members:
-        os.kill(member.pid, signal.SIGKILL)
-    broken.wait()
+    broken = begin(output="broken", victim=1)
+    assert whole.wait() == [0, 0], whole.errors
+    lost(broken, 1)
     again = begin("--resume", output="broken")
-    assert again.wait() == [0, 0], again.err()
+    assert again.wait() == [0, 0], again.errors
     assert again.figures() == whole.figures()
     one, two = weights_of(whole.folder), weights_of(again.folder)
     assert all(torch.equal(one[name], two[name]) for name in one)
-
-
-def wait_for_steps(team: Team, count: int) -> None:
-    deadline = time.monotonic() + 90
-    file = team.folder / "metrics.jsonl"
-    while not (file.is_file() and file.read_text().count("\n") >= count):
-        assert time.monotonic() < deadline, team.err()
-        time.sleep(0.05)
 
 
 def _lose_another(arguments: list[str]) -> None:
@@ -219,12 +225,7 @@ def _lose_another(arguments: list[str]) -> None:
 
 def test_nobody_waits_for_who_is_gone(data: Path, micro: str, tmp_path: Path) -> None:
     command = ["sft", "--dataset", str(data), "--model", micro, "--output", str(tmp_path / "run")]
-    process = FORKS.Process(target=_lose_another, args=(command,), daemon=True)
-    process.start()
-    process.join(30)
-    code = process.exitcode
-    process.kill()
-    assert code == 1
+    assert forks.run(_lose_another, command) == 1
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert result["error"].startswith("Another process of this training ended")
 

@@ -1,12 +1,8 @@
 """What goes wrong, and the sentence that says what to change; nothing is left half done."""
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -17,8 +13,8 @@ from app.trainer import failures
 from app.trainer.__main__ import main
 from tests.trainer import manners
 from tests.trainer.manners import ask, say
+from tests.trainer.processes import start
 
-ROOT = Path(__file__).parents[2]
 PAIR = {"prompt": ask("x"), "chosen": say("a"), "rejected": say("b")}
 
 
@@ -322,38 +318,19 @@ class TestResume:
 
 
 class TestSignals:
-    def start(self, data: Path, micro: str, folder: Path, *options: str) -> subprocess.Popen:
-        command = [sys.executable, "-m", "app.trainer", "dpo", "--dataset", str(data)]
-        command += ["--model", micro, "--output", str(folder), "--set", "max_steps=100000"]
-        command += ["--set", "num_samples=0", "--set", "eval_steps=100000", *options]
-        env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-        return subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, cwd=ROOT
-        )
-
-    def wait_for(self, folder: Path, steps: int) -> None:
-        deadline = time.monotonic() + 90
-        while time.monotonic() < deadline:
-            file = folder / "metrics.jsonl"
-            if file.is_file() and len(file.read_text().splitlines()) >= steps:
-                return
-            time.sleep(0.05)
-        raise AssertionError("the training did not get going")
-
     def test_sigterm_saves_a_checkpoint_and_ends_with_130(
         self, data: Path, micro: str, tmp_path: Path
     ) -> None:
         folder = tmp_path / "run"
-        process = self.start(data, micro, folder)
-        self.wait_for(folder, 3)
-        process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=60)
-        assert process.returncode == 130, err
-        assert "Cancelled after step" in sentence(err)
-        result = json.loads((folder / "result.json").read_text())
-        steps = result["steps"]
-        assert result["state"] == "cancelled"
+        command = ["dpo", "--dataset", str(data), "--model", micro, "--set", "max_steps=100000"]
+        command += ["--set", "num_samples=0", "--set", "eval_steps=100000"]
+        run = start(command, folder, processes=1)
+        run.wait_for_steps(3)
+        run.send(signal.SIGTERM, 0)
+        assert run.wait() == [130], run.errors
+        assert "Cancelled after step" in sentence(run.err())
+        steps = run.result["steps"]
+        assert run.result["state"] == "cancelled"
         assert (folder / "checkpoints" / f"step-{steps}" / "state.pt").is_file()
-        logged = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-        assert logged[-1]["step"] == steps
-        assert f"step {steps}/100000" in out
+        assert run.figures()[-1]["step"] == steps
+        assert f"step {steps}/100000" in run.out()
