@@ -8,16 +8,7 @@ from functools import cache
 from typing import Any
 
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(
-    [
-        "app.worker.main",
-        "tests.worker.processes",
-        "app.trainer.sft",
-        "app.trainer.reward",
-        "app.trainer.dpo",
-        "app.trainer.ppo",
-    ]
-)
+FORKS.set_forkserver_preload(["tests.preloaded"])
 PATIENCE = 300.0  # seconds: a busy machine is no failure, and who hangs is to say where
 
 
