@@ -15,6 +15,7 @@ COMMON = {
     "max_grad_norm": 0,
     "shuffle": False,
     "num_samples": 0,
+    "eval_steps": STEPS,
 }
 COMMON_THEIRS = {
     "learning_rate": 1e-3,
@@ -48,8 +49,9 @@ class Case:
 
 
 def dpo(name: str, ours: dict[str, Any], theirs: dict[str, Any]) -> Case:
-    precomputed = {"precompute_ref_log_probs": True}
-    return Case(f"DPO {name}", "dpo", "DPO", "preference", ours=ours, theirs=precomputed | theirs)
+    theirs = {"precompute_ref_log_probs": True} | theirs
+    ours = {"monitor_action": "off"} | ours  # it would write samples, and change nothing
+    return Case(f"DPO {name}", "dpo", "DPO", "preference", ours=ours, theirs=theirs)
 
 
 CASES = (

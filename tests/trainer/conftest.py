@@ -130,7 +130,8 @@ def train(
         **settings: Any,
     ) -> Run:
         folder = tmp_path / output
-        chosen = {"learning_rate": 1e-3, **settings}
+        short = {"max_new_tokens": 8} if kind in ("sft", "dpo") else {}  # of samples and monitors
+        chosen = {"learning_rate": 1e-3, **short, **settings}
         pairs = [part for k, v in chosen.items() for part in ("--set", f"{k}={v}")]
         capfd.readouterr()
         folders = ["--dataset", str(dataset), "--model", model, "--output", str(folder)]

@@ -2,6 +2,7 @@
 
 import copy
 import gzip
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -145,6 +146,7 @@ STOPPED = {
     "no messages": (("sft",), without("messages"), "a messages row is {messages}"),
     "no prompt": (("kto", "ppo"), without("prompt"), "has no prompt"),
     "no chosen": (COMPARING, without("chosen"), "has no chosen"),
+    "no rejected": (COMPARING, without("rejected"), "has no rejected"),
     "no completion": (("kto",), without("completion"), "has no completion"),
     "no label": (("kto",), without("label"), "has no label"),
     "a label in words": (("kto",), given(label="true"), "label must be true or false, not 'true'"),
@@ -154,6 +156,9 @@ STOPPED = {
     "weight in words": (("reward", "dpo", "kto"), given(weight="1"), "weight must be a number"),
     "p above 1": (COMPARING, given(p=1.2), "p must be from 0 to 1"),
     "margin in words": (COMPARING, given(margin="big"), "margin must be a number"),
+    "margin without end": (
+        COMPARING, given(margin=float("inf")), "margin must be a number, not inf"
+    ),
     "an unknown role": (
         ASKED, given(prompt=[{"role": "robot", "content": "x"}]),
         "unknown role 'robot'",
@@ -232,13 +237,15 @@ FILES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
-    ("damage", "says"), FILES, ids=lambda value: getattr(value, "__name__", "")
+    ("damage", "says", "kind"),
+    [(*file, kind) for file, kind in zip(FILES, itertools.cycle(KINDS), strict=False)],
+    ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_a_file_that_is_not_whole_stops_the_run(
     damage: Callable, says: str, kind: str, attempt, tmp_path: Path
 ) -> None:
+    """Files are read for all kinds alike: each damage meets one of them."""
     manners.write_split(tmp_path / "made", CONFIG[kind], "train", good(kind))
     damage(tmp_path / "made", CONFIG[kind])
     run = attempt(kind, None)

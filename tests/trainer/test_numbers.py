@@ -65,15 +65,16 @@ def poison(monkeypatch: pytest.MonkeyPatch, at: int, *, gradient: float | None) 
     monkeypatch.setattr(Updater, "step", poisoned)
 
 
-@pytest.mark.parametrize("kind", ["sft", "reward", "dpo"])
-@pytest.mark.parametrize("gradient", [float("inf"), float("nan")])
+@pytest.mark.parametrize(
+    ("kind", "gradient"), [("sft", float("inf")), ("reward", float("nan")), ("dpo", float("inf"))]
+)
 def test_a_gradient_that_is_no_number_ends_with_the_last_good_weights_named(
     kind: str, gradient: float, train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    poison(monkeypatch, 4, gradient=gradient)
-    run = train(kind, max_steps=6, save_steps=2, num_samples=0)
+    poison(monkeypatch, 3, gradient=gradient)
+    run = train(kind, max_steps=4, save_steps=2, num_samples=0)
     assert run.code == 4
-    assert run.err.startswith("Not a number at step 4: loss ")
+    assert run.err.startswith("Not a number at step 3: loss ")
     model = run.folder / "checkpoints" / "step-2" / "model"
     assert f"The last good weights are in {model}: a new run can begin there" in run.err
     assert run.result["error"] == run.err.strip()

@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 EXAMPLES = [
     Example(Row(f"row {n}", ()), (1,) * n, ((2,) * (60 if n == 7 else 3),)) for n in range(1, 8)
 ]
-WAYS = pytest.mark.parametrize("env", [{}, FSDP], ids=["ddp", "fsdp2"])
+WAYS = {"ddp": {}, "fsdp2": FSDP}
 KINDS = ["sft", "reward", "dpo", "ppo"]
 
 
@@ -79,7 +79,7 @@ def settings(judge: str) -> dict[str, dict]:
     return {
         "sft": every | {"num_samples": 1, "max_new_tokens": 4},
         "reward": every | {"lora_r": 4},
-        "dpo": every,
+        "dpo": every | {"max_new_tokens": 4},
         "ppo": every | ppo,
     }
 
@@ -131,29 +131,31 @@ def test_each_process_reads_its_share_in_as_many_passes(tmp_path: Path) -> None:
     assert 7 not in [n for group in second["seen"] for n in group]
 
 
-@WAYS
 @pytest.mark.parametrize("kind", KINDS)
-def test_two_processes_log_the_figures_of_one(
-    kind: str, env: dict, train, together, settings
-) -> None:
+def test_two_processes_log_the_figures_of_one(kind: str, train, together, settings) -> None:
     """24 rows by 14: the second batch has 10; and so little in a pass that pieces are unequal."""
     given = settings[kind] | {"max_tokens_per_forward": 64}
-    team = together(kind, env=env, per_device_train_batch_size=7, **given)
+    teams = [
+        together(kind, env=env, output=way, per_device_train_batch_size=7, **given)
+        for way, env in WAYS.items()
+    ]
     alone = train(kind, per_device_train_batch_size=14, **given)
     assert alone.code == 0, alone.err
-    assert team.wait() == [0, 0], team.errors
-    same(alone.figures(), team.figures())
-    assert (team.out(1), team.err(1), team.err(0)) == ("", "", "")
-    assert team.result["state"] == "succeeded"
-    one, two = weights_of(alone.folder), weights_of(team.folder)
-    assert one.keys() == two.keys()
-    assert all(torch.allclose(one[name], two[name], atol=2e-4) for name in one)
+    for team in teams:
+        assert team.wait() == [0, 0], team.errors
+        same(alone.figures(), team.figures())
+        assert (team.out(1), team.errors) == ("", "")
+        assert team.result["state"] == "succeeded"
+        one, two = weights_of(alone.folder), weights_of(team.folder)
+        assert one.keys() == two.keys()
+        assert all(torch.allclose(one[name], two[name], atol=2e-4) for name in one)
 
 
-@WAYS
+@pytest.mark.parametrize("way", WAYS)
 def test_what_two_began_two_can_resume_and_so_can_one(
-    env: dict, train, together, settings, tmp_path: Path
+    way: str, train, together, settings, tmp_path: Path
 ) -> None:
+    env = WAYS[way]
     given = settings["sft"] | {"save_steps": 1, "save_total_limit": 0, "max_steps": 3}
     whole = together("sft", env=env, per_device_train_batch_size=4, **given)
     assert whole.wait() == [0, 0], whole.errors
@@ -169,16 +171,19 @@ def test_what_two_began_two_can_resume_and_so_can_one(
     same(alone.figures(), whole.figures()[1:])
 
 
-@WAYS
-def test_a_process_without_rows_goes_along(env: dict, train, together, tmp_path: Path) -> None:
+def test_a_process_without_rows_goes_along(train, together, tmp_path: Path) -> None:
     """The second batch of each epoch has one row for two processes."""
     few = manners.rows("preference", manners.prompts()[:3])
     manners.write_split(tmp_path / "few", "preference", "train", few)
     given = {"dataset": tmp_path / "few", "max_steps": 2, "learning_rate": 1e-3}
-    team = together("reward", env=env, per_device_train_batch_size=1, **given)
+    teams = [
+        together("reward", env=env, output=way, per_device_train_batch_size=1, **given)
+        for way, env in WAYS.items()
+    ]
     alone = train("reward", per_device_train_batch_size=2, **given)
-    assert team.wait() == [0, 0], team.errors
-    same(alone.figures(), team.figures())
+    for team in teams:
+        assert team.wait() == [0, 0], team.errors
+        same(alone.figures(), team.figures())
 
 
 def lost(team: Team, victim: int) -> None:
