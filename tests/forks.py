@@ -7,9 +7,10 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from tests.waiting import PATIENCE
+
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["tests.preloaded"])
-PATIENCE = 300.0  # seconds: a busy machine is no failure, and who hangs is to say where
 
 
 def run(what: Callable[..., object], *given: Any, seconds: float = PATIENCE) -> int | None:

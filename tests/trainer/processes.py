@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-from tests.forks import FORKS, PATIENCE, ended
+from tests.forks import FORKS, ended
+from tests.waiting import PATIENCE
 
 FSDP = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
 
