@@ -181,6 +181,26 @@ def test_a_key_that_says_nothing_is_refused_and_the_old_one_stays(session, rui, 
     assert "The key is as it was." in reply.text
 
 
+def test_an_imported_explanation_of_any_length_is_shown(session, rui, sign_in, crowd):
+    _, _, wrong = crowd
+    session.get(GoldKey, wrong.id).explanation = "word " * 5_000
+    session.commit()
+    reply = sign_in(rui).get(path_of(wrong))
+    assert reply.status_code == 200
+    assert "word word word" in reply.text
+
+
+@pytest.mark.parametrize("explanation", ["a\0b", "x" * 20_000])
+def test_an_explanation_that_cannot_be_kept_is_refused_in_words(
+    session, rui, sign_in, crowd, explanation
+):
+    _, _, wrong = crowd
+    body = {"action": "correct", "places": ["1", "2"], "explanation": explanation}
+    reply = sign_in(rui).post(path_of(wrong), data=body | {"is_confirmed": "true"})
+    assert reply.status_code == 422
+    assert "explanation: " in reply.text
+
+
 def test_only_an_admin_makes_it_ordinary(session, rui, ada, sign_in, crowd):
     _, _, wrong = crowd
     body = {"action": "unset", "is_confirmed": "true"}

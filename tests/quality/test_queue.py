@@ -304,6 +304,15 @@ def test_an_empty_queue_says_what_it_would_hold(
     ).text  # fmt: skip
 
 
+def test_the_last_day_of_the_calendar_is_no_mistake_of_ours(
+    session: Session, people: People, api: Api
+):
+    address = f"/api/v1/projects/{people.project.id}/tasks?day=9999-12-31"
+    reply = api(people.rui).get(address)
+    assert reply.status_code == 422
+    assert "2999-12-31" in reply.json()["detail"]
+
+
 def test_a_forgotten_filter_asks_for_nothing():
     filters = QueueFilters.model_validate({"annotator": "", "day": "", "version": "", "tag": " "})
     assert filters.query == ""

@@ -3,13 +3,24 @@
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
 
 from app.annotation.service import Which
 from app.errors import Invalid
+from app.projects.schemas import storable
 from app.projects.schemas.forms import empty_is_none
 
-Reason = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)]
+Reason = Annotated[
+    str, StringConstraints(strip_whitespace=True, max_length=500), AfterValidator(storable)
+]
+Text = Annotated[str, StringConstraints(max_length=10_000), AfterValidator(storable)]
 Last = Annotated[int, Field(ge=1, le=100_000)]
 
 
@@ -59,11 +70,11 @@ class RequeueConfirmation(RequeueBody):
 
 
 class MessageForm(BaseModel):
-    body: Annotated[str, StringConstraints(max_length=10_000)] = ""
+    body: Text = ""
 
 
 class AppealForm(BaseModel):
-    body: Annotated[str, StringConstraints(max_length=10_000)] = ""
+    body: Text = ""
 
 
 class ReasonForm(BaseModel):
@@ -79,7 +90,7 @@ class ReasonBody(BaseModel):
 class MessageBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    body: Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
+    body: Annotated[Text, StringConstraints(min_length=1, max_length=2_000)]
 
 
 class MessageOut(BaseModel):

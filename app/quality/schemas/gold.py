@@ -3,15 +3,15 @@
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from app.annotation.schemas import GoldBody
+from app.annotation.schemas import GoldBody, Rationale
+from app.projects.schemas import storable
 from app.quality.schemas.agreement import FigureOut
 from app.quality.schemas.review import Stamp
 from app.tasks.models import Outcome
 
-Words = Annotated[str, StringConstraints(max_length=2_000)]
-Explanation = Annotated[str, StringConstraints(max_length=20_000)]
+Words = Annotated[str, StringConstraints(max_length=2_000), AfterValidator(storable)]
 
 
 class KeyBody(GoldBody):
@@ -33,7 +33,7 @@ class GoldChange(BaseModel):
     answer: Words = ""  # to those who appealed
     places: Annotated[list[Annotated[int, Field(ge=0, le=10)]], Field(max_length=10)] = []
     ties_allowed: bool = False
-    explanation: Explanation = ""
+    explanation: Rationale = ""
     edition: str = ""  # of the key that the page has shown
     is_confirmed: bool = False
 
@@ -96,7 +96,7 @@ class GoldPage(BaseModel):
 class WithdrawBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    reason: Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
+    reason: Annotated[Words, StringConstraints(min_length=1)]
 
 
 class ScoreOut(BaseModel):

@@ -11,6 +11,7 @@ from app.projects.schemas import storable
 from app.quality.rules.queue import Order, State
 
 EVERY_STATE = "all"
+LAST_DAY = date(2999, 12, 31)  # a day has a next one
 
 
 def _empty_is_none(value: Any) -> Any:
@@ -38,7 +39,7 @@ class QueueFilters(BaseModel):
         None
     )
     annotator: Annotated[UUID | None, BeforeValidator(_empty_is_none)] = None
-    day: Annotated[date | None, BeforeValidator(_empty_is_none)] = None
+    day: Annotated[date | None, Field(le=LAST_DAY), BeforeValidator(_empty_is_none)] = None
     search: Words = ""
 
     def with_state(self, state: State | None) -> str:
