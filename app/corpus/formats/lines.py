@@ -62,7 +62,7 @@ class Limits:
     rows: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Line:
     """A row of the file, or why it is none. Lines count from 1, rows of Parquet likewise."""
 

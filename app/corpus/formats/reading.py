@@ -77,7 +77,7 @@ WIDE = re.compile(rb"([\t\n\r -~]\0){2}|(\0[\t\n\r -~]){2}")  # plain letters as
 CONTAINERS = ("csv", "parquet")  # how rows are written, not what they say: detected as well
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Read:
     """One row of the file: what it says, or why it is refused."""
 

@@ -1,4 +1,8 @@
-"""What one line of a file says, in one shape for all formats."""
+"""What one line of a file says, in one shape for all formats.
+
+What there is one of per row is not frozen: there are a million of them, and a frozen one takes
+several times as long to make.
+"""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,7 +24,7 @@ class BadFile(ValueError):
         self.line = line
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ImportedResponse:
     """A candidate reply. One of several turns has them as `meta["messages"]` too."""
 
@@ -30,7 +34,7 @@ class ImportedResponse:
     meta: JsonObject = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ImportedAnnotation:
     """A judgement in the order of the line's responses, by a person or a `dataset:` or `model:`.
 
@@ -72,7 +76,7 @@ class ImportedAdjudication:
     created_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ImportedTask:
     """A prompt with no response (to be filled) or 2–10, and what is known about their order.
 
