@@ -11,6 +11,7 @@ from app.corpus import queries
 from app.corpus.auth import VisiblePrompt
 from app.corpus.formats import FORMATS
 from app.corpus.models import Import
+from app.corpus.rules import LONGEST_LABEL
 from app.corpus.service import KEPT_FOR
 from app.db import SessionDep
 from app.errors import AppError, found
@@ -80,7 +81,7 @@ def project_data(
     request: Request,
     session: SessionDep,
     project: ViewerProject,
-    search: Annotated[str, Query(max_length=200)] = "",
+    search: Annotated[str, Query(max_length=LONGEST_LABEL)] = "",
     after: Annotated[str, Query(pattern=r"^([0-9a-f]{64})?$")] = "",
     brought_by: UUID | None = None,
     imports_after: UUID | None = None,
