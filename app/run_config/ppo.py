@@ -121,8 +121,8 @@ class PpoConfig(MonitorSettings, RunConfig):
     reuse_first_pass: bool = setting(
         True,
         "With one optimiser step per epoch the first learns from the pass that measured the "
-        "episodes, where they fit into two forward passes, whose activations are kept; off reads "
-        "them once more.",
+        "episodes, where they fit into two forward passes (of several processes: one each), whose "
+        "activations are kept; off reads them once more.",
         group="memory",
         advanced=True,
     )

@@ -70,9 +70,22 @@ class Team:
         ]
 
 
-def start(command: list[str], folder: Path, *, processes: int = 2, **env: str) -> Team:
-    """Begin `app.trainer COMMAND --output FOLDER` in each process."""
-    return together(_train, [*command, "--output", str(folder)], folder, processes, **env)
+def train(command: list[str]) -> None:
+    from app.trainer.__main__ import main
+
+    raise SystemExit(main(command))
+
+
+def start(
+    command: list[str],
+    folder: Path,
+    *,
+    processes: int = 2,
+    what: Callable[[list[str]], None] = train,
+    **env: str,
+) -> Team:
+    """Begin `app.trainer COMMAND --output FOLDER` in each process; `what`: one that is watched."""
+    return together(what, [*command, "--output", str(folder)], folder, processes, **env)
 
 
 def together(
@@ -107,9 +120,3 @@ def _one(
         os.dup2(os.open(file, os.O_WRONLY | os.O_TRUNC), number)
     torch.set_num_threads(1)
     what(given)
-
-
-def _train(command: list[str]) -> None:
-    from app.trainer.__main__ import main
-
-    raise SystemExit(main(command))

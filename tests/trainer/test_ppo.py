@@ -212,7 +212,7 @@ class TestUpdate:
             group = play.config.group
             episodes = play.episodes(prompts, stream=0, number=1, group=group, learning=True)
             assert len(play.kept) == reused
-            sizes = [layout.tokens for layout, _, _ in play.kept]
+            sizes = [own.layout.tokens for own in play.kept]
             hook = play.updater.bare.register_forward_pre_hook(
                 lambda _, given, passes=passes: passes.append(given[0].tokens)
             )
@@ -226,6 +226,20 @@ class TestUpdate:
         (one, weights), (other, others) = found
         assert one == pytest.approx(other, rel=1e-5, abs=1e-7)
         assert torch.allclose(weights, others, atol=1e-6)
+
+    def test_two_passes_are_kept_each_with_its_own_episodes(self, stage) -> None:
+        found = []
+        for reused in (True, False):
+            play, prompts = stage(num_ppo_epochs=1, reuse_first_pass=reused)
+            play.forward = replace(play.forward, max_tokens=100)
+            episodes = play.episodes(prompts, stream=0, number=1, learning=True)
+            if reused:
+                places = [own.places for own in play.kept]
+                assert len(places) == 2
+                assert sorted(i for own in places for i in own) == list(range(6))
+            given = (ppo.Shaping(0.05), play.config, play.updater, play.forward, 1, play.kept)
+            found.append(ppo.update(episodes, *given))
+        assert found[0] == pytest.approx(found[1], rel=1e-5, abs=1e-7)
 
     def test_passes_are_measured_apart_where_the_first_update_sees_others(self, stage) -> None:
         for settings in (

@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from app.trainer.__main__ import main
 from app.trainer.batches import Example, Forward
 from app.trainer.dataset import Row
+from app.trainer.ppo import Play
 from app.trainer.processes import read, shares, start_processes
 from app.trainer.run_folder import RunFolder
 from tests import forks
@@ -43,16 +44,12 @@ def together(tmp_path: Path, data: Path, micro: str) -> Callable[..., Team]:
         env: dict[str, str],
         dataset: Path = data,
         output: str = "two",
-        victim: int | None = None,
+        what: Callable[[list[str]], None] = processes.train,
         **settings: Any,
     ) -> Team:
-        """`victim`: the rank that is killed once the second update is in the log."""
         pairs = [part for k, v in settings.items() for part in ("--set", f"{k}={v}")]
         command = [kind, "--dataset", str(dataset), "--model", micro, *pairs, *options]
-        if victim is None:
-            return start(command, tmp_path / output, **env)
-        command += ["--output", str(tmp_path / output)]
-        return processes.together(_die, command, tmp_path / output, VICTIM=str(victim), **env)
+        return start(command, tmp_path / output, what=what, **env)
 
     return begin
 
@@ -151,6 +148,32 @@ def test_two_processes_log_the_figures_of_one(kind: str, train, together, settin
         assert all(torch.allclose(one[name], two[name], atol=2e-4) for name in one)
 
 
+def _keep(command: list[str]) -> None:
+    """A training that prints how many passes it kept of each batch."""
+    measure = Play.measure
+
+    def telling(play: Play, *given: Any, at: Any = None) -> Any:
+        found = measure(play, *given, at=at)
+        if at is not None:
+            print("kept", len(play.kept), file=sys.stderr)
+        return found
+
+    Play.measure = telling
+    raise SystemExit(main(command))
+
+
+def test_each_process_learns_from_the_pass_that_measured_its_episodes(
+    train, together, settings
+) -> None:
+    """Batches of 14 and 10 prompts, each process with answers of its own length."""
+    team = together("ppo", env={}, what=_keep, per_device_train_batch_size=7, **settings["ppo"])
+    given = settings["ppo"] | {"reuse_first_pass": False}
+    alone = train("ppo", per_device_train_batch_size=14, **given)
+    assert team.wait() == [0, 0], team.errors
+    assert team.err(0) == team.err(1) == "kept 1\n" * 2
+    same(alone.figures(), team.figures())
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_what_two_began_two_can_resume_and_so_can_one(
     way: str, train, together, settings, tmp_path: Path
@@ -198,17 +221,17 @@ def lost(team: Team, victim: int) -> None:
 
 
 def test_who_shards_weights_with_a_killed_process_says_so_and_ends(together, settings) -> None:
-    lost(together("sft", env=FSDP, victim=0, **settings["sft"]), 0)
+    lost(together("sft", env=FSDP | {"VICTIM": "0"}, what=_die, **settings["sft"]), 0)
 
 
 def test_a_killed_team_goes_on_as_if_nothing_had_been(together, settings) -> None:
     given = settings["dpo"] | {"lora_r": 4, "save_steps": 1, "max_steps": 3}
-    begin = partial(together, "dpo", env={}, per_device_train_batch_size=4, **given)
-    whole = begin(output="whole")
-    broken = begin(output="broken", victim=1)
+    begin = partial(together, "dpo", per_device_train_batch_size=4, **given)
+    whole = begin(output="whole", env={})
+    broken = begin(output="broken", what=_die, env={"VICTIM": "1"})
     assert whole.wait() == [0, 0], whole.errors
     lost(broken, 1)
-    again = begin("--resume", output="broken")
+    again = begin("--resume", output="broken", env={})
     assert again.wait() == [0, 0], again.errors
     assert again.figures() == whole.figures()
     one, two = weights_of(whole.folder), weights_of(again.folder)

@@ -21,7 +21,7 @@ from app.trainer.batches import (
 from app.trainer.chat import ChatFormat
 from app.trainer.judges import Judges, Verdict, aggregate
 from app.trainer.optimization import Updater
-from app.trainer.processes import put_together, shares
+from app.trainer.processes import any_process, put_together, shares
 from app.trainer.rollout import Sampling, generate, noise_seed
 
 
@@ -82,7 +82,16 @@ class Episode:
 
 
 MOST_KEPT = 2  # passes whose activations stay until the first update
-Pass = tuple[Layout, Tensor, Tensor]  # with logits and values, which know their gradients
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A forward pass over episodes; what came out knows its gradients."""
+
+    places: list[int]  # of its responses, among all episodes
+    layout: Layout
+    logits: Tensor  # (actions,) of all responses, by vocabulary
+    values: Tensor  # (actions,)
 
 
 class Play:
@@ -118,13 +127,14 @@ class Play:
         can use.
         """
         rank, every = self.accelerator.process_index, self.accelerator.num_processes
+        learning = learning and len(prompts) >= every  # else somebody has no pass to keep
         costs = [len(prompt.prompt) + self.config.response_length for prompt in prompts]
         mine = [i * group + k for i in shares(costs, every)[rank] for k in range(group)]
         seeds = [noise_seed(self.config.seed, stream, number, place) for place in mine]
         with self.updater.whole():
             answered = self.generate([prompts[place // group] for place in mine], seeds)
             verdict = self.judges.read(answered) if answered else None
-            own = self.measure(answered, verdict, learning=learning) if verdict else []
+            own = self.measure(answered, verdict, at=mine if learning else None) if verdict else []
         return put_together(self.accelerator, mine, own)
 
     def start_answers(self, prompts: Sequence[Example], seeds: Sequence[int]) -> list[Example]:
@@ -156,12 +166,13 @@ class Play:
 
     @torch.no_grad()
     def measure(
-        self, answered: Sequence[Example], verdict: Verdict, *, learning: bool = False
+        self, answered: Sequence[Example], verdict: Verdict, *, at: Sequence[int] | None = None
     ) -> list[Episode]:
         """Log-probabilities (also the reference's), values and entropy by one forward pass each.
 
         The same pass as in training, so that the first ratio is exactly 1; the responses to a
-        prompt share its tokens.
+        prompt share its tokens. `at` are their places among all episodes, for the passes that the
+        first update can use.
         """
         bare, config = self.updater.bare, self.config
         bare.eval()
@@ -173,25 +184,27 @@ class Play:
         episodes: dict[int, Episode] = {}
         self.kept = []
         every = list(pieces(groups, self.forward))
-        keep = learning and self._may_keep(len(every))
+        kept_at = at if at is not None and self._may_keep(len(every)) else None
         for piece in every:
             layout = self.forward.lay_out([groups[i] for i in piece])
             layout = layout.to(self.accelerator.device)
-            logits, ref_logits, values = self._read(layout, keep=keep)
+            within = [i for group in piece for i in places[group]]
+            kept = [kept_at[i] for i in within] if kept_at is not None else None
+            logits, ref_logits, values = self._read(layout, kept)
             logps = losses.logps_of(logits, layout.targets).cpu()
             ref_logps = losses.logps_of(ref_logits, layout.targets).cpu()
             spread, drift = (x.cpu() for x in losses.entropy_and_kl(logits, ref_logits))
             owners = layout.owners.cpu()
-            for owner, i in enumerate(i for group in piece for i in places[group]):
-                at = (owners == owner).nonzero().squeeze(1)
-                own = at[: len(answered[i].responses[0])]
+            for owner, i in enumerate(within):
+                states = (owners == owner).nonzero().squeeze(1)
+                own = states[: len(answered[i].responses[0])]
                 episodes[i] = Episode(
                     answered[i],
                     self.ended(answered[i]),
                     float(scores[i]),
                     logps[own],
                     ref_logps[own],
-                    values[at],
+                    values[states],
                     float(spread[own].mean()),
                     float(drift[own].sum()),
                     tuple(verdict.members[:, i].tolist()),
@@ -202,22 +215,32 @@ class Play:
         return [episodes[i] for i in range(len(answered))]
 
     def _may_keep(self, passes: int) -> bool:
-        """Whether the first update sees the same passes, and their activations fit in memory."""
-        config = self.config
-        one_step = config.num_mini_batches == 1 and self.accelerator.num_processes == 1
-        as_trained = not (config.gradient_checkpointing or config.lora_dropout)
-        usable = one_step and as_trained and not self.updater.sharded
-        return config.reuse_first_pass and usable and passes <= MOST_KEPT
+        """Whether the first update sees the same passes, and their activations fit in memory.
 
-    def _read(self, layout: Layout, *, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
-        """Tempered logits of policy and reference on the device, and values on the CPU."""
+        Of several processes each keeps one, for they add up gradients behind a single pass.
+        """
+        config, alone = self.config, self.accelerator.num_processes == 1
+        as_trained = not (config.gradient_checkpointing or config.lora_dropout)
+        one_step = config.num_mini_batches == 1 and not self.updater.sharded
+        if not (config.reuse_first_pass and one_step and as_trained):
+            return False
+        too_many = passes > MOST_KEPT if alone else passes != 1
+        return not any_process(self.accelerator, flag=too_many)
+
+    def _read(self, layout: Layout, places: list[int] | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Tempered logits of policy and reference on the device, and values on the CPU.
+
+        The pass is kept where the `places` of its responses are told.
+        """
+        keep = places is not None
         with models.autocast(self.accelerator.device, bf16=self.config.bf16):
             with torch.set_grad_enabled(keep):
-                logits, values = self.updater.bare(layout)
+                model = self.updater.model if keep else self.updater.bare
+                logits, values = model(layout)
             with self._reference() as reference:
                 ref_logits = models.target_logits(reference, layout)
-        if keep:
-            self.kept.append((layout, logits, values))
+        if places is not None:
+            self.kept.append(Pass(places, layout, logits, values))
             logits, values = logits.detach(), values.detach()
         temperature = self.config.temperature
         return logits.float() / temperature, ref_logits.float() / temperature, values.float().cpu()

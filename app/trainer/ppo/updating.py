@@ -1,6 +1,6 @@
 """The update: epochs of clipped policy and value loss over the episodes of one batch."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from app.run_config import PpoConfig
 from app.trainer import lm as models
 from app.trainer import losses
-from app.trainer.batches import Example, Forward
+from app.trainer.batches import Example, Forward, Layout
 from app.trainer.optimization import Updater
 from app.trainer.ppo.episodes import Episode, Pass, by_prompt
 from app.trainer.ppo.shaping import Shaping, Targets, targets_of
@@ -74,15 +74,9 @@ def mini_batch(
     states = targets.valued[torch.tensor(chosen, device=device)].sum().clamp(min=1)
     names = ("policy", "value", "kl", "ratio", "ratio2", "approxkl", "clipped", "value_clipped")
     sums: dict[str, Any] = dict.fromkeys(names, 0.0)
-    groups, members = by_prompt([seen[i] for i in chosen], most=forward.max_tokens)
-    for examples, places, scale in updater.pieces(groups, forward):
-        if kept:
-            layout, logits, values = kept.pop(0)
-        else:
-            layout = forward.lay_out(examples).to(device)
-            with models.autocast(device, bf16=forward.bf16):
-                logits, values = updater.model(layout)
-        own = torch.tensor([i for place in places for i in members[place]], device=device)
+    passes = used_up(kept, updater) if kept else read(seen, chosen, updater, forward)
+    for places, layout, logits, values, scale in passes:
+        own = torch.tensor(places, device=device)
         rows = torch.tensor(chosen, device=device)[own][layout.owners]
         cells, weight = (rows, layout.columns), weights[own[layout.owners], layout.columns]
         acted, valued, old = targets.actions[cells], targets.valued[cells], targets.logps[cells]
@@ -115,6 +109,30 @@ def mini_batch(
                 sums["clipped"] += (clipped * share).sum()
                 sums["value_clipped"] += (value_clipped * valued).sum() / states
     return named(updater.total(sums), config)
+
+
+Read = tuple[list[int], Layout, Tensor, Tensor, float]  # places, pass, logits, values, scale
+
+
+def read(
+    seen: Sequence[Example], chosen: Sequence[int], updater: Updater, forward: Forward
+) -> Iterator[Read]:
+    """The passes of this process over a mini-batch, each with its places there."""
+    device = updater.accelerator.device
+    groups, members = by_prompt([seen[i] for i in chosen], most=forward.max_tokens)
+    for examples, places, scale in updater.pieces(groups, forward):
+        layout = forward.lay_out(examples).to(device)
+        with models.autocast(device, bf16=forward.bf16):
+            logits, values = updater.model(layout)
+        yield [i for place in places for i in members[place]], layout, logits, values, scale
+
+
+def used_up(kept: list[Pass], updater: Updater) -> Iterator[Read]:
+    """Those that were made already, over all episodes; what they hold is free afterwards."""
+    scale = float(updater.accelerator.num_processes)
+    while kept:
+        own = kept.pop(0)
+        yield own.places, own.layout, own.logits, own.values, scale
 
 
 def weights_of(actions: Tensor, config: PpoConfig) -> Tensor:
