@@ -40,8 +40,8 @@ def run_upto(moment: int, arguments: list[str], folder: str, count: str) -> None
 
 
 def run(arguments: list[str], folder: Path, *, until: int = NEVER) -> int:
-    """Exit code (-9: killed) of one training, or the number of its writes when it went well."""
+    """The number of writes of one training that went well, else below 0 (-9: it was killed)."""
     count = folder.with_name(f"{folder.name}-writes")
     count.unlink(missing_ok=True)
     code = forks.run(run_upto, until, arguments, str(folder), str(count))
-    return int(count.read_text()) if code == 0 else code or -1
+    return int(count.read_text()) if code == 0 else -abs(code or 1)

@@ -1,7 +1,8 @@
 """Kill −9 at any write, then `--resume`: the same figures, texts and weights as an unbroken run.
 
-TOUCHSTONE_KILLS=30 tries so many runs of each kind, which are killed up to three times; the suite
-kills one of each kind once. The moments are drawn from TOUCHSTONE_KILL_SEED.
+TOUCHSTONE_KILLS=30 tries so many runs of each kind, which are killed up to three times, and takes
+long: give pytest `-o faulthandler_timeout=0`. The suite kills one of each kind once. The moments
+are drawn from TOUCHSTONE_KILL_SEED.
 """
 
 import contextlib
