@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -48,6 +49,25 @@ property_tests.load_profile("busy")
 def pytest_xdist_auto_num_workers() -> int:
     """Half as many again as there are cores: many a test waits for a page or a process."""
     return 3 * (os.cpu_count() or 2) // 2
+
+
+class TellAtOnce:
+    """Each failure when it happens: a run that is stopped half-way has told what it found."""
+
+    def __init__(self, terminal: Any) -> None:
+        self.terminal = terminal
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self.terminal.ensure_newline()
+            self.terminal.write_sep("_", f"{report.nodeid} ({report.when})", red=True)
+            self.terminal.write_line(report.longreprtext)
+
+
+@pytest.hookimpl(trylast=True)  # once there is a terminal
+def pytest_configure(config: pytest.Config) -> None:
+    if "CI" in os.environ and (terminal := config.pluginmanager.get_plugin("terminalreporter")):
+        config.pluginmanager.register(TellAtOnce(terminal))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
