@@ -9,7 +9,8 @@ A REWARD MODEL that was fitted on human judgements of prompts the rounds never s
 three simulated annotators: they say what that judge prefers, not what people prefer. What is human
 is the first round's judgements and the held-out pairs on which the reward models are tested.
 
-Ids are drawn from the seed, since they take part in the order of rows: two runs print the same.
+Ids are drawn from the seed, since they take part in the order of rows: two runs print the same of
+the first round. Of the second, what rests on sampled answers may differ by a few judgements.
 """
 
 import argparse
