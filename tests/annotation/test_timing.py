@@ -99,15 +99,16 @@ def test_a_task_is_two_statements_to_take_and_three_to_hand_in(
 
 @pytest.mark.concurrency
 def test_the_time_of_a_reply_does_not_tell_gold(live_server):
-    with transaction() as session:
-        project = make_project(session, "Timed", by=make_user(session, "Boss"), gold_rate=0.5)
+    with transaction() as session:  # where wrong answers pause nobody, which may be seen
+        boss = make_user(session, "Boss")
+        project = make_project(session, "Timed", by=boss, gold_rate=0.5, gold_threshold=0.0)
         for number in range(2 * JUDGEMENTS):
             gold = {"prefers": [[0, 1]]} if number % 2 else {"wanted": 2}
             make_task(session, project, prompt=f"question {number}", **gold)
         her = make_user(session, "Ana")
         make_member(session, project, her, Role.ANNOTATOR)
         key = accounts.create_token(session, user=her, name="t", now=database_now(session))
-        project_id, her_id = project.id, her.id
+        project_id = project.id
     taken, handed_in = {}, {}
     connection = http.client.HTTPConnection(urlsplit(live_server).netloc, timeout=60)
 
@@ -123,8 +124,6 @@ def test_the_time_of_a_reply_does_not_tell_gold(live_server):
 
     right = {"ranking": [["A"], ["B"]]}
     for _ in range(JUDGEMENTS):
-        with transaction() as session:  # wrong answers pause her, which may be seen
-            session.get(Membership, (project_id, her_id)).paused_at = None
         task, seconds = ask("POST", f"/projects/{project_id}/assignments")
         taken[task["id"]] = seconds
         _, handed_in[task["id"]] = ask("PUT", f"/assignments/{task['id']}/annotation", right)
