@@ -93,9 +93,8 @@ def make_member(session: Session, project: Project, user: User, role: Role, **fi
 def make_prompt(session: Session, project: Project, text: str, **fields: Any) -> Prompt:
     prompt = Prompt(
         project_id=project.id,
-        content_hash=os.urandom(32),
         messages=[{"role": "user", "content": text}],
-        **fields,
+        **({"content_hash": os.urandom(32)} | fields),
     )
     session.add(prompt)
     session.flush()

@@ -1,5 +1,6 @@
 """What an evaluation may be asked for, and which prompts it draws."""
 
+import hashlib
 from datetime import timedelta
 
 import pytest
@@ -7,6 +8,7 @@ from pydantic import ValidationError
 from sqlalchemy import select, text
 
 from app.accounts.models import AuditEvent
+from app.corpus.models import Prompt
 from app.datasets.rules.identity import Split, split_of
 from app.db import JobState, database_now
 from app.errors import Conflict, Invalid
@@ -15,7 +17,7 @@ from app.evaluation.models import EvaluationPrompt
 from app.evaluation.schemas import EvaluationBody
 from app.runs.models import RunKind
 from tests.evaluation.factories import make_writers
-from tests.factories import make_annotation, make_prompt, make_task
+from tests.factories import make_annotation, make_project, make_prompt, make_task
 from tests.runs.factories import make_checkpoint, make_run, make_snapshot
 
 
@@ -52,6 +54,19 @@ def test_it_draws_by_seed_and_queues_the_writing(session, project, ada, writers)
     assert session.scalars(text(jobs), {"id": str(one.id)}).one() == 1
     event = session.scalars(select(AuditEvent).order_by(AuditEvent.id.desc())).first()
     assert (event.action, event.user_id) == ("evaluation.open", ada.id)
+
+
+def test_the_draw_is_the_same_wherever_the_data_was_imported(session, ada):
+    drawn = []
+    for name, numbers in (("Here", range(12)), ("There", reversed(range(12)))):
+        project = make_project(session, name, by=ada)
+        for number in numbers:
+            hashed = hashlib.sha256(bytes([number])).digest()
+            make_prompt(session, project, f"Prompt {number}", content_hash=hashed)
+        found = ask(session, project, make_writers(session, project), prompts=5)
+        rows = [session.get_one(Prompt, each) for each in prompts_of(session, found)]
+        drawn.append([row.messages for row in rows])
+    assert drawn[0] == drawn[1]
 
 
 def test_only_prompts_with_the_tag_and_of_the_source(session, project, writers):

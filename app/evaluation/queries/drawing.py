@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Text, cast, func, select
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
@@ -83,7 +83,7 @@ def draw(
     taught: Sequence[Taught],
     test_of: Snapshot | None,
 ) -> Drawn:
-    """At most `body.prompts` in the order of the seed."""
+    """At most `body.prompts` in the order of the seed: the same wherever the data was imported."""
     candidates = select(Prompt.id, Prompt.messages, Prompt.created_at).where(
         Prompt.project_id == project.id
     )
@@ -100,7 +100,7 @@ def draw(
             .where(Task.prompt_id == Prompt.id, Annotation.is_current.is_(True))
         )
         candidates = candidates.where(judged.exists())
-    shuffled = func.md5(func.concat(cast(Prompt.id, Text), str(body.seed)))
+    shuffled = func.md5(func.concat(func.encode(Prompt.content_hash, "hex"), str(body.seed)))
     rows = session.execute(candidates.order_by(shuffled).execution_options(yield_per=_AT_ONCE))
     ids: list[UUID] = []
     seen = passed_by = 0
@@ -142,6 +142,7 @@ def best_judged(
         select(
             Response.prompt_id,
             Response.id,
+            Response.content_hash,
             place.label("place"),
             by_people.label("by_people"),
             func.count().label("number"),
@@ -168,7 +169,7 @@ def best_judged(
             judged.c.by_people.desc(),
             judged.c.place,
             judged.c.number.desc(),
-            judged.c.id,
+            judged.c.content_hash,
         )
     )
     return {row.prompt_id: row.id for row in rows}

@@ -14,8 +14,8 @@ from app.tasks.models import Task
 SOURCE = func.coalesce(Prompt.source, "")
 
 
-def fitting(project_id: UUID, selection: Selection) -> Select[UUID, str]:
-    """Id and source of the prompts that the selection allows; a source of share 0 is none."""
+def fitting(project_id: UUID, selection: Selection) -> Select[UUID, bytes, str]:
+    """Id, hash and source of the prompts that the selection allows; one of share 0 is none."""
     conditions: list[ColumnElement[bool]] = [Prompt.project_id == project_id]
     if selection.tags:
         conditions.append(Prompt.tags.overlap(selection.tags))
@@ -24,7 +24,7 @@ def fitting(project_id: UUID, selection: Selection) -> Select[UUID, str]:
         conditions.append(SOURCE.in_(wanted))
     if selection.unjudged:
         conditions.append(~exists().where(Task.prompt_id == Prompt.id, Task.counted > 0))
-    return select(Prompt.id, SOURCE.label("source")).where(*conditions)
+    return select(Prompt.id, Prompt.content_hash, SOURCE.label("source")).where(*conditions)
 
 
 def counted(session: Session, *, project: Project, selection: Selection) -> dict[str, int]:

@@ -31,7 +31,8 @@ def choose_prompts(session: Session, *, generation: Generation) -> int:
             "prompts first."
         )
     lot = random.Random(generation.config.get("seed", 42))  # noqa: S311 - the same each time
-    pool = sorted((row.id for row in rows), key=lambda each: each.bytes)
+    # By content: the same data gives the same prompts wherever it was imported.
+    pool = [row.id for row in sorted(rows, key=lambda row: row.content_hash)]
     lot.shuffle(pool)
     if any(selection.sources.values()):
         pool = _by_shares(
@@ -122,7 +123,7 @@ def _judged_texts(session: Session, generation: Generation) -> list[str]:
     rows = session.scalars(
         select(Prompt.messages)
         .where(Prompt.project_id == generation.project_id, judged)
-        .order_by(Prompt.created_at.desc(), Prompt.id)
+        .order_by(Prompt.created_at.desc(), Prompt.content_hash)
         .limit(MOST_COMPARED)
     )
     return [_words_of(messages) for messages in rows]

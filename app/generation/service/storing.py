@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Text, cast, func, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -252,7 +252,8 @@ def _existing(
         writer.source
         for writer in queries.writers_of(session, generations=[generation])[generation.id]
     }
-    shuffled: Any = func.md5(func.concat(cast(Response.id, Text), str(generation.config["seed"])))
+    drawn = func.encode(Response.content_hash, "hex")
+    shuffled: Any = func.md5(func.concat(drawn, str(generation.config["seed"])))
     rows = session.execute(
         select(Response.text, Response.id)
         .where(
