@@ -152,7 +152,7 @@ def open_tasks(
         others = _existing(session, generation, prompt_id=each.prompt_id, known=set(its))
         both = its | others
         texts = list(both)
-        order = rules.mixed(str(generation.id), texts)
+        order = rules.mixed(str(generation.config["seed"]), texts)
         if len(both) >= rules.FEWEST:
             new.append((each, NewTask(each.prompt_id, [both[texts[place]] for place in order])))
     opened = tasks.open_tasks(session, project=project, tasks=[task for _, task in new])
