@@ -2,14 +2,16 @@
 
 import pytest
 
+from app.annotation.models import Annotation
 from app.db import database_now
 from app.errors import Conflict, Invalid
 from app.generation.models import Generation
+from app.quality.service import summary
 from app.rounds import queries, service
 from app.rounds.models import RoundState
 from app.rounds.rules import Step
 from app.runs.models import Checkpoint, Run
-from tests.factories import make_prompt
+from tests.factories import make_annotation, make_prompt, make_task
 from tests.rounds.factories import (
     QUICK,
     finish_generation,
@@ -65,8 +67,6 @@ def test_one_round_at_a_time(session, project, ada):
 def test_it_waits_for_the_last_judgement_and_then_freezes_by_itself(
     session, project, ada, ana, rui
 ):
-    from tests.factories import make_annotation, make_task
-
     task = make_task(session, project, wanted=2)
     make_annotation(session, task, ana, ranks=[1, 2])
     round_ = make_round(session, project, ada)
@@ -76,6 +76,53 @@ def test_it_waits_for_the_last_judgement_and_then_freezes_by_itself(
     look(session, round_)
     assert (round_.step, round_.is_under_way) == (Step.FREEZE, True)
     assert round_.snapshot_id is not None
+
+
+@pytest.fixture(params=["small", "large"])
+def size(request, monkeypatch):
+    """Of a large project, figures are computed by a job, and pages show older ones meanwhile."""
+    if request.param == "large":
+        monkeypatch.setattr(summary, "INLINE", 0)
+
+
+def revise(session, annotation, ranks):
+    annotation.is_current = False
+    session.flush()
+    names = ("project_id", "task_id", "assignment_id", "user_id", "guidelines_version", "counted")
+    kept = {name: getattr(annotation, name) for name in names}
+    session.add(Annotation(**kept, ranks=ranks, revision=annotation.revision + 1))
+    session.flush()
+
+
+@pytest.mark.usefixtures("size")
+def test_a_round_keeps_the_agreement_of_all_its_judgements(session, project, ada, ana, rui):
+    judge_everything(session, project, ana, rui)
+    summary.recompute(session, project=project)
+    late = make_task(session, project, prompt="A last one?", wanted=2)
+    make_annotation(session, late, ana, ranks=[1, 2])
+    make_annotation(session, late, rui, ranks=[2, 1])
+    round_ = make_round(session, project, ada)
+    look(session, round_)
+    assert round_.step is Step.FREEZE
+    of_all = summary.recompute(session, project=project).figures["fields"]["ranking"]
+    assert round_.figures["agreement"] == of_all["krippendorff_alpha"]
+    assert round_.figures["agreement"]["value"] < 1
+
+
+@pytest.mark.usefixtures("size")
+def test_agreement_that_is_too_low_is_looked_at_again_after_a_correction(
+    session, project, ada, ana, rui
+):
+    judge_everything(session, project, ana, rui)
+    task = make_task(session, project, prompt="A slip?", wanted=2)
+    make_annotation(session, task, ana, ranks=[2, 1])
+    slip = make_annotation(session, task, rui, ranks=[1, 2])
+    round_ = make_round(session, project, ada, policy={"rank": {"min_agreement": 0.9}})
+    look(session, round_)
+    assert "people agree too little" in queries.waits_for(session, round_=round_)
+    revise(session, slip, [2, 1])
+    look(session, round_)
+    assert round_.step is Step.FREEZE
 
 
 def test_a_first_round_from_ranking_to_the_promotion_of_the_first_model(

@@ -43,11 +43,10 @@ def current(
     For a large project the last ones are shown, marked as such, while a job computes anew. None:
     there are none yet, and the job has been asked.
     """
-    annotations, fingerprint = queries.fingerprint(session, project=project, part=part)
-    row = queries.kept(session, project=project, part=part)
-    if row is not None and row.fingerprint == fingerprint:
-        return View(row.figures, row.computed_at, is_current=True)
-    if annotations <= INLINE or (row is None and wait):
+    annotations, view = _kept(session, project=project, part=part)
+    if view is not None and view.is_current:
+        return view
+    if annotations <= INLINE or (view is None and wait):
         return recompute(session, project=project, part=part)
     defer(
         session,
@@ -56,7 +55,27 @@ def current(
         project_id=str(project.id),
         part=part.value,
     )
-    return None if row is None else View(row.figures, row.computed_at, is_current=False)
+    return view
+
+
+def fresh(session: Session, *, project: Project, part: Part = Part.OVERVIEW) -> View:
+    """The figures of the data as it is: kept ones that still hold, else computed now.
+
+    For jobs: of a large project that takes seconds.
+    """
+    _, view = _kept(session, project=project, part=part)
+    if view is not None and view.is_current:
+        return view
+    return recompute(session, project=project, part=part)
+
+
+def _kept(session: Session, *, project: Project, part: Part) -> tuple[int, View | None]:
+    """(annotations of the project, what is kept of it and whether that still holds)."""
+    annotations, fingerprint = queries.fingerprint(session, project=project, part=part)
+    row = queries.kept(session, project=project, part=part)
+    if row is None:
+        return annotations, None
+    return annotations, View(row.figures, row.computed_at, row.fingerprint == fingerprint)
 
 
 def oldest(*views: View) -> View:

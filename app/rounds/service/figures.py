@@ -10,6 +10,7 @@ from app.db import JsonObject
 from app.projects.models import Project
 from app.quality.models import Part
 from app.quality.queries.crowd import crowd_of
+from app.quality.queries.summary import fingerprint as fingerprint_of
 from app.quality.rules.fields import all_fields
 from app.quality.service import summary
 from app.quality.service.breakdowns import has_ties
@@ -23,16 +24,25 @@ from app.runs.models import Run
 SEED = 20  # of the bootstrap: the same judgements give the same interval
 
 
-def refresh(session: Session, *, round_: Round, project: Project, now: datetime) -> Judged:
-    """Count what was judged, and compute agreement and cost anew where that has changed."""
+def refresh(
+    session: Session, *, round_: Round, project: Project, now: datetime, settled: bool = False
+) -> Judged:
+    """Count what was judged, and compute agreement and cost anew where judgements changed.
+
+    While people still judge, the agreement of a large project may be some minutes old; `settled`:
+    it is that of all judgements there are, because something depends on it.
+    """
     judged = queries.judged_in(session, round_=round_)
-    kept = round_.figures
-    if kept.get("judgements") != judged.judgements:
+    # Not by the number alone: a correction changes agreement, too.
+    _, fingerprint = fingerprint_of(session, project=project, part=Part.DAY)
+    if round_.figures.get("fingerprint") != fingerprint:
+        agreement, is_current = _agreement(session, round_=round_, project=project, settled=settled)
         keep(
             round_,
             judgements=judged.judgements,
-            agreement=_agreement(session, round_=round_, project=project),
+            agreement=agreement,
             cost=cost_of(session, round_=round_, project=project, until=now),
+            fingerprint=fingerprint if is_current else None,  # None: looked at again
         )
     alpha = (round_.figures.get("agreement") or {}).get("value")
     return Judged(judged.judgements, judged.tasks_done, judged.tasks, agreement=alpha)
@@ -43,19 +53,26 @@ def keep(round_: Round, **figures: Any) -> None:
     round_.figures = {**round_.figures, **figures}
 
 
-def _agreement(session: Session, *, round_: Round, project: Project) -> JsonObject:
-    """Krippendorff's α of the ranking over the tasks that were judged in this round."""
+def _agreement(
+    session: Session, *, round_: Round, project: Project, settled: bool
+) -> tuple[JsonObject, bool]:
+    """Krippendorff's α of the ranking over the tasks of this round; whether it is that of now."""
     if round_.judged_since is None:  # all of them: what the overview keeps already
-        view = summary.current(session, project=project, part=Part.OVERVIEW, wait=True)
-        field = (view.figures["fields"] if view else {}).get("ranking")
-        found: JsonObject = field["krippendorff_alpha"] if field else {"value": None}
-        return found
+        view = (
+            summary.fresh(session, project=project)
+            if settled
+            else summary.current(session, project=project)
+        )
+        if view is None:
+            return {"value": None}, False
+        return view.figures["fields"]["ranking"]["krippendorff_alpha"], view.is_current
     crowd = crowd_of(
         session, project=project, tasks=queries.tasks_judged_in(round_), with_lengths=False
     )
     judgements = crowd.judgements.once()
     if not len(judgements.task):
-        return {"value": None, "low": None, "high": None, "reason": "Nothing was judged."}
+        nothing = {"value": None, "low": None, "high": None, "reason": "Nothing was judged."}
+        return nothing, True
     fields = all_fields(
         judgements,
         levels=0,
@@ -63,7 +80,7 @@ def _agreement(session: Session, *, round_: Round, project: Project) -> JsonObje
         ties=has_ties(project, judgements),
         rng=np.random.default_rng(SEED),
     )
-    return fields["ranking"].krippendorff_alpha.as_json()
+    return fields["ranking"].krippendorff_alpha.as_json(), True
 
 
 def cost_of(

@@ -102,15 +102,23 @@ def needless(at: At) -> str | None:
 
 def waits_for(at: At) -> str | None:
     """What a step that was not begun still wants before it may begin; None: nothing."""
-    if at.round.step is Step.RANK:
-        judged = figures.refresh(at.session, round_=at.round, project=at.project, now=at.now)
-        is_enough, wanted = rules.enough_judged(
-            judged,
-            judgements=at.policy.rank.judgements,
-            min_agreement=at.policy.rank.min_agreement,
-        )
-        return None if is_enough else wanted
-    return None
+    if at.round.step is not Step.RANK:
+        return None
+    asked = at.policy.rank
+    judged = _judged(at)
+    has_number, _ = rules.enough_judged(judged, judgements=asked.judgements, min_agreement=None)
+    if has_number:  # agreement decides, or is about to be kept
+        judged = _judged(at, settled=True)
+    is_enough, wanted = rules.enough_judged(
+        judged, judgements=asked.judgements, min_agreement=asked.min_agreement
+    )
+    return None if is_enough else wanted
+
+
+def _judged(at: At, *, settled: bool = False) -> rules.Judged:
+    return figures.refresh(
+        at.session, round_=at.round, project=at.project, now=at.now, settled=settled
+    )
 
 
 # -- generate ---------------------------------------------------------------------------------
@@ -171,7 +179,7 @@ def _known(row_id: UUID | None) -> UUID:
 
 
 def _ranked(at: At) -> str:
-    judged = figures.refresh(at.session, round_=at.round, project=at.project, now=at.now)
+    judged = _judged(at, settled=True)
     tasks = f"{judged.tasks_done:,} of {judged.tasks:,} tasks are done"
     return f"{judged.judgements:,} judgements; {tasks}."
 
