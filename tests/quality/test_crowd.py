@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from app.accounts.models import User, UserKind
 from app.annotation.models import Annotation
 from app.projects.models import Project
+from app.quality.queries import crowd as crowd_queries
 from app.quality.queries.crowd import Crowd, crowd_of, last_tasks_of
 from app.quality.queries.days import crowd_of_day
 from tests.factories import make_annotation, make_prompt, make_task, make_user
@@ -52,7 +53,7 @@ def test_columns_hold_what_was_judged(session: Session, people: People):
 def test_the_longer_response_is_the_one_with_more_characters(session: Session, people: People):
     task = make_task(session, people.project, responses=["naïveté — déjà", "plain and longer"])
     make_annotation(session, task, people.ana, ranks=[1, 2])
-    assert crowd_of(session, project=people.project).judgements.lengths.tolist() == [[1, 2]]
+    assert crowd_of(session, project=people.project).judgements.lengths.tolist() == [[14, 16]]
 
 
 def test_only_peoples_counted_current_judgements_of_ordinary_tasks_are_there(
@@ -138,6 +139,13 @@ def test_around_a_person_are_her_last_tasks_with_what_others_said_of_them(
         )
         == 0
     )
+
+
+def test_ids_that_begin_alike_are_told_apart():
+    ids = np.array([(1, 5), (0, 9), (1, 3), (1, 5)], crowd_queries.UUID_BYTES)
+    codes, halves = crowd_queries._codes(ids)
+    assert codes.tolist() == [2, 0, 1, 2]
+    assert halves.tolist() == [[0, 9], [1, 3], [1, 5]]
 
 
 def test_words_and_characters_come_along(session: Session, people: People):

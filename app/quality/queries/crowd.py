@@ -1,7 +1,7 @@
 """Reads for quality: a project's judgements as columns, and what is known of people and tasks."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
 from uuid import UUID
@@ -16,7 +16,6 @@ from sqlalchemy import (
     LargeBinary,
     Select,
     SQLColumnExpression,
-    Subquery,
     cast,
     extract,
     func,
@@ -84,26 +83,36 @@ def crowd_of(
     tasks: Select[UUID] | None = None,
     with_lengths: bool = True,
 ) -> Crowd:
-    """People's current judgements of ordinary tasks that count, and repeats, in one statement.
+    """People's current judgements of ordinary tasks that count, and repeats.
 
     Sources, surplus, gold and superseded revisions are left out; `tasks`: only of these, by their
-    ids. The rows come as bytes of fixed width, put together by the database in 256 pieces, and
-    numpy reads them as they are. To measure every response takes long: not all need it.
+    ids. The rows come as bytes of fixed width, put together by the database in a piece per person,
+    and numpy reads them as they are: few pieces, so that PostgreSQL makes them on several cores.
+    What is told of tasks is read once for each. To measure every response takes long: not all
+    need it.
     """
     width = _widest_task(session, project=project, chosen=tasks)
     criteria = [str(criterion["key"]) for criterion in project.criteria]
-    lengths = _length_order(project, tasks) if with_lengths else None
-    columns = [*_said(width), *_seen(width, criteria, lengths)]
+    columns = [*_said(width), *_seen(width, criteria)]
     statement = (
         _records(columns, project=project, tasks=tasks)
-        .join(Prompt, Prompt.id == Task.prompt_id)
+        .add_columns(func.uuid_send(Annotation.user_id))
         .join(Assignment, Assignment.id == Annotation.assignment_id)
-        .group_by(func.get_byte(func.uuid_send(Annotation.task_id), 15))
+        .group_by(Annotation.user_id)
     )
-    if lengths is not None:
-        statement = statement.join(lengths, lengths.c.task_id == Task.id)
-    rows = np.frombuffer(all_bytes(session, statement), dtype=_type_of(columns))
-    return _crowd(rows, width=width, criteria=criteria)
+    rows, people, annotator = _pieces(session, statement, columns)
+    ids = np.frombuffer(b"".join(people), UUID_BYTES)
+    crowd = _crowd(rows, annotator, _halves(ids), width=width, criteria=criteria)
+    sources = _sources(session, crowd, project=project, tasks=tasks)
+    if not with_lengths:
+        return replace(crowd, sources=sources[crowd.judgements.task])
+    lengths = _lengths(session, crowd, width, project=project, tasks=tasks)
+    judgements = replace(
+        crowd.judgements,
+        lengths=lengths[crowd.judgements.task],
+        characters=np.maximum(lengths, 0).sum(axis=1).astype(np.float64)[crowd.judgements.task],
+    )
+    return replace(crowd, judgements=judgements, sources=sources[crowd.judgements.task])
 
 
 def crowd_by_prompt(
@@ -118,7 +127,7 @@ def crowd_by_prompt(
     As (values of `by`, codes of the tasks) for every combination of values there is. In one
     statement: where tasks are few among many, to look them up is what takes the time.
     """
-    columns = _said(MOST_RESPONSES)
+    columns: list[Column] = [("annotator", UUID_BYTES, Annotation.user_id), *_said(MOST_RESPONSES)]
     statement = (
         _records(columns, project=project, tasks=tasks)
         .add_columns(*by)
@@ -128,7 +137,7 @@ def crowd_by_prompt(
     found = _all_rows(session, statement)
     pieces = [np.frombuffer(piece, dtype=_type_of(columns)) for piece, *_ in found]
     rows = np.concatenate([np.zeros(0, _type_of(columns)), *pieces])
-    crowd = _crowd(rows, width=MOST_RESPONSES)
+    crowd = _crowd(rows, *_codes(rows["annotator"]), width=MOST_RESPONSES)
     codes = np.split(crowd.task_codes(rows["task"]), np.cumsum([len(each) for each in pieces]))
     return crowd, [
         (values, np.unique(mine)) for (_, *values), mine in zip(found, codes, strict=False)
@@ -139,12 +148,8 @@ def _records(
     columns: Sequence[Column], *, project: Project, tasks: Select[UUID] | None
 ) -> Select[Any]:
     """What counts, as bytes: a record per judgement, end to end."""
-    sent: list[ColumnElement[Any]] = [
-        _SENDS[np.dtype(kind)](expression) for _, kind, expression in columns
-    ]
-    record = reduce(lambda left, right: left.concat(right), sent)
     return (
-        select(func.string_agg(record, cast(None, LargeBinary)))
+        select(_end_to_end(columns))
         .select_from(Annotation)
         .join(Task, Task.id == Annotation.task_id)
         .where(
@@ -158,15 +163,22 @@ def _records(
     )
 
 
+def _end_to_end(columns: Sequence[Column]) -> ColumnElement[bytes]:
+    sent: list[ColumnElement[Any]] = [
+        _SENDS[np.dtype(kind)](expression) for _, kind, expression in columns
+    ]
+    record = reduce(lambda left, right: left.concat(right), sent)
+    return func.string_agg(record, cast(None, LargeBinary))
+
+
 def _type_of(columns: Sequence[Column]) -> np.dtype[Any]:
     return np.dtype([(name, kind) for name, kind, _ in columns])
 
 
 def _said(width: int) -> list[Column]:
-    """Who said what of which task, and when; no column is ever null."""
+    """What was said of which task, and when; no column is ever null."""
     return [
         ("task", UUID_BYTES, Annotation.task_id),
-        ("annotator", UUID_BYTES, Annotation.user_id),
         ("ranks", ">i8", _packed(Annotation.ranks, width)),
         ("submitted", ">f8", cast(extract("epoch", Annotation.submitted_at), Double)),
         ("repeat", ">i4", cast(Annotation.is_repeat, Integer)),
@@ -174,7 +186,7 @@ def _said(width: int) -> list[Column]:
     ]
 
 
-def _seen(width: int, criteria: Sequence[str], lengths: Subquery | None) -> list[Column]:
+def _seen(width: int, criteria: Sequence[str]) -> list[Column]:
     """What was on screen, and all else that was said; no column is ever null."""
     milliseconds = func.coalesce(
         Annotation.active_ms, Annotation.visible_ms, Annotation.wall_ms, -1
@@ -184,14 +196,8 @@ def _seen(width: int, criteria: Sequence[str], lengths: Subquery | None) -> list
         ("order", ">i8", _packed(Assignment.display_order, width, plus=1)),
         ("strength", ">i4", cast(func.coalesce(Annotation.strength, -1), Integer)),
         ("milliseconds", ">i4", cast(milliseconds, Integer)),
-        ("source", ">i8", source_hash()),
         ("rationale", ">i8", func.coalesce(func.hashtextextended(words, 0), 0)),
     ]
-    if lengths is not None:
-        columns += [
-            ("lengths", ">i8", lengths.c.packed),
-            ("characters", ">i4", lengths.c.characters),
-        ]
     for number, key in enumerate(criteria):
         given = Annotation.ratings[key]
         for place in range(width):
@@ -224,36 +230,52 @@ def last_tasks_of(project: Project, user_id: UUID) -> Select[UUID]:
     )
 
 
-def _length_order(project: Project, chosen: Select[UUID] | None) -> Subquery:
-    """Per task, the rank of each response by its characters (1 = shortest), packed as above.
+def _sources(
+    session: Session, crowd: Crowd, *, project: Project, tasks: Select[UUID] | None
+) -> Ints:
+    """A hash of the prompt's source by task of the crowd."""
+    columns: list[Column] = [("task", UUID_BYTES, Task.id)]
+    statement = (
+        select(_end_to_end(columns))
+        .add_columns(source_hash())
+        .join(Prompt, Prompt.id == Task.prompt_id)
+        .where(*_of_tasks(project, tasks))
+        .group_by(source_hash())
+    )
+    rows, hashes, piece = _pieces(session, statement, columns)
+    code = crowd.task_codes(rows["task"])
+    sources = np.zeros(len(crowd.tasks), np.int64)
+    sources[code[code >= 0]] = np.array(hashes, np.int64)[piece[code >= 0]]
+    return sources
 
-    And the characters of all of them together.
-    """
-    characters = func.char_length(Response.text)
-    place = func.dense_rank().over(partition_by=TaskResponse.task_id, order_by=characters)
-    ranked = (
-        select(
-            TaskResponse.task_id,
-            TaskResponse.position,
-            place.label("place"),
-            characters.label("characters"),
-        )
+
+def _lengths(
+    session: Session, crowd: Crowd, width: int, *, project: Project, tasks: Select[UUID] | None
+) -> Ints:
+    """Characters of each response of each task of the crowd, −1 = no such response."""
+    columns: list[Column] = [
+        ("task", UUID_BYTES, TaskResponse.task_id),
+        ("characters", np.dtype(">i4"), func.char_length(Response.text)),
+    ]
+    statement = (
+        select(_end_to_end(columns))
+        .add_columns(TaskResponse.position)
         .join(Response, Response.id == TaskResponse.response_id)
         .join(Task, Task.id == TaskResponse.task_id)
-        .where(
-            Task.project_id == project.id,
-            *([] if chosen is None else [TaskResponse.task_id.in_(chosen)]),
-        )
-        .subquery()
+        .where(*_of_tasks(project, tasks))
+        .group_by(TaskResponse.position)
     )
-    shift = cast(ranked.c.position * _BITS, Integer)
-    packed = func.bit_or(cast(ranked.c.place, BigInteger).bitwise_lshift(shift))
-    together = cast(func.sum(ranked.c.characters), Integer).label("characters")
-    return (
-        select(ranked.c.task_id, packed.label("packed"), together)
-        .group_by(ranked.c.task_id)
-        .subquery()
-    )
+    rows, positions, piece = _pieces(session, statement, columns)
+    code = crowd.task_codes(rows["task"])
+    lengths = np.full((len(crowd.tasks), width), -1)
+    position = np.array(positions, np.int64)[piece]
+    known = (code >= 0) & (position < width)  # a wider task may have been judged meanwhile
+    lengths[code[known], position[known]] = rows["characters"][known]
+    return lengths
+
+
+def _of_tasks(project: Project, tasks: Select[UUID] | None) -> list[ColumnElement[bool]]:
+    return [Task.project_id == project.id, *([] if tasks is None else [Task.id.in_(tasks)])]
 
 
 def source_hash() -> ColumnElement[int]:
@@ -265,10 +287,7 @@ def _widest_task(session: Session, *, project: Project, chosen: Select[UUID] | N
     widest = (
         select(func.max(TaskResponse.position))
         .join(Task, Task.id == TaskResponse.task_id)
-        .where(
-            Task.project_id == project.id,
-            *([] if chosen is None else [TaskResponse.task_id.in_(chosen)]),
-        )
+        .where(*_of_tasks(project, chosen))
     )
     return max(2, 1 + (session.scalar(widest) or 0))
 
@@ -278,6 +297,17 @@ def all_bytes(session: Session, statement: Select[Any]) -> bytes:
     return b"".join(piece for (piece,) in _all_rows(session, statement))
 
 
+def _pieces(
+    session: Session, statement: Select[Any], columns: Sequence[Column]
+) -> tuple[NDArray[Any], list[Any], Ints]:
+    """(records, keys in their order, which of the keys each record has) of a piece per key."""
+    found = sorted(_all_rows(session, statement), key=lambda row: row[1])
+    kind = _type_of(columns)
+    rows = np.frombuffer(b"".join(piece for piece, _ in found), kind)
+    number = [len(piece) // kind.itemsize for piece, _ in found]
+    return rows, [key for _, key in found], np.repeat(np.arange(len(found)), number)
+
+
 def _all_rows(session: Session, statement: Select[Any]) -> list[tuple[Any, ...]]:
     """As PostgreSQL's binary format has them: bytes as text would take twice as many."""
     compiled = statement.compile(
@@ -285,7 +315,7 @@ def _all_rows(session: Session, statement: Select[Any]) -> list[tuple[Any, ...]]
         dialect=postgresql.psycopg.dialect(paramstyle="named"),  # type: ignore[no-untyped-call]
         compile_kwargs={"literal_binds": True},
     )
-    # Four joins and two sorts of everything: in memory, not in temporary files.
+    # Joins of everything: in memory, not in temporary files.
     session.execute(text("SET LOCAL work_mem = '64MB'"))
     connection: Any = session.connection().connection.driver_connection
     with connection.cursor(binary=True) as cursor:
@@ -293,12 +323,18 @@ def _all_rows(session: Session, statement: Select[Any]) -> list[tuple[Any, ...]]
         return rows
 
 
-def _crowd(rows: NDArray[Any], *, width: int, criteria: Sequence[str] = ()) -> Crowd:
+def _crowd(
+    rows: NDArray[Any],
+    annotator: Ints,
+    annotators: NDArray[np.uint64],
+    *,
+    width: int,
+    criteria: Sequence[str] = (),
+) -> Crowd:
     """Sorted columns with codes in place of ids; of what the rows do not have, nothing is known."""
     task, tasks = _codes(rows["task"])
     order = np.argsort(task, kind="stable")
-    rows, task = rows[order], task[order]
-    annotator, annotators = _codes(rows["annotator"])
+    rows, task, annotator = rows[order], task[order], annotator[order]
     ranks = _unpacked(rows["ranks"], width)
 
     def given(name: str, *, unknown: int = 0) -> NDArray[Any]:
@@ -307,13 +343,12 @@ def _crowd(rows: NDArray[Any], *, width: int, criteria: Sequence[str] = ()) -> C
 
     strength = given("strength", unknown=-1).astype(np.float64)
     milliseconds = given("milliseconds", unknown=-1).astype(np.float64)
-    lengths = _unpacked(given("lengths"), width).astype(np.int64)
     judgements = Judgements(
         task=task,
         annotator=annotator,
         ranks=ranks,
         display=_places(_unpacked(given("order"), width)),
-        lengths=np.where(lengths > 0, lengths, -1),
+        lengths=np.full((len(rows), width), -1),
         strength=np.where(strength < 0, np.nan, strength),
         seconds=np.where(milliseconds < 0, np.nan, milliseconds / 1000),
         submitted=rows["submitted"].astype(np.float64),
@@ -326,22 +361,28 @@ def _crowd(rows: NDArray[Any], *, width: int, criteria: Sequence[str] = ()) -> C
             )
             for number, key in enumerate(criteria)
         },
-        characters=given("characters").astype(np.float64),
         rationale=given("rationale").astype(np.int64),
     )
-    return Crowd(judgements, tasks, annotators, given("source").astype(np.int64))
+    return Crowd(judgements, tasks, annotators, np.zeros(len(rows), np.int64))
 
 
 def _codes(ids: NDArray[Any]) -> tuple[Ints, NDArray[np.uint64]]:
     """(code of each row, (codes, 2) halves of each id); codes follow the order of the ids."""
-    high, low = ids["high"].astype(np.uint64), ids["low"].astype(np.uint64)
-    order = np.lexsort((low, high))
-    high, low = high[order], low[order]
+    halves = _halves(ids)
+    order = np.argsort(halves[:, 0])
+    apart = np.diff(halves[order], axis=0) != 0
+    if (~apart[:, 0] & apart[:, 1]).any():  # ids that begin alike, as those by time may
+        order = np.lexsort((halves[:, 1], halves[:, 0]))
+        apart = np.diff(halves[order], axis=0) != 0
     is_new = np.ones(len(order), np.bool_)
-    is_new[1:] = (high[1:] != high[:-1]) | (low[1:] != low[:-1])
+    is_new[1:] = apart.any(axis=1)
     code = np.empty(len(order), np.int64)
     code[order] = np.cumsum(is_new) - 1
-    return code, np.stack([high[is_new], low[is_new]], axis=1)
+    return code, halves[order[is_new]]
+
+
+def _halves(ids: NDArray[Any]) -> NDArray[np.uint64]:
+    return np.stack([ids["high"], ids["low"]], axis=1).astype(np.uint64)
 
 
 def _as_uuid(halves: NDArray[np.uint64]) -> UUID:
