@@ -9,7 +9,7 @@ from app.annotation.service.submitting import PAUSED_BY_RULE
 from app.projects.models import Membership, Standing
 from app.tasks.models import GoldKey, Task, TaskKind
 from app.tasks.queries import responses_of
-from tests.factories import make_task
+from tests.factories import make_annotation, make_task
 
 
 @pytest.fixture
@@ -240,3 +240,20 @@ def test_gold_never_counts_as_a_judgement(session, project, ana, works, best_fir
     (annotation,) = session.query(Annotation).filter_by(task_id=gold.id)
     assert (annotation.counted, annotation.gold_passed) == (False, True)
     assert session.get(Task, gold.id).counted == 0
+
+
+def test_a_second_look_at_a_task_that_became_gold_says_nothing_more_of_her(
+    session, project, ada, ana, api, works
+):
+    task = make_task(session, project, responses=["0", "1"], wanted=2)
+    make_annotation(session, task, ana, ranks=[1, 2])
+    again = make_annotation(session, task, ana, ranks=[1, 2], is_repeat=True)
+    session.commit()
+    first, second = ids(session, task)
+    assert put(api(ada), task, prefers=[[first, second]]).status_code == 200
+    hers = member(session, project, ana)
+    assert (hers.gold_seen, hers.gold_passed) == (1, 1)
+    reply = works(ana).submit({"id": str(again.assignment_id)}, "B>A", revision=1)
+    assert reply.status_code == 201, reply.text
+    hers = member(session, project, ana)
+    assert (hers.gold_seen, hers.gold_passed) == (1, 1)

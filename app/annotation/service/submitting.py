@@ -209,11 +209,12 @@ def _append(
     assignment, project, membership, now = at
     passed = None if gold is None else passes(gold, values["ranks"])
     before = replaced.gold_passed if replaced and gold else None
+    is_first = not assignment.is_repeat  # a second look says nothing more of her
     hers = _standing(
         at,
-        seen=(passed is not None) - (before is not None),
-        passed=bool(passed) - bool(before),
-        is_wrong=passed is False,
+        seen=is_first * ((passed is not None) - (before is not None)),
+        passed=is_first * (bool(passed) - bool(before)),
+        is_wrong=is_first and passed is False,
     )
     row = values | {
         "id": uuid4(),
