@@ -61,7 +61,7 @@ def _agreement(
         view = (
             summary.fresh(session, project=project)
             if settled
-            else summary.current(session, project=project)
+            else summary.current(session, project=project, wait=True)
         )
         if view is None:
             return {"value": None}, False

@@ -104,13 +104,16 @@ def waits_for(at: At) -> str | None:
     """What a step that was not begun still wants before it may begin; None: nothing."""
     if at.round.step is not Step.RANK:
         return None
-    asked = at.policy.rank
-    judged = _judged(at)
-    has_number, _ = rules.enough_judged(judged, judgements=asked.judgements, min_agreement=None)
-    if has_number:  # agreement decides, or is about to be kept
-        judged = _judged(at, settled=True)
+    # Only where it looks enough: of a large project, the figures of now take seconds.
+    return _still_wanted(at) or _still_wanted(at, settled=True)
+
+
+def _still_wanted(at: At, *, settled: bool = False) -> str | None:
+    judged = _judged(at, settled=settled)
     is_enough, wanted = rules.enough_judged(
-        judged, judgements=asked.judgements, min_agreement=asked.min_agreement
+        judged,
+        judgements=at.policy.rank.judgements,
+        min_agreement=at.policy.rank.min_agreement,
     )
     return None if is_enough else wanted
 
