@@ -59,6 +59,11 @@ class Course:
             steps_per_epoch=per_epoch,
             start={"model": models.fingerprint(model), "data": data.fingerprint(), **(start or {})},
         )
+        if models.chooses_experts(model):
+            folder.note(
+                "This model chooses among experts. A loss that balances their load "
+                "(router_aux_loss_coef) is not part of this training."
+            )
         packable = folder.packs(models.can_pack(model, longest=config.max_length))
         self.forward = Forward.of(config, accelerator.device, packable=packable)
 

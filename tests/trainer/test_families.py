@@ -1,5 +1,6 @@
 """Packed, padded and alone are the same on every family of decoders, and so are the attentions."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,20 +35,24 @@ COMMON = {
 }
 FAMILIES: dict[str, dict[str, Any]] = {
     "llama": {},
+    "gemma": {},
     "qwen2": {},
     "qwen3": {},
     # shorter than the examples: in every layer, and in every second one
     "mistral": {"sliding_window": 4},
+    "mixtral": {"sliding_window": 4, "num_local_experts": 4, "num_experts_per_tok": 2},
     "gemma2": {"sliding_window": 4, "query_pre_attn_scalar": 8},
     "gemma3_text": {"sliding_window": 5, "query_pre_attn_scalar": 8},
     "gpt_neox": {"num_key_value_heads": 4},
     "phi": {"num_key_value_heads": 4},
     "opt": {"ffn_dim": 48, "word_embed_proj_dim": 32},
     "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128},
+    "falcon": {"head_dim": None},  # rotary; one key for all heads
+    "falcon, new": {"head_dim": None, "new_decoder_architecture": True, "num_kv_heads": 2},
 }
 PADDED: dict[str, dict[str, Any]] = {
     "bloom": {"n_layer": 2, "n_head": 4},  # places by the mask (ALiBi)
-    "falcon": {"alibi": True, "head_dim": None},
+    "falcon, ALiBi": {"alibi": True, "head_dim": None},
     "gpt_neo": {  # a window that counts places in the line
         "num_layers": 2, "num_heads": 4, "attention_types": [[["global", "local"], 1]],
         "window_size": 256,
@@ -56,7 +61,8 @@ PADDED: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 EVERY = pytest.mark.parametrize("family", FAMILIES)
 UNCOMPILED = pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
-SPARSE = pytest.mark.parametrize("family", sorted(FAMILIES.keys() - {"gemma2"}))
+OWN_ATTENTION = {"gemma2", "falcon", "falcon, new"}
+SPARSE = pytest.mark.parametrize("family", sorted(FAMILIES.keys() - OWN_ATTENTION))
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +77,8 @@ def made(family: str, kind: Any = AutoModelForCausalLM, *, plain: bool = False, 
     `plain`: as the library makes it, with its own attention.
     """
     options = COMMON | (FAMILIES | PADDED)[family] | more
-    config = AutoConfig.for_model(family, **{k: v for k, v in options.items() if v is not None})
+    options = {k: v for k, v in options.items() if v is not None}
+    config = AutoConfig.for_model(family.partition(",")[0], **options)
     torch.manual_seed(3)
     model = kind.from_config(config)
     with torch.no_grad():
@@ -121,9 +128,16 @@ def test_scores(family: str) -> None:
             for e in BATCH
             for response in e.responses
         ]
-        for packed in (True, False):
-            layout = lay_out(BATCH, packed=packed)
-            assert scorer(layout, layout.ends).tolist() == pytest.approx(alone, abs=1e-4)
+    gradients = []
+    for packed in (True, False):
+        layout = lay_out(BATCH, packed=packed)
+        scorer.zero_grad()
+        scores = scorer(layout, layout.ends)
+        assert scores.tolist() == pytest.approx(alone, abs=1e-4)
+        scores.mean().backward()
+        grads = [p.grad.flatten() for p in scorer.parameters() if p.grad is not None]
+        gradients.append(torch.cat(grads))
+    assert torch.allclose(*gradients, atol=1e-5)
 
 
 @SPARSE
@@ -167,6 +181,21 @@ def test_a_model_that_cannot_take_a_pack_is_padded(family: str) -> None:
     assert not models.can_pack(model, longest=64)
     found = read(model, lay_out(BATCH, packed=False))[0]
     assert found.tolist() == pytest.approx(logps_alone(model, BATCH), abs=1e-4)
+
+
+def test_experts_are_trained_without_a_loss_of_their_router(
+    train, tokenizer, tmp_path: Path
+) -> None:
+    """Asked for by the model, it would refuse packs and what is written token by token."""
+    model = made("mixtral", plain=True, vocab_size=400, output_router_logits=True)
+    model.save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    run = train("sft", model=str(tmp_path / "model"), max_steps=1, max_new_tokens=2)
+    assert run.code == 0, run.err
+    said = json.dumps(run.result)
+    assert "loss that balances their load" in said
+    assert "cannot take packed rows" not in said
+    assert run.read("samples.jsonl")
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from app.trainer.lm.heads import (
 )
 from app.trainer.lm.last_layer import choose_last_layer
 from app.trainer.lm.loading import (
+    chooses_experts,
     is_reward_model,
     limits_of,
     load_lm,
@@ -58,6 +59,7 @@ __all__ = [
     "can_pack",
     "choose_attention",
     "choose_last_layer",
+    "chooses_experts",
     "copied",
     "features_of",
     "fingerprint",

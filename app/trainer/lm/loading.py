@@ -203,7 +203,7 @@ def _prepared(
         module.support_avx512bf16_for_cpu = False  # what bitsandbytes packs so rounds once more
     with _loading(base, "model"):
         check_causal(model, base)
-    return attend_by_tree(without_dropout(model))
+    return attend_by_tree(without_router_loss(without_dropout(model)))
 
 
 def _adapter(path: str) -> dict[str, Any] | None:
@@ -302,6 +302,22 @@ def without_dropout(model: Any) -> Any:
             if isinstance(getattr(module, name, None), float):
                 setattr(module, name, 0.0)
     return model
+
+
+def without_router_loss(model: Any) -> Any:
+    """A mixture of experts makes no loss of its routers: no objective here has it as a term.
+
+    Made in every pass it would also refuse packs and cached tokens, whose masks it cannot read.
+    """
+    for config in (model.config, model.config.get_text_config()):
+        if getattr(config, "output_router_logits", False):
+            config.output_router_logits = False
+    return model
+
+
+def chooses_experts(model: Any) -> bool:
+    """Whether it is a mixture of experts, whose routers are often trained to balance their load."""
+    return hasattr(model.config.get_text_config(), "router_aux_loss_coef")
 
 
 def with_lora(model: Any, config: RunConfig, *, scores: bool) -> Any:
