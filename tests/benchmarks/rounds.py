@@ -9,15 +9,14 @@ A REWARD MODEL that was fitted on human judgements of prompts the rounds never s
 three simulated annotators: they say what that judge prefers, not what people prefer. What is human
 is the first round's judgements and the held-out pairs on which the reward models are tested.
 
-Ids are drawn from the seed, since they take part in the order of rows: two runs print the same of
-the first round. Of the second, what rests on sampled answers may differ by a few judgements.
+Two runs print the same, but for the minutes. For that, chance is taken out of two things: the ids
+of checkpoints, by which responses name their writer, and the order in which tasks are judged.
 """
 
 import argparse
 import gzip
 import hashlib
 import json
-import os
 import random
 import subprocess
 import sys
@@ -28,7 +27,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import event, func, select, update
 
 from app import artifacts
 from app.accounts.models import Role, User, UserKind
@@ -36,6 +35,7 @@ from app.annotation import service as annotation
 from app.annotation.queries import assignment_view
 from app.annotation.schemas import JudgementBody
 from app.config import settings
+from app.corpus.models import Prompt
 from app.datasets.models import Snapshot
 from app.db import JobState, JsonObject, connect, database_now, transaction
 from app.evaluation.models import Evaluation
@@ -49,6 +49,7 @@ from app.rounds.schemas import Policy
 from app.runs.models import Checkpoint, Run
 from app.schema import migrate
 from app.tasks import service as tasks
+from app.tasks.models import Task
 from app.worker.evaluation import evaluate_now
 from app.worker.generation import generate_responses
 from app.worker.imports import import_file
@@ -62,6 +63,7 @@ PEOPLE = ("annotator1", "annotator2", "annotator3")
 JUDGES = ("Simulated: first", "Simulated: second", "Simulated: third")
 NOISE = 0.5  # of a simulated annotator, in standard deviations of the judge's scores
 PARTS = {"rounds": 0.55, "judge": 0.3, "held out": 0.15}
+SEED = 7
 STOPPING = threading.Event()
 
 
@@ -178,8 +180,20 @@ def work_off(project_id: UUID) -> bool:
     return found
 
 
+def set_order(project_id: UUID) -> None:
+    """Whose turn a task is hangs on its prompt: a comparison ends by what was judged first."""
+    number = func.hashtextextended(func.encode(Prompt.content_hash, "hex"), 0)
+    with transaction() as session:
+        session.execute(
+            update(Task)
+            .where(Task.project_id == project_id, Prompt.id == Task.prompt_id)
+            .values(random_key=number / 2.0**64 + 0.5)
+        )
+
+
 def let_them_judge(project_id: UUID, judge: Judge) -> int:
     """Each simulated annotator judges what there is for her; how many judgements that were."""
+    set_order(project_id)
     done = 0
     for name in JUDGES:
         while True:
@@ -281,10 +295,13 @@ def tell(round_: Round, rows: Sequence[JsonObject], folder: Path, minutes: float
     print(f"  promoted                       {'yes' if round_.is_promoted else 'no'}")
 
 
-def seeded(seed: int) -> None:
-    """Ids come from the seed: they order rows, prompts and responses."""
+def name_checkpoints(seed: int) -> None:
+    """The same ids in each run."""
     chance = random.Random(seed)
-    os.urandom = chance.randbytes  # type: ignore[assignment]
+
+    @event.listens_for(Checkpoint, "init")
+    def give(_checkpoint: Checkpoint, _args: object, fields: JsonObject) -> None:
+        fields["id"] = UUID(int=chance.getrandbits(128), version=4)
 
 
 def projects(session_people: Sequence[str]) -> Iterator[tuple[UUID, UUID]]:
@@ -325,17 +342,15 @@ def policy_of(steps: int, kinds: Sequence[str], prompts: int) -> Policy:
     )  # fmt: skip
 
 
-def run(data: Path, folder: Path, *, steps: int, pairs: int, seed: int) -> None:
+def run(data: Path, folder: Path, *, steps: int, pairs: int) -> None:
     parts: dict[str, list[JsonObject]] = {name: [] for name in PARTS}
     for row in rows_of(data):
         parts[part_of(row)].append(row)
     parts["rounds"] = parts["rounds"][:pairs]
     parts["judge"] = parts["judge"][:pairs]
-    print(
-        f"PandaLM test set, seed {seed}; pairs:", {name: len(part) for name, part in parts.items()}
-    )
+    print("PandaLM test set; pairs:", {name: len(part) for name, part in parts.items()})
     print(f"one person and the other two agree on held-out pairs: {people_on(parts['held out'])}")
-    seeded(seed)
+    name_checkpoints(SEED)
     (judging, ada), (project_id, _) = projects(JUDGES)
     import_rows(judging, parts["judge"], folder)
     import_rows(project_id, parts["rounds"], folder)
@@ -369,7 +384,6 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--steps", type=int, default=40, help="of each training")
     parser.add_argument("--pairs", type=int, default=240, help="most of each part")
-    parser.add_argument("--seed", type=int, default=7)
     given = parser.parse_args()
     if not (given.data / FILE).exists():
         print(f"no {FILE} in {given.data}: name the folder with --data")  # nothing to measure here
@@ -384,7 +398,7 @@ def main() -> None:
             engine = connect(url)
             migrate(engine)
             try:
-                run(given.data, folder, steps=given.steps, pairs=given.pairs, seed=given.seed)
+                run(given.data, folder, steps=given.steps, pairs=given.pairs)
             finally:
                 engine.dispose()
 
