@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Select, Text, cast, column, func, select, table
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Select, Text, cast, column, func, select, table
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.corpus.models import Prompt, Response
 from app.projects.models import Project
@@ -19,6 +19,12 @@ ANNOTATION = table(
     column("is_current"),
 )
 USER = table("user", column("id"), column("name"))
+
+
+def by_lot(content_hash: InstrumentedAttribute[bytes], seed: int) -> ColumnElement[str]:
+    """An order drawn by the seed, the same wherever the data was imported: ids have no part."""
+    drawn: ColumnElement[str] = func.md5(func.concat(func.encode(content_hash, "hex"), str(seed)))
+    return drawn
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.annotation.models import Annotation
 from app.corpus.models import Prompt, Response
+from app.corpus.queries import by_lot
 from app.datasets.models import Snapshot
 from app.datasets.rules.identity import Split, split_of
 from app.evaluation.queries.reading import Contestant
@@ -100,8 +101,8 @@ def draw(
             .where(Task.prompt_id == Prompt.id, Annotation.is_current.is_(True))
         )
         candidates = candidates.where(judged.exists())
-    shuffled = func.md5(func.concat(func.encode(Prompt.content_hash, "hex"), str(body.seed)))
-    rows = session.execute(candidates.order_by(shuffled).execution_options(yield_per=_AT_ONCE))
+    drawn = candidates.order_by(by_lot(Prompt.content_hash, body.seed))
+    rows = session.execute(drawn.execution_options(yield_per=_AT_ONCE))
     ids: list[UUID] = []
     seen = passed_by = 0
     for row in rows:

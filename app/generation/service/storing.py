@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, select, update
@@ -11,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.corpus import service as corpus
 from app.corpus.models import Prompt, Response
+from app.corpus.queries import by_lot
 from app.corpus.schemas import NewResponse
 from app.db import JsonObject, among
 from app.generation import queries, rules
@@ -252,8 +252,6 @@ def _existing(
         writer.source
         for writer in queries.writers_of(session, generations=[generation])[generation.id]
     }
-    drawn = func.encode(Response.content_hash, "hex")
-    shuffled: Any = func.md5(func.concat(drawn, str(generation.config["seed"])))
     rows = session.execute(
         select(Response.text, Response.id)
         .where(
@@ -261,7 +259,7 @@ def _existing(
             func.coalesce(Response.source, "").not_in(ours),
             Response.text.not_in(known),
         )
-        .order_by(shuffled)
+        .order_by(by_lot(Response.content_hash, generation.config["seed"]))
         .limit(wanted)
     )
     found: dict[str, UUID] = {}
