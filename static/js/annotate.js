@@ -342,18 +342,23 @@ const page = {
     const isLate = waiting > 1 || this.queue?.tries > 0;
     badge.hidden = !waiting || !isLate;
     badge.textContent = `${waiting} waiting to be sent`;
-    if (!waiting && this.goesTo) location.assign(this.goesTo);
+    if (!waiting && this.goesTo) this.leaveFor(this.goesTo);
   },
 
   // Leave for another page, once what is on its way has arrived: that page should know of it.
   go(address) {
     if (!this.queue.entries.length) {
-      location.assign(address);
+      this.leaveFor(address);
       return;
     }
     this.goesTo = address;
     if (this.queue.isHeld) this.signedOut(null, true);
     else this.say("The next page opens as soon as your answers are sent.");
+  },
+
+  leaveFor(address) {
+    if (address === rank) this.next = null; // what was fetched ahead is shown there: it stays hers
+    location.assign(address);
   },
 
   // While nobody looks, what was fetched ahead is for the others.

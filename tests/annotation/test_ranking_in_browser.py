@@ -111,6 +111,16 @@ def test_work_goes_on_without_a_connection_and_arrives_later(desk):
     assert desk.shown() != first
 
 
+# What a page sends as it is left is seen by nobody else.
+NOTE_RELEASES = """
+    const send = fetch;
+    window.fetch = (url, ...more) => {
+        if (String(url).endsWith("/release")) sessionStorage.released = url;
+        return send(url, ...more);
+    };
+"""
+
+
 def test_a_crash_with_something_unsent_loses_nothing(desk):
     page = desk.start()
     desk.press("r")
@@ -121,11 +131,13 @@ def test_a_crash_with_something_unsent_loses_nothing(desk):
     desk.see("1 waiting to be sent")
     page.close(run_before_unload=False)
     desk.context.set_offline(False)
-    desk.page = desk.context.new_page()
-    desk.page.goto(desk.rank)
+    desk.page = page = desk.context.new_page()
+    page.add_init_script(NOTE_RELEASES)
+    page.goto(desk.rank)
     (judgement,) = desk.wait_for_judgements(1)
     assert judgement.rationale == "Because it is soft"
     desk.see("Four greetings")  # not the one that has just been sent
+    assert page.evaluate("sessionStorage.released") is None  # it was fetched ahead: it stays hers
 
 
 def draft_of(assignment_id):
