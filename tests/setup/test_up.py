@@ -51,12 +51,13 @@ def test_who_comes_after_a_killed_one_takes_its_database_over(place):
 
 def test_it_serves_pages_and_names_the_first_administrators_link(place):
     home, port = place.home, place.port
-    assert status(port, "/healthz") == 200
+    wait_until(lambda: status(port, "/healthz") == 200, seconds=COMES_BACK)
     said = (home.parent / "home.log").read_text()
     assert f"Touchstone runs at http://127.0.0.1:{port}\n" in said
     link = said.split("Make the first administrator")[1].split(": ", 1)[1].split()[0]
     assert link.startswith(f"http://127.0.0.1:{port}/setup/")
-    assert status(port, link.removeprefix(f"http://127.0.0.1:{port}")) == 200
+    page = link.removeprefix(f"http://127.0.0.1:{port}")
+    wait_until(lambda: status(port, page) == 200, seconds=COMES_BACK)
 
 
 @pytest.mark.parametrize("command", ["serve", "worker"])
@@ -126,7 +127,7 @@ def test_a_second_start_names_the_first(place):
     assert second.returncode == 2
     assert f"already runs for this home ({home}): http://127.0.0.1:{port}." in second.stderr
     assert "Traceback" not in second.stderr
-    assert status(port, "/healthz") == 200
+    wait_until(lambda: status(port, "/healthz") == 200, seconds=COMES_BACK)
 
 
 def test_a_port_in_use_is_named_when_it_was_asked_for(place, tmp_path):
@@ -141,4 +142,4 @@ def test_commands_work_beside_it(place):
     made = touchstone(home, "user", "create", "ana@example.org", "--role", "annotator")
     assert made.stdout.startswith(f"http://127.0.0.1:{port}/invitation/"), made.stderr
     assert "ana@example.org\tannotator" in touchstone(home, "user", "list").stdout
-    assert status(port, "/healthz") == 200
+    wait_until(lambda: status(port, "/healthz") == 200, seconds=COMES_BACK)
