@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from app.accounts.models import AuditEvent, User
 from app.annotation import service as annotation
 from app.annotation.models import Annotation, Requeue
+from app.annotation.schemas import GoldBody
 from app.annotation.service import Which, reach, requeue, undo_requeue
 from app.db import SessionLocal, database_now, transaction
 from app.errors import Invalid
@@ -20,6 +21,7 @@ from app.quality.models import Part
 from app.quality.queries.summary import fingerprint
 from app.tasks import service as tasks
 from app.tasks.models import Task
+from app.tasks.queries import responses_of
 from app.work.queries.checks import invariants
 from tests.exactly_k import check_exactly_k
 from tests.factories import make_annotation, make_task
@@ -205,6 +207,28 @@ def test_a_closed_task_asks_for_nobody_in_her_place(session, project, ana, hers)
     entry, _ = hers.requeue()
     assert (task.counted, task.wanted) == (0, 0)
     assert hers.undo(entry) == annotation.Restored(0, 1)
+
+
+def test_a_task_that_was_gold_meanwhile_counts_hers_only_once_it_is_undone(
+    session, project, ana, rui, ada, hers
+):
+    (task,) = judged(session, project, ana, number=1)
+    make_annotation(session, task, rui, ranks=[2, 1])
+    entry, _ = hers.requeue()
+
+    def gold_and_back():
+        first, second = map(str, responses_of(session, task_ids=[task.id])[task.id])
+        by = {"task": task, "project": project, "by": ada}
+        body = GoldBody(prefers=[(first, second)])
+        annotation.set_gold(session, body=body, now=database_now(session), **by)
+        annotation.unset_gold(session, **by)
+        sound(project)
+
+    gold_and_back()
+    assert (task.counted, task.wanted) == (1, 2)
+    assert hers.undo(entry).counted == 1
+    gold_and_back()
+    assert (task.counted, task.wanted) == (2, 2)
 
 
 def test_a_change_of_hers_afterwards_does_not_count_either(session, project, ana, rui, hers, api):

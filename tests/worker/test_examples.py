@@ -105,7 +105,7 @@ def test_neither_gold_nor_a_repeat_of_it_comes(session, project, ana, ada):
     assert due() == (gold.id, seen.id)
     show(session, project, ada, gold, seen)
     assert due() == (None, None)
-    tasks.unset_gold(session, task=gold, project=project)
+    annotation.unset_gold(session, task=gold, project=project, by=ada)
     assert claim(session, project, ana) is None  # as an ordinary task it stays out as well
 
 

@@ -5,12 +5,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import Row, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.accounts.models import User
 from app.accounts.service import audit
-from app.annotation.models import Annotation
+from app.annotation.models import Annotation, Requeue
 from app.annotation.schemas import GoldBody
 from app.annotation.service.qualification import rescore_attempts
 from app.errors import Invalid
@@ -86,21 +86,28 @@ def score_judged(session: Session, *, task: Task, gold: Gold) -> Sequence[Row[An
 def unset_gold(session: Session, *, task: Task, project: Project, by: User) -> None:
     """Make a task with a key ordinary; people's judgements count from now on. Twice is once.
 
-    Answers to a question of the qualification never do.
+    Answers to a question of the qualification never do, nor what was taken out of the count so
+    that others judge again.
     """
     lock_members(session, project=project)
-    if not tasks.unset_gold(session, task=task, project=project):
+    if not tasks.unset_gold(session, task=task):
         return
     unless_asked = select(Assignment.id).where(
         Assignment.task_id == task.id, Assignment.attempt_id.is_(None)
     )
-    judged = session.scalars(
+    taken_out = select(Requeue.id).where(
+        Requeue.project_id == project.id, Requeue.undone_at.is_(None)
+    )
+    is_in = or_(Annotation.requeue_id.is_(None), Annotation.requeue_id.not_in(taken_out))
+    judged = session.execute(
         update(Annotation)
         .where(Annotation.task_id == task.id, Annotation.assignment_id.in_(unless_asked))
-        .values(counted=~Annotation.is_repeat & Annotation.is_current, gold_passed=None)
-        .returning(Annotation.user_id)
+        .values(counted=~Annotation.is_repeat & Annotation.is_current & is_in, gold_passed=None)
+        .returning(Annotation.user_id, Annotation.counted)
     ).all()
-    restand(session, project=project, user_ids={each for each in judged if each})
+    counted = sum(row.counted for row in judged)
+    tasks.put_in_work(session, task=task, project=project, counted=counted)
+    restand(session, project=project, user_ids={row.user_id for row in judged if row.user_id})
     audit(session, user=by, action="gold.unset", target=str(task.id), project_id=project.id)
 
 

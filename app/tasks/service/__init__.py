@@ -8,6 +8,7 @@ from app.tasks.service.closing import call_back, close_tasks, reopen_tasks, reti
 from app.tasks.service.erasing import forget_texts, give_all_back
 from app.tasks.service.finishing import complete, release, renew, skip
 from app.tasks.service.gold import (
+    put_in_work,
     set_gold,
     suspend_key,
     unset_gold,
@@ -51,6 +52,7 @@ __all__ = [
     "open_prepared",
     "open_tasks",
     "prepare_tasks",
+    "put_in_work",
     "release",
     "remove_unused",
     "renew",

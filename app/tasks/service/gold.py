@@ -67,48 +67,38 @@ def set_gold(session: Session, *, task: Task, gold: Gold, size: int, by: User | 
     session.refresh(task)
 
 
-def unset_gold(session: Session, *, task: Task, project: Project) -> bool:
-    """Make a task with a key ordinary again; False when it was.
-
-    People's judgements count from now on, answers to a question excepted, and more of them than
-    the project asks for raise the wanted number.
-    """
+def unset_gold(session: Session, *, task: Task) -> bool:
+    """Take the key of a task away; False when it had none. `put_in_work` is to follow."""
     lock(session, task=task)
     if task.kind is TaskKind.ORDINARY:
         return False
     _end_questions(session, task=task)
     session.execute(delete(GoldKey).where(GoldKey.task_id == task.id))
-    states = dict(
-        session.execute(
-            select(Assignment.state, func.count())
-            .where(
-                Assignment.task_id == task.id,
-                ~Assignment.is_repeat,
-                Assignment.attempt_id.is_(None),
-            )
-            .group_by(Assignment.state)
-        ).all()
-    )
-    leased, counted = (
-        states.get(AssignmentState.OPEN, 0),
-        states.get(AssignmentState.SUBMITTED, 0),
-    )
+    return True
+
+
+def put_in_work(session: Session, *, task: Task, project: Project, counted: int) -> None:
+    """Make a task ordinary of which so many judgements count.
+
+    More of them than the project asks for raise the wanted number.
+    """
+    leased = session.scalars(
+        select(func.count()).where(
+            Assignment.task_id == task.id,
+            Assignment.state == AssignmentState.OPEN,
+            ~Assignment.is_repeat,
+            Assignment.attempt_id.is_(None),
+        )
+    ).one()
+    taken = leased + counted
+    # What is closed, as an example of the guidelines is, stays out of the work.
+    wanted = case((Task.closed_at.is_(None), max(project.overlap_min, taken)), else_=taken)
     session.execute(
         update(Task)
         .where(Task.id == task.id)
-        .values(
-            kind=TaskKind.ORDINARY,
-            leased=leased,
-            counted=counted,
-            # What is closed, as an example of the guidelines is, stays out of the work.
-            wanted=case(
-                (Task.closed_at.is_(None), max(project.overlap_min, leased + counted)),
-                else_=leased + counted,
-            ),
-        )
+        .values(kind=TaskKind.ORDINARY, leased=leased, counted=counted, wanted=wanted)
     )
     session.refresh(task)
-    return True
 
 
 def suspend_key(session: Session, *, task: Task, reason: str, now: datetime) -> bool:
