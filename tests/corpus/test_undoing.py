@@ -135,6 +135,16 @@ def test_its_judgements_of_other_peoples_tasks_go_and_the_tasks_open_again(
     assert counts(session, project) == NOTHING | {"prompts": 1, "responses": 2, "tasks": 1}
 
 
+def test_a_closed_task_asks_for_nobody_in_their_place(session, project, ada, tmp_path):
+    brought_in(session, project, json_lines(tmp_path / "a.jsonl", [pair()]))
+    more = [pair(annotations=[judged("Kim"), judged("Lea")])]
+    row = brought_in(session, project, json_lines(tmp_path / "b.jsonl", more))
+    task = session.scalars(select(Task).where(Task.project_id == project.id)).one()
+    tasks.close_tasks(session, task_ids=[task.id])
+    undone(session, row, ada)
+    assert (task.wanted, task.counted) == (0, 0)
+
+
 def test_a_prompt_with_a_response_of_another_origin_stays(session, project, ada, tmp_path):
     row = brought_in(session, project, json_lines(tmp_path / "a.jsonl", [pair()]))
     other = pair() | {"responses": ["four", "five"]}

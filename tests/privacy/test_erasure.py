@@ -23,6 +23,7 @@ from app.projects.models import MemberMessage, Membership
 from app.quality.models import Adjudication, Part, QualitySummary
 from app.quality.queries.summary import fingerprint
 from app.quality.service import summary
+from app.tasks import service as task_service
 from app.tasks.models import Appeal, Assignment, AssignmentState, Task
 from app.work.queries.checks import invariants
 from app.worker.imports import run_import
@@ -266,6 +267,14 @@ def test_her_places_are_free_again(session, world, maria, ada):
     membership = session.get_one(Membership, (world.project.id, maria.id))
     assert (membership.gold_seen, membership.gold_passed, membership.claimed) == (0, 0, 0)
     assert membership.paused_at is not None
+
+
+def test_a_closed_task_asks_for_nobody_in_her_place(session, world, maria, ada):
+    task_service.close_tasks(session, task_ids=[task.id for task in world.tasks])
+    erase(session, maria, ada, judgements=True)
+    tasks = session.scalars(select(Task).where(Task.id.in_([t.id for t in world.tasks]))).all()
+    assert all(task.leased + task.counted == task.wanted for task in tasks)
+    assert broken(session, world.project) == []
 
 
 def test_in_one_project_only(session, world, people, maria, ada):

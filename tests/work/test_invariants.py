@@ -74,6 +74,7 @@ def hold(session, task, user, **fields):
 
 INJECTED = {
     "places": "UPDATE task SET wanted = 1 WHERE id = :task",
+    "closed": "UPDATE task SET closed_at = now(), wanted = 3 WHERE id = :task",
     "leased": "UPDATE task SET leased = 1, wanted = 3 WHERE id = :task",
     "counted": "UPDATE task SET counted = 1 WHERE id = :task",
     "judgement": "UPDATE annotation SET is_current = false WHERE task_id = :task",
@@ -195,4 +196,4 @@ def test_all_that_people_may_do_breaks_nothing(session, project, ana, rui, ada):
 
 
 def test_the_checks_have_names_and_rules_of_their_own():
-    assert len({check.name for check in CHECKS}) == len({check.rule for check in CHECKS}) == 9
+    assert len({check.name for check in CHECKS}) == len({check.rule for check in CHECKS}) == 10

@@ -106,7 +106,7 @@ def unset_gold(session: Session, *, task: Task, project: Project, by: User) -> N
         .returning(Annotation.user_id, Annotation.counted)
     ).all()
     counted = sum(row.counted for row in judged)
-    tasks.put_in_work(session, task=task, project=project, counted=counted)
+    tasks.put_in_work(session, task=task, counted=counted)
     restand(session, project=project, user_ids={row.user_id for row in judged if row.user_id})
     audit(session, user=by, action="gold.unset", target=str(task.id), project_id=project.id)
 

@@ -153,11 +153,11 @@ def _free_places(session: Session, *, user: User, project: Project) -> Sequence[
     left = Task.leased + Task.counted - held.c.leased - held.c.counted
     return session.scalars(
         update(Task)
-        .where(Task.id == held.c.task_id, Task.project_id == Project.id)
+        .where(Task.id == held.c.task_id)
         .values(
             leased=Task.leased - held.c.leased,
             counted=Task.counted - held.c.counted,
-            wanted=func.greatest(Project.overlap_min, Task.at_least, left),
+            wanted=queries.wanted_once(left),
         )
         .returning(Task.id),
         execution_options=AS_ROWS,

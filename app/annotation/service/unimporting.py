@@ -3,18 +3,19 @@
 from collections import Counter
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from app.annotation.models import Annotation
 from app.annotation.service.gold import restand
 from app.projects.models import Membership, Project
 from app.tasks.models import Assignment, Task, TaskKind
+from app.tasks.queries import wanted_once
 
 AS_ROWS = {"synchronize_session": False}  # nobody in this session holds them as objects
 
 
-def take_back_imported(session: Session, *, project: Project, import_id: UUID, limit: int) -> int:
+def take_back_imported(session: Session, *, import_id: UUID, limit: int) -> int:
     """Remove some judgements of the import on tasks of others; how many, 0 at the end.
 
     Their tasks want again what the project asks for. Tasks that somebody works on wait their turn.
@@ -43,10 +44,7 @@ def take_back_imported(session: Session, *, project: Project, import_id: UUID, l
                 Task.id.in_([task_id for task_id, n in fewer.items() if n == number]),
                 Task.kind == TaskKind.ORDINARY,
             )
-            .values(
-                counted=left,
-                wanted=func.greatest(project.overlap_min, Task.at_least, Task.leased + left),
-            ),
+            .values(counted=left, wanted=wanted_once(Task.leased + left)),
             execution_options=AS_ROWS,
         )
     return len(rows)

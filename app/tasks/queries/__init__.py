@@ -53,6 +53,7 @@ from app.tasks.queries.wanted import (
     most_wanted,
     skills,
     top_priority,
+    wanted_once,
     wanted_task,
 )
 
@@ -103,6 +104,7 @@ __all__ = [
     "total_limit",
     "unanswered",
     "wanted_in_all",
+    "wanted_once",
     "wanted_task",
     "why_nothing",
 ]

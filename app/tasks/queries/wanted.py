@@ -19,6 +19,7 @@ from sqlalchemy import (
     Uuid,
     any_,
     bindparam,
+    case,
     exists,
     func,
     literal,
@@ -324,6 +325,11 @@ def least_wanted() -> ScalarSelect[int]:
         Project.id == Task.project_id
     )
     return least.correlate(Task).scalar_subquery()
+
+
+def wanted_once(taken: ColumnElement[int]) -> ColumnElement[int]:
+    """What a task wants once so many places are taken; a closed one wants nobody else."""
+    return case((Task.closed_at.is_(None), func.greatest(taken, least_wanted())), else_=taken)
 
 
 def has_lanes(session: Session, *, project: Project) -> bool:

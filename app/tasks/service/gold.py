@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import case, delete, func, select, update
+from sqlalchemy import delete, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app.accounts.models import User
 from app.errors import Invalid
-from app.projects.models import Project
-from app.tasks import rules
+from app.tasks import queries, rules
 from app.tasks.models import Assignment, AssignmentState, GoldKey, Task, TaskKind
 from app.tasks.schemas import Gold
 
@@ -77,7 +76,7 @@ def unset_gold(session: Session, *, task: Task) -> bool:
     return True
 
 
-def put_in_work(session: Session, *, task: Task, project: Project, counted: int) -> None:
+def put_in_work(session: Session, *, task: Task, counted: int) -> None:
     """Make a task ordinary of which so many judgements count.
 
     More of them than the project asks for raise the wanted number.
@@ -90,9 +89,7 @@ def put_in_work(session: Session, *, task: Task, project: Project, counted: int)
             Assignment.attempt_id.is_(None),
         )
     ).one()
-    taken = leased + counted
-    # What is closed, as an example of the guidelines is, stays out of the work.
-    wanted = case((Task.closed_at.is_(None), max(project.overlap_min, taken)), else_=taken)
+    wanted = queries.wanted_once(literal(leased + counted))
     session.execute(
         update(Task)
         .where(Task.id == task.id)

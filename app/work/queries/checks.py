@@ -55,6 +55,17 @@ CHECKS = (
         """,
     ),
     Check(
+        "closed",
+        "What is closed wants nobody else.",
+        """
+        SELECT t.project_id, format('task %s: closed, with %s judged and %s held of %s wanted',
+          t.id, t.counted, t.leased, t.wanted)
+        FROM task t
+        WHERE OURS AND t.kind = 'ordinary' AND t.closed_at IS NOT NULL
+          AND t.leased + t.counted < t.wanted
+        """,
+    ),
+    Check(
         "leased",
         "The places held in a task are its open assignments.",
         """

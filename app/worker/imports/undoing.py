@@ -88,10 +88,8 @@ def _take_back_judgements(import_id: UUID, *, attempt: int, project_id: UUID) ->
     taken = 1
     while taken:
         with transaction() as session:
-            project = _project(session, project_id)
-            taken = annotation.take_back_imported(
-                session, project=project, import_id=import_id, limit=BATCH
-            )
+            _project(session, project_id)
+            taken = annotation.take_back_imported(session, import_id=import_id, limit=BATCH)
             more = {"judgements": taken}
             corpus.note_undone(session, import_id=import_id, attempt=attempt, more=more)
 
