@@ -160,6 +160,21 @@ def test_it_is_taken_back_while_nobody_has_begun(
     holds(session)
 
 
+def test_a_closed_task_stays_closed_when_it_is_taken_back(
+    session: Session, people: People, task: Task, api: Api
+):
+    crowd(session, people, 2)
+    path = f"/api/v1/tasks/{task.id}/send-backs"
+    sent = api(people.ada).post(path, json={"more": 2, "reason": "Is it?"}).json()
+    tasks.close_tasks(session, task_ids=[task.id])
+    session.commit()
+    people.project.overlap_min = people.project.overlap_max = 3
+    assert api(people.ada).delete(f"{path}/{sent['id']}").status_code == 204
+    session.refresh(task)
+    assert (task.leased, task.counted, task.wanted) == (0, 2, 2)
+    holds(session)
+
+
 def test_only_the_newest_request_is_taken_back(
     session: Session, people: People, task: Task, api: Api
 ):

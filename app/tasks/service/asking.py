@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import func, update
+from sqlalchemy import case, func, update
 from sqlalchemy.orm import Session
 
 from app.projects.models import Project
@@ -61,11 +61,12 @@ def ask_no_more(
     if task.kind is not TaskKind.ORDINARY or task.leased + task.counted > wanted:
         return False
     by_project = min(max(wanted, project.overlap_min), project.overlap_max)  # it may have changed
+    taken = task.leased + task.counted
     session.execute(
         update(Task)
         .where(Task.id == task.id)
         .values(
-            wanted=max(by_project, at_least, task.leased + task.counted),
+            wanted=case((Task.closed_at.is_(None), max(by_project, at_least, taken)), else_=taken),
             at_least=at_least,
             priority=priority,
         )
