@@ -15,6 +15,7 @@ from app.config import settings
 from app.errors import Invalid, NoRoom, TooLarge
 
 PIECE = 1 << 20
+NO_FILE = "Choose a file first; in a multipart form it is the part “file”."
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
 _PART = {"type": "object", "required": ["file"], "properties": {"file": _BYTES["schema"]}}
 # What the OpenAPI document says of the body, which FastAPI does not see.
@@ -47,7 +48,7 @@ async def staged_upload(request: Request) -> AsyncIterator[Upload]:
         path = folder / "upload"
         try:
             with path.open("wb") as target:
-                if request.headers.get("content-type", "").startswith("multipart/form-data"):
+                if is_multipart(request):
                     filename = await _copy_part(request, target)
                 else:
                     filename = await _copy_body(request, target)
@@ -61,11 +62,21 @@ async def staged_upload(request: Request) -> AsyncIterator[Upload]:
         yield Upload(path, filename)
 
 
+def is_multipart(request: Request) -> bool:
+    return request.headers.get("content-type", "").startswith("multipart/form-data")
+
+
+def require_part(request: Request) -> None:
+    """`Invalid` where a page is sent another kind of form, which cannot hold a file."""
+    if not is_multipart(request):
+        raise Invalid(NO_FILE)
+
+
 async def _copy_part(request: Request, target: BinaryIO) -> str:
     async with request.form() as form:
         part = form.get("file")
         if not isinstance(part, UploadFile) or not part.filename:
-            raise Invalid("Choose a file first; in a multipart form it is the part “file”.")
+            raise Invalid(NO_FILE)
         while piece := await part.read(PIECE):
             await run_in_threadpool(target.write, piece)
         return part.filename

@@ -80,6 +80,9 @@ def test_no_file_chosen_is_told(sign_in, ada, project):
     )
     assert reply.status_code == 422
     assert "Choose a file first" in reply.text
+    no_file_can_be = sign_in(ada).post(f"/projects/{project.id}/imports", data={"file": "a.jsonl"})
+    assert no_file_can_be.status_code == 422
+    assert "Choose a file first" in no_file_can_be.text
 
 
 def test_ada_cancels_an_import_that_waits(sign_in, ada, project, session):

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Depends, Form, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
 from app import artifacts
@@ -19,6 +19,7 @@ from app.projects.auth import AdminProject, ViewerProject
 from app.projects.models import Project
 from app.web import redirect, render
 from app.web.tables import csv_reply
+from app.web.uploads import require_part
 
 router = APIRouter(include_in_schema=False)
 
@@ -26,7 +27,12 @@ SHOWN_ERRORS = 100
 REFUSED_HEADER = ("line", "what is wrong with it", "beginning of the line")
 
 
-@router.post("/projects/{project_id}/imports", name="import_file", response_model=None)
+@router.post(
+    "/projects/{project_id}/imports",
+    name="import_file",
+    response_model=None,
+    dependencies=[Depends(require_part)],
+)
 def import_file(
     request: Request,
     upload: UploadedImport,
