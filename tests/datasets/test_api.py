@@ -74,6 +74,7 @@ def test_the_name_and_the_recipe_may_be_left_out(session, project, ada, api):
         ({"consensus": "oracle"}, "consensus"),
         ({"test_share": 1}, "test_share"),
         ({"since": "2026-02-01", "until": "2026-01-01"}, "since"),
+        ({"since": "0001-01-01T00:00:00+14:00"}, "before the year 1"),
         ({"exclude_annotators": ["nobody@example.org"]}, "nobody@example.org"),
         ({"guidelines_version": 9}, "version 9"),
     ],

@@ -52,7 +52,10 @@ class Annotators(StrEnum):
 
 def _utc(moment: datetime) -> datetime:
     """A moment without a zone is meant in UTC."""
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    try:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("This moment lies before the year 1 or after 9999.") from error
 
 
 def _one_line(text: str | None) -> str | None:
