@@ -55,6 +55,7 @@ def problem(
     errors: list[dict[str, Any]] | None = None,
     headers: dict[str, str] | None = None,
 ) -> Response:
+    detail = sendable(detail)
     if wants_json(request):
         body: dict[str, Any] = {
             "type": "about:blank",
@@ -63,13 +64,21 @@ def problem(
             "detail": detail,
         }
         if errors:
-            body["errors"] = errors
+            body["errors"] = [
+                {key: sendable(each) if isinstance(each, str) else each for key, each in of.items()}
+                for of in errors
+            ]
         return JSONResponse(body, status_code=status, media_type=PROBLEM, headers=headers)
     page: HTMLResponse = render(
         request, "error.html", status=status, title=title, detail=detail, errors=errors or []
     )
     page.headers.update(headers or {})
     return page
+
+
+def sendable(text: str) -> str:
+    """Without halves of surrogate pairs: JSON may hold them, UTF-8 cannot."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def app_error(request: Request, error: AppError) -> Response:

@@ -462,6 +462,19 @@ def test_a_ranking_that_does_not_work_says_why(
     assert session.query(Adjudication).filter_by(task_id=task.id).count() == 0
 
 
+def test_a_name_that_cannot_be_sent_back_is_refused_all_the_same(
+    session: Session, people: People, api: Api
+):
+    (task,) = judged(session, people.project, [people.ana], [[FIRST]])
+    reply = api(people.ada).put(
+        f"/api/v1/tasks/{task.id}/adjudication",
+        content=rb'{"ranking": [["\ud800"]], "reason": "So."}',
+        headers={"Content-Type": "application/json"},
+    )
+    assert reply.status_code == 422
+    assert reply.json()["detail"] == "“?” is not a response of this task."
+
+
 def test_gold_is_not_adjudicated(session: Session, people: People, api: Api):
     gold = make_task(session, people.project, prefers=[[0, 1]])
     session.commit()
