@@ -71,8 +71,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest first, so that none of them is left when all others are done."""
+    """The longest first, so that none of them is left when all others are done.
+
+    Those of a place that takes long to build come before everything: from the end of a worker's
+    tests others steal, and whoever does would build it once more.
+    """
     items.sort(key=lambda item: "journeys" not in item.path.parts)
+    items.sort(key=lambda item: item.path.name != "test_up.py")
 
 
 def pytest_collection_finish() -> None:
