@@ -86,8 +86,8 @@ upkeep = APIRouter()
 
 
 @upkeep.get("/healthz", tags=["upkeep"])
-def healthz() -> dict[str, str]:
-    """Say that the process answers."""
+async def healthz() -> dict[str, str]:
+    """Say that the process answers, also while every thread waits for the database."""
     return {"status": "ok"}
 
 

@@ -2,10 +2,14 @@
 
 import gc
 
+import anyio
 import pytest
+from anyio import fail_after, to_thread
+from httpx2 import ASGITransport, AsyncClient
 
 from app.config import settings
 from app.web.protection import MOST_BYTES, PAGE_POLICY, SESSION_COOKIE
+from tests.waiting import PATIENCE
 
 TOKEN_FORM = {"name": "script", "days": "1"}
 
@@ -75,6 +79,18 @@ def test_health_needs_nobody_and_readiness_looks_at_the_database(client, session
     ready = client.get("/readyz")
     assert ready.status_code == 200
     assert ready.json()["checks"] == {"database": True, "migrations": True, "queue": True}
+
+
+def test_a_process_whose_threads_all_wait_is_alive(app):
+    async def ask():
+        threads = to_thread.current_default_thread_limiter()
+        threads.total_tokens = 1
+        browser = AsyncClient(transport=ASGITransport(app), base_url="https://testserver")
+        async with threads, browser:
+            with fail_after(PATIENCE):
+                return (await browser.get("/healthz")).status_code
+
+    assert anyio.run(ask) == 200
 
 
 def test_metrics_are_for_admins(client, api, ada, ana):
