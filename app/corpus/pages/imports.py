@@ -8,7 +8,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response, Stream
 from app import artifacts
 from app.accounts.auth import CurrentUser
 from app.corpus import queries, service
-from app.corpus.auth import AdminImport, ProjectImport, UploadedImport
+from app.corpus.auth import AdminImport, ProjectImport, UploadedImport, may_import
 from app.corpus.formats import FORMATS
 from app.corpus.models import Import
 from app.corpus.pages.data import data_page
@@ -31,7 +31,7 @@ REFUSED_HEADER = ("line", "what is wrong with it", "beginning of the line")
     "/projects/{project_id}/imports",
     name="import_file",
     response_model=None,
-    dependencies=[Depends(require_part)],
+    dependencies=[Depends(may_import), Depends(require_part)],
 )
 def import_file(
     request: Request,
