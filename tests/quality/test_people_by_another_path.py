@@ -16,7 +16,7 @@ from app.tasks.models import GoldKey, Task, TaskKind
 from app.work.queries.checks import invariants
 from tests.random_work import Work
 
-STEPS = 160
+STEPS = 220
 
 
 class Recount:

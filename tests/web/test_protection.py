@@ -1,6 +1,7 @@
 """Another site can make a browser send something; it cannot make us do it."""
 
 import gc
+from concurrent.futures import ThreadPoolExecutor
 
 import anyio
 import pytest
@@ -90,7 +91,8 @@ def test_a_process_whose_threads_all_wait_is_alive(app):
             with fail_after(PATIENCE):
                 return (await browser.get("/healthz")).status_code
 
-    assert anyio.run(ask) == 200
+    with ThreadPoolExecutor(1) as pool:  # in this one a browser's loop may be running
+        assert pool.submit(anyio.run, ask).result() == 200
 
 
 def test_metrics_are_for_admins(client, api, ada, ana):
