@@ -76,8 +76,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     Those of a place that takes long to build come before everything: from the end of a worker's
     tests others steal, and whoever does would build it once more.
     """
-    items.sort(key=lambda item: "journeys" not in item.path.parts)
-    items.sort(key=lambda item: item.path.name != "test_up.py")
+    items.sort(key=lambda item: (item.path.name != "test_up.py", "journeys" not in item.path.parts))
 
 
 def pytest_collection_finish() -> None:

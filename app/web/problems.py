@@ -56,6 +56,10 @@ def problem(
     headers: dict[str, str] | None = None,
 ) -> Response:
     detail = sendable(detail)
+    errors = [
+        {key: sendable(each) if isinstance(each, str) else each for key, each in item.items()}
+        for item in errors or []
+    ]
     if wants_json(request):
         body: dict[str, Any] = {
             "type": "about:blank",
@@ -64,13 +68,10 @@ def problem(
             "detail": detail,
         }
         if errors:
-            body["errors"] = [
-                {key: sendable(each) if isinstance(each, str) else each for key, each in of.items()}
-                for of in errors
-            ]
+            body["errors"] = errors
         return JSONResponse(body, status_code=status, media_type=PROBLEM, headers=headers)
     page: HTMLResponse = render(
-        request, "error.html", status=status, title=title, detail=detail, errors=errors or []
+        request, "error.html", status=status, title=title, detail=detail, errors=errors
     )
     page.headers.update(headers or {})
     return page
