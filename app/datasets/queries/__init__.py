@@ -8,7 +8,9 @@ from app.datasets.queries.judged import (
     numbered,
     prompts_alone,
     ratings_in_order,
+    see_moment_of,
     see_one_moment,
+    share_moment,
 )
 from app.datasets.queries.people import (
     is_uuid,
@@ -43,7 +45,9 @@ __all__ = [
     "ratings_in_order",
     "removals_in",
     "replacement_of",
+    "see_moment_of",
     "see_one_moment",
+    "share_moment",
     "snapshot_for",
     "snapshots_of",
 ]

@@ -20,6 +20,7 @@ from sqlalchemy import (
     literal,
     select,
     text,
+    true,
     type_coerce,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, distinct_on
@@ -68,8 +69,29 @@ _PROMPTS = select(
 )
 
 
+def share_moment(session: Session) -> str | None:
+    """A name under which other connections see what this transaction sees, for as long as it lasts.
+
+    None inside another transaction (a savepoint): PostgreSQL shares none of what is uncommitted.
+    """
+    if session.connection().in_nested_transaction():
+        return None
+    return session.scalar(select(func.pg_export_snapshot()))
+
+
+def see_moment_of(session: Session, name: str) -> None:
+    """Like `see_one_moment`, of the transaction that shares its own as `name`."""
+    see_one_moment(session)
+    session.execute(text(f"SET TRANSACTION SNAPSHOT '{name}'"))
+
+
 def judged_prompts(
-    session: Session, *, project: Project, limit: int | None = None, ahead: bool = False
+    session: Session,
+    *,
+    project: Project,
+    limit: int | None = None,
+    ahead: bool = False,
+    stretch: tuple[int, int] = (0, 1),
 ) -> Generator[JudgedPrompt]:
     """Every prompt with its ordinary tasks and their current judgements, sorted by content hash.
 
@@ -77,10 +99,17 @@ def judged_prompts(
     batch. Prompts that only serve gold or qualification questions come with their number and no
     tasks. `limit`: so many prompts only, which are as good as drawn at random (the order is a
     hash's). `ahead`: the next batch is read while this one is worked on, by another thread;
-    `session` is then not for others until the last prompt has come.
+    `session` is then not for others until the last prompt has come. `stretch`: (number, of how
+    many) of the parts into which the range of hashes is cut, as good as equally long.
     """
+    number, parts = stretch
+    first, after = (2**64 * edge // parts for edge in (number, number + 1))
     prompts = (
-        _PROMPTS.where(Prompt.project_id == project.id)
+        _PROMPTS.where(
+            Prompt.project_id == project.id,
+            Prompt.content_hash >= first.to_bytes(8),
+            Prompt.content_hash < after.to_bytes(8) if number + 1 < parts else true(),
+        )
         .order_by(Prompt.content_hash)
         .limit(limit)
         .execution_options(yield_per=BATCH)

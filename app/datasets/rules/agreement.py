@@ -37,6 +37,10 @@ class AgreementTally:
         for person in people:
             self.people[person] += 1
 
+    def add_all(self, other: "AgreementTally") -> None:
+        self.tasks.update(other.tasks)
+        self.people.update(other.people)
+
     def figures(self) -> dict[str, Any]:
         """As stored with the snapshot: numbers, and figures with an interval or a reason."""
         return {

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from app.datasets.rules.identity import Split
@@ -100,6 +100,15 @@ class Counts:
             self.refused[refusal.config, refusal.reason.value] += 1
         if made.dropped:
             self.comparisons_excluded.update(made.dropped)
+
+    def add(self, other: "Counts") -> None:
+        """What was counted of other prompts counts here as well."""
+        for counter in fields(self):
+            mine, its = getattr(self, counter.name), getattr(other, counter.name)
+            if isinstance(mine, Counter):
+                mine.update(its)
+            elif isinstance(mine, int):
+                setattr(self, counter.name, mine + its)
 
     def number(self, config: ConfigName) -> int:
         return sum(self.rows[config, split] for split in Split)

@@ -16,6 +16,15 @@ from app.datasets.rules.rows import Candidate, Messages
 Ratings = dict[str, list[float | None]]
 
 
+class Behind(NamedTuple):
+    """What a snapshot remembers of a judgement behind its rows: the first fields of it."""
+
+    id: str
+    user_id: str | None
+    source: str | None
+    guidelines_version: int
+
+
 class Judgement(NamedTuple):
     """A current annotation of an ordinary task, by a person (`user_id`) or a source."""
 

@@ -24,9 +24,9 @@ from app.datasets.rules.identity import Split, draw_of, moved_over, side_of
 from app.datasets.rules.judged import (
     Admission,
     Admitted,
+    Behind,
     JudgedPrompt,
     JudgedTask,
-    Judgement,
     admit,
 )
 from app.datasets.rules.ratings import mean_ratings
@@ -82,7 +82,7 @@ class Assembled(NamedTuple):
     draw: int
     split: Split
     made: PromptRows
-    judgements: list[Judgement]
+    judgements: list[Behind]
 
 
 def plan(session: Session, *, project: Project, recipe: Recipe) -> Plan:
@@ -150,14 +150,17 @@ class Assembly:
         self.examples: list[Row] = []
 
     def all(self, prompts: Iterable[JudgedPrompt]) -> Iterator[Assembled]:
-        """The rows of prompt after prompt, each on its side of the split.
+        """The rows of prompt after prompt, each on its side of the split."""
+        return self.placed(map(self.rows_of, prompts))
+
+    def placed(self, found: Iterable[Assembled | None]) -> Iterator[Assembled]:
+        """What `rows_of` gave for every prompt, each on its side of the split, and counted.
 
         The draw may leave one side of a small dataset empty. Then the conversation nearest to the
         border changes over: of those that give comparisons, else rankings, else anything.
         """
         waiting: list[Assembled] | None = []
-        for prompt in prompts:
-            assembled = self._add(prompt)
+        for assembled in found:
             if assembled is None:
                 continue
             if waiting is None:
@@ -173,6 +176,11 @@ class Assembly:
                 other = Split.TRAIN if assembled.split is Split.TEST else Split.TEST
                 assembled = assembled._replace(split=other)  # noqa: PLW2901
             yield self._counted(assembled)
+
+    def add(self, counts: Counts, tally: AgreementTally) -> None:
+        """Take over what another assembly of the same plan counted of other prompts."""
+        self.counts.add(counts)
+        self.tally.add_all(tally)
 
     def _moved(self, waiting: Iterable[Assembled]) -> int | None:
         for configs in ({ConfigName.PREFERENCE}, {ConfigName.RANKING}, set(ConfigName)):
@@ -192,7 +200,7 @@ class Assembly:
             self.examples += made.rows.get(ConfigName.PREFERENCE, ())[:1]
         return assembled
 
-    def _add(self, prompt: JudgedPrompt) -> Assembled | None:
+    def rows_of(self, prompt: JudgedPrompt) -> Assembled | None:
         """None for a prompt that is left out or only serves gold or qualification questions."""
         recipe, choice = self.plan.recipe, self.plan.choice
         self.counts.gold_tasks += prompt.gold_tasks
@@ -245,7 +253,7 @@ class Assembly:
         counts.judgements_read += judgements
         counts.judgements_excluded["task_left_out"] += judgements
 
-    def _task(self, task: JudgedTask) -> tuple[TaskRows, list[Judgement]]:
+    def _task(self, task: JudgedTask) -> tuple[TaskRows, list[Behind]]:
         """What a task gives, and the judgements behind it; counts both and why not."""
         counts, recipe = self.counts, self.plan.recipe
         classes = self.plan.posteriors.of(task)
@@ -275,7 +283,7 @@ class Assembly:
             return rows, []
         counts.judgements_included += len(admitted.judgements)
         counts.judgements_of_sources += 0 if admitted.by_people else len(admitted.judgements)
-        return rows, list(admitted.judgements)
+        return rows, [Behind._make(judgement[:4]) for judgement in admitted.judgements]
 
     def _chosen(
         self, task: JudgedTask, classes: Classes | None

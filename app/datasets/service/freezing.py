@@ -1,14 +1,13 @@
 """Freezing: everything a recipe takes from a project, as the files of a dataset folder."""
 
-import gc
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -29,15 +28,18 @@ from app.datasets.formats.refused import refused_file
 from app.datasets.queries.writers import has_written, writers_behind
 from app.datasets.rules.counts import REASONS, shown_groups
 from app.datasets.rules.identity import pseudonym
-from app.datasets.rules.judged import JudgedPrompt, Judgement
+from app.datasets.rules.judged import Behind
 from app.datasets.rules.rows import RefusedRow
 from app.datasets.schemas import Recipe
 from app.datasets.service.assembling import Assembly, plan, with_posteriors
 from app.datasets.service.near import Watch, with_near
+from app.datasets.service.reading import few_collections, rows_of_prompts
 from app.db import JsonObject, database_now
 from app.errors import Invalid
 from app.projects.models import Project
 from app.quality.queries.summary import groups_of
+
+T = TypeVar("T")
 
 MOST_REFUSED = 1_000  # rows listed one by one in the manifest; all are counted
 
@@ -86,13 +88,13 @@ def freeze(
     removals = frozenset(removal.id for removal in queries.removals_in(session, project=project))
     folder.mkdir(parents=True, exist_ok=True)
     with (
-        _few_collections(),
+        few_collections(),
         lineage_file(folder / ".lineage") as lineage,
         data_files(folder, file_format=recipe.format, criteria=made.criteria) as files,
         refused_file(folder) as refused_rows,
-        closing(queries.judged_prompts(session, project=project, ahead=True)) as prompts,
+        closing(rows_of_prompts(session, project=project, assembly=assembly)) as found,
     ):
-        for assembled in watch.look(assembly.all(_beating(prompts, beat))):
+        for assembled in watch.look(assembly.placed(_beating(found, beat))):
             for config, rows in assembled.made.rows.items():
                 for row in rows:
                     files.add(config, assembled.split, row)
@@ -142,21 +144,10 @@ def freeze(
     )
 
 
-@contextmanager
-def _few_collections() -> Iterator[None]:
-    """Look for garbage more rarely: rows make no cycles, and looking took a third of the time."""
-    before = gc.get_threshold()
-    gc.set_threshold(50_000, 20, 50)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-
-
-def _beating(prompts: Iterator[JudgedPrompt], beat: Callable[[], None]) -> Iterator[JudgedPrompt]:
-    for prompt in prompts:
+def _beating(found: Iterator[T], beat: Callable[[], None]) -> Iterator[T]:
+    for each in found:
         beat()
-        yield prompt
+        yield each
 
 
 class _Names:
@@ -171,7 +162,7 @@ class _Names:
         self.judgements: Counter[str] = Counter()
         self.ids = bytearray()  # 16 bytes each: there may be a million
 
-    def origin(self, judgement: Judgement) -> JudgementOrigin:
+    def origin(self, judgement: Behind) -> JudgementOrigin:
         self.versions[judgement.guidelines_version] += 1
         if self.by_models:
             self.ids += UUID(judgement.id).bytes
@@ -184,7 +175,7 @@ class _Names:
         ids = [UUID(bytes=bytes(self.ids[at : at + 16])) for at in range(0, len(self.ids), 16)]
         return writers_behind(session, annotation_ids=ids)
 
-    def _annotator(self, judgement: Judgement) -> str:
+    def _annotator(self, judgement: Behind) -> str:
         if judgement.user_id is None:
             source = judgement.source or "unknown"
             self.sources.add(source)
