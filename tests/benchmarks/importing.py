@@ -11,7 +11,6 @@ import argparse
 import contextlib
 import json
 import random
-import resource
 import subprocess
 import sys
 import tempfile
@@ -75,7 +74,8 @@ def bring_in(url: str, project_id: str, file: str) -> None:
     begun, cpu = time.perf_counter(), time.process_time()
     row = import_file(project_id=UUID(project_id), file=Path(file))
     assert row.error is None, row.error
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    status = Path("/proc/self/status").read_text(encoding="ascii")  # getrusage tells our starter's
+    peak = next(int(line.split()[1]) for line in status.splitlines() if "VmHWM" in line) / 1024
     print(time.perf_counter() - begun, time.process_time() - cpu, peak)
 
 

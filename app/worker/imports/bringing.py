@@ -1,5 +1,6 @@
 """The rows of a file on their way into a project: read, prepared and written batch by batch."""
 
+import gc
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
@@ -25,6 +26,7 @@ from app.worker.imports.writing import write_batch
 
 BATCH = 1000  # rows written at once …
 BATCH_SIZE = 4_000_000  # … or so many bytes of the file, whichever comes first
+COLLECT_EVERY = 8  # batches: SQLAlchemy's statements hold each other, and with them all the rows
 PROGRESS_EVERY = 0.5  # seconds
 IMPORT_LOCK = 7_204_010  # with the project: one import of it at a time, so none waits in a circle
 
@@ -63,9 +65,11 @@ def write_all(
         ) as batches,
         Preparing(here) as preparing,
     ):
-        for batch in chain(batches, [()]):
+        for number, batch in enumerate(chain(batches, [()]), 1):
             if ready := preparing.swap(batch):
                 _write(session, ready, tally, here=here, project=project, by=by)
+            if number % COLLECT_EVERY == 0:
+                gc.collect()
     projects.follow_overlap(session, project=project)
 
 
