@@ -3,7 +3,8 @@
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from json.encoder import encode_basestring as quoted  # a JSON string that keeps text as it is
+
+from pydantic_core import to_json as quoted  # of a text: a JSON string that keeps it as it is
 
 LONGEST_LABEL = 1_000  # characters of what rows are found by: ids, sources, languages, tags
 
@@ -12,10 +13,10 @@ _VARIES = re.compile(r"'[^']*'|\"[^\"]*\"|\d[\d,.]*(?<![,.])")
 
 def prompt_hash(*, system: str | None, messages: Sequence[Mapping[str, str]]) -> bytes:
     """SHA-256 of the canonical JSON `[system, [[role, content], …]]`: no blanks, UTF-8."""
-    turns = ",".join(
-        f"[{quoted(message['role'])},{quoted(message['content'])}]" for message in messages
+    turns = b",".join(
+        b"[%b,%b]" % (quoted(message["role"]), quoted(message["content"])) for message in messages
     )
-    return _sha256(f"[{_optional(system)},[{turns}]]")
+    return _sha256(b"[%b,[%b]]" % (quoted(system), turns))
 
 
 def response_hash(*, prompt: bytes, text: str, source: str | None) -> bytes:
@@ -23,15 +24,11 @@ def response_hash(*, prompt: bytes, text: str, source: str | None) -> bytes:
 
     The same words of another model are another response.
     """
-    return _sha256(f'["{prompt.hex()}",{quoted(text)},{_optional(source)}]')
+    return _sha256(b'["%b",%b,%b]' % (prompt.hex().encode(), quoted(text), quoted(source)))
 
 
-def _optional(text: str | None) -> str:
-    return "null" if text is None else quoted(text)
-
-
-def _sha256(canonical: str) -> bytes:
-    return hashlib.sha256(canonical.encode()).digest()
+def _sha256(canonical: bytes) -> bytes:
+    return hashlib.sha256(canonical).digest()
 
 
 def canonical_order(responses: Sequence[bytes]) -> list[int]:
