@@ -1,5 +1,6 @@
 """Prompts that are read by processes beside the one that writes the snapshot."""
 
+import os
 import sys
 from contextlib import closing
 
@@ -13,6 +14,7 @@ from app.datasets.schemas import Recipe
 from app.datasets.service import reading
 from app.datasets.service.assembling import Assembly, plan
 from app.db import transaction
+from app.errors import Invalid
 from app.projects.models import Project
 from app.tasks.models import Task
 from tests.datasets.frozen import contents_of, freeze, manifest_of
@@ -102,6 +104,7 @@ def test_processes_end_with_whoever_no_longer_listens(project_id, beside):
         found, _ = opened(session, project_id)
         next(found)
         children = reading_children()
+        assert os.getpgid(0) not in {os.getpgid(child.pid) for child in children}
         found.close()
         assert children
         assert not any(child.is_running() for child in children)
@@ -111,7 +114,7 @@ def test_a_process_that_ends_early_fails_the_snapshot(project_id, beside, monkey
     monkeypatch.setattr(reading, "_READER", (sys.executable, "-c", "raise SystemExit(3)"))
     with transaction() as session:
         found, _ = opened(session, project_id)
-        with closing(found), pytest.raises(RuntimeError, match="ended early"):
+        with closing(found), pytest.raises(Invalid, match="memory ran out"):
             list(found)
 
 

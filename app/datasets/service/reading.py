@@ -23,11 +23,16 @@ from sqlalchemy.orm import Session
 from app.datasets import queries
 from app.datasets.service.assembling import Assembled, Assembly, Plan
 from app.db import connect, transaction
+from app.errors import Invalid
 from app.projects.models import Project
 
 MANY = 50_000  # prompts, from which it pays to start processes
 PROCESSES = 2  # of 150 MB each; more would wait for the one that writes
 STRETCH = 500  # prompts that come at once, about
+ENDED_EARLY = (
+    "A process that read for this snapshot was ended, most often because memory ran out. Free some"
+    " and try again; if it happens again, the log says what it said."
+)
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 _READER = (sys.executable, "-P", "-c", "from app.datasets.service import reading; reading.main()")
 
@@ -87,8 +92,13 @@ class Share:
 
 @contextmanager
 def _reader(asked: Share, first: int) -> Iterator[Iterator[Any]]:
-    """What one of the processes says, fetched one ahead. It ends with the block, or with us."""
-    process = subprocess.Popen(_READER, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    """What one of the processes says, fetched one ahead. It ends with the block, or with us.
+
+    Signals to this process's group are not for it: here is decided what becomes of the snapshot.
+    """
+    process = subprocess.Popen(
+        _READER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0
+    )
     assert process.stdin is not None
     assert process.stdout is not None
     with process, ThreadPoolExecutor(1, thread_name_prefix="reader") as thread:
@@ -107,7 +117,7 @@ def _said(stdout: IO[bytes], thread: ThreadPoolExecutor) -> Iterator[Any]:
         try:
             said = coming.result()
         except (EOFError, pickle.UnpicklingError) as error:
-            raise RuntimeError("A process that reads for a snapshot has ended early.") from error
+            raise Invalid(ENDED_EARLY) from error
         coming = thread.submit(pickle.load, stdout)
         yield said
 
