@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import IO, Any
 from uuid import UUID
 
-from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from app.datasets import queries
@@ -62,10 +61,8 @@ def rows_of_prompts(
         with closing(queries.judged_prompts(session, project=project, ahead=True)) as prompts:
             yield from map(assembly.rows_of, prompts)
         return
-    bind = session.get_bind()
-    assert isinstance(bind, Engine)
     asked = Share(
-        url=bind.url.render_as_string(hide_password=False),
+        url=session.connection().engine.url.render_as_string(hide_password=False),
         moment=moment,
         project_id=project.id,
         plan=assembly.plan,
