@@ -127,6 +127,7 @@ def succeed(
         quality=frozen.quality,
         identity=frozen.identity,
         contents=frozen.contents,
+        prompts_done=func.coalesce(Snapshot.prompts_total, Snapshot.prompts_done),
     )
     remember_annotators(session, snapshot_id=lease.id, judgements=frozen.judgements)
     remember_origins(
