@@ -100,6 +100,19 @@ def test_a_fall_is_found_where_it_began():
     assert learns.p_value > 0.05 or learns.inside > learns.outside
 
 
+def test_a_fall_of_the_last_days_is_found_beside_months_before():
+    found = 0
+    for seed in range(20):
+        chance = np.random.default_rng(seed)
+        moments = MONDAY + np.sort(chance.random(800)) * 90 * DAY
+        hers = outcomes(np.where(np.arange(800) >= 750, 0.6, 0.85), chance)
+        others = outcomes(np.full(4000, 0.85), chance)
+        times = np.append(moments, np.tile(moments, 5))
+        change = fall(moments, hers, pool_of(weeks_of(times), np.append(hers, others)))
+        found += change.p_value < 0.01 and change.n_inside < 100
+    assert found >= 15
+
+
 def test_when_everybody_falls_it_is_nobodys_fall():
     chance = np.random.default_rng(3)
     moments = MONDAY + np.sort(chance.random(300)) * 28 * DAY

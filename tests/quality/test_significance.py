@@ -9,11 +9,11 @@ from scipy import stats
 
 from app.quality.rules.significance import (
     benjamini_hochberg,
-    bridge_p_value,
     excess,
     kuiper_p_value,
     p_at_most,
     run_p_value,
+    scan_p_value,
 )
 
 # The 15 p-values of Benjamini & Hochberg 1995, section 3.2 (Neuhaus et al. 1992): at q = .05 the
@@ -108,10 +108,12 @@ def test_the_longest_run_of_a_coin_by_counting(longest):
     assert run_p_value(n + 1, n) == 1
 
 
-def test_bridges_are_smirnovs_and_kuipers():
-    """Two-sided Kolmogorov is nearly twice the one-sided far out; Kuiper's 5 % and 1 % points."""
-    assert 2 * bridge_p_value(1.6) == pytest.approx(stats.kstwobign.sf(1.6), rel=1e-3)
+def test_bridges_are_as_published():
+    """The largest chi-square at all breaks within 15 % (Andrews 1993, table 1); Kuiper's points."""
+    for chi_square, p in ((7.17, 0.10), (8.85, 0.05), (12.35, 0.01)):
+        assert 2 * scan_p_value(sqrt(chi_square), 0.15) == pytest.approx(p, rel=0.06)
+    assert scan_p_value(1.645, 0.4999) == pytest.approx(2 * stats.norm.pdf(1.645) / 1.645, rel=1e-2)
+    assert scan_p_value(0.5, 0.1) == 1
     assert kuiper_p_value(1.747) == pytest.approx(0.05, abs=2e-4)
     assert kuiper_p_value(2.001) == pytest.approx(0.01, abs=1e-4)
     assert kuiper_p_value(0.1) == 1
-    assert bridge_p_value(-1) == 1

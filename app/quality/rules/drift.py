@@ -5,15 +5,16 @@ away: when everybody falls, it is the guidelines or the tasks.
 """
 
 from dataclasses import dataclass
-from math import sqrt
+from math import ceil, sqrt
 from typing import Any
 
 import numpy as np
 
 from app.quality.rules.intervals import Floats, Ints
-from app.quality.rules.significance import bridge_p_value, kuiper_p_value
+from app.quality.rules.significance import kuiper_p_value, scan_p_value
 
 FEWEST_OUTCOMES, FEWEST_ASIDE = 40, 10
+FEWEST_BEFORE, LEAST_SHARE = 20, 0.05  # on either side of a fall: fewer are not nearly normal
 DAY, WEEK = 86_400, 7 * 86_400
 FIRST_MONDAY = 4 * DAY  # 1970-01-05
 TOO_FEW = f"Fewer than {FEWEST_OUTCOMES} tasks of hers have a clear majority of others."
@@ -87,10 +88,12 @@ def hours_of(moments: Floats) -> Ints:
 
 
 def fall(moments: Floats, outcomes: Floats, pool: Pool) -> Change:
-    """Worse after some moment than before: the highest point of the cumulative sum (CUSUM).
+    """Worse after some moment than before: the two sides of every moment are compared.
 
-    Under no change the sum, over its standard deviation, is a Brownian bridge (Page 1955;
-    Brown, Durbin & Evans 1975); one-sided, because somebody who learns is nobody's worry.
+    Under no change the cumulative sum, over its standard deviation, is a Brownian bridge (Page
+    1955; Brown, Durbin & Evans 1975). Its highest point over its own deviation there finds a fall
+    of last week as well as one in the middle, which its highest point alone does not; one-sided,
+    because somebody who learns is nobody's worry.
     """
     order = np.argsort(moments, kind="stable")
     moments, outcomes = moments[order], outcomes[order]
@@ -98,21 +101,22 @@ def fall(moments: Floats, outcomes: Floats, pool: Pool) -> Change:
     if isinstance(found, str):
         return Change(len(outcomes), reason=found)
     bridge, ends = found
-    inner = ends[(ends >= FEWEST_ASIDE - 1) & (ends < len(outcomes) - FEWEST_ASIDE)]
+    n = len(outcomes)
+    aside = max(FEWEST_BEFORE, ceil(n * LEAST_SHARE))
+    inner = ends[(ends >= aside - 1) & (ends < n - aside)]
     if not len(inner):
-        return Change(len(outcomes), reason=AT_ONCE)
-    worst = float(bridge[inner].max())
-    # When it was: the sum's own peak leans to the middle, its peak over its deviation does not.
-    share = (inner + 1) / len(outcomes)
-    last = int(inner[np.argmax(bridge[inner] / np.sqrt(share * (1 - share)))])
+        return Change(n, reason=AT_ONCE)
+    share = (inner + 1) / n
+    peaks = bridge[inner] / np.sqrt(share * (1 - share))
+    last = int(inner[np.argmax(peaks)])
     return Change(
-        n=len(outcomes),
-        n_inside=len(outcomes) - last - 1,
+        n=n,
+        n_inside=n - last - 1,
         inside=float(outcomes[last + 1 :].mean()),
         outside=float(outcomes[: last + 1].mean()),
         since=float(moments[last + 1]),
         until=float(moments[-1]),
-        p_value=bridge_p_value(worst),
+        p_value=scan_p_value(float(peaks.max()), aside / n),
     )
 
 
