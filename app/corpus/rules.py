@@ -1,10 +1,11 @@
 """What makes two prompts or responses the same, and the order of responses and ranks."""
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping, Sequence
 
-from pydantic_core import to_json as quoted  # of a text: a JSON string that keeps it as it is
+from pydantic_core import PydanticSerializationError, to_json
 
 LONGEST_LABEL = 1_000  # characters of what rows are found by: ids, sources, languages, tags
 
@@ -12,11 +13,14 @@ _VARIES = re.compile(r"'[^']*'|\"[^\"]*\"|\d[\d,.]*(?<![,.])")
 
 
 def prompt_hash(*, system: str | None, messages: Sequence[Mapping[str, str]]) -> bytes:
-    """SHA-256 of the canonical JSON `[system, [[role, content], …]]`: no blanks, UTF-8."""
+    """SHA-256 of the canonical JSON `[system, [[role, content], …]]`: no blanks, UTF-8.
+
+    `UnicodeEncodeError` for half of a surrogate pair, which UTF-8 does not hold.
+    """
     turns = b",".join(
-        b"[%b,%b]" % (quoted(message["role"]), quoted(message["content"])) for message in messages
+        b"[%b,%b]" % (_quoted(message["role"]), _quoted(message["content"])) for message in messages
     )
-    return _sha256(b"[%b,[%b]]" % (quoted(system), turns))
+    return _sha256(b"[%b,[%b]]" % (_quoted(system), turns))
 
 
 def response_hash(*, prompt: bytes, text: str, source: str | None) -> bytes:
@@ -24,7 +28,14 @@ def response_hash(*, prompt: bytes, text: str, source: str | None) -> bytes:
 
     The same words of another model are another response.
     """
-    return _sha256(b'["%b",%b,%b]' % (prompt.hex().encode(), quoted(text), quoted(source)))
+    return _sha256(b'["%b",%b,%b]' % (prompt.hex().encode(), _quoted(text), _quoted(source)))
+
+
+def _quoted(text: str | None) -> bytes:
+    try:
+        return to_json(text)
+    except PydanticSerializationError:  # the other one is slower, and says what is wrong
+        return json.dumps(text, ensure_ascii=False).encode()
 
 
 def _sha256(canonical: bytes) -> bytes:

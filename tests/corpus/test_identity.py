@@ -3,6 +3,7 @@
 import hashlib
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,6 +28,11 @@ def test_a_responses_hash_is_that_of_its_canonical_json(prompt, text, source):
     expected = canonical([prompt.hex(), text, source])
     digest = response_hash(prompt=prompt, text=text, source=source)
     assert digest == hashlib.sha256(expected).digest()
+
+
+def test_half_of_a_surrogate_pair_has_no_hash():
+    with pytest.raises(UnicodeEncodeError):
+        prompt_hash(system=None, messages=[{"role": "user", "content": "\ud800"}])
 
 
 def test_no_two_ways_of_cutting_a_text_are_the_same_prompt():
