@@ -1,5 +1,6 @@
 """Settings: read once, from `TOUCHSTONE_*` variables, then `touchstone.toml`, then the defaults."""
 
+import os
 from functools import cached_property
 from pathlib import Path
 
@@ -10,6 +11,13 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+
+
+def usable_cores() -> int:
+    """The processor's cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class Settings(BaseSettings):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import structlog
 
-from app.config import settings
+from app.config import settings, usable_cores
 from app.db import JsonObject
 from app.jobs import Lane, queues_served
 from app.worker.machine_memory import memory_limit
@@ -75,9 +75,7 @@ def gpu_memory_gb() -> int | None:
 def capabilities() -> JsonObject:
     return {
         "trains": can_train(),
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
+        "cores": usable_cores(),
         "memory": memory_limit(),
         "gpus": [asdict(gpu) for gpu in gpus_for(settings.train_device)],
         "system": f"{platform.system()} {platform.machine()}",

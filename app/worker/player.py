@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from app.config import settings
+from app.config import settings, usable_cores
 from app.worker.process import TRAINER, Child
 
 GRACE = 2.0  # seconds for it to end by itself
-THREADS = max(1, (os.cpu_count() or 2) // 2)  # a training beside it keeps the others
+THREADS = max(1, usable_cores() // 2)  # a training beside it keeps the others
 
 
 class Player:

@@ -47,7 +47,7 @@ def beside(monkeypatch):
     """A project of some prompts is one of many."""
     monkeypatch.setattr(reading, "MANY", 1)
     monkeypatch.setattr(reading, "STRETCH", 4)
-    monkeypatch.setattr(reading, "CORES", 2)
+    monkeypatch.setattr(reading, "usable_cores", lambda: 2)
 
 
 def reading_children():

@@ -166,6 +166,12 @@ def test_what_cannot_be_told_has_a_reason(moments, values, reason):
     assert (found.p_value, found.reason) == (None, reason)
 
 
+def test_a_fall_needs_enough_on_both_sides_of_a_moment():
+    moments, values = np.repeat([1.0, 2.0, 3.0], 15), np.tile([0.0, 1.0, 1.0], 15)
+    found = fall(moments, values, pool_of(weeks_of(moments), values))
+    assert (found.p_value, found.reason) == (None, drift.ONE_SIDED)
+
+
 # Dissent
 
 

@@ -38,6 +38,7 @@ class AgreementTally:
             self.people[person] += 1
 
     def add_all(self, other: "AgreementTally") -> None:
+        """What was counted of other tasks counts here as well."""
         self.tasks.update(other.tasks)
         self.people.update(other.people)
 

@@ -6,7 +6,6 @@ both at the moment that the snapshot sees. What comes of it is the same, in the 
 """
 
 import gc
-import os
 import pickle
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from app.config import usable_cores
 from app.datasets import queries
 from app.datasets.service.assembling import Assembled, Assembly, Plan
 from app.db import connect, transaction
@@ -32,7 +32,6 @@ ENDED_EARLY = (
     "A process that read for this snapshot was ended, most often because memory ran out. Free some"
     " and try again; if it happens again, the log says what it said."
 )
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 _READER = (sys.executable, "-P", "-c", "from app.datasets.service import reading; reading.main()")
 
 
@@ -55,7 +54,7 @@ def rows_of_prompts(
     `session` is not for others until the last one has come, and all is counted only then.
     """
     number = queries.number_of_prompts(session, project=project)
-    is_worth_it = number >= MANY and CORES > 1
+    is_worth_it = number >= MANY and usable_cores() > 1
     moment = queries.share_moment(session) if is_worth_it else None
     if moment is None:
         with closing(queries.judged_prompts(session, project=project, ahead=True)) as prompts:

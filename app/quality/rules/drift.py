@@ -14,12 +14,13 @@ from app.quality.rules.intervals import Floats, Ints
 from app.quality.rules.significance import kuiper_p_value, scan_p_value
 
 FEWEST_OUTCOMES, FEWEST_ASIDE = 40, 10
-FEWEST_BEFORE, LEAST_SHARE = 20, 0.05  # on either side of a fall: fewer are not nearly normal
+FEWEST_ON_A_SIDE, LEAST_SHARE = 20, 0.05  # on either side of a fall: fewer are not nearly normal
 DAY, WEEK = 86_400, 7 * 86_400
 FIRST_MONDAY = 4 * DAY  # 1970-01-05
 TOO_FEW = f"Fewer than {FEWEST_OUTCOMES} tasks of hers have a clear majority of others."
 ALWAYS = "She agrees with the others always, or never."
 AT_ONCE = "All of hers were handed in at the same time."
+ONE_SIDED = "At no moment are enough of them before it and after it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +103,10 @@ def fall(moments: Floats, outcomes: Floats, pool: Pool) -> Change:
         return Change(len(outcomes), reason=found)
     bridge, ends = found
     n = len(outcomes)
-    aside = max(FEWEST_BEFORE, ceil(n * LEAST_SHARE))
+    aside = max(FEWEST_ON_A_SIDE, ceil(n * LEAST_SHARE))
     inner = ends[(ends >= aside - 1) & (ends < n - aside)]
     if not len(inner):
-        return Change(n, reason=AT_ONCE)
+        return Change(n, reason=AT_ONCE if len(ends) < 2 else ONE_SIDED)
     share = (inner + 1) / n
     peaks = bridge[inner] / np.sqrt(share * (1 - share))
     last = int(inner[np.argmax(peaks)])

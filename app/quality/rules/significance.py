@@ -103,8 +103,8 @@ def run_p_value(longest: int, n: int) -> float:
 def scan_p_value(peak: float, share: float) -> float:
     """P(a Brownian bridge is above `peak` standard deviations between `share` and 1 − `share`).
 
-    One-sided, as of a change of mean sought at all moments (Miller & Siegmund 1982); where it is
-    below 0.1 it is right to a third at worst, and on the safe side.
+    One-sided, as of a change of mean sought at all moments (Miller & Siegmund 1982); below
+    0.1 it is right to about a third, most often on the safe side.
     """
     if peak <= 1:
         return 1.0
