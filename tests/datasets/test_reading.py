@@ -23,6 +23,7 @@ from tests.factories import make_annotation, make_member, make_project, make_tas
 pytestmark = pytest.mark.concurrency
 
 PROMPTS = 30
+ANSWERS = ("Eight minutes. " * 6_000, "Eggs are eggs.")  # no pipe holds one: who sends it waits
 
 
 @pytest.fixture
@@ -35,7 +36,9 @@ def project_id(concurrency_engine):
         for person in people:
             make_member(session, project, person, Role.ANNOTATOR)
         for number in range(PROMPTS):
-            task = make_task(session, project, prompt=f"Question {number}", wanted=3)
+            task = make_task(
+                session, project, prompt=f"Question {number}", responses=ANSWERS, wanted=3
+            )
             make_annotation(session, task, people[0], ranks=[1, 2], strength=number % 3 + 1)
             if number % 2:
                 make_annotation(session, task, people[1], ranks=[2, 1])
