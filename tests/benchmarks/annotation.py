@@ -31,6 +31,7 @@ from sqlalchemy.orm import Session
 
 from app.accounts import service as accounts
 from app.accounts.models import RateLimit, Role, User
+from app.cli.loading import loaded
 from app.db import SessionDep, connect, database_now, transaction
 from app.main import create_app
 from app.postgres import running
@@ -50,7 +51,7 @@ WANTED = 9  # so many judgements are there that nobody runs out of tasks
 
 
 def application() -> FastAPI:
-    """The application as it is, and the bare endpoint beside it."""
+    """The application as a web process runs it, and the bare endpoint beside it."""
     app = create_app(os.environ["BENCHMARK_DATABASE"])
     numbers = count()
 
@@ -59,6 +60,7 @@ def application() -> FastAPI:
         session.add(RateLimit(key=f"bare {next(numbers)} {uuid4()}", tokens=1.0))
         return {"committed": True}
 
+    loaded()
     return app
 
 

@@ -5,6 +5,7 @@ these two have their session and the rights in it from functions, not from depen
 """
 
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import nullcontext
 from datetime import datetime
 from functools import partial
 from random import SystemRandom
@@ -58,20 +59,23 @@ CHANCE = SystemRandom()  # nobody can predict what comes, nor where gold is
 IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=200)]
 
 AT_WORK = 4  # claims and submissions of one process at one time
-_turns: RunVar[CapacityLimiter] = RunVar("turns")
+_turns: RunVar[tuple[CapacityLimiter, CapacityLimiter]] = RunVar("turns")
 
 
-async def in_turn(work: Callable[[], T]) -> T:
+async def in_turn(work: Callable[[], T], *, is_claim: bool = True) -> T:
     """Do it in a thread when its turn has come; who came first goes first.
 
     More at once would only take the interpreter from each other. Who waits holds neither thread
-    nor connection.
+    nor connection. Claims go before the submissions that wait: who claims has an empty page before
+    her, who submits reads the next task already.
     """
-    limiter = _turns.get(None)
-    if limiter is None:
-        limiter = CapacityLimiter(AT_WORK)
-        _turns.set(limiter)
-    return await to_thread.run_sync(work, limiter=limiter)
+    turns = _turns.get(None)
+    if turns is None:
+        turns = CapacityLimiter(AT_WORK), CapacityLimiter(AT_WORK)
+        _turns.set(turns)
+    all_of_them, submissions = turns
+    async with nullcontext() if is_claim else submissions:
+        return await to_thread.run_sync(work, limiter=all_of_them)
 
 
 @router.post(
@@ -152,7 +156,10 @@ async def submit(
     """Hand in a judgement, or a revision of one of the caller's last ten."""
     wanted = Wanted(after, html=html) if next else None
     return await in_turn(
-        partial(_submit, request, assignment_id, set_time, body, key=idempotency_key, wanted=wanted)
+        partial(
+            _submit, request, assignment_id, set_time, body, key=idempotency_key, wanted=wanted
+        ),
+        is_claim=False,
     )
 
 
