@@ -22,7 +22,7 @@ from app.run_config import DpoConfig
 from app.trainer import dpo, losses
 from app.trainer import lm as models
 from app.trainer.batches import Example, Forward, lay_out, pieces
-from app.trainer.lm.attention import has_flex
+from app.trainer.lm.attention import flex_suits
 from app.trainer.rollout import Sampling, generate, noise_seed
 from tests.benchmarks.trainer import VOCABULARY, examples
 
@@ -99,7 +99,9 @@ def training(lm: Any, shape: Shape, rounds: int, best: float) -> None:
         "padded": lambda: dpo_step(lm, batch, padded, "sdpa"),
         "packed, dense mask": lambda: dpo_step(lm, batch, packed, "sdpa"),
     }
-    if has_flex(lm.device):
+    with models.autocast(lm.device, bf16=True):
+        has_flex = flex_suits(lm, lm.device)
+    if has_flex:
         steps["packed, FlexAttention"] = lambda: dpo_step(lm, batch, packed, "flex_attention")
         compiled = make_lm(shape).to(lm.device)
         for layer in compiled.model.layers:

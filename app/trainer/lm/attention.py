@@ -80,7 +80,7 @@ def _as_taken(model: Any, layout: Layout, read_at: Tensor, mask: Any, window: in
         return found
     if not hasattr(mask, "spans"):
         how = _chosen["how"]
-        if how == "flex_attention" or (how == "auto" and has_flex(mask.device)):
+        if how == "flex_attention" or (how == "auto" and flex_suits(model, mask.device)):
             mask.block = block_mask(layout.tree, layout.position_ids[0], window)
         elif how == "auto" and mask.device.type == "cpu":
             mask.spans = tuple(
@@ -156,11 +156,13 @@ def by_example(
 def block_mask(tree: Tensor, positions: Tensor, window: int | None = None) -> BlockMask:
     """The same rule as the dense mask, with empty blocks marked as such."""
     belongs, branch = tree
+    # a tensor: the compiler takes a number that is not always the same for one it cannot read here
+    first = None if window is None else positions - (window - 1)
 
     def sees(_batch: Tensor, _head: Tensor, query: Tensor, key: Tensor) -> Tensor:
         alike = (branch[key] == -1) | (branch[query] == branch[key])
         seen: Tensor = (key <= query) & (belongs[query] == belongs[key]) & alike
-        return seen if window is None else seen & (positions[query] - positions[key] < window)
+        return seen if first is None else seen & (positions[key] >= first[query])
 
     width = tree.shape[1]
     return create_block_mask(sees, None, None, width, width, device=str(tree.device))
@@ -170,12 +172,17 @@ def by_blocks(
     query: Tensor, key: Tensor, value: Tensor, block: BlockMask, scaling: float | None
 ) -> Tensor:
     kind = query.device.type
-    wanted = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else value.dtype
+    wanted = attended_in(kind, value.dtype)
     attend = compiled_flex() if kind == "cuda" else flex_attention
     out: Tensor = attend(
         query.to(wanted), key.to(wanted), value.to(wanted), block_mask=block, scale=scaling
     )
     return out
+
+
+def attended_in(kind: str, given: torch.dtype) -> torch.dtype:
+    """The type of queries, keys and values on this kind of device: that of autocast, inside it."""
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else given
 
 
 @cache
@@ -184,27 +191,45 @@ def compiled_flex() -> Any:
     return torch.compile(flex_attention)
 
 
-@cache
-def has_flex(device: torch.device) -> bool:
-    """Whether FlexAttention works there, forward and backward: tried against the dense mask."""
+def flex_suits(model: Any, device: torch.device) -> bool:
+    """Whether FlexAttention works there for heads and numbers as this model has them."""
     if device.type != "cuda":
         return False
+    config = model.config.get_text_config()
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return has_flex(device, size, attended_in(device.type, model.dtype))
+
+
+@cache
+@torch.enable_grad()
+def has_flex(device: torch.device, size: int, dtype: torch.dtype) -> bool:
+    """Whether FlexAttention works, forward and backward: tried against the dense mask.
+
+    It is asked amid a pass, which may be one without gradients, under autocast, in a run that draws
+    from its seed: none of that may change the answer, nor be changed.
+    """
     tree = torch.tensor([[0] * 150 + [1] * 106, [-1] * 100 + [0] * 50 + [-1] * 106]).to(device)
     layout = Layout(*(torch.zeros(1, 256),) * 2, None, tree, (), *(torch.zeros(0),) * 5)
+    drawn = torch.randn(3, 1, 2, 256, size, generator=torch.Generator().manual_seed(0))
+    given = drawn.to(device, dtype)
     try:
         grads: list[Any] = []
-        for sparse in (True, False):
-            torch.manual_seed(0)
-            q, k, v = (torch.randn(1, 2, 256, 64, device=device, requires_grad=True) for _ in "qkv")
-            if sparse:
-                out = by_blocks(q, k, v, block_mask(tree, torch.arange(256, device=device)), None)
-            else:
-                out = F.scaled_dot_product_attention(q, k, v, attn_mask=layout.attention_mask)
-            out.square().sum().backward()
-            grads += [q.grad, k.grad, v.grad]
+        with torch.autocast(device.type, enabled=False):
+            for sparse in (True, False):
+                q, k, v = (one.clone().requires_grad_() for one in given)
+                if sparse:
+                    block = block_mask(tree, torch.arange(256, device=device))
+                    out = by_blocks(q, k, v, block, None)
+                else:
+                    out = F.scaled_dot_product_attention(q, k, v, attn_mask=layout.attention_mask)
+                out.square().sum().backward()
+                grads += [q.grad.float(), k.grad.float(), v.grad.float()]
     except Exception:  # noqa: BLE001 - a compiler that is missing may raise anything
         return False
-    return all(torch.allclose(a, b, atol=1e-2) for a, b in zip(grads[:3], grads[3:], strict=True))
+    return all(
+        bool((a - b).norm() <= 0.02 * b.norm())  # of 16 bits: each number is off by up to 0.4 %
+        for a, b in zip(grads[:3], grads[3:], strict=True)
+    )
 
 
 AttentionInterface.register(TREE, tree_attention)

@@ -1,0 +1,74 @@
+"""What FlexAttention does on a GPU, as far as a CPU can show it: it has no gradients here."""
+
+from functools import partial
+
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
+from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask, create_mask
+
+from app.trainer.batches import lay_out
+from app.trainer.lm import attention
+from tests.trainer.test_layouts import example
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def afresh():
+    yield
+    attention.has_flex.cache_clear()
+    attention.compiled_flex.cache_clear()
+    torch.compiler.reset()
+
+
+def by_mask(
+    query: Tensor, key: Tensor, value: Tensor, block: BlockMask, scaling: float | None
+) -> Tensor:
+    """As FlexAttention does it, rounding in another order."""
+    mask = create_mask(block.mask_mod, 1, 1, *block.seq_lengths, device="cpu")
+    scores = query @ key.transpose(2, 3) * (scaling or query.shape[3] ** -0.5)
+    return scores.masked_fill(~mask, -torch.inf).softmax(-1) @ value
+
+
+def cruder(*given: Tensor | BlockMask | float | None) -> Tensor:
+    return by_mask(*given) * 1.1
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("size", [16, 64, 80])
+def test_it_is_found_whatever_pass_asks_first(monkeypatch, dtype: torch.dtype, size: int) -> None:
+    monkeypatch.setattr(attention, "by_blocks", by_mask)
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        assert attention.has_flex(CPU, size, dtype)
+
+
+def test_one_that_computes_something_else_is_not_taken(monkeypatch) -> None:
+    monkeypatch.setattr(attention, "by_blocks", cruder)
+    assert not attention.has_flex(CPU, 64, torch.bfloat16)
+
+
+def test_trying_it_draws_nothing_from_the_seed_of_the_run() -> None:
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    assert not attention.has_flex(CPU, 64, torch.float32)  # no gradients on a CPU
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_window_is_not_compiled_into_it(monkeypatch) -> None:
+    """A number that is not always the same would be one that the compiled rule cannot read."""
+    compiled = partial(torch.compile, backend="eager")
+    monkeypatch.setattr(torch, "compile", compiled)
+    attend = attention.compiled_flex()
+    layout = lay_out([example(90, 40, 50, seed=s) for s in range(2)], packed=True)
+    width = layout.tokens
+    for window in (5, 40, 100):
+        block = attention.block_mask(layout.tree, layout.position_ids[0], window)
+        given = torch.randn(3, 1, 2, width, 16)
+        positions = layout.position_ids[0]
+        near = layout.attention_mask & (positions[:, None] - positions < window)
+        dense = F.scaled_dot_product_attention(*given, attn_mask=near)
+        assert torch.allclose(attend(*given, block_mask=block), dense, atol=1e-5)
+    counts = torch._dynamo.utils.counters["stats"]
+    assert counts["unique_graphs"] == 1
