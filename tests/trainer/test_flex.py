@@ -17,7 +17,9 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(autouse=True)
 def afresh():
-    yield
+    with torch._dynamo.config.patch(recompile_limit=2):  # torch has 8; put back afterwards
+        torch._dynamo.utils.counters.clear()
+        yield
     attention.has_flex.cache_clear()
     attention.compiled_flex.cache_clear()
     torch.compiler.reset()
@@ -58,8 +60,7 @@ def test_trying_it_draws_nothing_from_the_seed_of_the_run() -> None:
 
 def test_a_window_is_not_compiled_into_it(monkeypatch) -> None:
     """A number that is not always the same would be one that the compiled rule cannot read."""
-    compiled = partial(torch.compile, backend="eager")
-    monkeypatch.setattr(torch, "compile", compiled)
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
     attend = attention.compiled_flex()
     layout = lay_out([example(90, 40, 50, seed=s) for s in range(2)], packed=True)
     width = layout.tokens
@@ -70,5 +71,14 @@ def test_a_window_is_not_compiled_into_it(monkeypatch) -> None:
         near = layout.attention_mask & (positions[:, None] - positions < window)
         dense = F.scaled_dot_product_attention(*given, attn_mask=near)
         assert torch.allclose(attend(*given, block_mask=block), dense, atol=1e-5)
-    counts = torch._dynamo.utils.counters["stats"]
-    assert counts["unique_graphs"] == 1
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
+
+
+def test_it_stays_compiled_for_many_models(monkeypatch) -> None:
+    """Without, it warns that all of the scores are computed: here an error."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    attend = attention.compiled_flex()
+    for heads in range(1, 5):
+        layout = lay_out([example(60, 20 * heads, 30)], packed=True)
+        block = attention.block_mask(layout.tree, layout.position_ids[0])
+        attend(*torch.randn(3, 1, heads, layout.tokens, 16), block_mask=block)

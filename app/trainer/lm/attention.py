@@ -187,7 +187,12 @@ def attended_in(kind: str, given: torch.dtype) -> torch.dtype:
 
 @cache
 def compiled_flex() -> Any:
-    """Without being compiled, FlexAttention computes every block."""
+    """Without being compiled, FlexAttention computes every block.
+
+    It is compiled for each number and size of heads, type, kind of mask, and again for gradients:
+    of all models of a PPO run more than the 8 times behind which torch gives up without a word.
+    """
+    torch._dynamo.config.recompile_limit = 64  # noqa: SLF001 - its documented place
     return torch.compile(flex_attention)
 
 
