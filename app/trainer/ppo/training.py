@@ -204,5 +204,6 @@ def load_models(module: PolicyAndValue, folder: Path) -> None:
     if module.value is not None:
         models.load_weights(module.value.model, folder.parent / "value")
     elif module.head is not None:
-        head = torch.load(folder.parent / "value_head.pt", weights_only=True)
+        file = folder.parent / "value_head.pt"  # may be of a GPU that is not here
+        head = torch.load(file, map_location="cpu", weights_only=True)
         models.put(head, module.head.state_dict())

@@ -1,0 +1,50 @@
+"""What a run does with a GPU, as far as a CPU can show it."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from app.trainer.optimization import random_state, set_random_state
+from app.trainer.ppo.training import load_models, save_models
+
+
+@pytest.fixture
+def gpus(monkeypatch) -> list[torch.Tensor]:
+    """The states of chance of eight GPUs, of which the run has the first; then those it set."""
+    states = [torch.tensor([number], dtype=torch.uint8) for number in range(8)]
+    given: list[torch.Tensor] = []
+    for name, does in {
+        "is_available": lambda: True,
+        "is_initialized": lambda: True,
+        "get_rng_state_all": lambda: states,
+        "get_rng_state": lambda: states[0],
+        "set_rng_state_all": given.extend,
+        "set_rng_state": given.append,
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, does)
+    return given
+
+
+def test_a_run_can_go_on_where_there_are_fewer_gpus(gpus: list[torch.Tensor]) -> None:
+    set_random_state(random_state())
+    assert [int(state) for state in gpus] == [0]
+
+
+@pytest.mark.usefixtures("gpus")
+def test_a_run_on_the_cpu_leaves_the_gpu_alone(monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
+    assert "cuda" not in random_state()
+
+
+def test_a_checkpoint_of_a_gpu_is_read_on_a_cpu(stage, tmp_path: Path, monkeypatch) -> None:
+    play, _ = stage(value_model="shared")
+    trained = play.updater.bare
+    torch.nn.init.constant_(trained.head.weight, 0.5)
+    tokenizer = play.chat.tokenizer
+    with monkeypatch.context() as there:
+        there.setattr(torch.serialization, "location_tag", lambda _storage: "cuda:0")
+        save_models(trained, tokenizer, tmp_path / "model")
+    torch.nn.init.zeros_(trained.head.weight)
+    load_models(trained, tmp_path / "model")
+    assert (trained.head.weight == 0.5).all()
