@@ -10,6 +10,7 @@ from torch.nn.attention.flex_attention import BlockMask, create_mask
 
 from app.trainer.batches import lay_out
 from app.trainer.lm import attention
+from tests.trainer.test_families import made
 from tests.trainer.test_layouts import example
 
 CPU = torch.device("cpu")
@@ -82,3 +83,15 @@ def test_it_stays_compiled_for_many_models(monkeypatch) -> None:
         layout = lay_out([example(60, 20 * heads, 30)], packed=True)
         block = attention.block_mask(layout.tree, layout.position_ids[0])
         attend(*torch.randn(3, 1, heads, layout.tokens, 16), block_mask=block)
+
+
+def test_two_models_that_read_a_layout_each_have_what_suits_them(monkeypatch) -> None:
+    """As the policy and the value model of PPO; what both can use is made once."""
+    wide, narrow = made("llama", head_dim=16), made("llama")
+    suits = lambda model, _device: model is wide  # noqa: E731
+    monkeypatch.setattr(attention, "flex_suits", suits)
+    layout = lay_out([example(9, 4, 5)], packed=True)
+    masks = [attention.mask_for(lm, layout, layout.sources) for lm in (wide, narrow, wide)]
+    assert masks[0].block is masks[2].block
+    assert not hasattr(masks[1], "block")
+    assert torch.equal(masks[0], masks[1])

@@ -78,15 +78,17 @@ def _as_taken(model: Any, layout: Layout, read_at: Tensor, mask: Any, window: in
         return torch.zeros_like(mask, dtype=torch.float32).masked_fill(~mask, nowhere)
     if implementation != TREE:
         return found
-    if not hasattr(mask, "spans"):
-        how = _chosen["how"]
-        if how == "flex_attention" or (how == "auto" and flex_suits(model, mask.device)):
+    how = _chosen["how"]
+    if how == "flex_attention" or (how == "auto" and flex_suits(model, mask.device)):
+        if not hasattr(mask, "block"):  # else another model has read this layout
             mask.block = block_mask(layout.tree, layout.position_ids[0], window)
-        elif how == "auto" and mask.device.type == "cpu":
-            mask.spans = tuple(
-                (start, end, forks or bool(window and end - start > window))
-                for start, end, forks in layout.spans
-            )
+    elif hasattr(mask, "block"):
+        found = mask.detach()  # it may be read so by that model, not by this one
+    elif how == "auto" and mask.device.type == "cpu" and not hasattr(mask, "spans"):
+        mask.spans = tuple(
+            (start, end, forks or bool(window and end - start > window))
+            for start, end, forks in layout.spans
+        )
     return read_only(found, read_at)
 
 
