@@ -127,7 +127,7 @@ class RunConfig:
     max_tokens_per_forward: int = setting(
         0,
         "Tokens in one forward pass; lower it when memory is short, results stay the same. "
-        "0 = 1024 on a CPU, 8192 on a GPU.",
+        "0 = 1024 on a CPU, 8192 on a GPU (1024 for a model that keeps all scores of attention).",
         at_least=0,
         group="memory",
     )

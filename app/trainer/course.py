@@ -65,7 +65,12 @@ class Course:
                 "(router_aux_loss_coef) is not part of this training."
             )
         packable = folder.packs(models.can_pack(model, longest=config.max_length))
-        self.forward = Forward.of(config, accelerator.device, packable=packable)
+        self.forward = Forward.of(
+            config,
+            accelerator.device,
+            packable=packable,
+            keeps_scores=models.keeps_scores(model),
+        )
 
     def indices(self, step: int) -> list[int]:
         """Which rows make update `step`, counted from 1."""

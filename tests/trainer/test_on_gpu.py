@@ -5,8 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from app.run_config import SftConfig
+from app.trainer import lm as models
+from app.trainer.batches import Forward
 from app.trainer.optimization import random_state, set_random_state
 from app.trainer.ppo.training import load_models, save_models
+from tests.trainer.test_families import made
 
 
 @pytest.fixture
@@ -48,3 +52,12 @@ def test_a_checkpoint_of_a_gpu_is_read_on_a_cpu(stage, tmp_path: Path, monkeypat
     torch.nn.init.zeros_(trained.head.weight)
     load_models(trained, tmp_path / "model")
     assert (trained.head.weight == 0.5).all()
+
+
+@pytest.mark.parametrize(("family", "tokens"), [("llama", 8192), ("gemma2", 1024)])
+def test_packs_are_short_where_a_model_keeps_all_scores(family: str, tokens: int) -> None:
+    """Gemma 2 in packs of 8192 tokens keeps eight times 8192² scores in each of its layers."""
+    keeps = models.keeps_scores(made(family))
+    config, device = SftConfig(), torch.device("cuda")
+    assert Forward.of(config, device, packable=True, keeps_scores=keeps).max_tokens == tokens
+    assert Forward.of(config, device, packable=False, keeps_scores=keeps).max_tokens == 8192

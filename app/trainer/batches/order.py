@@ -20,11 +20,18 @@ class Forward:
     share_prompt: bool = True
 
     @classmethod
-    def of(cls, config: RunConfig, device: torch.device, *, packable: bool) -> "Forward":
-        """0 tokens means what suits the device: attention grows with the square of a pack."""
-        usual = 1024 if device.type == "cpu" else 8192
+    def of(
+        cls, config: RunConfig, device: torch.device, *, packable: bool, keeps_scores: bool = False
+    ) -> "Forward":
+        """0 tokens means what suits the device: attention grows with the square of a pack.
+
+        Where the model keeps the scores of all tokens for each other (`keeps_scores`), those of a
+        long pack fill any GPU.
+        """
+        packed = config.packing and packable
+        usual = 1024 if device.type == "cpu" or (packed and keeps_scores) else 8192
         return cls(
-            packed=config.packing and packable,
+            packed=packed,
             max_tokens=config.max_tokens_per_forward or usual,
             bf16=config.bf16,
             share_prompt=config.share_prompt,

@@ -1,6 +1,6 @@
 """Models: loading and saving them safely, reading log-probabilities and scores from a layout."""
 
-from app.trainer.lm.attention import attend_by_tree, choose_attention, mask_for
+from app.trainer.lm.attention import attend_by_tree, choose_attention, keeps_scores, mask_for
 from app.trainer.lm.cache import Line, roomy_cache, settle
 from app.trainer.lm.familiarity import Familiarity, features_of, pooled
 from app.trainer.lm.forward import (
@@ -67,6 +67,7 @@ __all__ = [
     "heads_of",
     "is_main",
     "is_reward_model",
+    "keeps_scores",
     "limits_of",
     "load_lm",
     "load_reward_model",

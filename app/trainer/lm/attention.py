@@ -45,6 +45,11 @@ def attend_by_tree(model: Any) -> Any:
     return model
 
 
+def keeps_scores(model: Any) -> bool:
+    """Whether it attends step by step, as one that caps its scores must (Gemma 2)."""
+    return bool(model.config._attn_implementation == "eager")  # noqa: SLF001 - no public name
+
+
 def mask_for(model: Any, layout: Layout, read_at: Tensor) -> Any:
     """The layout's mask as this model takes it; for `tree` it carries what the mask is made of.
 
