@@ -42,11 +42,17 @@ class Cancelled(Failure):
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether torch or Python ran out of memory (on a CPU torch raises a plain RuntimeError)."""
+    """Whether torch or Python ran out of memory.
+
+    A plain RuntimeError says it on a CPU, and on a GPU where there is no room for cuBLAS itself.
+    """
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     text = str(error)
-    signs = ("can't allocate memory", "out of memory", "not enough memory", "Cannot allocate")
+    signs = (
+        "can't allocate memory", "out of memory", "not enough memory", "Cannot allocate",
+        "CUBLAS_STATUS_ALLOC_FAILED",
+    )  # fmt: skip
     return isinstance(error, RuntimeError) and any(sign in text for sign in signs)
 
 

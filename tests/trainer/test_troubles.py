@@ -213,6 +213,8 @@ class TestNumbers:
     def test_signs_of_memory(self) -> None:
         assert failures.is_out_of_memory(MemoryError())
         assert failures.is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+        cublas = "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"
+        assert failures.is_out_of_memory(RuntimeError(cublas))
         assert not failures.is_out_of_memory(RuntimeError("shapes do not match"))
 
 
