@@ -3,12 +3,13 @@
 Each function is called by all processes at the same place, and is plain with one.
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, gather_object
+from accelerate.utils import DistributedDataParallelKwargs, gather_object, patch_environment
 from torch import Tensor
 
 from app.trainer.batches import Example, Forward, pieces
@@ -18,10 +19,14 @@ Found = TypeVar("Found")
 
 def start_processes(device: torch.device) -> Accelerator:
     """The process group (of one, unless `accelerate launch` made more) on the wanted device."""
+    named = {}
     if device.index is not None:
         torch.cuda.set_device(device)
+        if "LOCAL_RANK" not in os.environ:  # else accelerate says "cuda", and refuses 4 bits on it
+            named = {"ACCELERATE_TORCH_DEVICE": str(device)}
     ddp = DistributedDataParallelKwargs(gradient_as_bucket_view=True)  # no second copy of them
-    return Accelerator(cpu=device.type == "cpu", mixed_precision="no", kwargs_handlers=[ddp])
+    with patch_environment(**named):
+        return Accelerator(cpu=device.type == "cpu", mixed_precision="no", kwargs_handlers=[ddp])
 
 
 def any_process(accelerator: Accelerator, *, flag: bool) -> bool:

@@ -4,12 +4,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 
 from app.run_config import SftConfig
 from app.trainer import lm as models
 from app.trainer.batches import Forward
 from app.trainer.optimization import random_state, set_random_state
 from app.trainer.ppo.training import load_models, save_models
+from app.trainer.processes import start_processes
 from tests.trainer.test_families import made
 
 
@@ -61,3 +63,15 @@ def test_packs_are_short_where_a_model_keeps_all_scores(family: str, tokens: int
     config, device = SftConfig(), torch.device("cuda")
     assert Forward.of(config, device, packable=True, keeps_scores=keeps).max_tokens == tokens
     assert Forward.of(config, device, packable=False, keeps_scores=keeps).max_tokens == 8192
+
+
+def test_the_second_gpu_is_called_so(monkeypatch) -> None:
+    """By its number: accelerate compares it with where a model in 4 bits was loaded."""
+    chosen: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    AcceleratorState._reset_state(reset_partial_state=True)
+    try:
+        assert start_processes(torch.device("cuda:1")).device == torch.device("cuda:1")
+        assert chosen == [torch.device("cuda:1")]
+    finally:
+        AcceleratorState._reset_state(reset_partial_state=True)
