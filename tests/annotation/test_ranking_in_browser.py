@@ -78,6 +78,18 @@ def test_skipping_asks_why(desk):
         assert (row.state, row.skip_reason) == (AssignmentState.SKIPPED, "language")
 
 
+def test_in_the_note_about_a_skip_no_key_judges(desk):
+    page = desk.start()
+    first = desk.shown()
+    desk.press("1", "s", "3")
+    page.get_by_label("A note about the reason").fill("Basque?")
+    desk.press("Control+Enter")
+    desk.another_is_shown(first)
+    with SessionLocal() as session:
+        assert session.get(Assignment, first).state is AssignmentState.SKIPPED
+    assert desk.judgements() == []
+
+
 def test_an_impatient_second_enter_judges_nothing(desk):
     desk.start()
     first = desk.shown()
