@@ -138,6 +138,7 @@ const page = {
       this.say(missing);
       return;
     }
+    if (!this.form.form.reportValidity()) return; // a rating that is no number would be left out unseen
     this.isReady = false;
     this.hideBanner();
     this.stopDrafts();

@@ -116,6 +116,21 @@ def test_wide_scales_are_numbers(desk):
     assert ratings["tone"][0] in {-1, -2}
 
 
+def test_a_number_that_is_none_is_not_left_out_unseen(desk):
+    page = desk.open("wide")
+    desk.press("1")
+    box = page.locator(".rating-number").first
+    for wrong in ("4e", "150"):
+        box.fill("")
+        box.focus()
+        page.keyboard.type(wrong)
+        desk.press("Escape", "Enter")
+        assert box.evaluate("box => box === document.activeElement")
+    box.fill("15")
+    desk.press("Escape")
+    assert desk.submit()[2]["quality"][0] == 15
+
+
 def test_letters_are_dragged_into_order(desk):
     page = desk.open("four")
     desk.press("1", "2", "3")
