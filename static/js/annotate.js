@@ -143,6 +143,7 @@ const page = {
     this.hideBanner();
     this.stopDrafts();
     work.classList.add("is-busy");
+    this.form.form.inert = true; // what is on its way does not change any more
     const { id, key } = this.form;
     const entry = { key, assignment: id, body: { ...this.form.body(), times: this.watch.times() }, draft: this.draftRevision + 1 };
     if (this.form.isChange) {
@@ -154,10 +155,10 @@ const page = {
     const { aside, next } = this;
     this.aside = null;
     if (!aside) this.next = null;
+    this.isWaiting = !aside && !next;
     const answer = this.queue.add(entry);
     if (aside) this.putBack(aside);
     else if (next) this.show(next);
-    else this.isWaiting = true;
     if ((await answer) instanceof Problem && this.form.id === id) this.stay();
   },
 
@@ -170,6 +171,7 @@ const page = {
 
   putBack({ form, times, ends }) {
     delete form.dataset.ready;
+    form.inert = false;
     form.dataset.secondsLeft = Math.max(0, Math.round(((ends ?? 0) - performance.now()) / 1000));
     work.replaceChildren(form);
     this.isWaiting = false;
@@ -230,6 +232,8 @@ const page = {
     this.isWaiting = false;
     this.isReady = true;
     work.classList.remove("is-busy");
+    this.form.form.inert = false;
+    work.focus({ preventScroll: true });
     this.changed(); // to the draft with it: she may have to open the task anew
   },
 
@@ -342,7 +346,7 @@ const page = {
     const badge = find("[data-queue]");
     const isLate = waiting > 1 || this.queue?.tries > 0;
     badge.hidden = !waiting || !isLate;
-    badge.textContent = `${waiting} waiting to be sent`;
+    badge.textContent = `${waiting} waiting to be sent${this.isWaiting ? ", then the next task comes" : ""}`;
     if (!waiting && this.goesTo) this.leaveFor(this.goesTo);
   },
 

@@ -30,6 +30,11 @@ def sign_in_here(page, email, password=PASSWORD):
     return dialog
 
 
+def middle(locator):
+    box = locator.bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
 def answer_once(page, *, status, times=1, headers=None, title="No"):
     """The server, or something before it, answers so many times in this way."""
     seen = []
@@ -148,6 +153,25 @@ def test_a_refused_answer_comes_back_with_all_that_was_written(desk, status):
     assert desk.wait_for_judgements(1)[0].rationale == "Because it is soft"
     desk.see("Four greetings")  # as she left it
     assert page.locator("input[name=rank_A]:checked").get_attribute("value") == "4"
+
+
+def test_what_is_on_its_way_does_not_change_any_more(desk):
+    page = desk.start()
+    for key, shown in (("1", "Which egg?"), ("4", "Four greetings")):
+        desk.see(shown)
+        page.locator("form.task[data-ready]").wait_for()
+        desk.context.set_offline(True)
+        desk.press(key, *("123" if key == "4" else ""), "Enter")
+    desk.see("2 waiting to be sent, then the next task comes")
+    order = page.locator("[data-summary]")
+    said = order.inner_text()
+    page.mouse.click(*middle(page.locator("input[name=rank_D][value='4']")))
+    assert order.inner_text() == said
+    desk.context.set_offline(False)
+    desk.see("Pair")
+    desk.ready()
+    desk.press("2", "Enter")  # the new one can be judged
+    desk.wait_for_judgements(3)
 
 
 def test_what_waited_when_the_power_went_is_sent_from_any_page_of_hers(desk):
