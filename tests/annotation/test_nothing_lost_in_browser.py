@@ -155,6 +155,20 @@ def test_a_refused_answer_comes_back_with_all_that_was_written(desk, status):
     assert page.locator("input[name=rank_A]:checked").get_attribute("value") == "4"
 
 
+def test_a_refused_answer_comes_back_as_the_text_is_meant_to_look(desk):
+    page = desk.start()
+    desk.press("d")
+    page.locator(".as-compared").first.wait_for()
+    desk.press("1")
+    first = desk.shown()
+    answer_once(page, status=404)
+    desk.press("Enter")
+    desk.see("you are no longer in this project")
+    page.get_by_role("button", name="Go back to it").click()
+    page.locator(f'form.task[data-ready][data-assignment="{first}"]').wait_for()
+    assert page.locator(".as-compared").count() == 0
+
+
 def test_what_is_on_its_way_does_not_change_any_more(desk):
     page = desk.start()
     for key, shown in (("1", "Which egg?"), ("4", "Four greetings")):
