@@ -18,6 +18,7 @@ import { Problem } from "./api.js";
 const DRAFT_AFTER = 1200; // ms without a change
 const REST = 5 * 60_000; // ms away that are a break
 const JUST_PAINTED = 2000; // ms in which nobody has begun to judge
+const ANNOUNCED = 150; // characters of a prompt
 const work = document.querySelector("[data-work]");
 const { project, rank, history } = work.dataset;
 const find = (selector, root = document) => root.querySelector(selector);
@@ -82,7 +83,14 @@ const page = {
     work.classList.remove("is-busy");
     scrollTo(0, 0);
     work.focus({ preventScroll: true });
+    this.announce(form);
     this.begin();
+  },
+
+  // A screen reader hears of it: where the focus is has not changed.
+  announce(form) {
+    const asked = [...form.querySelectorAll(".prompt .prose")].at(-1).textContent.trim();
+    find("[data-arrived]").textContent = `Next task: ${asked.slice(0, ANNOUNCED)}`;
   },
 
   // How high the bars are, so that what has the focus is never under them.
@@ -177,6 +185,7 @@ const page = {
     this.isWaiting = false;
     work.classList.remove("is-busy");
     scrollTo(0, 0);
+    this.announce(form);
     this.begin(times);
   },
 

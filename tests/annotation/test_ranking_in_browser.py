@@ -78,6 +78,15 @@ def test_skipping_asks_why(desk):
         assert (row.state, row.skip_reason) == (AssignmentState.SKIPPED, "language")
 
 
+def test_a_screen_reader_hears_of_the_next_task(desk):
+    page = desk.start()
+    said = page.locator("[role=status][data-arrived]")
+    assert said.text_content() == ""
+    desk.press("1", "Enter")
+    desk.see("Four greetings")
+    assert said.text_content() == "Next task: Four greetings"
+
+
 def test_in_the_note_about_a_skip_no_key_judges(desk):
     page = desk.start()
     first = desk.shown()
