@@ -143,7 +143,7 @@ const page = {
     if (!this.isReady) return;
     const missing = this.form.missing();
     if (missing) {
-      this.say(missing);
+      this.ask(missing);
       return;
     }
     if (!this.form.form.reportValidity()) return; // a rating that is no number would be left out unseen
@@ -277,7 +277,7 @@ const page = {
     if (!this.isReady) return;
     const fields = new FormData(this.form.form);
     if (!fields.get("reason")) {
-      this.say("Choose a reason for skipping this task.");
+      this.ask("Choose a reason for skipping this task.");
       return;
     }
     this.isReady = false;
@@ -306,6 +306,7 @@ const page = {
 
   changed() {
     this.form.show();
+    if (find("[data-banner-text]").textContent === this.asked) this.hideBanner();
     if (this.form.isChange) return;
     clearTimeout(this.draftTimer);
     this.draftTimer = setTimeout(() => this.saveDraft(), DRAFT_AFTER);
@@ -345,6 +346,12 @@ const page = {
     holder.replaceChildren(...actions.map(asControl));
     banner.setAttribute("role", "alert");
     banner.hidden = false;
+  },
+
+  // Until she does something about it.
+  ask(text) {
+    this.asked = text;
+    this.say(text);
   },
 
   hideBanner() {
