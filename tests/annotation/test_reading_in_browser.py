@@ -296,7 +296,7 @@ SMALL = """() => [...document.querySelectorAll(
 }).map((each) => each.outerHTML.slice(0, 100))"""
 
 
-@pytest.mark.parametrize("name", ["mixed", "rated five", "ten"])
+@pytest.mark.parametrize("name", ["mixed", "rated five", "ten", "wide"])
 def test_at_320_pixels_nothing_is_cut_off_or_too_small(desk, name):
     page = desk.open(name, width=320, height=640, has_touch=True, is_mobile=True)
     assert page.evaluate("Math.max(document.documentElement.scrollWidth, innerWidth)") == 320
