@@ -304,6 +304,9 @@ def test_at_320_pixels_nothing_is_cut_off_or_too_small(desk, name):
         page.locator(f"{panel} > summary").tap()
         assert page.evaluate("Math.max(document.documentElement.scrollWidth, innerWidth)") == 320
         if panel == ".skip":
+            box = page.locator(".skip-panel").bounding_box()
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= 320
             desk.press("Escape")
     assert page.evaluate(SMALL) == []
     panel = page.locator(".reading-panel").bounding_box()
