@@ -99,7 +99,9 @@ const page = {
     const prompt = find(".prompt", work);
     const sticks = getComputedStyle(prompt).position === "sticky";
     root.setProperty("--prompt-height", `${(sticks ? prompt.offsetHeight : 0) + 12}px`);
-    const bars = find(".decision", work).offsetHeight + find("[data-legend]").offsetHeight;
+    const legend = find("[data-legend]").offsetHeight;
+    root.setProperty("--legend-height", `${legend}px`);
+    const bars = find(".decision", work).offsetHeight + legend;
     root.setProperty("--bar-height", `${bars + 12}px`);
   },
 
