@@ -309,7 +309,10 @@ const page = {
   changed() {
     this.form.show();
     if (find("[data-banner-text]").textContent === this.asked) this.hideBanner();
-    if (this.form.isChange) return;
+    if (this.form.isChange) {
+      this.form.form.elements.key.value = crypto.randomUUID(); // another answer than one that may have arrived unnoticed
+      return;
+    }
     clearTimeout(this.draftTimer);
     this.draftTimer = setTimeout(() => this.saveDraft(), DRAFT_AFTER);
     this.hasChanges = true;

@@ -169,6 +169,33 @@ def test_a_refused_answer_comes_back_as_the_text_is_meant_to_look(desk):
     assert page.locator(".as-compared").count() == 0
 
 
+def test_a_change_whose_reply_was_lost_can_be_changed_again(desk):
+    page = desk.start()
+    desk.press("1", "Enter")
+    desk.wait_for_judgements(1)
+    page.goto(f"{desk.rank}/history")
+    page.get_by_role("link", name="Change").click()
+    page.locator("form.task[data-ready]").wait_for()
+    cut_off = []
+
+    def lose(route):
+        if route.request.method != "PUT" or cut_off:
+            route.continue_()
+            return
+        cut_off.append(route.fetch())
+        route.abort()
+
+    page.route(ANSWER, lose)
+    desk.press("0", "Enter")
+    desk.see("The server did not answer")
+    desk.press("2", "Enter")
+    dialog = page.get_by_role("dialog", name="You have answered this task already")
+    dialog.get_by_role("button", name="Take the one I just gave").click()
+    page.wait_for_url("**/rank/history")
+    (stands,) = [each for each in desk.judgements() if each.is_current]
+    assert stands.ranks != [1, 1]
+
+
 def test_what_is_on_its_way_does_not_change_any_more(desk):
     page = desk.start()
     for key, shown in (("1", "Which egg?"), ("4", "Four greetings")):
