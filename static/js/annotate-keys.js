@@ -30,9 +30,9 @@ const MOVES = {
 export function listenToKeys(page) {
   document.addEventListener("keydown", (event) => {
     if (event.isComposing || event.defaultPrevented) return;
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && isText(event.target)) {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && isText(event.target) && !event.target.closest("dialog")) {
       event.preventDefault();
-      page.submit();
+      page.enter(); // in the note about a skip it skips
       return;
     }
     if (event.ctrlKey || event.metaKey || event.altKey || event.getModifierState("AltGraph")) return;

@@ -42,6 +42,7 @@ export class Pause {
   }
 
   key(event) {
+    if (this.isOn && (event.ctrlKey || event.altKey || event.metaKey)) return; // on the way to another window: she rests on
     if (this.isOn) {
       this.heldKey = event.code;
       this.end();

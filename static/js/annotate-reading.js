@@ -46,8 +46,8 @@ export class Reading {
   }
 
   begin(form) {
+    this.restore(); // a task that makes way may come back
     this.form = form;
-    this.originals = null;
     Object.assign(this.is, { source: false, difference: false, prompt: false });
     this.texts = [...form.form.querySelectorAll(".response-text")];
     this.show();

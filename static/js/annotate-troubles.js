@@ -23,6 +23,7 @@ export const troubles = {
     }
     if (entry.isRescued && (await this.isDone(id))) return; // it was there already
     const isHere = this.form.id === id;
+    const why = problem.status === 404 ? "The task was taken away, or you are no longer in this project: ask its admins." : problem.message;
     if (problem.body?.errors?.some(({ field }) => field === "guidelines_version")) {
       // What is asked has changed: the form of before would only be refused again.
       if (!isHere) this.keepAsDraft(entry);
@@ -32,11 +33,11 @@ export const troubles = {
       return;
     }
     if (isHere) {
-      this.say(problem.message);
+      this.say(why);
       return;
     }
     const back = this.handedIn.has(id) ? { act: () => this.goBackTo(id) } : { href: `/assignments/${id}` };
-    this.say(`Your answer to an earlier task was not taken. ${problem.message}`, [{ text: "Go back to it", ...back }]);
+    this.say(`Your answer to an earlier task was not taken. ${why}`, [{ text: "Go back to it", ...back }]);
   },
 
   // The form is gone: what it said is there when she opens the task again.

@@ -18,6 +18,7 @@ import { Problem } from "./api.js";
 const DRAFT_AFTER = 1200; // ms without a change
 const REST = 5 * 60_000; // ms away that are a break
 const JUST_PAINTED = 2000; // ms in which nobody has begun to judge
+const ANNOUNCED = 150; // characters of a prompt
 const work = document.querySelector("[data-work]");
 const { project, rank, history } = work.dataset;
 const find = (selector, root = document) => root.querySelector(selector);
@@ -82,7 +83,14 @@ const page = {
     work.classList.remove("is-busy");
     scrollTo(0, 0);
     work.focus({ preventScroll: true });
+    this.announce(form);
     this.begin();
+  },
+
+  // A screen reader hears of it: where the focus is has not changed.
+  announce(form) {
+    const asked = [...form.querySelectorAll(".prompt .prose")].at(-1).textContent.trim();
+    find("[data-arrived]").textContent = `Next task: ${asked.slice(0, ANNOUNCED)}`;
   },
 
   // How high the bars are, so that what has the focus is never under them.
@@ -91,7 +99,9 @@ const page = {
     const prompt = find(".prompt", work);
     const sticks = getComputedStyle(prompt).position === "sticky";
     root.setProperty("--prompt-height", `${(sticks ? prompt.offsetHeight : 0) + 12}px`);
-    const bars = find(".decision", work).offsetHeight + find("[data-legend]").offsetHeight;
+    const legend = find("[data-legend]").offsetHeight;
+    root.setProperty("--legend-height", `${legend}px`);
+    const bars = find(".decision", work).offsetHeight + legend;
     root.setProperty("--bar-height", `${bars + 12}px`);
   },
 
@@ -135,13 +145,15 @@ const page = {
     if (!this.isReady) return;
     const missing = this.form.missing();
     if (missing) {
-      this.say(missing);
+      this.ask(missing);
       return;
     }
+    if (!this.form.form.reportValidity()) return; // a rating that is no number would be left out unseen
     this.isReady = false;
     this.hideBanner();
     this.stopDrafts();
     work.classList.add("is-busy");
+    this.form.form.inert = true; // what is on its way does not change any more
     const { id, key } = this.form;
     const entry = { key, assignment: id, body: { ...this.form.body(), times: this.watch.times() }, draft: this.draftRevision + 1 };
     if (this.form.isChange) {
@@ -153,10 +165,10 @@ const page = {
     const { aside, next } = this;
     this.aside = null;
     if (!aside) this.next = null;
+    this.isWaiting = !aside && !next;
     const answer = this.queue.add(entry);
     if (aside) this.putBack(aside);
     else if (next) this.show(next);
-    else this.isWaiting = true;
     if ((await answer) instanceof Problem && this.form.id === id) this.stay();
   },
 
@@ -169,11 +181,13 @@ const page = {
 
   putBack({ form, times, ends }) {
     delete form.dataset.ready;
+    form.inert = false;
     form.dataset.secondsLeft = Math.max(0, Math.round(((ends ?? 0) - performance.now()) / 1000));
     work.replaceChildren(form);
     this.isWaiting = false;
     work.classList.remove("is-busy");
     scrollTo(0, 0);
+    this.announce(form);
     this.begin(times);
   },
 
@@ -229,6 +243,8 @@ const page = {
     this.isWaiting = false;
     this.isReady = true;
     work.classList.remove("is-busy");
+    this.form.form.inert = false;
+    work.focus({ preventScroll: true });
     this.changed(); // to the draft with it: she may have to open the task anew
   },
 
@@ -263,7 +279,7 @@ const page = {
     if (!this.isReady) return;
     const fields = new FormData(this.form.form);
     if (!fields.get("reason")) {
-      this.say("Choose a reason for skipping this task.");
+      this.ask("Choose a reason for skipping this task.");
       return;
     }
     this.isReady = false;
@@ -292,7 +308,11 @@ const page = {
 
   changed() {
     this.form.show();
-    if (this.form.isChange) return;
+    if (find("[data-banner-text]").textContent === this.asked) this.hideBanner();
+    if (this.form.isChange) {
+      this.form.form.elements.key.value = crypto.randomUUID(); // another answer than one that may have arrived unnoticed
+      return;
+    }
     clearTimeout(this.draftTimer);
     this.draftTimer = setTimeout(() => this.saveDraft(), DRAFT_AFTER);
     this.hasChanges = true;
@@ -333,6 +353,12 @@ const page = {
     banner.hidden = false;
   },
 
+  // Until she does something about it.
+  ask(text) {
+    this.asked = text;
+    this.say(text);
+  },
+
   hideBanner() {
     find("[data-banner]").hidden = true;
   },
@@ -341,7 +367,7 @@ const page = {
     const badge = find("[data-queue]");
     const isLate = waiting > 1 || this.queue?.tries > 0;
     badge.hidden = !waiting || !isLate;
-    badge.textContent = `${waiting} waiting to be sent`;
+    badge.textContent = `${waiting} waiting to be sent${this.isWaiting ? ", then the next task comes" : ""}`;
     if (!waiting && this.goesTo) this.leaveFor(this.goesTo);
   },
 

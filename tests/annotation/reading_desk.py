@@ -24,7 +24,12 @@ RATED = [
 ]
 WIDE = [
     {"key": "quality", "label": "Quality", "min": 0, "max": 100},
-    {"key": "tone", "label": "Tone", "min": -2, "max": 2},
+    {
+        "key": "tone",
+        "label": "Donaudampfschifffahrtsgesellschaftskapitänstonfall",
+        "min": -2,
+        "max": 2,
+    },
 ]
 HEBREW = "שלום עולם\n\n- ראשון\n- שני\n\nLeft to right, safe\u202etxt.exe."
 TABLE = "|" + "a column|" * 14 + "\n|" + "---|" * 14 + "\n|" + "value|" * 14 + "\n\n" + "w" * 400

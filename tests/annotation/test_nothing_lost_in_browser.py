@@ -30,6 +30,11 @@ def sign_in_here(page, email, password=PASSWORD):
     return dialog
 
 
+def middle(locator):
+    box = locator.bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
 def answer_once(page, *, status, times=1, headers=None, title="No"):
     """The server, or something before it, answers so many times in this way."""
     seen = []
@@ -148,6 +153,66 @@ def test_a_refused_answer_comes_back_with_all_that_was_written(desk, status):
     assert desk.wait_for_judgements(1)[0].rationale == "Because it is soft"
     desk.see("Four greetings")  # as she left it
     assert page.locator("input[name=rank_A]:checked").get_attribute("value") == "4"
+
+
+def test_a_refused_answer_comes_back_as_the_text_is_meant_to_look(desk):
+    page = desk.start()
+    desk.press("d")
+    page.locator(".as-compared").first.wait_for()
+    desk.press("1")
+    first = desk.shown()
+    answer_once(page, status=404)
+    desk.press("Enter")
+    desk.see("you are no longer in this project")
+    page.get_by_role("button", name="Go back to it").click()
+    page.locator(f'form.task[data-ready][data-assignment="{first}"]').wait_for()
+    assert page.locator(".as-compared").count() == 0
+
+
+def test_a_change_whose_reply_was_lost_can_be_changed_again(desk):
+    page = desk.start()
+    desk.press("1", "Enter")
+    desk.wait_for_judgements(1)
+    page.goto(f"{desk.rank}/history")
+    page.get_by_role("link", name="Change").click()
+    page.locator("form.task[data-ready]").wait_for()
+    cut_off = []
+
+    def lose(route):
+        if route.request.method != "PUT" or cut_off:
+            route.continue_()
+            return
+        cut_off.append(route.fetch())
+        route.abort()
+
+    page.route(ANSWER, lose)
+    desk.press("0", "Enter")
+    desk.see("The server did not answer")
+    desk.press("2", "Enter")
+    dialog = page.get_by_role("dialog", name="You have answered this task already")
+    dialog.get_by_role("button", name="Take the one I just gave").click()
+    page.wait_for_url("**/rank/history")
+    (stands,) = [each for each in desk.judgements() if each.is_current]
+    assert stands.ranks != [1, 1]
+
+
+def test_what_is_on_its_way_does_not_change_any_more(desk):
+    page = desk.start()
+    for key, shown in (("1", "Which egg?"), ("4", "Four greetings")):
+        desk.see(shown)
+        page.locator("form.task[data-ready]").wait_for()
+        desk.context.set_offline(True)
+        desk.press(key, *("123" if key == "4" else ""), "Enter")
+    desk.see("2 waiting to be sent, then the next task comes")
+    order = page.locator("[data-summary]")
+    said = order.inner_text()
+    page.mouse.click(*middle(page.locator("input[name=rank_D][value='4']")))
+    assert order.inner_text() == said
+    desk.context.set_offline(False)
+    desk.see("Pair")
+    desk.ready()
+    desk.press("2", "Enter")  # the new one can be judged
+    desk.wait_for_judgements(3)
 
 
 def test_what_waited_when_the_power_went_is_sent_from_any_page_of_hers(desk):

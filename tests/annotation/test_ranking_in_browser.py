@@ -78,6 +78,27 @@ def test_skipping_asks_why(desk):
         assert (row.state, row.skip_reason) == (AssignmentState.SKIPPED, "language")
 
 
+def test_a_screen_reader_hears_of_the_next_task(desk):
+    page = desk.start()
+    said = page.locator("[role=status][data-arrived]")
+    assert said.text_content() == ""
+    desk.press("1", "Enter")
+    desk.see("Four greetings")
+    assert said.text_content() == "Next task: Four greetings"
+
+
+def test_in_the_note_about_a_skip_no_key_judges(desk):
+    page = desk.start()
+    first = desk.shown()
+    desk.press("1", "s", "3")
+    page.get_by_label("A note about the reason").fill("Basque?")
+    desk.press("Control+Enter")
+    desk.another_is_shown(first)
+    with SessionLocal() as session:
+        assert session.get(Assignment, first).state is AssignmentState.SKIPPED
+    assert desk.judgements() == []
+
+
 def test_an_impatient_second_enter_judges_nothing(desk):
     desk.start()
     first = desk.shown()

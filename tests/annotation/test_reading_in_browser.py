@@ -116,6 +116,21 @@ def test_wide_scales_are_numbers(desk):
     assert ratings["tone"][0] in {-1, -2}
 
 
+def test_a_number_that_is_none_is_not_left_out_unseen(desk):
+    page = desk.open("wide")
+    desk.press("1")
+    box = page.locator(".rating-number").first
+    for wrong in ("4e", "150"):
+        box.fill("")
+        box.focus()
+        page.keyboard.type(wrong)
+        desk.press("Escape", "Enter")
+        assert box.evaluate("box => box === document.activeElement")
+    box.fill("15")
+    desk.press("Escape")
+    assert desk.submit()[2]["quality"][0] == 15
+
+
 def test_letters_are_dragged_into_order(desk):
     page = desk.open("four")
     desk.press("1", "2", "3")
@@ -281,7 +296,7 @@ SMALL = """() => [...document.querySelectorAll(
 }).map((each) => each.outerHTML.slice(0, 100))"""
 
 
-@pytest.mark.parametrize("name", ["mixed", "rated five", "ten"])
+@pytest.mark.parametrize("name", ["mixed", "rated five", "ten", "wide"])
 def test_at_320_pixels_nothing_is_cut_off_or_too_small(desk, name):
     page = desk.open(name, width=320, height=640, has_touch=True, is_mobile=True)
     assert page.evaluate("Math.max(document.documentElement.scrollWidth, innerWidth)") == 320
@@ -289,6 +304,9 @@ def test_at_320_pixels_nothing_is_cut_off_or_too_small(desk, name):
         page.locator(f"{panel} > summary").tap()
         assert page.evaluate("Math.max(document.documentElement.scrollWidth, innerWidth)") == 320
         if panel == ".skip":
+            box = page.locator(".skip-panel").bounding_box()
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= 320
             desk.press("Escape")
     assert page.evaluate(SMALL) == []
     panel = page.locator(".reading-panel").bounding_box()

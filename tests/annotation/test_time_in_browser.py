@@ -151,6 +151,8 @@ def test_a_break_stops_the_clock_and_gives_back_what_was_fetched_ahead(desk):
     page.clock.fast_forward("21:00")  # no lease is renewed for somebody who is away
     with SessionLocal() as session:
         assert session.get(Assignment, shown).renewals == 0
+    desk.press("Alt", "Control+c", "Meta")  # on the way to another window
+    assert overlay.is_visible()
     with page.expect_response("**/assignments?html=true"):
         desk.press("1")
     overlay.wait_for(state="hidden")

@@ -56,6 +56,20 @@ def test_formulas_become_mathml_and_prices_stay_prices():
     assert "<mfrac>" in markdown(r"Take \(\frac{1}{2}\).")
     assert 'display="block"' in markdown(r"\[ a + b \]")
     assert "<math" not in markdown("It costs $5 and $6.")
+    in_line = markdown("So $$x^2$$ grows.")
+    assert 'display="block"' in in_line
+    assert "$" not in in_line
+
+
+def test_an_image_is_named_and_not_loaded():
+    drawn = markdown("![a <b>cat</b> & *dog*](https://a.example/c.png?a=1&b=2)")
+    assert "[image: a &lt;b&gt;cat&lt;/b&gt; &amp; *dog*]</a>" in drawn
+    assert 'href="https://a.example/c.png?a=1&amp;b=2"' in drawn
+    assert "<p>[image: without a description]</p>" in markdown("![](data:image/png;base64,aaaa)")
+    badge = markdown("[![build](https://a.example/b.svg)](https://b.example)")
+    assert badge.count("<a ") == 1
+    assert ">[image: build]</a>" in badge
+    assert "<img" not in drawn + badge
 
 
 def test_code_is_highlighted_by_classes_only():
