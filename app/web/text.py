@@ -57,6 +57,8 @@ GIVEN = {
 SCROLLS = re.compile(r'<(table|pre) tabindex="0">')
 DISPLAYED = re.compile(r'(<math [^>]*display="block")')  # scrolls, too, but has no place for it
 
+SEEN_NOT = re.compile(r"<(?!hr|math)[^>]*>|&nbsp;|\s")
+
 
 def highlighted(code: str, language: str, _attributes: str) -> str:
     """Code with token classes; plain where the language is unknown or the text too long."""
@@ -94,8 +96,17 @@ def align_by_class(_renderer: RendererHTML, tokens: list[Token], index: int, *_:
 
 def display_in_line(_renderer: RendererHTML, tokens: list[Token], index: int, *_: object) -> str:
     """A displayed formula within a paragraph, where a div would end the paragraph."""
-    formula = mathml(tokens[index].content, {"display_mode": True})
+    source = tokens[index].content
+    if is_prose(source):
+        return str(escape(f"$${source}$$"))
+    formula = mathml(source, {"display_mode": True})
     return f'<span class="math block">{formula}</span>'
+
+
+def is_prose(source: str) -> bool:
+    """Whether it is what stands between two of a shell's `$$`, not a formula."""
+    words = [word.strip(".,;:!?'’()") for word in source.split()]
+    return all(map(str.isalpha, words)) and sum(len(word) > 1 for word in words) > 1
 
 
 def image_by_name(_renderer: RendererHTML, tokens: list[Token], index: int, *_: object) -> str:
@@ -128,7 +139,7 @@ PARSER = make_parser()
 
 @lru_cache(maxsize=4096)
 def markdown(text: str) -> Markup:
-    """Safe HTML of a Markdown text with code and LaTeX."""
+    """Safe HTML of a Markdown text with code and LaTeX; its source where that shows nothing."""
     html = nh3.clean(
         show_invisible(PARSER.render(text)),
         tags=TAGS,
@@ -137,6 +148,8 @@ def markdown(text: str) -> Markup:
         url_schemes={"http", "https", "mailto"},
         link_rel="noopener noreferrer nofollow",
     )
+    if not SEEN_NOT.sub("", html):  # such as of the address of a link alone
+        return Markup("<p>{}</p>").format(plain(text)) if text.strip() else Markup()
     html = SCROLLS.sub(r'<\1 dir="auto" tabindex="0">', html)
     html = DISPLAYED.sub(r'\1 tabindex="0"', html)
     return Markup(html)  # noqa: S704  # just sanitised

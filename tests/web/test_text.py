@@ -59,6 +59,13 @@ def test_formulas_become_mathml_and_prices_stay_prices():
     in_line = markdown("So $$x^2$$ grows.")
     assert 'display="block"' in in_line
     assert "$" not in in_line
+    shell = "Use $$ to get the pid and kill $$ to end it."
+    assert shell in markdown(shell)
+
+
+@pytest.mark.parametrize("text", ["[1]: https://a.example", "&nbsp;", "```\n```", "-"])
+def test_what_would_show_nothing_is_shown_as_it_was_written(text):
+    assert markdown(text) == f"<p>{plain(text)}</p>"
 
 
 def test_an_image_is_named_and_not_loaded():
