@@ -284,8 +284,9 @@ const page = {
     }
     this.isReady = false;
     await this.saveDraft();
+    const { id } = this.form;
     try {
-      await call("POST", `/api/v1/assignments/${this.form.id}/skip`, { reason: fields.get("reason"), note: fields.get("note") || null });
+      await call("POST", `/api/v1/assignments/${id}/skip`, { reason: fields.get("reason"), note: fields.get("note") || null });
     } catch (problem) {
       if (problem.status === 401) this.signedOut(problem, true);
       else this.say(problem.message);
@@ -300,6 +301,7 @@ const page = {
     else if (!next) this.go(rank);
     else {
       this.show(next);
+      this.ask("You skipped a task.", [{ text: "Go back to it", href: `/assignments/${id}` }]);
       this.prefetch();
     }
   },
@@ -354,9 +356,9 @@ const page = {
   },
 
   // Until she does something about it.
-  ask(text) {
+  ask(text, actions) {
     this.asked = text;
-    this.say(text);
+    this.say(text, actions);
   },
 
   hideBanner() {

@@ -78,6 +78,31 @@ def test_skipping_asks_why(desk):
         assert (row.state, row.skip_reason) == (AssignmentState.SKIPPED, "language")
 
 
+def test_a_skip_can_be_taken_back(desk):
+    page = desk.start()
+    first = desk.shown()
+    desk.think("half a thought")
+    desk.press("s", "3", "Enter")
+    desk.another_is_shown(first)
+    page.get_by_role("link", name="Go back to it").click()
+    page.wait_for_url(f"**/assignments/{first}")
+    desk.ready()
+    desk.see("You skipped this task")
+    assert page.get_by_label("Why you decided so").input_value() == "half a thought"
+    desk.press("1", "Enter")
+    assert [str(each.assignment_id) for each in desk.wait_for_judgements(1)] == [str(first)]
+
+
+def test_that_a_task_was_skipped_is_said_until_she_judges_the_next(desk):
+    page = desk.start()
+    first = desk.shown()
+    desk.press("s", "3", "Enter")
+    desk.another_is_shown(first)
+    desk.see("You skipped a task")
+    desk.press("1")
+    assert not page.get_by_text("You skipped a task").is_visible()
+
+
 def test_a_screen_reader_hears_of_the_next_task(desk):
     page = desk.start()
     said = page.locator("[role=status][data-arrived]")
