@@ -211,6 +211,15 @@ class TestRuns:
         assert run.metrics[-1]["eval_rewards/accuracies"] > 0.7
         assert run.metrics[-1]["kl"] >= 0
 
+    def test_kto_compares_good_and_bad_whatever_shares_a_forward_pass(self, train) -> None:
+        given = {"loss_type": "kto", "max_steps": 4, "num_samples": 0, "monitor_action": "off"}
+        whole, apart = (
+            train("dpo", output=f"{most}", max_tokens_per_forward=most, **given)
+            for most in (10_000, 1)
+        )
+        for one, other in zip(whole.metrics[1:], apart.metrics[1:], strict=True):
+            assert other["rewards/accuracies"] == one["rewards/accuracies"]
+
     def test_kto_needs_unpaired_rows(self, train, rankings: Path) -> None:
         run = train("dpo", dataset=rankings, loss_type="kto")
         assert run.code == 2
