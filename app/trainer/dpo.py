@@ -56,7 +56,8 @@ def train(
     tests = reference.logps(data.test, range(len(data.test)), "test")
     if unpaired:
         folder.note_if(kto.imbalance([example.row.label for example in data.train], config))
-        others = kto.mismatched(data.train, config.max_length)
+        longest = min(config.max_length, models.limits_of(bare).context)
+        others = kto.mismatched(data.train, longest)
         other_references = reference.logps(others, visited, "mismatched")
 
     policy = models.with_lora(bare, config, scores=False)
