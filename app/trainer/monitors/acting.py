@@ -11,10 +11,13 @@ WARNINGS = "warnings.jsonl"  # as they come; result.json has them all at the end
 
 
 def take_up(watch: Watch, folder: RunFolder, state: dict[str, Any] | None) -> None:
-    """Go on watching where a checkpoint left off; its warnings stay in result.json."""
+    """Go on watching where a checkpoint left off; what result.json says of it stays."""
     if state:
         watch.load(state)
-        folder.extra["warnings"] = list(watch.told.values())
+        if watch.told:
+            folder.extra["warnings"] = list(watch.told.values())
+        if watch.told and watch.config.monitor_action == "send":
+            folder.extra["for_people"] = FILE
 
 
 def react(
