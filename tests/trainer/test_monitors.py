@@ -263,8 +263,9 @@ class TestActions:
         step = run.result["steps"]
         assert 1 < step < 8
         assert run.result["warnings"][0].startswith(f"Step {step}: ")
-        told = [line["message"] for line in run.read("warnings.jsonl")]  # as they came
-        assert told == run.result["warnings"]
+        told = run.read("warnings.jsonl")  # as they came
+        assert [line["message"] for line in told] == run.result["warnings"]
+        assert told[-1]["step"] == step  # so that a run resumed before it writes it once
         assert "the last weights within limits stay" in run.out
         # the policy that wrote the last episodes within limits, those of the step before
         good = run.folder / "checkpoints" / f"step-{step - 2}" / "model"

@@ -25,6 +25,7 @@ def react(
     folder: RunFolder,
     alarms: Sequence[str],
     *,
+    step: int,
     lines: Callable[[], list[dict[str, Any]]],
 ) -> str:
     """Say each alarm and do what the settings want; why the run is to end now, or nothing.
@@ -35,7 +36,7 @@ def react(
         return ""
     for sentence in alarms:
         folder.note(sentence)
-    folder.append_all(WARNINGS, [{"step": folder.step, "message": each} for each in alarms])
+    folder.append_all(WARNINGS, [{"step": step, "message": each} for each in alarms])
     folder.extra["warnings"] = list(watch.told.values())
     if watch.config.monitor_action == "stop":
         return alarms[0]

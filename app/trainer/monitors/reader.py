@@ -56,7 +56,9 @@ class Reader:
             return {}, False  # of weights that are not numbers the next update or save tells
         said = self._written(policy)
         figures, alarms = self.watch.observe(step, self._seen(said, step=step, score=score))
-        why = react(self.watch, self.folder, alarms, lines=lambda: self._lines(step, said))
+        why = react(
+            self.watch, self.folder, alarms, step=step, lines=lambda: self._lines(step, said)
+        )
         if why:
             self.last_good.put_back(policy)
             self.folder.stop_here(step, "monitor", "Stopped; the last weights within limits stay.")
