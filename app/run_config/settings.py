@@ -24,7 +24,9 @@ class RunConfig:
     max_length: int = setting(
         1024, "Longest sequence in tokens; longer rows follow bad_rows.", at_least=8
     )
-    seed: int = setting(42, "Seed of data order, new heads and sampling.", at_least=0)
+    seed: int = setting(
+        42, "Seed of data order, new heads and sampling.", at_least=0, at_most=2**32 - 1
+    )
     bf16: bool = setting(False, "Compute in bfloat16 over 32-bit weights.")
     lora_r: int = setting(
         0, "Rank of LoRA adapters; 0 trains all weights.", at_least=0, group="lora"

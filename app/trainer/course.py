@@ -108,7 +108,7 @@ class Course:
         if beside:
             beside.begin(model, state)
         try:
-            yield range(done + 1, self.steps + 1)
+            yield range(done + 1, self.folder.total_steps + 1)
         except Cancelled:
             self._save(self.folder.step)
             raise

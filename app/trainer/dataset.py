@@ -13,6 +13,7 @@ from app.trainer.chat import BadConversation, Message, parse_transcript
 from app.trainer.failures import BadInput
 
 TEXT = "text"  # the role of a text that is no conversation
+LARGEST = 1e30  # of the numbers in a row: losses add up some of them in 32 bit
 SUFFIXES = (".jsonl.gz", ".jsonl", ".parquet")
 WANTED = {
     "sft": ("sft",),
@@ -208,8 +209,11 @@ def prompt_row(where: str, record: Mapping[str, Any]) -> Row:
     key = "prompt" if "prompt" in record else "messages"
     need(record, where, "prompts", ("prompt",), ("messages",))
     messages = as_messages(record[key], where, key)
-    if record.get("system"):
-        messages = ({"role": "system", "content": str(record["system"])}, *messages)
+    system = record.get("system") or ""
+    if not isinstance(system, str):
+        raise BadInput(f"{where}: system must be text, not {system!r}.")
+    if system:
+        messages = ({"role": "system", "content": system}, *messages)
     return Row(where, messages)
 
 
@@ -222,8 +226,13 @@ def need(record: Mapping[str, Any], where: str, what: str, *choices: Sequence[st
     article = "an" if what.startswith("u") else "a"
     raise BadInput(
         f"{where} has no {' and no '.join(missing)}: {article} {what} row is {wanted}, "
-        f"this one has {', '.join(sorted(record)) or 'nothing'}."
+        f"this one has {printable(', '.join(sorted(record))) or 'nothing'}."
     )
+
+
+def printable(text: str) -> str:
+    """The text with its halves of characters, which no file can hold, as their escapes."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def number(
@@ -238,8 +247,11 @@ def number(
     value = record.get(key)
     if value is None:
         return default
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    # compared, because JSON has whole numbers that no float holds
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < math.inf:
         raise BadInput(f"{where}: {key} must be a number, not {value!r}.")
+    if abs(value) > LARGEST:
+        raise BadInput(f"{where}: {key} is too large a number; {LARGEST:g} is the most.")
     if not at_least <= value <= at_most:
         limits = f"from {at_least:g} to {at_most:g}" if at_most < math.inf else "not below 0"
         raise BadInput(f"{where}: {key} must be {limits}, and is {value:g}.")
@@ -286,8 +298,8 @@ def as_reply(value: Any, where: str, key: str) -> tuple[Message, ...]:
     """A reply from messages or from plain text."""
     if isinstance(value, str):
         return ({"role": "assistant", "content": value},)
-    if isinstance(value, dict) and "text" in value:
-        return ({"role": "assistant", "content": str(value["text"])},)
+    if isinstance(value, dict) and isinstance(value.get("text"), str):
+        return ({"role": "assistant", "content": value["text"]},)
     messages = _messages(value, where, key)
     if messages[0]["role"] not in ("assistant", "tool"):
         raise BadInput(

@@ -20,7 +20,7 @@ from app.trainer.dataset import comparison_row, unpaired_row
 from app.trainer.judges import watching
 from app.trainer.monitors import Reader
 from app.trainer.optimization import Updater, seed_everything
-from app.trainer.processes import read
+from app.trainer.processes import put_together, read
 from app.trainer.reference import NoReference, Reference, sequence_logps
 from app.trainer.rollout import Sampling, answers, readable
 from app.trainer.run_folder import RunFolder
@@ -56,7 +56,8 @@ def train(
     tests = reference.logps(data.test, range(len(data.test)), "test")
     if unpaired:
         folder.note_if(kto.imbalance([example.row.label for example in data.train], config))
-        others = kto.mismatched(data.train, config.max_length)
+        longest = min(config.max_length, models.limits_of(bare).context)
+        others = kto.mismatched(data.train, longest)
         other_references = reference.logps(others, visited, "mismatched")
 
     policy = models.with_lora(bare, config, scores=False)
@@ -102,6 +103,7 @@ def update(
     device = updater.accelerator.device
     weight = sum(weight_of(example, config) for example in batch) or 1.0
     sums: dict[str, Any] = dict.fromkeys(("loss", "tokens", *FIGURES), 0.0)
+    seen, ratios = list[int](), list[Tensor]()
     for examples, places, scale in updater.pieces(batch, forward):
         layout = forward.lay_out(examples).to(device)
         with models.autocast(device, bf16=forward.bf16):
@@ -115,7 +117,14 @@ def update(
             sums["tokens"] += layout.tokens
             for name, value in figures.items():
                 sums[name] += value
+            if config.loss_type == "kto":
+                seen += places
+                ratios += (sequence.detach() - frozen).cpu()
     totals = updater.total(sums)
+    if config.loss_type == "kto":  # whose pairs reach over forward passes and processes
+        ratios = put_together(updater.accelerator, seen, ratios)
+        pairs = kto.right_pairs(batch, torch.stack(ratios))
+        totals |= {name: float(value) for name, value in pairs.items()}
     return {
         "loss": totals["loss"],
         **named(totals),

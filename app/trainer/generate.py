@@ -9,7 +9,7 @@ from typing import Any
 from app.trainer import lm as models
 from app.trainer.batches import Example, Limits, Report, beyond, encode_prompt
 from app.trainer.chat import BadConversation, ChatFormat
-from app.trainer.dataset import parse_line, prompt_row, read_lines
+from app.trainer.dataset import parse_line, printable, prompt_row, read_lines
 from app.trainer.failures import BadInput, signals
 from app.trainer.rollout import Sampling, generate, noise_seed
 from app.trainer.run_folder import Progress
@@ -60,7 +60,7 @@ def generate_file(
             for (record, _), responses in zip(part, texts, strict=True):
                 line = {k: v for k, v in record.items() if k not in ANSWERS}
                 line["responses"] = [{"text": text, "source": name} for text in responses if text]
-                stream.write(json.dumps(line, ensure_ascii=False) + "\n")
+                stream.write(printable(json.dumps(line, ensure_ascii=False)) + "\n")
             stream.flush()
             progress.at(begin + len(part))
     finally:

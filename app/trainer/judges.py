@@ -13,8 +13,8 @@ from torch import Tensor
 
 from app.run_config import MonitorSettings, PpoConfig
 from app.trainer import lm as models
-from app.trainer.batches import Example
-from app.trainer.chat import ChatFormat
+from app.trainer.batches import Example, beyond
+from app.trainer.chat import BadConversation, ChatFormat
 from app.trainer.failures import BadInput, Failure
 from app.trainer.rollout import RewardModel
 
@@ -33,10 +33,18 @@ class ModelJudge:
         self.shares_tokens = reward.shares_tokens(chat)
 
     def read(self, answered: Sequence[Example]) -> tuple[Tensor, Tensor | None]:
-        """Scores `(episodes,)`, and distances from the training data where they are stored."""
-        return self.reward.read(
-            [self._whole(e) if self.shares_tokens else self._in_words(e) for e in answered]
-        )
+        """Scores `(episodes,)`, and distances from the training data where they are stored.
+
+        Raises:
+            BadInput: at an answer that it cannot read.
+
+        """
+        read = [self._whole(e) if self.shares_tokens else self._in_words(e) for e in answered]
+        limits = models.limits_of(self.reward.model)
+        for example in read:
+            if reason := beyond(limits, example):
+                raise self._cannot_read(example, reason)
+        return self.reward.read(read)
 
     def _whole(self, answer: Example) -> Example:
         """With what the template writes behind a finished reply."""
@@ -47,7 +55,16 @@ class ModelJudge:
 
     def _in_words(self, answer: Example) -> Example:
         said = {"role": "assistant", "content": self.chat.decode(answer.responses[0])}
-        return self.reward.encode(replace(answer.row, replies=((said,),)))
+        try:
+            return self.reward.encode(replace(answer.row, replies=((said,),)))
+        except BadConversation as error:
+            raise self._cannot_read(answer, str(error)) from error
+
+    def _cannot_read(self, answer: Example, reason: str) -> BadInput:
+        return BadInput(
+            f"The reward model cannot read an answer to {answer.row.where}: {reason}. Choose "
+            "another reward model, lower max_length, or leave such prompts out."
+        )
 
 
 class FunctionJudge:
@@ -120,6 +137,18 @@ class Judges:
     def models(self) -> list[RewardModel]:
         """The reward models among those that reward."""
         return [judge.reward for judge in self.rewarding if isinstance(judge, ModelJudge)]
+
+    @property
+    def longest(self) -> int:
+        """Tokens of a prompt and its answer that all can read who share the policy's tokens."""
+        return min(
+            (
+                models.limits_of(judge.reward.model).context - len(judge.chat.tail_ids)
+                for judge in (*self.rewarding, self.watching)
+                if isinstance(judge, ModelJudge) and judge.shares_tokens
+            ),
+            default=sys.maxsize,
+        )
 
     def read(self, answered: Sequence[Example]) -> Verdict:
         found = [judge.read(answered) for judge in self.rewarding]

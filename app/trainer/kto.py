@@ -63,7 +63,7 @@ def batch_loss(
     *,
     z0: float,
 ) -> tuple[Tensor, dict[str, Any]]:
-    """As DPO's, on single responses; accuracy compares every good with every bad one."""
+    """As DPO's, on single responses; its pairs are those among these examples."""
     good = torch.tensor([example.row.label for example in examples], device=logps.device)
     ratios = logps - reference
     each = losses.kto(
@@ -75,7 +75,6 @@ def batch_loss(
         undesirable_weight=config.undesirable_weight,
     )
     rewards, own = config.beta * ratios.detach(), logps.detach()
-    delta = rewards[good][:, None] - rewards[~good]
     figures = {
         "chosen": rewards[good].sum(),
         "rejected": rewards[~good].sum(),
@@ -83,7 +82,16 @@ def batch_loss(
         "rejected_logps": own[~good].sum(),
         "chosen_count": int(good.sum()),
         "rejected_count": int((~good).sum()),
+        **right_pairs(examples, rewards),
+    }
+    return (each * each.new_tensor(weights)).sum(), figures
+
+
+def right_pairs(examples: Sequence[Example], rewards: Tensor) -> dict[str, Any]:
+    """Every good response beside every bad one: how many pairs, and how many stand right."""
+    good = torch.tensor([example.row.label for example in examples], device=rewards.device)
+    delta = rewards[good][:, None] - rewards[~good]
+    return {
         "right": ((delta > 0).float() + 0.5 * (delta == 0)).sum(),
         "pairs": delta.numel(),
     }
-    return (each * each.new_tensor(weights)).sum(), figures

@@ -64,10 +64,11 @@ def plackett_luce(scores: Tensor, ranks: Sequence[int], *, ties: str = "half") -
     (Breslow), so that at K = 2 a tie equals `bradley_terry` at p = 0.5; with `ties="drop"` a tied
     group counts once, against what lies below it. `(…, K)` → `(…,)`.
     """
-    order = torch.tensor(ranks)
+    ordered = sorted(set(ranks))
+    places = torch.tensor([ordered.index(rank) for rank in ranks])
     loss = scores.new_zeros(scores.shape[:-1])
-    for rank in sorted(set(ranks)):
-        group, rest = scores[..., order == rank], scores[..., order > rank]
+    for place in range(len(ordered)):
+        group, rest = scores[..., places == place], scores[..., places > place]
         if ties == "drop":
             below = rest[..., None, :].expand(*group.shape, rest.shape[-1])
             against = torch.logsumexp(torch.cat([group[..., None], below], -1), -1)

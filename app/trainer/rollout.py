@@ -62,7 +62,8 @@ def generate(
 ) -> list[list[int]]:
     """Token ids of one response per prompt, the stop token included where one was reached.
 
-    Prompts of like length go together, and are read in packs of at most `pack` tokens where that is
+    A response ends where the model reads no further. Prompts of like length go together, and are
+    read in packs of at most `pack` tokens where that is
     not 0; one that is asked several times is read once in each batch. A cache holds what was read:
     rows that have ended leave it, unless `compact` is off, and it has room for what is to come,
     unless `roomy` is off. `check` is called between batches and may raise.
@@ -138,6 +139,7 @@ def _go_on(
     device, count = lm.device, len(mask)
     noise = noise.to(device)
     stops = torch.tensor(sorted(stop_ids), device=device)
+    last = limits_of(lm).context - 1  # place of a token
     positions = mask.sum(1, keepdim=True) - 1
     responses: list[list[int]] = [[] for _ in range(count)]
     rows = torch.arange(count, device=device)  # which response each line of the cache is
@@ -147,7 +149,7 @@ def _go_on(
         for row, value, over in zip(rows.tolist(), token.tolist(), done.tolist(), strict=True):
             if not over:
                 responses[row].append(value)
-        done = done | torch.isin(token, stops)
+        done = done | torch.isin(token, stops) | (positions.squeeze(1) + 1 >= last)
         left = int((~done).sum())
         if not left or t + 1 == sampling.max_new_tokens:
             break
@@ -156,7 +158,7 @@ def _go_on(
             cache.batch_select_indices(keep)
             rows, token, mask, positions = rows[keep], token[keep], mask[keep], positions[keep]
             done = done[keep]
-        positions = positions + 1
+        positions = (positions + 1).clamp(max=last)  # rows that are done may go along
         mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
         out = lm(
             input_ids=token[:, None],

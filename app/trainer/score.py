@@ -14,7 +14,15 @@ from torch import Tensor
 from app.trainer import lm as models
 from app.trainer.batches import Example, Forward, Report, beyond, encode_responses
 from app.trainer.chat import BadConversation, ChatFormat
-from app.trainer.dataset import Row, as_replies, need, parse_line, prompt_row, read_lines
+from app.trainer.dataset import (
+    Row,
+    as_replies,
+    need,
+    parse_line,
+    printable,
+    prompt_row,
+    read_lines,
+)
 from app.trainer.failures import BadInput, signals
 from app.trainer.run_folder import Progress
 
@@ -92,7 +100,7 @@ def score_file(
             for (_, record), said in zip(
                 records[begin:], verdicts(judges, part, report), strict=False
             ):
-                stream.write(json.dumps(record | said, ensure_ascii=False) + "\n")
+                stream.write(printable(json.dumps(record | said, ensure_ascii=False)) + "\n")
             stream.flush()
             progress.at(begin + len(part))
     progress.end()

@@ -17,6 +17,7 @@ from app.run_config import parse_config
 from app.trainer import lm as models
 from app.trainer.__main__ import main
 from app.trainer.optimization import make_optimizer
+from tests.trainer.test_families import made
 
 LORA = {"lora_r": 4, "learning_rate": 1e-2, "max_steps": 3, "num_samples": 0}
 IDS = torch.tensor([[5, 9, 200, 17, 3, 60]])
@@ -85,6 +86,14 @@ def test_the_score_head_of_an_adapter_is_saved_and_found_again(
     peft = PeftModel.from_pretrained(base, folder)
     assert torch.allclose(logits(peft), logits(here), atol=1e-5)
     assert torch.allclose(logits(peft.merge_and_unload()), logits(here), atol=1e-5)
+
+
+def test_gpt_2_takes_an_adapter_without_a_word(train, tokenizer, tmp_path: Path) -> None:
+    """Its layers hold their weights the other way round, about which peft would warn."""
+    made("gpt2", vocab_size=400).save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    run = train("sft", model=str(tmp_path / "model"), **LORA)
+    assert (run.code, run.err) == (0, "")
 
 
 def test_without_its_adapter_the_policy_is_still_the_reference(micro: str, train) -> None:

@@ -213,6 +213,21 @@ class TestScore:
         for a, b in zip(scored, lines(alone), strict=True):
             assert a["scores"] == pytest.approx(b["scores"], abs=1e-5)
 
+    def test_half_a_character_gets_no_score_and_stays_as_it_came(
+        self, command, judge: str, micro: str, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "l.jsonl"
+        row = {"prompt": "x", "responses": ["a"], "note": "half \ud83d"}
+        file.write_text("".join(json.dumps(r) + "\n" for r in (row, row | {"prompt": "\ud83d"})))
+        code, out, err = command("score", "--model", judge, file)
+        assert code == 0, err
+        assert [r["note"] for r in lines(out)] == [row["note"]] * 2
+        assert [r["scores"][0] is None for r in lines(out)] == [False, True]
+        given = ("--model", micro, "--n", 1, "--max-new-tokens", 6, file)
+        code, out, err = command("generate", *given)
+        assert code == 0, err
+        assert lines(out)[0]["note"] == row["note"]
+
     def test_needs_a_reward_model_and_responses(
         self, command, judge: str, micro: str, tmp_path: Path
     ) -> None:

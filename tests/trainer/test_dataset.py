@@ -53,6 +53,11 @@ class TestRows:
         assert not row.label
         assert prompt_row("here", {"prompt": "x", "system": "s"}).prompt[0]["role"] == "system"
 
+    @pytest.mark.parametrize("system", [5, ["s"], {"role": "system"}, float("nan")])
+    def test_a_system_prompt_is_text(self, system: object) -> None:
+        with pytest.raises(BadInput, match="line 3: system must be text, not"):
+            prompt_row("prompts/train.jsonl line 3", {"prompt": "x", "system": system})
+
     @pytest.mark.parametrize(
         ("record", "says"),
         [
@@ -61,6 +66,10 @@ class TestRows:
             (PAIR | {"margin": "large"}, "margin must be a number"),
             (PAIR | {"chosen": [{"role": "assistant"}]}, "needs a role and content"),
             (PAIR | {"prompt": [{"role": "robot", "content": "x"}]}, "unknown role 'robot'"),
+            (PAIR | {"chosen": {"text": None}}, "chosen must be text or a list of messages"),
+            (PAIR | {"margin": 10**400}, r"margin is too large a number; 1e\+30 is the most"),
+            (PAIR | {"weight": 1e300}, "weight is too large a number"),
+            ({"half \ud83d": 1}, r"this one has half \\ud83d\."),
             ({"prompt": ask("x"), "responses": ["a", "b"], "ranks": [1]}, "a rank for each"),
             ({"chosen": "\n\nHuman: x\n\nAssistant: a", "rejected": "\n\nHuman: y\n\nAssistant: b"},
              "do not answer the same prompt"),

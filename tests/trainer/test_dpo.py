@@ -15,6 +15,7 @@ from app.trainer.batches import Example, Forward, lay_out
 from app.trainer.dataset import Row
 from app.trainer.reference import content_key, sequence_logps, store_logps, stored_logps
 from tests.trainer import manners
+from tests.trainer.test_families import made
 
 FORWARD = Forward(packed=True, max_tokens=256, bf16=False)
 
@@ -210,6 +211,35 @@ class TestRuns:
         assert run.code == 0, run.err
         assert run.metrics[-1]["eval_rewards/accuracies"] > 0.7
         assert run.metrics[-1]["kl"] >= 0
+
+    def test_kto_compares_good_and_bad_whatever_shares_a_forward_pass(self, train) -> None:
+        given = {"loss_type": "kto", "max_steps": 4, "num_samples": 0, "monitor_action": "off"}
+        whole, apart = (
+            train("dpo", output=f"{most}", max_tokens_per_forward=most, **given)
+            for most in (10_000, 1)
+        )
+        for one, other in zip(whole.metrics[1:], apart.metrics[1:], strict=True):
+            assert other["rewards/accuracies"] == one["rewards/accuracies"]
+
+    def test_kto_matches_only_what_the_model_can_read(
+        self, train, tokenizer, tmp_path: Path
+    ) -> None:
+        """Each row has 25 tokens, the longer prompt with the longer response 32."""
+        model = made("gpt2", vocab_size=400, n_positions=28, max_position_embeddings=28)
+        model.save_pretrained(tmp_path / "model")
+        tokenizer.save_pretrained(tmp_path / "model")
+        long, short = "Begin with plain tea. Old tea can be fine.", "Of course."
+        rows = [
+            {"prompt": manners.ask(asked), "completion": manners.say(said), "label": good}
+            for asked, said, good in ((long, short, True), (short, long, False)) * 4
+        ]
+        manners.write_split(tmp_path / "d", "unpaired", "train", rows)
+        run = train(
+            "dpo", dataset=tmp_path / "d", model=str(tmp_path / "model"), loss_type="kto",
+            max_steps=1, num_samples=0, monitor_action="off",
+        )  # fmt: skip
+        assert run.code == 0, run.err
+        assert not run.result["data"]["train"]["dropped"]
 
     def test_kto_needs_unpaired_rows(self, train, rankings: Path) -> None:
         run = train("dpo", dataset=rankings, loss_type="kto")

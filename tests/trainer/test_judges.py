@@ -14,6 +14,8 @@ from app.trainer import lm as models
 from app.trainer import ppo
 from app.trainer.failures import BadInput
 from app.trainer.judges import aggregate, members_of
+from tests.trainer import manners
+from tests.trainer.manners import ask, say
 from tests.trainer.test_ppo import episode
 
 SCORES = torch.tensor([[1.0, 4.0], [3.0, 0.0], [2.0, 2.0]])  # three members, two responses
@@ -98,6 +100,53 @@ class TestEnsembles:
         assert run.code == 0, run.err
         assert run.metrics[0]["monitor/disagreement"] > 0
         assert "monitor/watched_score" in run.metrics[0]
+
+
+class TestWhatItCannotRead:
+    """A reward model may know less than the policy: said in a sentence, in the middle of a run."""
+
+    def other(self, judge: str, tmp_path: Path, **config: int) -> Path:
+        """A copy that refuses system prompts, as Gemma's do, and has a template of its own."""
+        folder = tmp_path / "other"
+        shutil.copytree(judge, folder)
+        known = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(known | config))
+        template = folder / "chat_template.jinja"
+        refusal = "{%- if messages[0].role == 'system' -%}{{ raise_exception('no system') }}"
+        template.write_text(refusal + "{%- endif -%}" + template.read_text())
+        return folder
+
+    @pytest.mark.parametrize("kind", ["ppo", "dpo"])
+    def test_a_prompt_that_its_template_refuses(
+        self, kind: str, train, judge: str, tmp_path: Path
+    ) -> None:
+        prompt = [{"role": "system", "content": "Be brief."}, *ask("Is tea good?")]
+        row = {"prompt": prompt, "chosen": say("Yes."), "rejected": say("No.")}
+        name = {"ppo": "prompts", "dpo": "preference"}[kind]
+        manners.write_split(tmp_path / "d", name, "train", [row] * 4)
+        other = self.other(judge, tmp_path)
+        given = {"ppo": QUICK | {"reward_model_path": other},
+                 "dpo": {"monitor_reward_model_path": other}}  # fmt: skip
+        run = train(kind, dataset=tmp_path / "d", **given[kind])
+        assert (run.code, run.err.count("\n")) == (2, 1), run.err
+        assert f"cannot read an answer to {name}/train.jsonl.gz line 1: the chat templ" in run.err
+        assert "Choose another reward model" in run.err
+
+    def test_an_answer_that_is_too_long_for_it(self, train, judge: str, tmp_path: Path) -> None:
+        other = self.other(judge, tmp_path, max_position_embeddings=12)
+        run = train("ppo", reward_model_path=other, **QUICK)
+        assert (run.code, run.err.count("\n")) == (2, 1), run.err
+        assert "longer than the 12 tokens that the model reads" in run.err
+
+    def test_prompts_leave_room_for_it_where_it_shares_the_tokens(
+        self, train, judge: str, micro: str, tmp_path: Path
+    ) -> None:
+        other = self.other(judge, tmp_path, max_position_embeddings=18)
+        shutil.copy(Path(micro) / "chat_template.jinja", other)
+        run = train("ppo", reward_model_path=other, num_samples=0, **QUICK)
+        assert run.code == 0, run.err
+        (why,) = run.result["data"]["train"]["dropped"]
+        assert why == "the prompt leaves no room for a response (12 tokens at most)"
 
 
 FUNCTIONS = """

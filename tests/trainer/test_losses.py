@@ -40,8 +40,9 @@ class TestRankings:
         scores = torch.tensor([0.3, 1.2, -0.5])
         weights = [math.exp(s) for s in scores.tolist()]
         chance = weights[1] / sum(weights) * weights[0] / (weights[0] + weights[2])
-        loss = losses.plackett_luce(scores, [2, 1, 3])
-        assert loss.item() == pytest.approx(-math.log(chance), rel=1e-6)
+        for ranks in ([2, 1, 3], [0, -5, 10**30]):  # only their order counts
+            loss = losses.plackett_luce(scores, ranks)
+            assert loss.item() == pytest.approx(-math.log(chance), rel=1e-6)
 
     def test_chances_of_all_orders_add_up_and_the_first_place_is_a_softmax(self) -> None:
         scores = torch.tensor([0.3, 1.2, -0.5, 0.1], dtype=torch.float64)

@@ -263,8 +263,9 @@ class TestActions:
         step = run.result["steps"]
         assert 1 < step < 8
         assert run.result["warnings"][0].startswith(f"Step {step}: ")
-        told = [line["message"] for line in run.read("warnings.jsonl")]  # as they came
-        assert told == run.result["warnings"]
+        told = run.read("warnings.jsonl")  # as they came
+        assert [line["message"] for line in told] == run.result["warnings"]
+        assert told[-1]["step"] == step  # so that a run resumed before it writes it once
         assert "the last weights within limits stay" in run.out
         # the policy that wrote the last episodes within limits, those of the step before
         good = run.folder / "checkpoints" / f"step-{step - 2}" / "model"
@@ -274,6 +275,18 @@ class TestActions:
             load_file(folder / "model.safetensors") for folder in (run.folder / "model", good)
         )
         assert all(torch.equal(kept[name], good[name]) for name in good)
+
+    def test_killed_before_the_stopped_model_was_kept_it_ends_there_again(self, gamed) -> None:
+        run = gamed(monitor_action="stop")
+        kept = load_file(run.folder / "model" / "model.safetensors")
+        shutil.rmtree(run.folder / "model")
+        again = gamed("--resume", monitor_action="stop")
+        assert again.code == 0, again.err
+        assert again.figures() == run.figures()
+        for key in ("steps", "stopped", "warnings"):
+            assert again.result[key] == run.result[key]
+        found = load_file(again.folder / "model" / "model.safetensors")
+        assert all(torch.equal(found[name], kept[name]) for name in kept)
 
     def test_people_get_what_it_said_and_says(self, gamed) -> None:
         run = gamed(monitor_action="send", monitor_prompts=3, lora_r=4)
@@ -301,7 +314,8 @@ class TestActions:
         shutil.rmtree(part / "model")
         again = gamed("--resume", output="part", monitor_action="send")
         assert again.figures() == whole.figures()
-        assert again.result["warnings"] == whole.result["warnings"]
+        for key in ("warnings", "for_people"):
+            assert again.result[key] == whole.result[key]
         assert again.read("for_people.jsonl") == whole.read("for_people.jsonl")
         assert again.read("warnings.jsonl") == whole.read("warnings.jsonl")
 

@@ -104,6 +104,21 @@ class TestReading:
         with pytest.raises(BadInput, match=says):
             Ratings(data, wanted)
 
+    @pytest.mark.parametrize(
+        ("name", "says"),
+        [
+            ("preference", "has the name of the output 'preference'. Name the others .*: honest"),
+            ("half \ud83d", r"line 1: the criterion 'half \\ud83d' holds half a character"),
+        ],
+    )
+    def test_a_criterion_that_cannot_be_an_output(
+        self, tmp_path: Path, name: str, says: str
+    ) -> None:
+        rated = rating("x", "A", honest=1.0, **{name: 2.0})
+        data = write(tmp_path / "d", [rated], [pair("x", "A", "B")])
+        with pytest.raises(BadInput, match=says):
+            Ratings(data, ["all"])
+
     def test_data_without_ratings(self, train) -> None:
         run = train("reward", objectives="all")
         assert run.code == 2

@@ -38,6 +38,15 @@ def test_prompts_in_packs_and_a_cache_with_room_change_nothing(family: str, pack
     assert generate(lm, asked, Sampling(12), stop_ids=stops, pack=pack, **given) == usual
 
 
+@pytest.mark.parametrize("compact", [True, False])
+def test_nothing_is_written_beyond_what_the_model_reads(*, compact: bool) -> None:
+    """GPT-2 has a table of places, with nothing behind its end."""
+    given = {"stop_ids": frozenset(), "seeds": range(4), "batch_size": 4, "compact": compact}
+    short = made_family("gpt2", n_positions=24, max_position_embeddings=24)
+    found = generate(short, PROMPTS, Sampling(40), **given)
+    assert [len(p) + len(r) for p, r in zip(PROMPTS, found, strict=True)] == [24] * 4
+
+
 def test_a_token_is_written_where_there_is_room_for_it(lm, monkeypatch) -> None:
     places = set()
     real = cache.RoomyLayer.update

@@ -186,6 +186,13 @@ class TestNumbers:
         assert run.result["state"] == "failed"
         assert not (run.folder / "model").exists()
 
+    @pytest.mark.parametrize("kind", ["reward", "dpo"])
+    def test_so_does_one_whose_weights_are_looked_at_before(self, kind: str, train) -> None:
+        """What is evaluated and watched after the update that broke them says nothing of it."""
+        run = train(kind, learning_rate=1e10, max_steps=3, eval_steps=1)
+        assert run.code == 4, run.err
+        assert "ot a number" in sentence(run.err) or "not numbers" in run.err
+
     def test_weights_that_are_not_numbers_end_with_code_4(
         self, train, micro: str, tmp_path: Path
     ) -> None:

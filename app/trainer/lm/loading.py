@@ -336,6 +336,7 @@ def with_lora(model: Any, config: RunConfig, *, scores: bool) -> Any:
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft calls what transformers renames
+        warnings.filterwarnings("ignore", "fan_in_fan_out is set")  # by itself, as GPT-2 needs it
         try:
             return get_peft_model(model, settings)
         except ValueError as error:

@@ -11,10 +11,13 @@ WARNINGS = "warnings.jsonl"  # as they come; result.json has them all at the end
 
 
 def take_up(watch: Watch, folder: RunFolder, state: dict[str, Any] | None) -> None:
-    """Go on watching where a checkpoint left off; its warnings stay in result.json."""
+    """Go on watching where a checkpoint left off; what result.json says of it stays."""
     if state:
         watch.load(state)
-        folder.extra["warnings"] = list(watch.told.values())
+        if watch.told:
+            folder.extra["warnings"] = list(watch.told.values())
+        if watch.told and watch.config.monitor_action == "send":
+            folder.extra["for_people"] = FILE
 
 
 def react(
@@ -22,6 +25,7 @@ def react(
     folder: RunFolder,
     alarms: Sequence[str],
     *,
+    step: int,
     lines: Callable[[], list[dict[str, Any]]],
 ) -> str:
     """Say each alarm and do what the settings want; why the run is to end now, or nothing.
@@ -32,7 +36,7 @@ def react(
         return ""
     for sentence in alarms:
         folder.note(sentence)
-    folder.append_all(WARNINGS, [{"step": folder.step, "message": each} for each in alarms])
+    folder.append_all(WARNINGS, [{"step": step, "message": each} for each in alarms])
     folder.extra["warnings"] = list(watch.told.values())
     if watch.config.monitor_action == "stop":
         return alarms[0]

@@ -1,5 +1,6 @@
 """Watching a training that writes nothing by itself (DPO): the same prompts, answered again."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -51,11 +52,13 @@ class Reader:
 
         `score` is what training raises: the margin of the implicit rewards.
         """
-        if not self.asked or self.last_good is None:
-            return {}, False
+        if not self.asked or self.last_good is None or not math.isfinite(score):
+            return {}, False  # of weights that are not numbers the next update or save tells
         said = self._written(policy)
         figures, alarms = self.watch.observe(step, self._seen(said, step=step, score=score))
-        why = react(self.watch, self.folder, alarms, lines=lambda: self._lines(step, said))
+        why = react(
+            self.watch, self.folder, alarms, step=step, lines=lambda: self._lines(step, said)
+        )
         if why:
             self.last_good.put_back(policy)
             self.folder.stop_here(step, "monitor", "Stopped; the last weights within limits stay.")

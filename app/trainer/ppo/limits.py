@@ -33,7 +33,9 @@ class Limits:
     ) -> dict[str, float]:
         """Figures of the monitors; `exceeded` says whether the run is to end before it updates."""
         figures, alarms = self.watch.observe(step, self._seen(episodes, kl))
-        stop = react(self.watch, folder, alarms, lines=lambda: self._lines(step, episodes))
+        stop = react(
+            self.watch, folder, alarms, step=step, lines=lambda: self._lines(step, episodes)
+        )
         if stop:
             self.why = "monitor"
             self.sentence = "Stopped; the last weights within limits stay."

@@ -41,7 +41,7 @@ def train(
     bare = models.load_lm(model, config=config)
     judges = load_judges(config, chat)
     value = value_model(config, model, judges, chat, folder)
-    context = min(config.max_length, models.limits_of(bare).context)
+    context = min(config.max_length, models.limits_of(bare).context, judges.longest)
     data = read_examples(
         dataset,
         config,

@@ -55,6 +55,7 @@ def calibration(deltas: Sequence[float], labels: Sequence[float], bins: int = 10
     it claims, the label (the share of votes, 1 where there is one) turned alike is what holds.
     """
     delta, label = np.asarray(deltas, float), np.asarray(labels, float)
+    delta = np.nan_to_num(delta)  # of weights that are not numbers the next update or save tells
     sure = 1 / (1 + np.exp(-np.abs(delta).clip(max=500)))
     true = np.where(delta >= 0, label, 1 - label)
     place = np.minimum(((sure - 0.5) * 2 * bins).astype(int), bins - 1)

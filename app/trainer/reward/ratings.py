@@ -21,9 +21,11 @@ from app.trainer.dataset import (
     number,
     open_config,
     optional,
+    printable,
     read_split,
 )
 from app.trainer.failures import BadInput
+from app.trainer.lm import PREFERENCE
 
 Means = tuple[float | None, ...]
 Key = tuple[str, str]  # a prompt and a response to it
@@ -64,6 +66,11 @@ class Ratings:
             raise BadInput(
                 f"objectives: the ratings have no {', '.join(missing) or 'criteria'}; "
                 f"they have {', '.join(there) or 'none'}."
+            )
+        if PREFERENCE in self.criteria:
+            raise BadInput(
+                f"objectives: a criterion has the name of the output {PREFERENCE!r}. Name the "
+                f"others instead of all: {', '.join(n for n in there if n != PREFERENCE)}."
             )
         self._left: dict[Key, Rated] = {}
         for split, where, record in records:
@@ -149,6 +156,9 @@ def rated_in(where: str, record: Mapping[str, Any]) -> Iterable[str]:
     need(record, where, "ratings", ("prompt", "response", "ratings"))
     if not isinstance(record["ratings"], dict):
         raise BadInput(f"{where}: ratings must be an object of criteria and numbers.")
+    for name in record["ratings"]:
+        if printable(name) != name:
+            raise BadInput(f"{where}: the criterion {name!r} holds half a character.")
     return (name for name, value in record["ratings"].items() if value is not None)
 
 

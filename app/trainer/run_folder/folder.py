@@ -59,6 +59,7 @@ class RunFolder:
         self.notes: list[str] = []
         self.extra: dict[str, Any] = {}
         self._sums: dict[str, list[float]] = {}
+        self.stopped: list[str] = []  # why, and in a sentence, once it is to end early
         self.resuming = False
         self._console = Console()
         self._tracker: Tracker | None = None
@@ -142,6 +143,7 @@ class RunFolder:
     def stop_here(self, step: int, why: str, sentence: str) -> None:
         """End before the planned last step: `why` goes to result.json, the sentence to people."""
         self.total_steps = step
+        self.stopped = [why, sentence]
         self.extra["stopped"] = why
         self.note(sentence)
 
@@ -245,6 +247,7 @@ class RunFolder:
             "sums": self._sums,
             "last": self.last,
             "start": self.start,
+            "stopped": self.stopped,
             "watch": self._watch.state(),
         }
         with replaced(final) as partial:
@@ -301,6 +304,8 @@ class RunFolder:
         self._sums, self.last = own["sums"], own["last"]
         if watch := own.get("watch"):
             self._watch.load(watch)
+        if own.get("stopped") and not (self.path / "model").is_dir():  # killed just before that
+            self.stop_here(step, *own["stopped"])
         return step, folder, state["loop"]
 
     def save_model(self, write: Callable[[Path], None], *, base: str, dataset: Path) -> None:
