@@ -63,10 +63,10 @@ def generate(
     """Token ids of one response per prompt, the stop token included where one was reached.
 
     A response ends where the model reads no further. Prompts of like length go together, and are
-    read in packs of at most `pack` tokens where that is
-    not 0; one that is asked several times is read once in each batch. A cache holds what was read:
-    rows that have ended leave it, unless `compact` is off, and it has room for what is to come,
-    unless `roomy` is off. `check` is called between batches and may raise.
+    read in packs of at most `pack` tokens where that is not 0; one that is asked several times is
+    read once in each batch. A cache holds what was read: rows that have ended leave it, unless
+    `compact` is off, and it has room for what is to come, unless `roomy` is off. `check` is called
+    between batches and may raise.
     """
     was_training = lm.training
     lm.eval()
