@@ -385,7 +385,10 @@ const page = {
   },
 
   leaveFor(address) {
-    if (address === rank) this.next = null; // what was fetched ahead is shown there: it stays hers
+    if (address === rank) {
+      this.next = null; // what was fetched ahead is shown there: it stays hers
+      this.keepsNext = true; // also where it arrives only now
+    }
     location.assign(address);
   },
 
@@ -450,7 +453,7 @@ document.addEventListener("visibilitychange", () => {
 });
 addEventListener("pagehide", () => {
   page.isLeaving = true;
-  page.releaseNext({ keepalive: true });
+  if (!page.keepsNext) page.releaseNext({ keepalive: true });
 });
 addEventListener("pageshow", (event) => event.persisted && location.reload());
 addEventListener("online", () => page.saveDraft());
