@@ -109,12 +109,17 @@ def _checked(f: Field[Any], hint: Any, raw: Any) -> Any:
     if limits["choices"] and value not in limits["choices"]:
         raise ValueError(f"{raw!r} is none of {', '.join(limits['choices'])}.")
     if limits["at_least"] is not None and value < limits["at_least"]:
-        raise ValueError(f"must be at least {limits['at_least']:g}, not {value:g}.")
+        raise ValueError(f"must be at least {_written(limits['at_least'])}, not {_written(value)}.")
     if limits["at_most"] is not None and value > limits["at_most"]:
-        raise ValueError(f"must be at most {limits['at_most']:g}, not {value:g}.")
+        raise ValueError(f"must be at most {_written(limits['at_most'])}, not {_written(value)}.")
     if limits["above"] is not None and value <= limits["above"]:
-        raise ValueError(f"must be above {limits['above']:g}, not {value:g}.")
+        raise ValueError(f"must be above {_written(limits['above'])}, not {_written(value)}.")
     return value
+
+
+def _written(number: float) -> str:
+    """As people write it: a whole number with all of its digits."""
+    return str(number) if isinstance(number, int) else f"{number:g}"
 
 
 def _converted(plain: type, raw: Any) -> Any:

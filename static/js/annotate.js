@@ -271,7 +271,7 @@ const page = {
 
   // What was fetched ahead goes back to the others.
   releaseNext(options = {}) {
-    if (this.next) call("POST", `/api/v1/assignments/${this.next.id}/release`, undefined, options).catch(() => {});
+    if (this.next && !this.keepsNext) call("POST", `/api/v1/assignments/${this.next.id}/release`, undefined, options).catch(() => {});
     this.next = null;
   },
 
@@ -385,10 +385,7 @@ const page = {
   },
 
   leaveFor(address) {
-    if (address === rank) {
-      this.next = null; // what was fetched ahead is shown there: it stays hers
-      this.keepsNext = true; // also where it arrives only now
-    }
+    this.keepsNext = address === rank; // what was fetched ahead, or is just arriving, is shown there
     location.assign(address);
   },
 
@@ -453,7 +450,7 @@ document.addEventListener("visibilitychange", () => {
 });
 addEventListener("pagehide", () => {
   page.isLeaving = true;
-  if (!page.keepsNext) page.releaseNext({ keepalive: true });
+  page.releaseNext({ keepalive: true });
 });
 addEventListener("pageshow", (event) => event.persisted && location.reload());
 addEventListener("online", () => page.saveDraft());

@@ -75,13 +75,12 @@ def mask_for(model: Any, layout: Layout, read_at: Tensor) -> Any:
 
 
 def _as_taken(model: Any, layout: Layout, read_at: Tensor, mask: Any, window: int | None) -> Tensor:
-    implementation = model.config._attn_implementation  # noqa: SLF001 - it has no public name
     found: Tensor = mask
     assert layout.tree is not None
-    if implementation == "eager":  # adds a packed mask instead of selecting by it
+    if keeps_scores(model):  # adds a packed mask instead of selecting by it
         nowhere = torch.finfo(torch.float32).min
         return torch.zeros_like(mask, dtype=torch.float32).masked_fill(~mask, nowhere)
-    if implementation != TREE:
+    if model.config._attn_implementation != TREE:  # noqa: SLF001 - it has no public name
         return found
     how = _chosen["how"]
     if how == "flex_attention" or (how == "auto" and flex_suits(model, mask.device)):
@@ -108,6 +107,13 @@ def tree_attention(
     with torch.autocast("cpu", enabled=False):
         query, key, value = query.float(), key.float(), value.float()
         return _attention(module, query, key, value, attention_mask, **more)
+
+
+def computed_in(device: torch.device, given: torch.dtype) -> torch.dtype:
+    """The type in which attention computes: that of autocast, but on a CPU 32 bit (see above)."""
+    if not torch.is_autocast_enabled(device.type):
+        return given
+    return torch.float32 if device.type == "cpu" else torch.get_autocast_dtype(device.type)
 
 
 def _attention(
@@ -178,18 +184,12 @@ def block_mask(tree: Tensor, positions: Tensor, window: int | None = None) -> Bl
 def by_blocks(
     query: Tensor, key: Tensor, value: Tensor, block: BlockMask, scaling: float | None
 ) -> Tensor:
-    kind = query.device.type
-    wanted = attended_in(kind, value.dtype)
-    attend = compiled_flex() if kind == "cuda" else flex_attention
+    wanted = computed_in(query.device, value.dtype)
+    attend = compiled_flex() if query.device.type == "cuda" else flex_attention
     out: Tensor = attend(
         query.to(wanted), key.to(wanted), value.to(wanted), block_mask=block, scale=scaling
     )
     return out
-
-
-def attended_in(kind: str, given: torch.dtype) -> torch.dtype:
-    """The type of queries, keys and values on this kind of device: that of autocast, inside it."""
-    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else given
 
 
 @cache
@@ -209,7 +209,7 @@ def flex_suits(model: Any, device: torch.device) -> bool:
         return False
     config = model.config.get_text_config()
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return has_flex(device, size, attended_in(device.type, model.dtype))
+    return has_flex(device, size, computed_in(device, model.dtype))
 
 
 @cache

@@ -8,10 +8,11 @@ behind, in the type in which attention computes, which it would make of it every
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 from transformers import Cache, DynamicCache
 from transformers.cache_utils import DynamicLayer
+
+from app.trainer.lm.attention import computed_in
 
 Line = tuple[int, int, int, int]  # pass that read it, row, first column, and one behind the last
 
@@ -45,21 +46,13 @@ class RoomyLayer(DynamicLayer):
     def _placed(self, read: Sequence[Tensor], lines: Sequence[Line], room: int) -> Tensor:
         _, heads, _, size = read[0].shape
         shape = (len(lines), heads, self.filled + room, size)
-        held = read[0].new_zeros(shape, dtype=computed_in(read[0]))
+        held = read[0].new_zeros(shape, dtype=computed_in(read[0].device, read[0].dtype))
         for i, (number, row, begin, end) in enumerate(lines):
             held[i, :, self.filled - (end - begin) : self.filled] = read[number][row, :, begin:end]
         return held
 
     def get_seq_length(self) -> int:
         return self.filled
-
-
-def computed_in(states: Tensor) -> torch.dtype:
-    """The type in which attention computes with them: on a CPU 32 bit (see `tree_attention`)."""
-    kind = states.device.type
-    if not torch.is_autocast_enabled(kind):
-        return states.dtype
-    return torch.float32 if kind == "cpu" else torch.get_autocast_dtype(kind)
 
 
 def roomy_cache(lm: Any) -> Cache | None:
