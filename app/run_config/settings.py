@@ -150,7 +150,7 @@ class RunConfig:
     )
     sparse_last_layer: bool = setting(
         True,
-        "In the last layer of a pack, feed forward only the tokens whose output is read.",
+        "In the last layer of a pack, compute only the tokens whose output is read.",
         group="memory",
         advanced=True,
     )

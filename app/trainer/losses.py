@@ -16,6 +16,11 @@ def logps_of(logits: Tensor, targets: Tensor) -> Tensor:
     return -F.cross_entropy(logits.float(), targets, reduction="none")
 
 
+def tempered(logits: Tensor, temperature: float) -> Tensor:
+    """Logits in 32 bit, of the distribution that was sampled from."""
+    return logits.float() if temperature == 1 else logits.float() / temperature
+
+
 def entropy_and_kl(logits: Tensor, ref_logits: Tensor) -> tuple[Tensor, Tensor]:
     """Entropy of π and KL(π ‖ π_ref) over all tokens, in nats: `(n, v)` twice → `(n,)` twice."""
     logps, ref_logps = F.log_softmax(logits.float(), -1), F.log_softmax(ref_logits.float(), -1)

@@ -117,15 +117,16 @@ def layouts(batch: list[Example], forward: Forward) -> list:
 def needed(batch: list[Example], *, head: bool) -> float:
     """Operations of forward and backward that no implementation can avoid."""
     layers = LlamaForSequenceClassification(SHAPE).model.layers
-    last = sum(p.numel() for p in layers[-1].mlp.parameters())
+    read = (layers[-1].mlp, layers[-1].self_attn.q_proj, layers[-1].self_attn.o_proj)
+    last = sum(p.numel() for part in read for p in part.parameters())
     body = sum(p.numel() for p in layers.parameters()) - last
     total = 0.0
     for e in batch:
         total += 6 * body * e.size + 6 * last * (e.targets if head else len(e.responses))
-        keys = len(e.prompt) ** 2 / 2 + sum(
-            len(r) * (len(e.prompt) + len(r) / 2) for r in e.responses
-        )
-        total += 3 * LAYERS * 4 * HIDDEN * keys
+        behind = sum(len(r) * (len(e.prompt) + len(r) / 2) for r in e.responses)
+        ends = sum(len(e.prompt) + len(r) for r in e.responses)
+        keys = (LAYERS - 1) * (len(e.prompt) ** 2 / 2 + behind) + (behind if head else ends)
+        total += 3 * 4 * HIDDEN * keys
         if head:
             total += 6 * HIDDEN * VOCABULARY * e.targets
     return total

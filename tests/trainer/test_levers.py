@@ -86,6 +86,24 @@ def test_the_last_layer_feeds_forward_only_what_is_read(family: str) -> None:
     assert last == layout.sources.unique().numel() < layout.tokens
 
 
+@MLP
+def test_attention_of_the_last_layer_answers_few_places_alone(family: str, monkeypatch) -> None:
+    asked: list[int] = []
+    real = attention.F.scaled_dot_product_attention
+
+    def attend(query: Tensor, *given: Any, **named: Any) -> Tensor:
+        asked.append(query.shape[2])
+        return real(query, *given, **named)
+
+    monkeypatch.setattr(attention.F, "scaled_dot_product_attention", attend)
+    model = made(family, AutoModelForSequenceClassification, pad_token_id=0, num_labels=1)
+    layout = lay_out(BATCH, packed=True)
+    models.Scorer(model)(layout, layout.ends)
+    *before, last = (asked[i : i + len(BATCH)] for i in range(0, len(asked), len(BATCH)))
+    assert all(found == [end - start for start, end, _ in layout.spans] for found in before)
+    assert last == [len(example.responses) for example in BATCH]
+
+
 def test_what_one_model_leaves_unread_is_no_other_models_matter() -> None:
     """OPT has no part named `mlp` to heed a note; Falcon's ALiBi never asks for one."""
     layout = lay_out(BATCH, packed=False)

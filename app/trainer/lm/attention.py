@@ -100,7 +100,7 @@ def tree_attention(
     module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, **more: Any
 ) -> tuple[Tensor, None]:
     """Attention of a packed layout by what its mask carries: `(1, heads, width, size)` thrice."""
-    heed(module, attention_mask)
+    more["read_at"] = heed(module, attention_mask)
     if query.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
         return _attention(module, query, key, value, attention_mask, **more)
     # torch's bfloat16 attention on a CPU takes twice the time of this, for one query five times
@@ -117,7 +117,14 @@ def computed_in(device: torch.device, given: torch.dtype) -> torch.dtype:
 
 
 def _attention(
-    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, **more: Any
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Any,
+    *,
+    read_at: Tensor | None,
+    **more: Any,
 ) -> tuple[Tensor, None]:
     block: Any = getattr(attention_mask, "block", None)
     spans: Any = getattr(attention_mask, "spans", None)
@@ -132,7 +139,7 @@ def _attention(
     if block is not None:
         out = by_blocks(query, key, value, block, scaling)
     else:
-        out = by_example(query, key, value, attention_mask, spans, scaling)
+        out = by_example(query, key, value, attention_mask, spans, scaling, read_at)
     return out.transpose(1, 2).contiguous(), None
 
 
@@ -143,24 +150,36 @@ def by_example(
     mask: Tensor,
     spans: tuple[tuple[int, int, bool], ...],
     scaling: float | None,
+    read_at: Tensor | None = None,
 ) -> Tensor:
-    """One attention per example, plainly causal unless it forks (or is longer than a window)."""
+    """One attention per example, plainly causal unless it forks (or is longer than a window).
+
+    Of an example whose output is read at few places, given in ascending order, the others stay 0.
+    """
     lengths = [end - start for start, end, _ in spans]  # `split` needs no zeros in its gradient
     queries, keys, values = (x.split(lengths, dim=2) for x in (query, key, value))
     parts = []
     for i, (start, end, forks) in enumerate(spans):
         cut = slice(start, end)
-        parts.append(
-            F.scaled_dot_product_attention(
-                queries[i],
-                keys[i],
-                values[i],
-                attn_mask=mask[:, :, cut, cut] if forks else None,
-                is_causal=not forks,
-                scale=scaling,
-            )
+        places = few(read_at, start, end)
+        asked, seen = queries[i], mask[:, :, cut, cut] if forks else None
+        if places is not None:
+            asked, seen = asked[:, :, places], mask[:, :, cut, cut][:, :, places]
+        out = F.scaled_dot_product_attention(
+            asked, keys[i], values[i], attn_mask=seen, is_causal=seen is None, scale=scaling
         )
+        if places is not None:
+            out = torch.zeros_like(queries[i]).index_copy(2, places, out)
+        parts.append(out)
     return torch.cat(parts, dim=2)
+
+
+def few(read_at: Tensor | None, start: int, end: int) -> Tensor | None:
+    """The places of an example that are read, counted from its start; None: too many to choose."""
+    if read_at is None:
+        return None
+    own = read_at[(read_at >= start) & (read_at < end)] - start
+    return own if 2 * len(own) < end - start else None
 
 
 # -- FlexAttention ----------------------------------------------------------------------------

@@ -242,8 +242,10 @@ class Play:
         if places is not None:
             self.kept.append(Pass(places, layout, logits, values))
             logits, values = logits.detach(), values.detach()
-        temperature = self.config.temperature
-        return logits.float() / temperature, ref_logits.float() / temperature, values.float().cpu()
+        logits, ref_logits = (
+            losses.tempered(found, self.config.temperature) for found in (logits, ref_logits)
+        )
+        return logits, ref_logits, values.float().cpu()
 
     @contextlib.contextmanager
     def _reference(self) -> Iterator[Any]:

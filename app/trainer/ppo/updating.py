@@ -80,7 +80,7 @@ def mini_batch(
         rows = torch.tensor(chosen, device=device)[own][layout.owners]
         cells, weight = (rows, layout.columns), weights[own[layout.owners], layout.columns]
         acted, valued, old = targets.actions[cells], targets.valued[cells], targets.logps[cells]
-        logps = losses.logps_of(logits.float() / config.temperature, layout.targets)
+        logps = losses.logps_of(losses.tempered(logits, config.temperature), layout.targets)
         logps = torch.where(acted, logps, old)
         ratio_of = logps - old
         if config.algorithm == "rloo":  # one action: the whole response

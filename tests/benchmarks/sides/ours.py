@@ -10,6 +10,7 @@ import torch
 
 from app.trainer.__main__ import main as trainer
 from app.trainer.optimization import Updater
+from app.trainer.ppo import updating
 from app.trainer.run_folder import RunFolder
 from tests.benchmarks.sides.turns import Turns
 from tests.benchmarks.trainer import needed
@@ -19,21 +20,30 @@ def main() -> None:
     job = json.loads(Path(sys.argv[1]).read_text())
     torch.set_num_threads(job["threads"])
     turns = Turns(job["steps"])
-    log, pieces = RunFolder.log, Updater.pieces
+    log, pieces, mini_batch = RunFolder.log, Updater.pieces, updating.mini_batch
 
     def logging(self: RunFolder, step: int, metrics: Any) -> None:
         log(self, step, metrics)
         turns.step_ended()
 
-    def counting(self: Updater, batch: Any, forward: Any) -> Any:
+    def count(batch: Any) -> None:
         turns.more["needed"] = turns.more.get("needed", 0.0) + work(batch, job)
+
+    def counting(self: Updater, batch: Any, forward: Any) -> Any:
+        if job["kind"] != "ppo":
+            count(batch)
         return pieces(self, batch, forward)
+
+    def counting_mini(seen: Any, chosen: Any, *more: Any) -> Any:
+        count([seen[i] for i in chosen])  # also where the passes over them were kept
+        return mini_batch(seen, chosen, *more)
 
     options = [part for k, v in job["settings"].items() for part in ("--set", f"{k}={v}")]
     folders = ["--dataset", job["data"], "--model", job["model"], "--output", job["output"]]
     with (
         mock.patch.object(RunFolder, "log", logging),
         mock.patch.object(Updater, "pieces", counting),
+        mock.patch.object(updating, "mini_batch", counting_mini),
     ):
         sys.exit(trainer([job["kind"], *folders, *options]))
 
