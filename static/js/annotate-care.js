@@ -20,7 +20,7 @@ export function careFor(page, work) {
     dialog: find("#pause-dialog"),
     cover: work,
     watch: () => page.watch,
-    until: () => (page.lease?.left > 0 ? Date.now() + page.lease.left : null),
+    until: () => page.lease && Date.now() + page.lease.left,
     begun: () => page.rest(),
     ended: (ms) => page.goOn(ms),
   });

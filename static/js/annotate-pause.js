@@ -19,7 +19,8 @@ export class Pause {
   }
 
   look() {
-    if (!this.isOn && this.watch()?.isIdle) this.begin("Still working?", "Nothing has happened here for a while");
+    if (this.isOn) this.tellLease();
+    else if (this.watch()?.isIdle) this.begin("Still working?", "Nothing has happened here for a while");
   }
 
   takeBreak() {
@@ -31,14 +32,24 @@ export class Pause {
     watch.pause();
     this.isOn = true;
     this.since = Date.now();
-    const say = (name, text) => (this.dialog.querySelector(`[data-pause-${name}]`).textContent = text);
-    say("title", title);
-    say("text", `${reason}. The clock of this task has stopped at ${minutes(watch.active)}.`);
-    const until = this.until();
-    const at = until && new Date(until).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" });
-    say("lease", at ? `The task stays yours until ${at}, and what you have filled in is kept.` : "");
+    this.say("title", title);
+    this.say("text", `${reason}. The clock of this task has stopped at ${minutes(watch.active)}.`);
+    this.tellLease();
     this.dialog.showModal();
     this.begun();
+  }
+
+  tellLease() {
+    const until = this.until();
+    const at = until && new Date(until).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" });
+    const isOver = until && until <= Date.now();
+    if (isOver) this.say("lease", "The time for this task has run out. What you have filled in is kept, and you can still submit it.");
+    else this.say("lease", at ? `The task stays yours until ${at}, and what you have filled in is kept.` : "");
+  }
+
+  say(name, text) {
+    const place = this.dialog.querySelector(`[data-pause-${name}]`);
+    if (place.textContent !== text) place.textContent = text; // the same once more would be read out again
   }
 
   key(event) {

@@ -151,6 +151,9 @@ def test_a_break_stops_the_clock_and_gives_back_what_was_fetched_ahead(desk):
     page.clock.fast_forward("21:00")  # no lease is renewed for somebody who is away
     with SessionLocal() as session:
         assert session.get(Assignment, shown).renewals == 0
+    page.clock.fast_forward("10:00")
+    told = overlay.locator("[data-pause-lease]")
+    told.get_by_text("The time for this task has run out").wait_for()
     desk.press("Alt", "Control+c", "Meta")  # on the way to another window
     assert overlay.is_visible()
     with page.expect_response("**/assignments?html=true"):
