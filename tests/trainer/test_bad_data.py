@@ -65,7 +65,7 @@ def question(row: dict, kind: str) -> list[dict]:
 
 def empty_response(row: dict, kind: str) -> None:
     place, key = answer(row, kind)
-    place[key] = said(kind, " \n ")
+    place[key] = said(kind, " \n\u200b\0")
 
 
 def over_long(row: dict, kind: str) -> None:
@@ -78,7 +78,7 @@ def long_prompt(row: dict, kind: str) -> None:
 
 
 def empty_prompt(row: dict, kind: str) -> None:
-    row["prompt"] = [{"role": "user", "content": "  "}]
+    row["prompt"] = [{"role": "user", "content": " \u2060"}]
 
 
 def ends_with_the_assistant(row: dict, kind: str) -> None:

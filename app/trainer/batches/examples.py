@@ -1,6 +1,7 @@
 """Rows as tokens: what can be trained on, and what is left out and why."""
 
 import hashlib
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -197,15 +198,23 @@ def read_examples(
     return Data(splits["train"], splits["test"], figures, sentences)
 
 
+INVISIBLE = frozenset({"Cc", "Cf", "Zl", "Zp", "Zs"})  # controls, formats (zero width), separators
+
+
+def is_blank(text: str) -> bool:
+    """Whether nobody could see anything of it: nothing at all, white space, zero width, NUL."""
+    return all(unicodedata.category(character) in INVISIBLE for character in text)
+
+
 def _pointless(row: Row) -> str:
     """Why nothing can be learned from a row, as far as its words show it."""
-    if any(not m["content"].strip() for reply in row.replies for m in reply):
+    if any(is_blank(m["content"]) for reply in row.replies for m in reply):
         return "a response is empty"
     if row.replies:
         last = row.prompt[-1] if row.prompt else {"role": "user", "content": ""}
         if last["role"] == "assistant":
             return "the prompt ends with the assistant's own turn"
-        if not last["content"].strip():
+        if is_blank(last["content"]):
             return "the prompt is empty"
     if len(row.replies) > 1 and all(reply == row.replies[0] for reply in row.replies):
         return "its responses are all the same"
@@ -249,11 +258,11 @@ def beyond(limits: Limits, example: Example) -> str:
 def encode_conversation(row: Row, chat: ChatFormat) -> Example:
     """For SFT: everything up to the first assistant token is prompt, the rest one response."""
     if row.prompt[0]["role"] == TEXT:
-        if not row.prompt[0]["content"].strip():
+        if is_blank(row.prompt[0]["content"]):
             raise BadConversation("the text is empty")
         text = tuple(chat.text_ids(row.prompt[0]["content"]))
         return Example(row, (), (text,), ((True,) * len(text),))
-    if any(m["role"] == "assistant" and not m["content"].strip() for m in row.prompt):
+    if any(m["role"] == "assistant" and is_blank(m["content"]) for m in row.prompt):
         raise BadConversation("a response is empty")
     ids, said = chat.conversation(row.prompt)
     first = said.index(True) if True in said else len(ids)
@@ -285,7 +294,7 @@ def _check_ranks(ranks: Sequence[int], replies: Sequence[tuple[int, ...]], ties:
 
 def encode_prompt(row: Row, chat: ChatFormat, longest: int) -> Example:
     """For PPO and generation: a prompt without responses, which leaves room for one."""
-    if not row.prompt or not row.prompt[-1]["content"].strip():
+    if not row.prompt or is_blank(row.prompt[-1]["content"]):
         raise BadConversation("the prompt is empty")
     if row.prompt[-1]["role"] == "assistant":
         raise BadConversation("the prompt ends with the assistant's own turn")
