@@ -86,7 +86,11 @@ def read_split(config: Path, split: str) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _split_file(config: Path, split: str) -> Path | None:
-    return next((p for s in SUFFIXES if (p := config / f"{split}{s}").is_file()), None)
+    found = [file for s in SUFFIXES if (file := config / f"{split}{s}").is_file()]
+    if len(found) > 1:
+        names = " and ".join(file.name for file in found)
+        raise BadInput(f"{config} has {names}: which one is meant? Move the others away.")
+    return found[0] if found else None
 
 
 def read_records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

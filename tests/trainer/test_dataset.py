@@ -110,6 +110,12 @@ class TestFolders:
         assert found[0] == found[1] == found[2]
         assert len(found[0]) == 3
 
+    def test_one_split_in_two_files_is_refused(self, tmp_path: Path) -> None:
+        for suffix in (".jsonl", ".jsonl.gz"):
+            (tmp_path / f"train{suffix}").touch()
+        with pytest.raises(BadInput, match=r"has train\.jsonl\.gz and train\.jsonl: which one"):
+            open_config(tmp_path, purpose="dpo", wanted=None)
+
     def test_a_line_that_is_not_json_is_named(self, tmp_path: Path) -> None:
         write(tmp_path, "sft", [PAIR, "{broken"])
         with pytest.raises(BadInput, match=r"train.jsonl line 2 is not JSON"):
