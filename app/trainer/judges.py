@@ -156,10 +156,11 @@ class Judges:
         distance = found[0][1] if found[0][1] is not None else strange
         return Verdict(torch.stack([scores for scores, _ in found]), watched, distance)
 
-    def to(self, device: torch.device) -> None:
+    def settle(self, device: torch.device) -> None:
+        """Go where they will read, once nothing else is made of their weights."""
         for judge in (*self.rewarding, self.watching):
             if isinstance(judge, ModelJudge):
-                judge.reward.model.to(device)
+                judge.reward.settle(device)
 
     def fingerprint(self) -> str:
         return " ".join(models.fingerprint(reward.model) for reward in self.models)
@@ -210,7 +211,7 @@ def watching(config: MonitorSettings, chat: ChatFormat, device: torch.device) ->
     if not name or config.monitor_action == "off":
         return None
     judge = load_judge(name, chat, config)
-    judge.reward.model.to(device)
+    judge.reward.settle(device)
     return judge
 
 

@@ -76,6 +76,8 @@ class Updater:
         else:
             optimizer = make_optimizer(self.bare, config)
             self.model, self.optimizer = accelerator.prepare(self.bare, optimizer)
+            if config.bf16:  # shards cannot hold two types
+                models.halve_frozen(self.bare)
         self.model.train()
         warmup = config.warmup_steps or math.ceil(config.warmup_ratio * steps)
         inner = getattr(self.optimizer, "optimizer", self.optimizer)  # inside accelerate's

@@ -18,6 +18,7 @@ from app.trainer.lm import (
     Scorer,
     autocast,
     can_pack,
+    halve_frozen,
     limits_of,
     mask_for,
     pooled,
@@ -287,6 +288,12 @@ class RewardModel:
         packed = can_pack(self.model, longest=limits_of(self.model).context)
         self.forward = Forward(packed=packed, max_tokens=max_tokens, bf16=bf16)
         self.familiarity = familiarity
+
+    def settle(self, device: torch.device) -> None:
+        """Go where it will read, once nothing else is made of its weights."""
+        self.model.to(device)
+        if self.forward.bf16:
+            halve_frozen(self.model)
 
     def shares_tokens(self, chat: ChatFormat) -> bool:
         """Whether the policy's ids and template mean the same here."""

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification
 
+from app.run_config import parse_config
 from app.trainer import lm as models
 from app.trainer.batches import Forward, lay_out, pieces
 from app.trainer.lm import attention, last_layer
 from app.trainer.optimization import recompute
-from tests.trainer.test_families import BATCH, made, read
+from tests.trainer.test_families import BATCH, FAMILIES, made, read
 
 MLP = pytest.mark.parametrize("family", ["llama", "gpt2", "qwen2"])
 APART = Forward(packed=True, max_tokens=10**6, bf16=False, share_prompt=False)
@@ -177,3 +178,47 @@ def test_attention_of_a_pack_stays_in_32_bit(monkeypatch) -> None:
     with models.autocast(torch.device("cpu"), bf16=True):
         models.target_logps(model, lay_out(BATCH, packed=True))
     assert set(kinds) == {torch.float32}
+
+
+@pytest.mark.parametrize("family", [name for name in FAMILIES if "falcon" not in name])
+def test_frozen_matrices_in_16_bit_say_the_same_to_the_bit(family: str) -> None:
+    model = made(family).requires_grad_(False)
+    layout = lay_out(BATCH, packed=models.can_pack(model, longest=64))
+    with models.autocast(torch.device("cpu"), bf16=True):
+        wanted = models.target_logps(model, layout)
+        found = models.target_logps(models.halve_frozen(model), layout)
+    assert found.tolist() == wanted.tolist()
+    assert torch.bfloat16 in {weight.dtype for weight in model.parameters()}
+
+
+def test_adapters_on_frozen_matrices_in_16_bit_get_the_same_gradients() -> None:
+    config = parse_config("ppo", {"lora_r": 4, "bf16": True})
+    found = []
+    for halved in (False, True):
+        torch.manual_seed(0)
+        model = models.with_lora(
+            made("llama", AutoModelForSequenceClassification, pad_token_id=0), config, scores=True
+        )
+        torch.manual_seed(1)
+        for weight in model.parameters():
+            if weight.requires_grad:  # adapters begin at 0
+                torch.nn.init.normal_(weight, std=0.1)
+        if halved:
+            models.halve_frozen(model)
+        scorer, layout = models.Scorer(model), lay_out(BATCH, packed=True)
+        with models.autocast(torch.device("cpu"), bf16=True):
+            scorer(layout, layout.ends).sum().backward()
+        trained = [weight for weight in model.parameters() if weight.requires_grad]
+        assert {weight.dtype for weight in trained} == {torch.float32}
+        found.append([weight.grad.tolist() for weight in trained])
+    assert found[0] == found[1]
+    kept = {name for name, weight in model.named_parameters() if weight.dtype == torch.float32}
+    assert any("score.original_module" in name for name in kept)
+
+
+def test_a_frozen_matrix_that_is_an_embedding_stays_as_it_is() -> None:
+    tied = models.halve_frozen(made("llama", tie_word_embeddings=True).requires_grad_(False))
+    assert tied.lm_head.weight.dtype == tied.model.norm.weight.dtype == torch.float32
+    assert tied.model.layers[0].mlp.up_proj.weight.dtype == torch.bfloat16
+    trained = models.halve_frozen(made("llama"))
+    assert {weight.dtype for weight in trained.parameters()} == {torch.float32}

@@ -12,6 +12,7 @@ from app.trainer.lm.forward import (
     target_logps,
     target_states,
 )
+from app.trainer.lm.frozen import halve_frozen
 from app.trainer.lm.heads import (
     ENSEMBLE,
     PREFERENCE,
@@ -64,6 +65,7 @@ __all__ = [
     "features_of",
     "fingerprint",
     "gathered",
+    "halve_frozen",
     "heads_of",
     "is_main",
     "is_reward_model",

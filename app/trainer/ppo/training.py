@@ -63,9 +63,11 @@ def train(
     policy = models.with_lora(bare, config, scores=False)
     trained = PolicyAndValue(policy, value, critic=config.algorithm == "ppo")
     updater = Updater(accelerator, trained, config, course.steps)
-    judges.to(accelerator.device)
+    judges.settle(accelerator.device)
     if reference is not None:
         reference.to(accelerator.device)
+        if config.bf16:
+            models.halve_frozen(reference)
     play = Play(config, accelerator, updater, reference, judges, chat, course.forward)
     shaping = Shaping(config.kl_coef)
     limits = Limits(config, updater.bare, play)
