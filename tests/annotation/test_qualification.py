@@ -478,6 +478,38 @@ class TestTheKey:
         attempt = session.query(QualificationAttempt).filter_by(user_id=ana.id).one()
         assert (attempt.correct, attempt.passed) == (3, True)
 
+    @pytest.mark.usefixtures("asks")
+    def test_a_key_that_was_away_meanwhile_scores_answers_once(
+        self, session, ana, ada, api, works, sits
+    ):
+        sits(works(ana), True)
+        had = session.scalars(select(Assignment.task_id).where(Assignment.user_id == ana.id)).one()
+        zero, one = (str(each) for each in responses_of(session, task_ids=[had])[had])
+        path = f"/api/v1/tasks/{had}/gold"
+        for better, worse, correct in ((one, zero, 0), (zero, one, 1)):
+            api(ada).delete(path)
+            body = {"prefers": [[better, worse]], "qualification": True}
+            assert api(ada).put(path, json=body).status_code == 200
+            session.expire_all()
+            attempt = session.query(QualificationAttempt).filter_by(user_id=ana.id).one()
+            assert (attempt.answered, attempt.correct) == (1, correct)
+            assert api(ada).put(path, json=body).status_code == 200
+
+    def test_mending_a_key_leaves_alone_what_did_not_decide(
+        self, session, asks, ana, ada, api, works, answers
+    ):
+        """She was let in with the question on her screen, and answered it all the same."""
+        worker = works(ana)
+        mine = worker.claim().json()
+        tasks.let_in(session, project=asks, user=ana, by=ada, now=database_now(session))
+        session.commit()
+        answers(worker, mine, right=False)
+        had = session.get(Assignment, mine["id"]).task_id
+        zero, one = (str(each) for each in responses_of(session, task_ids=[had])[had])
+        body = {"prefers": [[one, zero]], "qualification": True}
+        assert api(ada).put(f"/api/v1/tasks/{had}/gold", json=body).status_code == 200
+        assert hers(session, asks, ana).qualified_at is not None
+
     def test_judgements_that_come_with_data_are_no_votes_either(self, session, asks):
         task = session.scalars(
             select(Task).where(Task.project_id == asks.id, Task.kind == TaskKind.QUALIFICATION)

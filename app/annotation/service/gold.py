@@ -39,20 +39,11 @@ def set_gold(
         explanation=body.explanation,
         qualification=body.qualification,
     )
-    before = task_queries.question_key(session, task_id=task.id)
-    key = session.get(GoldKey, task.id, populate_existing=True)
-    was_withdrawn = key is not None and key.suspended_at is not None
     tasks.set_gold(session, task=task, gold=gold, size=len(order), by=by)
     judged = score_judged(session, task=task, gold=gold)
-    answers = [row for row in judged if row.attempt_id is not None]  # scored in their attempts
-    if was_withdrawn and gold.qualification:
-        attempts = {row.attempt_id for row in answers}
+    if gold.qualification:  # anew, not by what changes: another key may have been there between
+        attempts = {row.attempt_id for row in judged if row.attempt_id is not None}
         rescore_attempts(session, project=project, attempt_ids=attempts, now=now)
-    elif before is not None and gold.qualification:
-        for row in answers:
-            change = int(passes(gold, row.ranks)) - int(passes(before, row.ranks))
-            if change:
-                tasks.correct_score(session, attempt_id=row.attempt_id, change=change, now=now)
     people = {row.user_id for row in judged if row.user_id is not None}
     restand(session, project=project, user_ids=people)
     kind = "qualification" if gold.qualification else "gold"

@@ -171,21 +171,6 @@ def _cut_short(session: Session, *, attempt: QualificationAttempt, now: datetime
     _decide(session, attempt=attempt, now=now)
 
 
-def correct_score(session: Session, *, attempt_id: UUID, change: int, now: datetime) -> None:
-    """Mend an attempt after the key of one of its questions was mended.
-
-    Whoever passes by it is let in; nobody who has passed fails afterwards.
-    """
-    attempt = session.scalars(
-        select(QualificationAttempt)
-        .where(QualificationAttempt.id == attempt_id)
-        .with_for_update(key_share=True)
-    ).one()
-    attempt.correct += change
-    if attempt.passed is False:
-        _decide(session, attempt=attempt, now=now)
-
-
 def rescore(
     session: Session,
     *,
