@@ -97,6 +97,19 @@ def test_the_numbers_are_those_of_the_rows(api, ada, project):
 
 
 @pytest.mark.usefixtures("busy")
+def test_a_task_that_was_closed_before_anybody_judged_it_is_in_one_state(
+    api, ada, project, session
+):
+    task = make_task(session, project, prompt="Shown by the guidelines", wanted=2)
+    task.wanted, task.closed_at = 0, database_now(session)
+    session.commit()
+    tasks = api(ada).get(f"/api/v1/projects/{project.id}/work").json()["tasks"]
+    states = [tasks[state] for state in ("complete", "held", "begun", "untouched")]
+    assert states == [3, 2, 3, 1]
+    assert sum(states) == tasks["total"]
+
+
+@pytest.mark.usefixtures("busy")
 def test_admins_and_reviewers_see_the_page(sign_in, ada, rui, project):
     for user in (ada, rui):
         page = sign_in(user).get(f"/projects/{project.id}/work").text
@@ -187,6 +200,12 @@ def test_adaptive_overlap_adds_what_settled_tasks_needed():
     few = demand(census([(2, 2, 0, 3), (2, 0, 0, 9)]), least=2, most=4, pace=Pace(60, 1, 1))
     assert few.further == 0
     assert "(3 so far)" in how(few)
+
+
+def test_what_was_closed_says_nothing_of_how_many_tasks_need_more():
+    cells = [(2, 2, 0, 30), (2, 2, 0, 900, 0, True), (3, 3, 0, 10), (2, 0, 0, 100)]
+    left = demand(census(cells), least=2, most=3, pace=Pace(60, 1, 1))
+    assert left.further == pytest.approx(100 * 10 / 40)
 
 
 def test_hours_are_whole_and_without_gaps(session, project, ana):

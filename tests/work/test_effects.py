@@ -78,6 +78,32 @@ def test_fewer_judgements_complete_tasks_and_let_leases_go_on():
     assert "12 leases beyond the new number go on, and their judgements count." in sentence
 
 
+def test_a_closed_task_does_what_no_overlap_says():
+    closed = [(2, 2, 0, 40, 0, True), (0, 0, 0, 7, 0, True)]
+    _, becomes, sentence = told(overlap(3, 5), [(2, 2, 0, 3), (2, 0, 1, 1), *closed])["overlap"]
+    assert becomes == "3 to 5, until 95 % sure"  # where no other confidence is set
+    assert "3 complete tasks open again for 1 more each: 3 judgements" in sentence
+    assert "1 open task wants more: 1 judgement" in sentence
+
+
+def test_a_closed_task_is_not_told_to_open_again(api, ada, ana, rui, project, session):
+    for is_closed, at_least in ((False, 0), (True, 0), (False, 4)):
+        task = make_task(session, project, prompt=f"{is_closed}, {at_least}", wanted=2)
+        make_annotation(session, task, ana, ranks=[1, 2])
+        make_annotation(session, task, rui, ranks=[2, 1])
+        task.closed_at = database_now(session) if is_closed else None
+        task.at_least, task.wanted = at_least, max(2, at_least)
+    session.commit()
+    body = {"overlap": {"min": 2, "max": 4}}
+    program = api(ada)
+    (effect,) = program.post(f"/api/v1/projects/{project.id}/effects", json=body).json()["effects"]
+    assert effect["sentence"].startswith("1 complete task is too unsure for this and opens again")
+    program.patch(f"/api/v1/projects/{project.id}", json=body)
+    adjust_overlap(project_id=str(project.id))
+    work = program.get(f"/api/v1/projects/{project.id}/work").json()
+    assert (work["tasks"]["complete"], work["tasks"]["places_free"]) == (1, 3)
+
+
 def test_confidence_says_how_many_are_unsure_and_whether_that_is_a_guess():
     before = {"overlap_max": 4, "overlap_confidence": 0.7}
     was, becomes, sentence = told(overlap(2, 4, 0.95), before=before, unsure=310, is_guess=True)[

@@ -13,6 +13,7 @@ class Cell:
     leased: int
     tasks: int
     at_least: int = 0  # by a reviewer, whatever the project asks for
+    is_closed: bool = False  # it wants nobody else, whatever the project asks for
 
     @property
     def is_complete(self) -> bool:
@@ -53,7 +54,8 @@ class Census:
 
     @property
     def untouched(self) -> int:
-        return self.count(lambda cell: cell.counted + cell.leased == 0)
+        """Tasks that wait for their first judgement, that nobody has now."""
+        return self.count(lambda cell: cell.counted + cell.leased == 0 < cell.wanted)
 
     @property
     def wanted(self) -> int:

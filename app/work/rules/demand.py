@@ -67,12 +67,12 @@ def demand(census: Census, *, least: int, most: int, pace: Pace) -> Demand:
     """With adaptive overlap (`least` < `most`) an open task may need more than it wants now.
 
     How many went on from v judgements to v + 1, of those that were settled at v or went on,
-    is taken as the chance that an open task does so.
+    is taken as the chance that an open task does so. What was closed tells nothing of that.
     """
     if most <= least:
         return Demand(census.left, 0.0, None, pace)
     went_on, stopped = Counter[int](), Counter[int]()
-    for cell in census.cells:
+    for cell in (cell for cell in census.cells if not cell.is_closed):
         for v in range(least, most):
             went_on[v] += cell.tasks * (cell.wanted > v)
             stopped[v] += cell.tasks * (cell.is_complete and cell.wanted == v)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from app.annotation.rules import DEFAULT_CONFIDENCE
 from app.work.rules.census import Cell, Census
 from app.work.rules.demand import Pace, hours_for
 from app.work.rules.words import does, hours, some
@@ -74,12 +75,14 @@ def effects(facts: Facts) -> list[Effect]:
 
 def target(cell: Cell, *, least: int) -> int:
     """What a task wants under another overlap: what is there or a reviewer asked for stays."""
-    return max(least, cell.at_least, cell.leased + cell.counted)
+    taken = cell.leased + cell.counted
+    return taken if cell.is_closed else max(least, cell.at_least, taken)
 
 
 def may_be_unsure(cell: Cell, *, least: int, most: int) -> bool:
     """Whether all that a task wants under this overlap is in, and it could still want more."""
-    return cell.leased == 0 and least <= cell.counted < most
+    is_open = not cell.is_closed and cell.leased == 0
+    return is_open and max(least, cell.at_least) <= cell.counted < most
 
 
 def _overlap(facts: Facts) -> Effect:
@@ -141,7 +144,7 @@ def _more(
     each = f" for {extra // tasks} more each" if tasks > 1 and extra % tasks == 0 else ""
     verb = does(tasks, does_it, do_it)
     return (
-        f"{some(tasks, one)} {verb}{how}{each if how else each.replace(' for', '')}: "
+        f"{some(tasks, one)} {verb}{how}{each if how else each.replace(' for', '') or ' more'}: "
         f"{some(extra, 'judgement')}{_time(facts, extra)}."
     )
 
@@ -159,7 +162,7 @@ def _time(facts: Facts, judgements: float) -> str:
 def _overlap_shown(least: int, most: int, confidence: float | None) -> str:
     if least == most:
         return f"{least}"
-    return f"{least} to {most}, until {round(100 * (confidence or 0.8))} % sure"
+    return f"{least} to {most}, until {round(100 * (confidence or DEFAULT_CONFIDENCE))} % sure"
 
 
 # -- the others
