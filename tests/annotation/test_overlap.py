@@ -63,6 +63,18 @@ def test_two_who_agree_settle_it(session, adaptive, ana, rui, works):
     assert (task.counted, task.wanted) == (2, 2)
 
 
+def test_gold_that_becomes_ordinary_is_as_unsure_as_its_judgements(
+    session, adaptive, ana, rui, ada
+):
+    gold = make_task(session, adaptive, prefers=[[0, 1]])
+    make_annotation(session, gold, ana, ranks=[1, 2], gold_passed=True)
+    make_annotation(session, gold, rui, ranks=[2, 1], gold_passed=False)
+    session.commit()
+    service.unset_gold(session, task=gold, project=adaptive, by=ada)
+    session.refresh(gold)
+    assert (gold.counted, gold.wanted) == (2, 3)
+
+
 def test_it_stops_at_the_most_however_unsure(session, adaptive, works):
     task = make_task(session, adaptive, responses=["0", "1"], wanted=2)
     people = [make_user(session, f"P{number}") for number in range(5)]

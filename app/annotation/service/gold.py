@@ -12,6 +12,7 @@ from app.accounts.models import User
 from app.accounts.service import audit
 from app.annotation.models import Annotation, Requeue
 from app.annotation.schemas import GoldBody
+from app.annotation.service.overlap import decide_overlap
 from app.annotation.service.qualification import rescore_attempts
 from app.errors import Invalid
 from app.projects.models import Membership, Project, Standing
@@ -98,6 +99,7 @@ def unset_gold(session: Session, *, task: Task, project: Project, by: User) -> N
     ).all()
     counted = sum(row.counted for row in judged)
     tasks.put_in_work(session, task=task, counted=counted)
+    decide_overlap(session, project=project, task_ids=[task.id])
     restand(session, project=project, user_ids={row.user_id for row in judged if row.user_id})
     audit(session, user=by, action="gold.unset", target=str(task.id), project_id=project.id)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,5 +82,5 @@ class Census:
         return self.left - self.leased
 
 
-def census(rows: Iterable[tuple[int, ...]]) -> Census:
+def census(rows: Iterable[tuple[Any, ...]]) -> Census:
     return Census([Cell(*row) for row in rows])
