@@ -228,6 +228,21 @@ def shown_since(session: Session, *, project: Project) -> dict[UUID, datetime]:
     return since
 
 
+def told_since(session: Session, *, project_id: UUID, task_id: UUID) -> datetime | None:
+    """When the guidelines first showed the task as an example; None where they never did.
+
+    Whoever has read it knows the answer, also once a later version shows it no more.
+    """
+    versions = session.execute(
+        select(Guidelines.examples, Guidelines.created_at)
+        .where(
+            Guidelines.project_id == project_id, func.jsonb_array_length(Guidelines.examples) > 0
+        )
+        .order_by(Guidelines.version)
+    )
+    return next((at for examples, at in versions if task_id in tasks_shown(examples)), None)
+
+
 def shown_anywhere(session: Session) -> set[UUID]:
     """The tasks that any project's guidelines in force show as examples."""
     in_force = select(Guidelines.examples).join(

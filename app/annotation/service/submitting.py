@@ -24,6 +24,7 @@ from app.annotation.service.qualification import score_answer
 from app.annotation.service.rescaling import explained
 from app.errors import Conflict, Invalid, found
 from app.projects.models import Membership, Project, Standing
+from app.projects.queries import told_since
 from app.tasks import queries as task_queries
 from app.tasks import service as tasks
 from app.tasks.models import Assignment, AssignmentState
@@ -102,12 +103,14 @@ def submit(
         replay = _replay(session, assignment=assignment, user=user, values=values)
         return replay or _revise(session, at, values=values, revision=judgement.revision)
     is_question = assignment.attempt_id is not None
+    # What is in time is looked at by the job that closes what the guidelines show.
+    is_told = completion.is_late and _told_since(session, assignment) is not None
     annotation_id = _append(
         session,
         at,
         values=values | _times(assignment, judgement, now=now),
         counted=completion.counts,
-        gold=completion.gold if completion.is_gold and not is_question else None,
+        gold=completion.gold if completion.is_gold and not (is_question or is_told) else None,
     )
     if is_question:
         score_answer(session, assignment=assignment, ranks=values["ranks"], now=now)
@@ -305,6 +308,11 @@ def _revise(
             f"Only your last {rules.UNDO_DEPTH} answers can still be changed. "
             "If this one is wrong, tell a reviewer."
         )
+    if _told_since(session, assignment) is not None:
+        raise Conflict(
+            "The guidelines show this task as an example, and with it what is right. So your "
+            "answer stays as you gave it."
+        )
     replaced = session.scalar(
         update(Annotation)
         .where(
@@ -339,6 +347,10 @@ def _revise(
         replaced=replaced,
     )
     return Submission(annotation_id, replaced.revision + 1, counted=not surplus, is_new=True)
+
+
+def _told_since(session: Session, assignment: Assignment) -> datetime | None:
+    return told_since(session, project_id=assignment.project_id, task_id=assignment.task_id)
 
 
 def _as_shown(annotation: Annotation, assignment: Assignment) -> dict[str, Any]:
