@@ -256,22 +256,24 @@ FORM = {
 
 
 def test_tasks_that_wait_for_more_already_are_told_apart(api, ada, ana, rui, project, session):
-    """Of two that wait for a third judgement one is sure enough for a lower confidence."""
+    """Of two that wait for two more one is sure enough for a lower confidence."""
     project.overlap_min, project.overlap_max, project.overlap_confidence = 2, 4, 0.95
     for ranks in ([1, 2], [2, 1]):
         task = make_task(session, project, prompt=f"{ranks}", wanted=2)
         make_annotation(session, task, ana, ranks=[1, 2])
         make_annotation(session, task, rui, ranks=ranks)
-        task.wanted = 3
+        task.wanted = 4
     session.commit()
     program = api(ada)
     body = {"overlap": {"min": 2, "max": 4, "confidence": 0.8}}
     (effect,) = program.post(f"/api/v1/projects/{project.id}/effects", json=body).json()["effects"]
-    assert effect["sentence"] == "1 task that has enough is complete at once."
+    assert effect["sentence"] == (
+        "1 task that has enough is complete at once. 1 open task wants fewer: 1 judgement less."
+    )
     program.patch(f"/api/v1/projects/{project.id}", json=body)
     adjust_overlap(project_id=str(project.id))
     work = program.get(f"/api/v1/projects/{project.id}/work").json()
-    assert work["tasks"]["complete"] == 1
+    assert (work["tasks"]["complete"], work["tasks"]["places_free"]) == (1, 1)
 
 
 @pytest.mark.usefixtures("at_work")

@@ -21,7 +21,8 @@ class Facts:
 
     `before` and `changed` are settings by column; `unfit`: drafts on screens that the new scale
     has no room for, by setting. By the new overlap `unsure` complete tasks will be asked more of,
-    and `still` of those that wait for a further judgement already.
+    and `still` of those that wait for further judgements already: of one more, so that
+    `still_fewer` of them want fewer than now, and so many judgements in all.
     """
 
     before: Mapping[str, Any]
@@ -37,6 +38,7 @@ class Facts:
     unfit: Mapping[str, int]
     unsure: float = 0.0
     still: float = 0.0
+    still_fewer: tuple[float, float] = (0.0, 0.0)
     is_guess: bool = False  # both are told from a sample
     is_clarification: bool = False  # new guidelines that need not be read at once
 
@@ -107,12 +109,12 @@ def _overlap(facts: Facts) -> Effect:
             f"{about}{some(enough, 'task')} that {does(enough, 'has', 'have')} enough "
             f"{does(enough, 'is', 'are')} complete at once."
         )
-    if fewer:
-        number = sum(cell.tasks for cell, _ in fewer)
-        saved = sum((cell.wanted - goal) * cell.tasks for cell, goal in fewer)
+    tasks, judgements = (round(number) for number in facts.still_fewer)
+    if number := tasks + sum(cell.tasks for cell, _ in fewer):
+        saved = judgements + sum((cell.wanted - goal) * cell.tasks for cell, goal in fewer)
         parts.append(
-            f"{some(number, 'open task')} {does(number, 'wants', 'want')} fewer: "
-            f"{some(saved, 'judgement')} less."
+            f"{about if tasks else ''}{some(number, 'open task')} "
+            f"{does(number, 'wants', 'want')} fewer: {some(saved, 'judgement')} less."
         )
     if beyond:
         parts.append(
