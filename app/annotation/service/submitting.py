@@ -19,7 +19,7 @@ from app.annotation import queries, rules
 from app.annotation.models import Annotation
 from app.annotation.schemas import DraftBody, DraftOut, JudgementBody
 from app.annotation.service.gold import passes, standing_after
-from app.annotation.service.overlap import decide_overlap
+from app.annotation.service.overlap import decide_overlap, spare_overlap
 from app.annotation.service.qualification import score_answer
 from app.annotation.service.rescaling import explained
 from app.errors import Conflict, Invalid, found
@@ -297,7 +297,7 @@ def _revise(
     session: Session, at: Place, *, values: dict[str, Any], revision: int | None
 ) -> Submission:
     """Append a revision to a submitted judgement; the older ones stay."""
-    assignment = at.assignment
+    assignment, project = at.assignment, at.project
     if assignment.attempt_id is not None:
         raise Conflict(
             "An answer to a question of the qualification cannot be changed: you have seen what "
@@ -346,6 +346,7 @@ def _revise(
         gold=task_queries.gold_in_force(session, task_id=assignment.task_id),
         replaced=replaced,
     )
+    spare_overlap(session, project=project, task_id=assignment.task_id)
     return Submission(annotation_id, replaced.revision + 1, counted=not surplus, is_new=True)
 
 
