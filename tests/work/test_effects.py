@@ -5,8 +5,9 @@ from datetime import timedelta
 
 import pytest
 
+from app.accounts.models import Role
 from app.db import database_now
-from app.projects.models import Project
+from app.projects.models import Membership, Project, Standing
 from app.projects.queries import guidelines_of
 from app.tasks.models import Assignment
 from app.work.rules.census import census
@@ -15,7 +16,7 @@ from app.work.rules.effects import Facts, effects
 from app.work.service import board
 from app.work.service.effects import unfit
 from app.worker.overlap import adjust_overlap
-from tests.factories import make_annotation, make_task
+from tests.factories import make_annotation, make_member, make_task, make_user
 
 BEFORE = {
     "name": "Eggs",
@@ -232,6 +233,31 @@ def test_unsure_tasks_that_are_told_are_those_that_open(api, ada, project, sessi
     board.forget()
     after = program.get(f"/api/v1/projects/{project.id}/work").json()["tasks"]["complete"]
     assert before - after == 1
+
+
+def test_a_threshold_holds_as_it_is_told_and_who_has_left_reads_nothing(
+    api, ada, ana, project, session
+):
+    hers = session.get_one(Membership, (project.id, ana.id))
+    hers.gold_seen, hers.gold_passed = 10, 7
+    make_member(session, project, gone := make_user(session, "Gone"), Role.ANNOTATOR)
+    gone.disabled_at = database_now(session)
+    make_task(session, project)
+    session.commit()
+    program = api(ada)
+    path, body = f"/api/v1/projects/{project.id}", {"gold_threshold": 0.95, "guidelines": "New."}
+    effects = {
+        each["setting"]: each["sentence"]
+        for each in program.post(f"{path}/effects", json=body).json()["effects"]
+    }
+    assert "with her next answer of any kind" in effects["gold_threshold"]
+    assert effects["guidelines"].startswith("1 annotator must read")
+    program.patch(path, json=body)
+    worker = api(ana)
+    mine = worker.post(f"{path}/assignments").json()
+    worker.put(f"/api/v1/assignments/{mine['id']}/annotation", json={"ranking": [["A"], ["B"]]})
+    session.refresh(hers)
+    assert (hers.standing, hers.gold_share, hers.paused_at) == (Standing.FAILED, 0.2, None)
 
 
 def form_of(page):

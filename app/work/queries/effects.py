@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.accounts.models import Role
+from app.accounts.models import Role, User
 from app.annotation import rules
 from app.annotation.models import Annotation
 from app.db import JsonObject
@@ -21,10 +21,14 @@ SAMPLE = 1_000  # complete tasks by which the unsure ones are told
 def readers(session: Session, *, project: Project) -> int:
     """People who may judge here, so must read new guidelines; not those of imported data."""
     return session.scalars(
-        select(func.count()).where(
+        select(func.count())
+        .select_from(Membership)
+        .join(User, User.id == Membership.user_id)
+        .where(
             Membership.project_id == project.id,
             Membership.imported_name.is_(None),
             Membership.role == Role.ANNOTATOR,
+            User.disabled_at.is_(None),
         )
     ).one()
 

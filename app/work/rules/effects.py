@@ -253,8 +253,8 @@ SENTENCES: Mapping[str, Callable[[Facts], str]] = {
     **{setting: _scale(setting) for setting in SCALE},
     "gold_rate": _gold_rate,
     "gold_threshold": lambda _: (
-        "Each person’s standing is told anew with her next gold answer; nobody is paused or let "
-        "go on before."
+        "Each person’s standing and share of gold are told anew with her next answer of any kind. "
+        "Only a wrong one to gold pauses her; nobody who is paused goes on by it."
     ),
     "lease_minutes": _lease,
     "paused": _paused,
