@@ -15,7 +15,15 @@ from app.db import database_now
 from app.projects.models import Membership, Standing
 from app.quality.queries.crowd import crowd_of
 from app.tasks import service as tasks
-from app.tasks.models import Assignment, AssignmentState, QualificationAttempt, Task, TaskKind
+from app.tasks.models import (
+    Assignment,
+    AssignmentState,
+    GoldKey,
+    QualificationAttempt,
+    Task,
+    TaskKind,
+    TaskLane,
+)
 from app.tasks.queries import responses_of
 from tests.factories import make_annotation, make_member, make_question, make_task, make_user
 
@@ -316,6 +324,30 @@ class TestWhoIsAsked:
         hers(session, asks, ana).paused_at = database_now(session)
         session.commit()
         assert works(ana).claim().status_code == 204
+
+    def test_only_what_the_person_may_judge(self, session, project, ana, ada, works, sign_in):
+        """Nobody is asked openly, and without a skip, in a language that she does not read."""
+        project.qualification_size = 2
+        lane = TaskLane(project_id=project.id, key="fr", language="fr")
+        session.add(lane)
+        french = [make_question(session, project, prompt=f"Question {n} ?") for n in range(2)]
+        for task in french:
+            task.lane = lane.key
+        hers = session.get_one(Membership, (project.id, ana.id))
+        hers.languages = ["de"]
+        session.commit()
+        assert works(ana).claim().status_code == 204
+        page = sign_in(ana).get(f"/projects/{project.id}/rank").text
+        assert "too few in your languages and fields" in page
+        path = f"/projects/{project.id}/annotators"
+        assert "1 annotator has fewer questions" in sign_in(ada).get(path).text
+        hers.languages = ["de", "fr"]
+        session.commit()
+        assert works(ana).claim().json()["qualification"]["of"] == 2
+        assert "fewer questions" not in sign_in(ada).get(path).text
+        session.get_one(GoldKey, french[0].id).suspended_at = database_now(session)
+        session.commit()
+        assert "The qualification has 1 question, and an attempt" in sign_in(ada).get(path).text
 
     def test_a_set_that_is_too_small_waits_without_an_error(self, session, project, ana, works):
         project.qualification_size = 2
