@@ -56,12 +56,15 @@ def decide_overlap(session: Session, *, project: Project, task_ids: Collection[U
 
 def spare_overlap(session: Session, *, project: Project, task_id: UUID) -> None:
     """Ask for no more where a changed judgement leaves the answer sure, unless somebody has it."""
-    if project.overlap_max <= project.overlap_min or unsure_tasks(session, [task_id]):
+    if project.overlap_max <= project.overlap_min:
         return
+    unsure = unsure_tasks(session, [task_id])
+    # Also where it is: as above, the time must not tell what the task is.
     session.execute(
         update(Task)
         .where(
             Task.id == task_id,
+            ~among(Task.id, unsure),
             IS_ORDINARY,
             Task.closed_at.is_(None),
             Task.leased == 0,
