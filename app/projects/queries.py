@@ -17,8 +17,9 @@ from app.projects.models import Guidelines, GuidelinesDraft, MemberMessage, Memb
 # Tasks stand right of projects: the list counts them by the table's name, as a string key would.
 TASK = table(
     "task",
-    *map(column, ("project_id", "kind", "lane", "leased", "wanted", "counted")),
+    *map(column, ("id", "project_id", "kind", "lane", "leased", "wanted", "counted")),
 )
+GOLD_KEY = table("gold_key", *map(column, ("task_id", "suspended_at")))
 LANE = table("task_lane", *map(column, ("project_id", "key", "language", "expertise")))
 # Written out, so that the planner recognises the partial index.
 IS_WANTED: ColumnElement[bool] = literal_column(
@@ -173,11 +174,54 @@ def to_qualify_in(session: Session, *, user: User) -> set[UUID]:
 
 
 def questions_in_set(session: Session, *, project: Project) -> int:
-    """How many tasks are questions of the qualification."""
+    """How many tasks are questions of the qualification, with a key in force."""
+    return sum(_questions(session, project=project).values())
+
+
+def short_of_questions(session: Session, *, project: Project) -> int:
+    """Annotators who are to qualify, but may judge fewer questions than an attempt takes."""
+    if not project.qualification_size:
+        return 0
+    lanes = {lane.key: lane for lane in lanes_of(session, project=project)}
+    questions = _questions(session, project=project)
+    people = session.execute(
+        select(Membership.languages, Membership.expertise)
+        .join(User, User.id == Membership.user_id)
+        .where(
+            Membership.project_id == project.id,
+            Membership.role == Role.ANNOTATOR,
+            Membership.qualified_at.is_(None),
+            Membership.imported_name.is_(None),
+            User.disabled_at.is_(None),
+        )
+    ).all()
+
+    def may_answer(languages: list[str], expertise: list[str]) -> int:
+        return sum(
+            number
+            for key, number in questions.items()
+            if not key
+            or rules.may_judge(
+                language=lanes[key].language,
+                needs=lanes[key].expertise,
+                languages=languages,
+                expertise=expertise,
+            )
+        )
+
+    return sum(may_answer(*skills) < project.qualification_size for skills in people)
+
+
+def _questions(session: Session, *, project: Project) -> dict[str, int]:
+    """The questions of the qualification by lane."""
     is_question = TASK.c.kind == literal_column("'qualification'")  # for its partial index
-    return session.scalars(
-        select(func.count()).select_from(TASK).where(TASK.c.project_id == project.id, is_question)
-    ).one()
+    rows = session.execute(
+        select(TASK.c.lane, func.count())
+        .join(GOLD_KEY, GOLD_KEY.c.task_id == TASK.c.id)
+        .where(TASK.c.project_id == project.id, is_question, GOLD_KEY.c.suspended_at.is_(None))
+        .group_by(TASK.c.lane)
+    )
+    return {row[0]: row[1] for row in rows}
 
 
 def members_of(session: Session, *, project: Project) -> Sequence[Membership]:
@@ -226,6 +270,21 @@ def shown_since(session: Session, *, project: Project) -> dict[UUID, datetime]:
         still &= tasks_shown(version.examples)
         since |= dict.fromkeys(still, version.created_at)
     return since
+
+
+def told_since(session: Session, *, project_id: UUID, task_id: UUID) -> datetime | None:
+    """When the guidelines first showed the task as an example; None where they never did.
+
+    Whoever has read it knows the answer, also once a later version shows it no more.
+    """
+    versions = session.execute(
+        select(Guidelines.examples, Guidelines.created_at)
+        .where(
+            Guidelines.project_id == project_id, func.jsonb_array_length(Guidelines.examples) > 0
+        )
+        .order_by(Guidelines.version)
+    )
+    return next((at for examples, at in versions if task_id in tasks_shown(examples)), None)
 
 
 def shown_anywhere(session: Session) -> set[UUID]:

@@ -78,7 +78,10 @@ class AtWorkOut(BaseModel):
 
 
 class DemandOut(BaseModel):
-    """What is left to do. `judgements` by what is wanted now, `expected` with adaptive overlap."""
+    """What is left to do. `judgements` by what is wanted now, `expected` with adaptive overlap.
+
+    `saved_judgements`: those that tasks which were sure before the most did not take.
+    """
 
     judgements: int
     expected: float
@@ -92,6 +95,8 @@ class DemandOut(BaseModel):
     ready_at: datetime | None
     sentence: str
     how: str
+    saved_judgements: int | None
+    saving: str | None
 
 
 class CheckOut(BaseModel):

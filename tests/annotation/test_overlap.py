@@ -63,6 +63,37 @@ def test_two_who_agree_settle_it(session, adaptive, ana, rui, works):
     assert (task.counted, task.wanted) == (2, 2)
 
 
+@pytest.mark.parametrize("is_held", [False, True])
+def test_a_slip_that_is_mended_asks_nobody_else_who_has_not_begun(
+    session, adaptive, ana, rui, ada, works, is_held
+):
+    task = make_task(session, adaptive, responses=["0", "1"], wanted=2)
+    session.commit()
+    prefer(works(ana), "0")
+    mine = works(rui).claim().json()
+    right, wrong = label_of(mine, "0"), label_of(mine, "1")
+    works(rui).submit(mine, f"{wrong}>{right}")
+    session.refresh(task)
+    assert task.wanted == 3
+    if is_held:
+        assert works(ada).claim().status_code == 201
+    assert works(rui).submit(mine, f"{right}>{wrong}", revision=1).status_code == 201
+    session.refresh(task)
+    assert (task.leased, task.counted, task.wanted) == ((1, 2, 3) if is_held else (0, 2, 2))
+
+
+def test_gold_that_becomes_ordinary_is_as_unsure_as_its_judgements(
+    session, adaptive, ana, rui, ada
+):
+    gold = make_task(session, adaptive, prefers=[[0, 1]])
+    make_annotation(session, gold, ana, ranks=[1, 2], gold_passed=True)
+    make_annotation(session, gold, rui, ranks=[2, 1], gold_passed=False)
+    session.commit()
+    service.unset_gold(session, task=gold, project=adaptive, by=ada)
+    session.refresh(gold)
+    assert (gold.counted, gold.wanted) == (2, 3)
+
+
 def test_it_stops_at_the_most_however_unsure(session, adaptive, works):
     task = make_task(session, adaptive, responses=["0", "1"], wanted=2)
     people = [make_user(session, f"P{number}") for number in range(5)]

@@ -15,7 +15,15 @@ from app.db import database_now
 from app.projects.models import Membership, Standing
 from app.quality.queries.crowd import crowd_of
 from app.tasks import service as tasks
-from app.tasks.models import Assignment, AssignmentState, QualificationAttempt, Task, TaskKind
+from app.tasks.models import (
+    Assignment,
+    AssignmentState,
+    GoldKey,
+    QualificationAttempt,
+    Task,
+    TaskKind,
+    TaskLane,
+)
 from app.tasks.queries import responses_of
 from tests.factories import make_annotation, make_member, make_question, make_task, make_user
 
@@ -317,6 +325,30 @@ class TestWhoIsAsked:
         session.commit()
         assert works(ana).claim().status_code == 204
 
+    def test_only_what_the_person_may_judge(self, session, project, ana, ada, works, sign_in):
+        """Nobody is asked openly, and without a skip, in a language that she does not read."""
+        project.qualification_size = 2
+        lane = TaskLane(project_id=project.id, key="fr", language="fr")
+        session.add(lane)
+        french = [make_question(session, project, prompt=f"Question {n} ?") for n in range(2)]
+        for task in french:
+            task.lane = lane.key
+        hers = session.get_one(Membership, (project.id, ana.id))
+        hers.languages = ["de"]
+        session.commit()
+        assert works(ana).claim().status_code == 204
+        page = sign_in(ana).get(f"/projects/{project.id}/rank").text
+        assert "too few in your languages and fields" in page
+        path = f"/projects/{project.id}/annotators"
+        assert "1 annotator has fewer questions" in sign_in(ada).get(path).text
+        hers.languages = ["de", "fr"]
+        session.commit()
+        assert works(ana).claim().json()["qualification"]["of"] == 2
+        assert "fewer questions" not in sign_in(ada).get(path).text
+        session.get_one(GoldKey, french[0].id).suspended_at = database_now(session)
+        session.commit()
+        assert "The qualification has 1 question, and an attempt" in sign_in(ada).get(path).text
+
     def test_a_set_that_is_too_small_waits_without_an_error(self, session, project, ana, works):
         project.qualification_size = 2
         make_question(session, project)
@@ -477,6 +509,38 @@ class TestTheKey:
         assert hers(session, asks, new).qualified_at is not None
         attempt = session.query(QualificationAttempt).filter_by(user_id=ana.id).one()
         assert (attempt.correct, attempt.passed) == (3, True)
+
+    @pytest.mark.usefixtures("asks")
+    def test_a_key_that_was_away_meanwhile_scores_answers_once(
+        self, session, ana, ada, api, works, sits
+    ):
+        sits(works(ana), True)
+        had = session.scalars(select(Assignment.task_id).where(Assignment.user_id == ana.id)).one()
+        zero, one = (str(each) for each in responses_of(session, task_ids=[had])[had])
+        path = f"/api/v1/tasks/{had}/gold"
+        for better, worse, correct in ((one, zero, 0), (zero, one, 1)):
+            api(ada).delete(path)
+            body = {"prefers": [[better, worse]], "qualification": True}
+            assert api(ada).put(path, json=body).status_code == 200
+            session.expire_all()
+            attempt = session.query(QualificationAttempt).filter_by(user_id=ana.id).one()
+            assert (attempt.answered, attempt.correct) == (1, correct)
+            assert api(ada).put(path, json=body).status_code == 200
+
+    def test_mending_a_key_leaves_alone_what_did_not_decide(
+        self, session, asks, ana, ada, api, works, answers
+    ):
+        """She was let in with the question on her screen, and answered it all the same."""
+        worker = works(ana)
+        mine = worker.claim().json()
+        tasks.let_in(session, project=asks, user=ana, by=ada, now=database_now(session))
+        session.commit()
+        answers(worker, mine, right=False)
+        had = session.get(Assignment, mine["id"]).task_id
+        zero, one = (str(each) for each in responses_of(session, task_ids=[had])[had])
+        body = {"prefers": [[one, zero]], "qualification": True}
+        assert api(ada).put(f"/api/v1/tasks/{had}/gold", json=body).status_code == 200
+        assert hers(session, asks, ana).qualified_at is not None
 
     def test_judgements_that_come_with_data_are_no_votes_either(self, session, asks):
         task = session.scalars(

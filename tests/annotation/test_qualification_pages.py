@@ -126,7 +126,7 @@ def test_a_set_without_enough_questions_is_said_to_everybody(
     session.commit()
     page = sign_in(ana).get(f"/projects/{project.id}/rank")
     assert page.status_code == 200
-    assert "There are no qualification questions yet" in page.text
+    assert "There are not enough qualification questions yet" in page.text
     said = "The qualification has 1 question, and an attempt takes 4"
     for path in ("", "/annotators"):
         for user in (ada, vic):

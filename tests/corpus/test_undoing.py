@@ -5,7 +5,7 @@ from datetime import timedelta
 from random import Random
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 
 from app.accounts.models import User
 from app.annotation.models import Annotation
@@ -19,6 +19,7 @@ from app.tasks import service as tasks
 from app.tasks.models import Assignment, GoldKey, Task
 from app.tasks.schemas import Gold
 from app.worker.imports import import_file, undo_import
+from app.worker.overlap import adjust_overlap
 from tests.corpus.files import brought_in, counts, json_lines, pair
 from tests.factories import make_annotation
 from tests.people import make_people
@@ -133,6 +134,32 @@ def test_its_judgements_of_other_peoples_tasks_go_and_the_tasks_open_again(
     assert (gone["tasks"], gone["judgements"], gone["people"]) == (0, 3, 2)
     assert (task.wanted, task.counted) == (1, 0)
     assert counts(session, project) == NOTHING | {"prompts": 1, "responses": 2, "tasks": 1}
+
+
+def test_adaptive_overlap_asks_for_more_where_judgements_came_or_went(
+    session, project, ada, tmp_path
+):
+    project.overlap_min, project.overlap_max = 1, 4
+    session.commit()
+    votes = [judged("Kim"), judged("Lea"), judged("Max"), judged("Ole")]
+    brought_in(session, project, json_lines(tmp_path / "a.jsonl", [pair(annotations=[votes[0]])]))
+    more = brought_in(
+        session, project, json_lines(tmp_path / "b.jsonl", [pair(annotations=votes[1:])])
+    )
+
+    def wanted():
+        adjust_overlap(project_id=str(project.id))
+        session.expire_all()
+        task = session.scalars(select(Task).where(Task.project_id == project.id)).one()
+        return task.counted, task.wanted
+
+    def jobs():
+        found = "DELETE FROM procrastinate_jobs WHERE task_name = 'overlap' RETURNING id"
+        return len(session.execute(text(found)).all())
+
+    assert (jobs(), wanted()) == (2, (4, 4))
+    undone(session, more, ada)
+    assert (jobs(), wanted()) == (1, (1, 2))  # one vote alone is not enough
 
 
 def test_a_closed_task_asks_for_nobody_in_their_place(session, project, ada, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from app.accounts.models import Role
 from app.projects import queries
 from app.projects.models import Project
-from tests.factories import make_task
+from tests.factories import make_annotation, make_question, make_task
 
 FORM = {
     "name": "Support answers",
@@ -250,6 +250,45 @@ def test_members_can_be_paused_resumed_and_removed(sign_in, ada, ana, project, s
     assert member.paused_at is None
     assert browser.post(f"{path}/remove").status_code == 303
     assert queries.member(session, project=project, user_id=ana.id) is None
+
+
+def test_whose_judgements_are_kept_out_of_snapshots_stays(sign_in, ada, ana, project, session):
+    member = queries.member(session, project=project, user_id=ana.id)
+    member.excluded_at = member.created_at
+    session.commit()
+    reply = sign_in(ada).post(f"/projects/{project.id}/members/{ana.id}/remove")
+    assert reply.status_code == 409
+    assert "kept out of snapshots" in reply.text
+    assert queries.member(session, project=project, user_id=ana.id) is not None
+
+
+def test_who_comes_back_goes_on_where_she_was(sign_in, api, ada, ana, project, session):
+    project.total_limit = 1
+    project.qualification_size = project.qualification_attempts = 1
+    make_question(session, project)
+    gold, *_ = (make_task(session, project, prefers=each) for each in ([[0, 1]], None, None))
+    session.commit()
+    worker = api(ana)
+
+    def work(expected):
+        reply = worker.post(f"/api/v1/projects/{project.id}/assignments")
+        assert reply.status_code == expected
+        if expected != 204:
+            texts = {each["text"]: [each["label"]] for each in reply.json()["responses"]}
+            body = {"ranking": [texts[each] for each in sorted(texts)]}
+            worker.put(f"/api/v1/assignments/{reply.json()['id']}/annotation", json=body)
+
+    for expected in (201, 201, 204):  # the question, a task, and no more
+        work(expected)
+    make_annotation(session, gold, ana, ranks=[1, 2], gold_passed=True)
+    session.commit()
+    sign_in(ada).post(f"/projects/{project.id}/members/{ana.id}/remove")
+    body = {"role": "annotator"}
+    api(ada).put(f"/api/v1/projects/{project.id}/members/{ana.email}", json=body)
+    member = queries.member(session, project=project, user_id=ana.id)
+    assert member.qualified_at is not None
+    assert (member.claimed, member.gold_seen, member.gold_passed) == (1, 1, 1)
+    work(204)
 
 
 def test_the_last_admin_stays(sign_in, ada, project):

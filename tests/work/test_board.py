@@ -8,7 +8,7 @@ from app.db import database_now
 from app.tasks.models import Assignment, AssignmentState, SkipReason
 from app.work.rules import shift
 from app.work.rules.census import census
-from app.work.rules.demand import Pace, demand, how, in_words
+from app.work.rules.demand import Pace, demand, how, in_words, saving_in_words
 from app.work.rules.words import ago, hours, some
 from app.work.service import board
 from tests.factories import make_annotation, make_task
@@ -94,6 +94,19 @@ def test_the_numbers_are_those_of_the_rows(api, ada, project):
     assert left["judgements_per_hour"] == 52.5  # 7 that count in 8 minutes
     assert left["person_hours"] == pytest.approx(9 / 52.5, abs=1e-3)
     assert work["invariants"]["hold"] is True
+
+
+@pytest.mark.usefixtures("busy")
+def test_a_task_that_was_closed_before_anybody_judged_it_is_in_one_state(
+    api, ada, project, session
+):
+    task = make_task(session, project, prompt="Shown by the guidelines", wanted=2)
+    task.wanted, task.closed_at = 0, database_now(session)
+    session.commit()
+    tasks = api(ada).get(f"/api/v1/projects/{project.id}/work").json()["tasks"]
+    states = [tasks[state] for state in ("complete", "held", "begun", "untouched")]
+    assert states == [3, 2, 3, 1]
+    assert sum(states) == tasks["total"]
 
 
 @pytest.mark.usefixtures("busy")
@@ -187,6 +200,33 @@ def test_adaptive_overlap_adds_what_settled_tasks_needed():
     few = demand(census([(2, 2, 0, 3), (2, 0, 0, 9)]), least=2, most=4, pace=Pace(60, 1, 1))
     assert few.further == 0
     assert "(3 so far)" in how(few)
+
+
+def test_what_adaptive_overlap_has_saved():
+    cells = [(2, 2, 0, 30), (3, 3, 0, 5), (4, 4, 0, 5), (2, 0, 0, 9), (1, 1, 0, 7, 0, True)]
+    left = demand(census(cells), least=2, most=4, pace=Pace(130, 2, 1))
+    assert saving_in_words(left) == (
+        "Adaptive overlap has saved 65 judgements so far, about 60 minutes of work at the pace of "
+        "the last 24 hours: 35 tasks were sure with fewer than 4."
+    )
+    assert saving_in_words(demand(census(cells), least=4, most=4, pace=Pace(0, 0, 0))) is None
+
+
+def test_the_page_shows_the_saving(sign_in, ada, ana, rui, project, session):
+    project.overlap_min, project.overlap_max = 2, 4
+    task = make_task(session, project, wanted=2)
+    for user in (ana, rui):
+        make_annotation(session, task, user, ranks=[1, 2])
+    session.commit()
+    page = sign_in(ada).get(f"/projects/{project.id}/work").text
+    assert "Adaptive overlap has saved 2 judgements so far" in page
+    assert "1 task was sure with fewer than 4." in page
+
+
+def test_what_was_closed_says_nothing_of_how_many_tasks_need_more():
+    cells = [(2, 2, 0, 30), (2, 2, 0, 900, 0, True), (3, 3, 0, 10), (2, 0, 0, 100)]
+    left = demand(census(cells), least=2, most=3, pace=Pace(60, 1, 1))
+    assert left.further == pytest.approx(100 * 10 / 40)
 
 
 def test_hours_are_whole_and_without_gaps(session, project, ana):

@@ -5,8 +5,9 @@ from datetime import timedelta
 
 import pytest
 
+from app.accounts.models import Role
 from app.db import database_now
-from app.projects.models import Project
+from app.projects.models import Membership, Project, Standing
 from app.projects.queries import guidelines_of
 from app.tasks.models import Assignment
 from app.work.rules.census import census
@@ -15,7 +16,7 @@ from app.work.rules.effects import Facts, effects
 from app.work.service import board
 from app.work.service.effects import unfit
 from app.worker.overlap import adjust_overlap
-from tests.factories import make_annotation, make_task
+from tests.factories import make_annotation, make_member, make_task, make_user
 
 BEFORE = {
     "name": "Eggs",
@@ -76,6 +77,32 @@ def test_fewer_judgements_complete_tasks_and_let_leases_go_on():
     assert "310 tasks that have enough are complete at once." in sentence
     assert "7 open tasks want fewer: 7 judgements less." in sentence
     assert "12 leases beyond the new number go on, and their judgements count." in sentence
+
+
+def test_a_closed_task_does_what_no_overlap_says():
+    closed = [(2, 2, 0, 40, 0, True), (0, 0, 0, 7, 0, True)]
+    _, becomes, sentence = told(overlap(3, 5), [(2, 2, 0, 3), (2, 0, 1, 1), *closed])["overlap"]
+    assert becomes == "3 to 5, until 95 % sure"  # where no other confidence is set
+    assert "3 complete tasks open again for 1 more each: 3 judgements" in sentence
+    assert "1 open task wants more: 1 judgement" in sentence
+
+
+def test_a_closed_task_is_not_told_to_open_again(api, ada, ana, rui, project, session):
+    for is_closed, at_least in ((False, 0), (True, 0), (False, 4)):
+        task = make_task(session, project, prompt=f"{is_closed}, {at_least}", wanted=2)
+        make_annotation(session, task, ana, ranks=[1, 2])
+        make_annotation(session, task, rui, ranks=[2, 1])
+        task.closed_at = database_now(session) if is_closed else None
+        task.at_least, task.wanted = at_least, max(2, at_least)
+    session.commit()
+    body = {"overlap": {"min": 2, "max": 4}}
+    program = api(ada)
+    (effect,) = program.post(f"/api/v1/projects/{project.id}/effects", json=body).json()["effects"]
+    assert effect["sentence"].startswith("1 complete task is too unsure for this and opens again")
+    program.patch(f"/api/v1/projects/{project.id}", json=body)
+    adjust_overlap(project_id=str(project.id))
+    work = program.get(f"/api/v1/projects/{project.id}/work").json()
+    assert (work["tasks"]["complete"], work["tasks"]["places_free"]) == (1, 3)
 
 
 def test_confidence_says_how_many_are_unsure_and_whether_that_is_a_guess():
@@ -208,6 +235,31 @@ def test_unsure_tasks_that_are_told_are_those_that_open(api, ada, project, sessi
     assert before - after == 1
 
 
+def test_a_threshold_holds_as_it_is_told_and_who_has_left_reads_nothing(
+    api, ada, ana, project, session
+):
+    hers = session.get_one(Membership, (project.id, ana.id))
+    hers.gold_seen, hers.gold_passed = 10, 7
+    make_member(session, project, gone := make_user(session, "Gone"), Role.ANNOTATOR)
+    gone.disabled_at = database_now(session)
+    make_task(session, project)
+    session.commit()
+    program = api(ada)
+    path, body = f"/api/v1/projects/{project.id}", {"gold_threshold": 0.95, "guidelines": "New."}
+    effects = {
+        each["setting"]: each["sentence"]
+        for each in program.post(f"{path}/effects", json=body).json()["effects"]
+    }
+    assert "with her next answer of any kind" in effects["gold_threshold"]
+    assert effects["guidelines"].startswith("1 annotator must read")
+    program.patch(path, json=body)
+    worker = api(ana)
+    mine = worker.post(f"{path}/assignments").json()
+    worker.put(f"/api/v1/assignments/{mine['id']}/annotation", json={"ranking": [["A"], ["B"]]})
+    session.refresh(hers)
+    assert (hers.standing, hers.gold_share, hers.paused_at) == (Standing.FAILED, 0.2, None)
+
+
 def form_of(page):
     """The fields that a browser would send from the page's one form."""
     form = re.search(
@@ -230,22 +282,24 @@ FORM = {
 
 
 def test_tasks_that_wait_for_more_already_are_told_apart(api, ada, ana, rui, project, session):
-    """Of two that wait for a third judgement one is sure enough for a lower confidence."""
+    """Of two that wait for two more one is sure enough for a lower confidence."""
     project.overlap_min, project.overlap_max, project.overlap_confidence = 2, 4, 0.95
     for ranks in ([1, 2], [2, 1]):
         task = make_task(session, project, prompt=f"{ranks}", wanted=2)
         make_annotation(session, task, ana, ranks=[1, 2])
         make_annotation(session, task, rui, ranks=ranks)
-        task.wanted = 3
+        task.wanted = 4
     session.commit()
     program = api(ada)
     body = {"overlap": {"min": 2, "max": 4, "confidence": 0.8}}
     (effect,) = program.post(f"/api/v1/projects/{project.id}/effects", json=body).json()["effects"]
-    assert effect["sentence"] == "1 task that has enough is complete at once."
+    assert effect["sentence"] == (
+        "1 task that has enough is complete at once. 1 open task wants fewer: 1 judgement less."
+    )
     program.patch(f"/api/v1/projects/{project.id}", json=body)
     adjust_overlap(project_id=str(project.id))
     work = program.get(f"/api/v1/projects/{project.id}/work").json()
-    assert work["tasks"]["complete"] == 1
+    assert (work["tasks"]["complete"], work["tasks"]["places_free"]) == (1, 1)
 
 
 @pytest.mark.usefixtures("at_work")

@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from app.annotation import service as annotation
 from app.annotation.models import Annotation
-from app.annotation.schemas import JudgementBody
+from app.annotation.schemas import GoldBody, JudgementBody
 from app.db import database_now
 from app.errors import Conflict
 from app.projects import service as projects
@@ -161,6 +161,78 @@ def test_gold_that_was_told_says_nothing_of_her(session, project, ana, ada):
     hers = session.get_one(Membership, (project.id, ana.id))
     assert (hers.gold_seen, hers.gold_passed, told.gold_passed) == (1, 1, None)
     sound(session, project)
+
+
+def test_what_was_told_is_not_scored_by_a_later_key_nor_counted_without_one(
+    session, project, ana, rui, ada
+):
+    gold = make_task(session, project, prefers=[[0, 1]])
+    unseen = make_annotation(
+        session, gold, rui, ranks=[1, 2], gold_passed=True, submitted_at=before(session)
+    )
+    publish(session, project, ada, gold)
+    told = make_annotation(session, gold, ana, ranks=[1, 2], gold_passed=True)
+    session.commit()
+    retire_examples(project_id=str(project.id))
+    show(session, project, ada)  # a later version shows it no more: she knows it all the same
+
+    def scores():
+        session.expire_all()
+        seen = [session.get_one(Membership, (project.id, user.id)).gold_seen for user in (rui, ana)]
+        return unseen.gold_passed, told.gold_passed, seen
+
+    better, worse = map(str, queries.responses_of(session, task_ids=[gold.id])[gold.id])
+    for pair, passed in (((worse, better), False), ((better, worse), True)):
+        annotation.set_gold(
+            session, task=gold, project=project, body=GoldBody(prefers=[pair]), by=ada,
+            now=database_now(session),
+        )  # fmt: skip
+        assert scores() == (passed, None, [1, 0])
+    about = {"task": gold, "project": project, "by": ada}
+    annotation.withdraw_gold(session, reason="Hm.", now=database_now(session), **about)
+    annotation.restore_gold(session, now=database_now(session), **about)
+    assert scores() == (True, None, [1, 0])
+    annotation.unset_gold(session, **about)
+    assert scores() == (None, None, [0, 0])
+    assert (unseen.counted, told.counted) == (True, False)
+    assert (gold.counted, gold.wanted) == (1, 1)
+    sound(session, project)
+
+
+def test_late_gold_that_was_told_is_kept_and_not_scored(session, project, ana, ada):
+    gold = make_task(session, project, prefers=[[0, 1]])
+    held = Assignment(
+        project_id=project.id, task_id=gold.id, user_id=ana.id, display_order=[0, 1],
+        leased_until=database_now(session),
+    )  # fmt: skip
+    session.add(held)
+    session.flush()
+    show(session, project, ada, gold)
+    done = hand_in(session, project, ana, held)
+    session.expire_all()
+    assert session.get_one(Annotation, done.annotation_id).gold_passed is None
+    assert session.get_one(Membership, (project.id, ana.id)).gold_seen == 0
+
+
+@pytest.mark.parametrize("prefers", [None, [[0, 1]]])
+def test_an_answer_that_was_told_meanwhile_stays_as_it_was_given(
+    session, project, ana, ada, prefers
+):
+    shown = make_task(session, project, prefers=prefers)
+    passed = False if prefers else None
+    given = make_annotation(
+        session, shown, ana, ranks=[2, 1], gold_passed=passed, submitted_at=before(session)
+    )
+    assignment = session.get_one(Assignment, given.assignment_id)
+    show(session, project, ada, shown)
+    with pytest.raises(Conflict, match="stays as you gave it"):
+        annotation.submit(
+            session, assignment=assignment, project=project, user=ana,
+            judgement=JudgementBody(ranking=[["A"], ["B"]], revision=1), key=None,
+            now=database_now(session),
+        )  # fmt: skip
+    session.expire_all()
+    assert (given.is_current, given.gold_passed) == (True, passed)
 
 
 def test_examples_older_than_the_rule_are_found(session, project, ana, ada):

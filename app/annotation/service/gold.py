@@ -5,16 +5,18 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, or_, select, update
+from sqlalchemy import Row, Select, false, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.accounts.models import User
 from app.accounts.service import audit
 from app.annotation.models import Annotation, Requeue
 from app.annotation.schemas import GoldBody
+from app.annotation.service.overlap import decide_overlap
 from app.annotation.service.qualification import rescore_attempts
 from app.errors import Invalid
 from app.projects.models import Membership, Project, Standing
+from app.projects.queries import told_since
 from app.tasks import queries as task_queries
 from app.tasks import rules as task_rules
 from app.tasks import service as tasks
@@ -39,20 +41,11 @@ def set_gold(
         explanation=body.explanation,
         qualification=body.qualification,
     )
-    before = task_queries.question_key(session, task_id=task.id)
-    key = session.get(GoldKey, task.id, populate_existing=True)
-    was_withdrawn = key is not None and key.suspended_at is not None
     tasks.set_gold(session, task=task, gold=gold, size=len(order), by=by)
     judged = score_judged(session, task=task, gold=gold)
-    answers = [row for row in judged if row.attempt_id is not None]  # scored in their attempts
-    if was_withdrawn and gold.qualification:
-        attempts = {row.attempt_id for row in answers}
+    if gold.qualification:  # anew, not by what changes: another key may have been there between
+        attempts = {row.attempt_id for row in judged if row.attempt_id is not None}
         rescore_attempts(session, project=project, attempt_ids=attempts, now=now)
-    elif before is not None and gold.qualification:
-        for row in answers:
-            change = int(passes(gold, row.ranks)) - int(passes(before, row.ranks))
-            if change:
-                tasks.correct_score(session, attempt_id=row.attempt_id, change=change, now=now)
     people = {row.user_id for row in judged if row.user_id is not None}
     restand(session, project=project, user_ids=people)
     kind = "qualification" if gold.qualification else "gold"
@@ -61,17 +54,28 @@ def set_gold(
     return gold
 
 
-def score_judged(session: Session, *, task: Task, gold: Gold) -> Sequence[Row[Any, Any, Any, Any]]:
+def score_judged(
+    session: Session, *, task: Task, gold: Gold
+) -> Sequence[Row[Any, Any, Any, Any, Any]]:
     """Score what people judged unseen by this key; answers to a question belong to an attempt.
 
-    Answers (id, user_id, ranks, attempt_id) of everything that was judged.
+    Nobody is scored on what she was told before. Answers (id, user_id, ranks, attempt_id, told)
+    of everything that was judged.
     """
     judged = session.execute(
-        select(Annotation.id, Annotation.user_id, Annotation.ranks, Assignment.attempt_id)
+        select(
+            Annotation.id,
+            Annotation.user_id,
+            Annotation.ranks,
+            Assignment.attempt_id,
+            Annotation.assignment_id.in_(_told(session, task)).label("told"),
+        )
         .join(Assignment, Assignment.id == Annotation.assignment_id)
         .where(Annotation.task_id == task.id)
     ).all()
-    unseen = [] if gold.qualification else [row for row in judged if row.attempt_id is None]
+    unseen = [row for row in judged if row.attempt_id is None and not row.told]
+    if gold.qualification:
+        unseen = []
     scores = {row.id: passes(gold, row.ranks) for row in unseen}
     for passed in (True, False, None):
         ids = [row.id for row in judged if scores.get(row.id) is passed]
@@ -83,11 +87,21 @@ def score_judged(session: Session, *, task: Task, gold: Gold) -> Sequence[Row[An
     return judged
 
 
+def _told(session: Session, task: Task) -> Select[UUID]:
+    """Assignments of the task that were handed in after the guidelines had told its answer."""
+    since = told_since(session, project_id=task.project_id, task_id=task.id)
+    return select(Assignment.id).where(
+        Assignment.task_id == task.id,
+        Assignment.display_order.is_not(None),  # imported judgements were made elsewhere
+        false() if since is None else Assignment.finished_at > since,
+    )
+
+
 def unset_gold(session: Session, *, task: Task, project: Project, by: User) -> None:
     """Make a task with a key ordinary; people's judgements count from now on. Twice is once.
 
     Answers to a question of the qualification never do, nor what was taken out of the count so
-    that others judge again.
+    that others judge again, nor what was judged after the guidelines had told the answer.
     """
     lock_members(session, project=project)
     if not tasks.unset_gold(session, task=task):
@@ -95,6 +109,7 @@ def unset_gold(session: Session, *, task: Task, project: Project, by: User) -> N
     unless_asked = select(Assignment.id).where(
         Assignment.task_id == task.id, Assignment.attempt_id.is_(None)
     )
+    is_own = Annotation.assignment_id.not_in(_told(session, task))
     taken_out = select(Requeue.id).where(
         Requeue.project_id == project.id, Requeue.undone_at.is_(None)
     )
@@ -102,11 +117,15 @@ def unset_gold(session: Session, *, task: Task, project: Project, by: User) -> N
     judged = session.execute(
         update(Annotation)
         .where(Annotation.task_id == task.id, Annotation.assignment_id.in_(unless_asked))
-        .values(counted=~Annotation.is_repeat & Annotation.is_current & is_in, gold_passed=None)
+        .values(
+            counted=~Annotation.is_repeat & Annotation.is_current & is_in & is_own,
+            gold_passed=None,
+        )
         .returning(Annotation.user_id, Annotation.counted)
     ).all()
     counted = sum(row.counted for row in judged)
     tasks.put_in_work(session, task=task, counted=counted)
+    decide_overlap(session, project=project, task_ids=[task.id])
     restand(session, project=project, user_ids={row.user_id for row in judged if row.user_id})
     audit(session, user=by, action="gold.unset", target=str(task.id), project_id=project.id)
 

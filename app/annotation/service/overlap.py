@@ -12,7 +12,7 @@ from app.db import among
 from app.projects.models import Membership, Project
 from app.tasks import service as tasks
 from app.tasks.models import Task
-from app.tasks.queries import most_wanted
+from app.tasks.queries import IS_ORDINARY, least_wanted, most_wanted
 
 
 def apply_overlap(
@@ -51,6 +51,26 @@ def decide_overlap(session: Session, *, project: Project, task_ids: Collection[U
             Task.wanted < most_wanted(),
         )
         .values(wanted=Task.wanted + 1)
+    )
+
+
+def spare_overlap(session: Session, *, project: Project, task_id: UUID) -> None:
+    """Ask for no more where a changed judgement leaves the answer sure, unless somebody has it."""
+    if project.overlap_max <= project.overlap_min:
+        return
+    unsure = unsure_tasks(session, [task_id])
+    # Also where it is: as above, the time must not tell what the task is.
+    session.execute(
+        update(Task)
+        .where(
+            Task.id == task_id,
+            ~among(Task.id, unsure),
+            IS_ORDINARY,
+            Task.closed_at.is_(None),
+            Task.leased == 0,
+            Task.counted >= least_wanted(),
+        )
+        .values(wanted=Task.counted)
     )
 
 

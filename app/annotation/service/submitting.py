@@ -19,11 +19,12 @@ from app.annotation import queries, rules
 from app.annotation.models import Annotation
 from app.annotation.schemas import DraftBody, DraftOut, JudgementBody
 from app.annotation.service.gold import passes, standing_after
-from app.annotation.service.overlap import decide_overlap
+from app.annotation.service.overlap import decide_overlap, spare_overlap
 from app.annotation.service.qualification import score_answer
 from app.annotation.service.rescaling import explained
 from app.errors import Conflict, Invalid, found
 from app.projects.models import Membership, Project, Standing
+from app.projects.queries import told_since
 from app.tasks import queries as task_queries
 from app.tasks import service as tasks
 from app.tasks.models import Assignment, AssignmentState
@@ -102,12 +103,14 @@ def submit(
         replay = _replay(session, assignment=assignment, user=user, values=values)
         return replay or _revise(session, at, values=values, revision=judgement.revision)
     is_question = assignment.attempt_id is not None
+    # What is in time is looked at by the job that closes what the guidelines show.
+    is_told = completion.is_late and _told_since(session, assignment) is not None
     annotation_id = _append(
         session,
         at,
         values=values | _times(assignment, judgement, now=now),
         counted=completion.counts,
-        gold=completion.gold if completion.is_gold and not is_question else None,
+        gold=completion.gold if completion.is_gold and not (is_question or is_told) else None,
     )
     if is_question:
         score_answer(session, assignment=assignment, ranks=values["ranks"], now=now)
@@ -294,7 +297,7 @@ def _revise(
     session: Session, at: Place, *, values: dict[str, Any], revision: int | None
 ) -> Submission:
     """Append a revision to a submitted judgement; the older ones stay."""
-    assignment = at.assignment
+    assignment, project = at.assignment, at.project
     if assignment.attempt_id is not None:
         raise Conflict(
             "An answer to a question of the qualification cannot be changed: you have seen what "
@@ -304,6 +307,11 @@ def _revise(
         raise Conflict(
             f"Only your last {rules.UNDO_DEPTH} answers can still be changed. "
             "If this one is wrong, tell a reviewer."
+        )
+    if _told_since(session, assignment) is not None:
+        raise Conflict(
+            "The guidelines show this task as an example, and with it what is right. So your "
+            "answer stays as you gave it."
         )
     replaced = session.scalar(
         update(Annotation)
@@ -338,7 +346,12 @@ def _revise(
         gold=task_queries.gold_in_force(session, task_id=assignment.task_id),
         replaced=replaced,
     )
+    spare_overlap(session, project=project, task_id=assignment.task_id)
     return Submission(annotation_id, replaced.revision + 1, counted=not surplus, is_new=True)
+
+
+def _told_since(session: Session, assignment: Assignment) -> datetime | None:
+    return told_since(session, project_id=assignment.project_id, task_id=assignment.task_id)
 
 
 def _as_shown(annotation: Annotation, assignment: Assignment) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from app.projects import queries
 from app.projects.models import Membership, Project
 from app.projects.rules import fingerprint
 from app.projects.service.care import note
+from app.projects.service.returning import history_of
 from app.projects.service.settings import lock
 
 
@@ -31,9 +32,10 @@ def set_member(session: Session, *, project: Project, user: User, role: Role, by
         raise Invalid(f"{user.name} came with imported data and cannot take part.")
     if existing is not None and existing.role is Role.ADMIN and role is not Role.ADMIN:
         _refuse_without_admin(session, project=project, leaving=user)
+    history = {} if existing else history_of(session, project=project, user=user)
     session.execute(
         insert(Membership)
-        .values(project_id=project.id, user_id=user.id, role=role)
+        .values(project_id=project.id, user_id=user.id, role=role, **history)
         .on_conflict_do_update(
             index_elements=[Membership.project_id, Membership.user_id], set_={"role": role}
         )
@@ -70,6 +72,11 @@ def remove_member(session: Session, *, project: Project, membership: Membership,
     lock(session, project)  # as in set_member
     if membership.imported_name is not None:
         raise Invalid("People who came with imported data stay as long as their judgements do.")
+    if membership.excluded_at is not None:
+        raise Conflict(
+            f"{membership.user.name}’s judgements are kept out of snapshots, which would end with "
+            "this. Pause the person instead, or let snapshots take the judgements in again first."
+        )
     if membership.role is Role.ADMIN:
         _refuse_without_admin(session, project=project, leaving=membership.user)
     target = membership.user.email or membership.user.name

@@ -193,11 +193,13 @@ def follow_overlap(session: Session, *, project: Project) -> None:
     """At the end of a long transaction that made tasks by the overlap it had read at its start.
 
     Where somebody has changed it meanwhile, her job has not seen these tasks: another one will.
-    Who changes it from now on waits until they are there.
+    Who changes it from now on waits until they are there. Where it is adaptive, judgements that
+    came with the tasks, or have gone, may leave an answer unsure: the job asks for more.
     """
     known = [getattr(project, key) for key in rules.OVERLAP]
     session.refresh(project, with_for_update={"read": True})
-    if known != [getattr(project, key) for key in rules.OVERLAP]:
+    is_adaptive = project.overlap_min < project.overlap_max
+    if is_adaptive or known != [getattr(project, key) for key in rules.OVERLAP]:
         defer(session, JobName.OVERLAP, project_id=f"{project.id}")
 
 

@@ -13,7 +13,7 @@ from app.projects.auth import (
     ProjectRole,
     ViewerProject,
 )
-from app.projects.queries import questions_in_set, stranded_tasks
+from app.projects.queries import questions_in_set, short_of_questions, stranded_tasks
 from app.quality.service import summary, tables
 from app.quality.service.dashboard import dashboard
 from app.web import redirect, render
@@ -44,6 +44,7 @@ def project_dashboard(
         may_freeze=role is Role.ADMIN,
         stranded=stranded_tasks(session, project=project),
         questions=questions_in_set(session, project=project),
+        short=short_of_questions(session, project=project),
     )
 
 

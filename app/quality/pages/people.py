@@ -16,7 +16,7 @@ from app.projects.auth import (
     ProjectRole,
     ViewerProject,
 )
-from app.projects.queries import questions_in_set
+from app.projects.queries import questions_in_set, short_of_questions
 from app.quality.models import Part
 from app.quality.queries.qualification import candidates
 from app.quality.schemas.people import QualificationDecision
@@ -60,6 +60,7 @@ def people(
         people=ordered(rows, order),
         order=order,
         questions=questions_in_set(session, project=project),
+        short=short_of_questions(session, project=project),
         appeals=number_of_open_appeals(session, project=project),
         candidates=candidates(session, project=project) if project.qualification_size else [],
     )

@@ -10,12 +10,21 @@ from app.accounts.models import Role, User
 from app.projects.models import Membership, Project
 from app.tasks import rules
 from app.tasks.models import Assignment, AssignmentState, QualificationAttempt, Task
-from app.tasks.queries.wanted import IS_IN_FORCE, IS_QUALIFICATION, NEVER_HAD, OURS
+from app.tasks.queries.wanted import (
+    IN_HER_LANES,
+    IS_IN_FORCE,
+    IS_QUALIFICATION,
+    NEVER_HAD,
+    OURS,
+    skills,
+)
 from app.tasks.schemas import Qualification, Stage
 
-# A question of the qualification that she has never had, not even for a moment.
+# A question of the qualification that she may judge, and has never had, not even for a moment.
 NEW_QUESTION = (
-    select(Task.id).where(OURS, IS_QUALIFICATION, IS_IN_FORCE, NEVER_HAD).order_by(Task.random_key)
+    select(Task.id)
+    .where(OURS, IS_QUALIFICATION, IS_IN_FORCE, IN_HER_LANES, NEVER_HAD)
+    .order_by(Task.random_key)
 )
 
 
@@ -39,7 +48,7 @@ def qualification_of(
     if not must_qualify(project, user=user, membership=membership) or membership is None:
         is_through = membership is not None and membership.qualified_at is not None
         return Qualification(Stage.QUALIFIED if is_through else Stage.NOT_ASKED, last)
-    where = {"in_project": project.id, "person": user.id}
+    where = {"in_project": project.id, "person": user.id, **skills(membership)}
     new = session.scalar(select(func.count()).select_from(NEW_QUESTION.subquery()), where) or 0
     if last is not None and last.finished_at is None:
         goes_on = new > 0 or last.answered > 0 or unanswered(session, attempt=last) is not None

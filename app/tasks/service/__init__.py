@@ -25,7 +25,7 @@ from app.tasks.service.opening import (
     set_overlap,
     try_lock_opening,
 )
-from app.tasks.service.qualifying import correct_score, rescore, score
+from app.tasks.service.qualifying import rescore, score
 from app.tasks.service.removing import remove_unused
 
 __all__ = [
@@ -41,7 +41,6 @@ __all__ = [
     "claim",
     "close_tasks",
     "complete",
-    "correct_score",
     "forget_texts",
     "free_expired",
     "give_all_back",

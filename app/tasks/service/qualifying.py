@@ -51,7 +51,7 @@ def ask(
     again = queries.unanswered(session, attempt=attempt)
     if again is not None:
         return _lend_again(session, assignment=again, until=until, now=now)
-    task_id = _draw(session, project=project, user=user, rng=rng)
+    task_id = _draw(session, membership=membership, rng=rng)
     if task_id is None:
         _cut_short(session, attempt=attempt, now=now)
         return None
@@ -95,12 +95,14 @@ def _begin(
     return attempt
 
 
-def _draw(session: Session, *, project: Project, user: User, rng: Random) -> UUID | None:
+def _draw(session: Session, *, membership: Membership, rng: Random) -> UUID | None:
     """A question that is new to her, from a random point of the set on, wrapping round."""
-    where = {"in_project": project.id, "person": user.id}
+    where = {"in_project": membership.project_id, "person": membership.user_id}
     start = rng.random()
     for stretch in (Task.random_key >= start, Task.random_key < start):
-        task_id = session.scalar(queries.NEW_QUESTION.where(stretch).limit(1), where)
+        task_id = session.scalar(
+            queries.NEW_QUESTION.where(stretch).limit(1), where | queries.skills(membership)
+        )
         if task_id is not None:
             return task_id
     return None
@@ -169,21 +171,6 @@ def _cut_short(session: Session, *, attempt: QualificationAttempt, now: datetime
     attempt.size = attempt.answered
     attempt.needed = rules.needed_right(attempt.size, share=share)
     _decide(session, attempt=attempt, now=now)
-
-
-def correct_score(session: Session, *, attempt_id: UUID, change: int, now: datetime) -> None:
-    """Mend an attempt after the key of one of its questions was mended.
-
-    Whoever passes by it is let in; nobody who has passed fails afterwards.
-    """
-    attempt = session.scalars(
-        select(QualificationAttempt)
-        .where(QualificationAttempt.id == attempt_id)
-        .with_for_update(key_share=True)
-    ).one()
-    attempt.correct += change
-    if attempt.passed is False:
-        _decide(session, attempt=attempt, now=now)
 
 
 def rescore(

@@ -1,12 +1,13 @@
 """The live numbers behind what a change of settings will do."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.accounts.models import Role
+from app.accounts.models import Role, User
 from app.annotation import rules
 from app.annotation.models import Annotation
 from app.db import JsonObject
@@ -20,10 +21,14 @@ SAMPLE = 1_000  # complete tasks by which the unsure ones are told
 def readers(session: Session, *, project: Project) -> int:
     """People who may judge here, so must read new guidelines; not those of imported data."""
     return session.scalars(
-        select(func.count()).where(
+        select(func.count())
+        .select_from(Membership)
+        .join(User, User.id == Membership.user_id)
+        .where(
             Membership.project_id == project.id,
             Membership.imported_name.is_(None),
             Membership.role == Role.ANNOTATOR,
+            User.disabled_at.is_(None),
         )
     ).one()
 
@@ -50,10 +55,25 @@ def open_drafts(session: Session, *, project: Project) -> Sequence[JsonObject]:
     return [draft for draft in drafts if draft]
 
 
+@dataclass(frozen=True, slots=True)
+class Unsure:
+    """Tasks that an overlap finds unsure, of those `seen`.
+
+    Some are complete now, others wait for further judgements: one more is all that this overlap
+    asks for at once, so some want `spare` fewer than now.
+    """
+
+    seen: int
+    complete: int
+    waiting: int
+    want_fewer: int
+    spare: int
+
+
 def unsure(
     session: Session, *, project: Project, overlap: tuple[int, int, float | None], among: int
-) -> tuple[int, int, int]:
-    """Tasks looked at, and those that this overlap finds unsure: complete, waiting for more.
+) -> Unsure:
+    """What this overlap finds unsure.
 
     Of the `among` tasks that have as many judgements as it asks for at least and could get more,
     all are looked at, or about `SAMPLE` by their random keys.
@@ -65,7 +85,7 @@ def unsure(
             Annotation.ranks,
             Membership.gold_seen,
             Membership.gold_passed,
-            Task.counted >= Task.wanted,
+            (Task.wanted - Task.counted).label("further"),
         )
         .join(Task, Task.id == Annotation.task_id)
         .outerjoin(
@@ -77,7 +97,8 @@ def unsure(
             Task.project_id == project.id,
             IS_ORDINARY,
             Task.leased == 0,
-            Task.counted >= least,
+            Task.closed_at.is_(None),
+            Task.counted >= func.greatest(least, Task.at_least),
             Task.counted < most,
             Task.random_key <= SAMPLE / max(among, 1),
             Annotation.is_current.is_(True),
@@ -86,17 +107,23 @@ def unsure(
     )
     judged: dict[Any, list[tuple[int, float]]] = {}
     answers: dict[Any, int] = {}
-    is_complete: dict[Any, bool] = {}
-    for task_id, ranks, seen, passed, complete in votes:
+    wants: dict[Any, int] = {}
+    for task_id, ranks, seen, passed, further in votes:
         accuracy = rules.expected_accuracy(gold_seen=seen or 0, gold_passed=passed or 0)
         judged.setdefault(task_id, []).append((rules.leading_answer(ranks), accuracy))
         answers[task_id] = len(ranks) + project.allow_ties
-        is_complete[task_id] = bool(complete)
+        wants[task_id] = further or 0
     goal = confidence or rules.DEFAULT_CONFIDENCE
     doubtful = [
         task_id
         for task_id, given in judged.items()
         if rules.leading_posterior(given, answers=answers[task_id]) < goal
     ]
-    complete_ones = sum(is_complete[task_id] for task_id in doubtful)
-    return len(judged), complete_ones, len(doubtful) - complete_ones
+    further_ones = [wants[task_id] for task_id in doubtful]
+    return Unsure(
+        seen=len(judged),
+        complete=sum(further <= 0 for further in further_ones),
+        waiting=sum(further > 0 for further in further_ones),
+        want_fewer=sum(further > 1 for further in further_ones),
+        spare=sum(further - 1 for further in further_ones if further > 1),
+    )

@@ -22,10 +22,11 @@ MOST_SKIPPED = 5
 
 
 def census_of(session: Session, *, project: Project) -> Census:
+    is_closed = Task.closed_at.is_not(None)
     rows = session.execute(
-        select(Task.wanted, Task.counted, Task.leased, func.count(), Task.at_least)
+        select(Task.wanted, Task.counted, Task.leased, func.count(), Task.at_least, is_closed)
         .where(Task.project_id == project.id, IS_ORDINARY)
-        .group_by(Task.wanted, Task.counted, Task.leased, Task.at_least)
+        .group_by(Task.wanted, Task.counted, Task.leased, Task.at_least, is_closed)
     )
     return census((wanted or 0, *others) for wanted, *others in rows)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +14,7 @@ class Cell:
     leased: int
     tasks: int
     at_least: int = 0  # by a reviewer, whatever the project asks for
+    is_closed: bool = False  # it wants nobody else, whatever the project asks for
 
     @property
     def is_complete(self) -> bool:
@@ -53,7 +55,8 @@ class Census:
 
     @property
     def untouched(self) -> int:
-        return self.count(lambda cell: cell.counted + cell.leased == 0)
+        """Tasks that wait for their first judgement, that nobody has now."""
+        return self.count(lambda cell: cell.counted + cell.leased == 0 < cell.wanted)
 
     @property
     def wanted(self) -> int:
@@ -79,5 +82,5 @@ class Census:
         return self.left - self.leased
 
 
-def census(rows: Iterable[tuple[int, ...]]) -> Census:
+def census(rows: Iterable[tuple[Any, ...]]) -> Census:
     return Census([Cell(*row) for row in rows])

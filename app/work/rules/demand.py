@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from app.work.rules.census import Census
-from app.work.rules.words import hours, some
+from app.work.rules.words import does, hours, some
 from app.work.rules.words import person_hours as in_person_hours
 
 FEWEST_JUDGEMENTS = 5  # nobody tells a pace by less …
@@ -32,6 +32,15 @@ class Pace:
 
 
 @dataclass(frozen=True, slots=True)
+class Saving:
+    """What adaptive overlap has saved: `tasks` were sure before the `most` that each may get."""
+
+    tasks: int
+    judgements: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
 class Demand:
     """What is left. `further`: expected beyond what is wanted now, where overlap is adaptive.
 
@@ -42,6 +51,7 @@ class Demand:
     further: float
     settled: int | None
     pace: Pace
+    saving: Saving | None = None  # where overlap is adaptive
 
     @property
     def expected(self) -> float:
@@ -58,6 +68,16 @@ class Demand:
         return person_hours / self.pace.people if person_hours and self.pace.people else None
 
 
+def saving(census: Census, *, most: int) -> Saving:
+    cells = [
+        cell
+        for cell in census.cells
+        if cell.is_complete and not cell.is_closed and cell.counted < most
+    ]
+    spared = sum((most - cell.counted) * cell.tasks for cell in cells)
+    return Saving(sum(cell.tasks for cell in cells), spared, most)
+
+
 def hours_for(judgements: float, pace: Pace) -> float | None:
     """Person-hours that so many judgements take."""
     return judgements / pace.per_hour if pace.per_hour else None
@@ -67,18 +87,19 @@ def demand(census: Census, *, least: int, most: int, pace: Pace) -> Demand:
     """With adaptive overlap (`least` < `most`) an open task may need more than it wants now.
 
     How many went on from v judgements to v + 1, of those that were settled at v or went on,
-    is taken as the chance that an open task does so.
+    is taken as the chance that an open task does so. What was closed tells nothing of that.
     """
     if most <= least:
         return Demand(census.left, 0.0, None, pace)
     went_on, stopped = Counter[int](), Counter[int]()
-    for cell in census.cells:
+    for cell in (cell for cell in census.cells if not cell.is_closed):
         for v in range(least, most):
             went_on[v] += cell.tasks * (cell.wanted > v)
             stopped[v] += cell.tasks * (cell.is_complete and cell.wanted == v)
     settled = went_on[least] + stopped[least]
+    saved = saving(census, most=most)
     if settled < FEWEST_SETTLED:
-        return Demand(census.left, 0.0, settled, pace)
+        return Demand(census.left, 0.0, settled, pace, saved)
     further = 0.0
     for cell in census.cells:
         if cell.is_complete:
@@ -88,7 +109,21 @@ def demand(census: Census, *, least: int, most: int, pace: Pace) -> Demand:
             decided = went_on[v] + stopped[v]
             reach *= went_on[v] / decided if decided else 0.0
             further += cell.tasks * reach
-    return Demand(census.left, further, settled, pace)
+    return Demand(census.left, further, settled, pace, saved)
+
+
+def saving_in_words(demand: Demand) -> str | None:
+    """What adaptive overlap has saved so far, where it has."""
+    saving = demand.saving
+    if saving is None or not saving.judgements:
+        return None
+    took = hours_for(saving.judgements, demand.pace)
+    worth = "" if took is None else f", {in_person_hours(took)} at the pace of the last 24 hours"
+    return (
+        f"Adaptive overlap has saved {some(saving.judgements, 'judgement')} so far{worth}: "
+        f"{some(saving.tasks, 'task')} {does(saving.tasks, 'was', 'were')} sure with fewer than "
+        f"{saving.most}."
+    )
 
 
 def in_words(demand: Demand) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from app.annotation.rules import DEFAULT_CONFIDENCE
 from app.work.rules.census import Cell, Census
 from app.work.rules.demand import Pace, hours_for
 from app.work.rules.words import does, hours, some
@@ -20,7 +21,8 @@ class Facts:
 
     `before` and `changed` are settings by column; `unfit`: drafts on screens that the new scale
     has no room for, by setting. By the new overlap `unsure` complete tasks will be asked more of,
-    and `still` of those that wait for a further judgement already.
+    and `still` of those that wait for further judgements already: of one more, so that
+    `still_fewer` of them want fewer than now, and so many judgements in all.
     """
 
     before: Mapping[str, Any]
@@ -36,6 +38,7 @@ class Facts:
     unfit: Mapping[str, int]
     unsure: float = 0.0
     still: float = 0.0
+    still_fewer: tuple[float, float] = (0.0, 0.0)
     is_guess: bool = False  # both are told from a sample
     is_clarification: bool = False  # new guidelines that need not be read at once
 
@@ -74,12 +77,14 @@ def effects(facts: Facts) -> list[Effect]:
 
 def target(cell: Cell, *, least: int) -> int:
     """What a task wants under another overlap: what is there or a reviewer asked for stays."""
-    return max(least, cell.at_least, cell.leased + cell.counted)
+    taken = cell.leased + cell.counted
+    return taken if cell.is_closed else max(least, cell.at_least, taken)
 
 
 def may_be_unsure(cell: Cell, *, least: int, most: int) -> bool:
     """Whether all that a task wants under this overlap is in, and it could still want more."""
-    return cell.leased == 0 and least <= cell.counted < most
+    is_open = not cell.is_closed and cell.leased == 0
+    return is_open and max(least, cell.at_least) <= cell.counted < most
 
 
 def _overlap(facts: Facts) -> Effect:
@@ -104,12 +109,12 @@ def _overlap(facts: Facts) -> Effect:
             f"{about}{some(enough, 'task')} that {does(enough, 'has', 'have')} enough "
             f"{does(enough, 'is', 'are')} complete at once."
         )
-    if fewer:
-        number = sum(cell.tasks for cell, _ in fewer)
-        saved = sum((cell.wanted - goal) * cell.tasks for cell, goal in fewer)
+    tasks, judgements = (round(number) for number in facts.still_fewer)
+    if number := tasks + sum(cell.tasks for cell, _ in fewer):
+        saved = judgements + sum((cell.wanted - goal) * cell.tasks for cell, goal in fewer)
         parts.append(
-            f"{some(number, 'open task')} {does(number, 'wants', 'want')} fewer: "
-            f"{some(saved, 'judgement')} less."
+            f"{about if tasks else ''}{some(number, 'open task')} "
+            f"{does(number, 'wants', 'want')} fewer: {some(saved, 'judgement')} less."
         )
     if beyond:
         parts.append(
@@ -141,7 +146,7 @@ def _more(
     each = f" for {extra // tasks} more each" if tasks > 1 and extra % tasks == 0 else ""
     verb = does(tasks, does_it, do_it)
     return (
-        f"{some(tasks, one)} {verb}{how}{each if how else each.replace(' for', '')}: "
+        f"{some(tasks, one)} {verb}{how}{each if how else each.replace(' for', '') or ' more'}: "
         f"{some(extra, 'judgement')}{_time(facts, extra)}."
     )
 
@@ -159,7 +164,7 @@ def _time(facts: Facts, judgements: float) -> str:
 def _overlap_shown(least: int, most: int, confidence: float | None) -> str:
     if least == most:
         return f"{least}"
-    return f"{least} to {most}, until {round(100 * (confidence or 0.8))} % sure"
+    return f"{least} to {most}, until {round(100 * (confidence or DEFAULT_CONFIDENCE))} % sure"
 
 
 # -- the others
@@ -248,8 +253,8 @@ SENTENCES: Mapping[str, Callable[[Facts], str]] = {
     **{setting: _scale(setting) for setting in SCALE},
     "gold_rate": _gold_rate,
     "gold_threshold": lambda _: (
-        "Each person’s standing is told anew with her next gold answer; nobody is paused or let "
-        "go on before."
+        "Each person’s standing and share of gold are told anew with her next answer of any kind. "
+        "Only a wrong one to gold pauses her; nobody who is paused goes on by it."
     ),
     "lease_minutes": _lease,
     "paused": _paused,

@@ -250,4 +250,6 @@ def _demand_out(demand: demands.Demand, *, now: datetime) -> DemandOut:
         ready_at=now + timedelta(hours=demand.hours or 0) if is_soon else None,
         sentence=demands.in_words(demand),
         how=demands.how(demand),
+        saved_judgements=demand.saving.judgements if demand.saving else None,
+        saving=demands.saving_in_words(demand),
     )

@@ -66,9 +66,7 @@ def _facts(
     held = figures.held(session, project=project)
     hours = figures.hours_since(session, project=project, since=now - shift.LOOK_BACK)
     _, at_work = shift.people_at_work(held, hours, now=now)
-    unsure, still, is_guess = _unsure(
-        session, project=project, census=census, before=before, changed=changed
-    )
+    unsure = _unsure(session, project=project, census=census, before=before, changed=changed)
     return rules.Facts(
         before=before,
         changed=changed,
@@ -87,9 +85,7 @@ def _facts(
         held=len(held),
         gold_tasks=n_gold(session, project=project),
         unfit=unfit(queries.open_drafts(session, project=project), changed),
-        unsure=unsure,
-        still=still,
-        is_guess=is_guess,
+        **unsure,
     )
 
 
@@ -100,20 +96,23 @@ def _unsure(
     census: Census,
     before: Mapping[str, Any],
     changed: Mapping[str, Any],
-) -> tuple[float, float, bool]:
-    """Tasks that the new overlap finds unsure: complete now, waiting already; whether guessed."""
+) -> dict[str, Any]:
+    """Of `Facts`, what is told of the tasks that the new overlap finds unsure."""
     if set(rules.OVERLAP).isdisjoint(changed):
-        return 0.0, 0.0, False
+        return {}
     after = {**before, **changed}
     least, most, confidence = (after[setting] for setting in rules.OVERLAP)
     among = census.count(lambda cell: rules.may_be_unsure(cell, least=least, most=most))
     if most <= least or not among:
-        return 0.0, 0.0, False
-    seen, complete, waiting = queries.unsure(
-        session, project=project, overlap=(least, most, confidence), among=among
-    )
-    scale = among / seen if seen else 0.0
-    return complete * scale, waiting * scale, among > queries.SAMPLE
+        return {}
+    found = queries.unsure(session, project=project, overlap=(least, most, confidence), among=among)
+    scale = among / found.seen if found.seen else 0.0
+    return {
+        "unsure": found.complete * scale,
+        "still": found.waiting * scale,
+        "still_fewer": (found.want_fewer * scale, found.spare * scale),
+        "is_guess": among > queries.SAMPLE,
+    }
 
 
 def unfit(drafts: Collection[JsonObject], changed: Mapping[str, Any]) -> dict[str, int]:

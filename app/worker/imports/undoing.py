@@ -18,6 +18,7 @@ from app.corpus.queries import undoing
 from app.db import transaction
 from app.errors import LeaseLost
 from app.jobs import JobName, queue
+from app.projects import service as projects
 from app.projects.models import Membership, Project
 from app.tasks import service as tasks
 from app.tasks.models import Assignment
@@ -120,6 +121,7 @@ def _end(import_id: UUID, *, attempt: int, project_id: UUID) -> None:
         project = _project(session, project_id)
         annotation.recount_imported(session, project=project)
         people = _remove_people(session, import_id=import_id, project_id=project_id)
+        projects.follow_overlap(session, project=project)
         corpus.note_undone(
             session, import_id=import_id, attempt=attempt, more={"people": people}, is_end=True
         )
