@@ -25,7 +25,7 @@ from app.trainer.run_folder.files import (
     write_whole,
 )
 from app.trainer.run_folder.tracker import Tracker, require
-from app.trainer.run_folder.watch import LossWatch
+from app.trainer.run_folder.watch import DivergenceWatch
 
 # Settings that may differ between a run and its resumption: they change no update.
 FREE_ON_RESUME = frozenset(
@@ -75,7 +75,7 @@ class RunFolder:
 
         """
         self.config, self.resuming = config, resume
-        self._watch = LossWatch(config)
+        self._watch = DivergenceWatch(config)
         require(config.report_to)
         file = self.path / "config.json"
         if resume and not file.is_file() and not self._checkpoints():
