@@ -2,7 +2,9 @@
 
 import copy
 import json
+import random
 import shutil
+import statistics
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +22,7 @@ from app.trainer.chat import ChatFormat
 from app.trainer.dataset import Row
 from app.trainer.judges import load_judge
 from app.trainer.lm import Familiarity
-from app.trainer.monitors import Reader, Seen, Watch, for_people, signs
+from app.trainer.monitors import Reader, Seen, Watch, for_people, signs, watch
 from app.trainer.processes import start_processes
 from app.trainer.run_folder import RunFolder
 from tests.trainer import manners
@@ -29,11 +31,9 @@ from tests.trainer.conftest import Run
 
 class TestSigns:
     def test_repetition_is_the_share_of_groups_said_before(self) -> None:
-        assert signs.repetition([[1, 2, 3, 4, 5]]) == 0
-        assert signs.repetition([[7, 7, 7, 7, 7, 7]]) == pytest.approx(3 / 4)
-        assert signs.repetition([[1, 2, 3, 1, 2, 3]]) == pytest.approx(1 / 4)
-        assert signs.repetition([[1, 2, 3, 4], [7, 7, 7, 7]]) == pytest.approx(1 / 4)
-        assert signs.repetition([[1], []]) == 0
+        assert signs.repeated([[1, 2, 3, 4, 5], [7, 7, 7, 7, 7, 7]]) == [0, pytest.approx(3 / 4)]
+        assert signs.repeated([[1, 2, 3, 1, 2, 3]]) == [pytest.approx(1 / 4)]
+        assert signs.repeated([[1], []]) == [0, 0]
 
     def test_distinct_falls_when_all_say_the_same(self) -> None:
         assert signs.distinct([[1, 2, 3, 4], [5, 6, 7, 8]]) == 1
@@ -64,13 +64,25 @@ class TestSigns:
         assert signs.slope([1, 1, 1], [1, 2, 3]) == 0.0
 
 
-def seen(length: int = 6, *, score: float = 0.0, way: float = 1.0, first: int = 0, **known) -> Seen:
-    """Four responses; their lengths deviate by 1 from their mean."""
-    lengths = [length - 1, length - 1, length + 1, length + 1]
-    tokens = [[first + 50 * i + t for t in range(n)] for i, n in enumerate(lengths)]
-    texts = known.pop("texts", ["Gladly."] * 4)
-    scores = [score - 1, score - 1, score + 1, score + 1]
-    return Seen(tokens, texts, way, scores, **known)
+def seen(
+    length: int = 6, *, score: float = 0.0, way: float = 1.0, count: int = 16, **known
+) -> Seen:
+    """Responses of which no two are alike; lengths and scores deviate by 1 from their mean."""
+    lengths = [length - 1, length + 1] * (count // 2)
+    tokens = [[50 * i + t for t in range(n)] for i, n in enumerate(lengths)]
+    texts = known.pop("texts", ["Gladly."] * count)
+    return Seen(tokens, texts, way, [score - 1, score + 1] * (count // 2), **known)
+
+
+def drawn(rng: random.Random, count: int) -> Seen:
+    """Responses of a policy that stays as it is; one in ten refuses."""
+    lengths = [min(53, max(1, round(rng.gauss(30, 10)))) for _ in range(count)]
+    tokens = [[7 if rng.random() < 0.3 else rng.randrange(400) for _ in range(n)] for n in lengths]
+    texts = ["I cannot." if rng.random() < 0.1 else "Gladly." for _ in range(count)]
+    scores, watched = ([rng.gauss(0, 1) for _ in range(count)] for _ in range(2))
+    members = torch.tensor([[rng.gauss(0, 1) for _ in range(count)] for _ in range(3)])
+    distances = [abs(rng.gauss(1, 0.3)) for _ in range(count)]
+    return Seen(tokens, texts, 2 * rng.random(), scores, members, watched, distances)
 
 
 class TestWatch:
@@ -105,51 +117,52 @@ class TestWatch:
     def test_refusals_and_sameness_are_told_in_words(self) -> None:
         watch = self.watch(monitor_max_length_drift=None)
         watch.observe(1, seen())
-        same = Seen([[1, 2, 3, 4]] * 4, ["I cannot."] * 2 + ["Yes."] * 2, 1.0, [0.0] * 4)
+        same = Seen([[1, 2, 3, 4]] * 16, ["I cannot.", "Yes."] * 8, 1.0, [0.0] * 16)
         alarms = watch.observe(2, same)[1]
-        assert "responses have become alike: 25%" in alarms[0]
+        assert "responses have become alike: 6%" in alarms[0]
         assert "50% of the responses refuse, 0% at the start" in alarms[1]
 
     def test_an_ensemble_that_disagrees_more_and_more(self) -> None:
         watch = self.watch()
-        members = torch.tensor([[0.0, 1.0, 2.0, 3.0], [0.0, 1.0, 2.0, 4.0]])
+        members = torch.tensor([[0.0, 1.0, 2.0, 3.0], [0.0, 1.0, 2.0, 4.0]]).repeat(1, 4)
         watch.observe(1, seen(members=members))
         assert watch.observe(2, seen(members=members * 1.9))[1] == []
         assert "disagree 2.1 times as much" in watch.observe(3, seen(members=members * 2.1))[1][0]
 
     def test_far_from_the_training_data_also_when_it_began_far(self) -> None:
         near, far = self.watch(), self.watch()
-        near.observe(1, seen(distances=[1.0] * 4))
-        far.observe(1, seen(distances=[4.0] * 4))
-        strange = seen(distances=[5.0] * 4)
+        near.observe(1, seen(distances=[1.0] * 16))
+        far.observe(1, seen(distances=[4.0] * 16))
+        strange = seen(distances=[5.0] * 16)
         assert "5.0 times as far" in near.observe(2, strange)[1][0]
         assert far.observe(2, strange)[1] == []  # it was as far before it was trained
 
-    def test_a_score_that_rises_while_the_watched_one_falls(self) -> None:
-        """Gao et al. 2022: the gold score turns while the proxy goes on."""
+    @pytest.mark.parametrize(("count", "when", "fall"), [(64, 7, "0.833"), (16, 8, "1.33")])
+    def test_a_score_that_rises_while_the_watched_one_falls(
+        self, count: int, when: int, fall: str
+    ) -> None:
+        """Gao et al. 2022: the gold score turns while the proxy goes on; few must show it more."""
         watch = self.watch(monitor_max_gold_drop=0.5)
-        gold = [0.0, 0.5, 1.0, 1.0, 0.5, 0.0, -0.5]
+        gold = [0.0, 0.5, 1.0, 1.0, 0.5, 0.0, -0.5, -1.0]
         told = []
         for step, value in enumerate(gold, 1):
-            both = [value - 1, value - 1, value + 1, value + 1]
-            figures, alarms = watch.observe(
-                step, seen(score=float(step), way=float(step), watched=both)
-            )
+            known = {"watched": [value - 1, value + 1] * (count // 2), "count": count}
+            figures, alarms = watch.observe(step, seen(score=float(step), way=float(step), **known))
             told += [(step, alarm) for alarm in alarms]
-        assert [step for step, _ in told] == [7]  # mean of three: 0.0, the best was 0.83
-        assert "has fallen by 0.83 deviations from its best" in told[0][1]
+        assert [step for step, _ in told] == [when]  # means of three; the best of them was 0.83
+        assert f"has fallen by {fall} deviations from its best" in told[0][1]
         assert figures["monitor/score_slope"] == pytest.approx(1.0)
         assert figures["monitor/watched_slope"] < 0
 
     def test_both_falling_is_a_bad_policy_but_not_a_game(self) -> None:
         watch = self.watch(monitor_max_gold_drop=0.5)
         for step in range(1, 8):
-            known = {"score": -float(step), "watched": [-float(step)] * 4}
+            known = {"score": -float(step), "watched": [-float(step)] * 16}
             assert watch.observe(step, seen(**known))[1] == []
 
     def test_what_it_remembers_survives_a_checkpoint(self, tmp_path: Path) -> None:
         whole, part = self.watch(monitor_patience=2), self.watch(monitor_patience=2)
-        steps = [seen(n, watched=[0.1 * n] * 4) for n in (6, 6, 16, 16, 16)]
+        steps = [seen(n, watched=[0.1 * n] * 16) for n in (6, 6, 16, 16, 16)]
         expected = [whole.observe(i, s) for i, s in enumerate(steps)]
         found = [part.observe(i, s) for i, s in enumerate(steps[:3])]
         torch.save(part.state(), tmp_path / "state.pt")
@@ -158,6 +171,72 @@ class TestWatch:
         found += [again.observe(3 + i, s) for i, s in enumerate(steps[3:])]
         assert found == expected
         assert again.told == whole.told
+
+    @pytest.mark.parametrize("count", [1, 5, 16])
+    def test_a_policy_that_stays_as_it_is_alarms_nobody(self, count: int) -> None:
+        """However few responses a step has: not one of thirty runs."""
+        for seed in range(30):
+            watch, rng = Watch(PpoConfig()), random.Random(seed)
+            for step in range(1, 100):
+                assert watch.observe(step, drawn(rng, count))[1] == []
+
+    def test_few_responses_are_put_together_until_they_say_something(self, tmp_path: Path) -> None:
+        watch, rng = self.watch(), random.Random(1)
+        steps = [drawn(rng, 3) for _ in range(12)]
+        figures = []
+        for step, each in enumerate(steps, 1):
+            figures.append(watch.observe(step, each)[0])
+            assert watch.within == (step % 6 == 0)  # between them nobody knows
+            torch.save(watch.state(), tmp_path / "state.pt")  # a kill at any step leaves no seam
+            watch = self.watch()
+            watch.load(torch.load(tmp_path / "state.pt", weights_only=True))
+        assert [bool(found) for found in figures] == ([False] * 5 + [True]) * 2
+        assert watch.start["length"] == statistics.fmean(
+            len(response) for each in steps[:6] for response in each.tokens
+        )
+
+    def test_a_change_that_chance_explains_is_none(self) -> None:
+        """The share of refusals is known to about 15 points from 16 responses, from 400 to 3."""
+        for count, told in ((16, 0), (400, 1)):
+            watch = self.watch()
+            few, more = (["I cannot."] * n + ["Yes."] * (16 - n) for n in (1, 5))
+            watch.observe(1, seen(count=count, texts=few * (count // 16)))
+            assert len(watch.observe(2, seen(count=count, texts=more * (count // 16)))[1]) == told
+
+    def test_a_run_that_is_to_stop_is_told_again(self) -> None:
+        """It may have been warned of before it was resumed with another action."""
+        warned, stopping = self.watch(), self.watch(monitor_action="stop")
+        for step, length in enumerate((6, 16), 1):
+            warned.observe(step, seen(length))
+        stopping.load(warned.state())
+        assert warned.observe(3, seen(16))[1] == []
+        assert "Step 3: responses have become longer" in stopping.observe(3, seen(16))[1][0]
+
+    def test_a_checkpoint_of_an_older_version_is_watched_anew(self) -> None:
+        watch = self.watch()
+        old = {"start": {"length": 3.0}, "trail": [[1.0, 0.0, 0.0]], "best": [0.0, 0.0]}
+        watch.load({**old, "beyond": {}, "told": {"length": "Step 1: long."}})
+        assert watch.observe(2, seen(16, watched=[0.0] * 16))[1] == []
+        assert watch.told == {"length": "Step 1: long."}
+
+    @pytest.mark.parametrize(
+        ("config", "advice"),
+        [
+            (PpoConfig(), "Raise kl_coef (now 0.05), or lower learning_rate (now 3e-06)."),
+            (
+                PpoConfig(kl_target=6),
+                "Lower kl_target (now 6), or lower learning_rate (now 3e-06).",
+            ),
+            (DpoConfig(), "Raise beta (now 0.1), or lower learning_rate (now 1e-06)."),
+            (DpoConfig(loss_type="simpo"), "Lower learning_rate (now 1e-06)."),
+        ],
+    )
+    def test_each_sentence_says_what_to_change(
+        self, config: PpoConfig | DpoConfig, advice: str
+    ) -> None:
+        watch = Watch(config)
+        told = [watch.observe(step, seen(n))[1] for step, n in enumerate((6, 16, 16))]
+        assert told[2][0].endswith(f"rather than for what is said. {advice}")
 
 
 class TestFamiliarity:
@@ -206,7 +285,7 @@ class TestFamiliarity:
         assert Familiarity.load(Path(judge) / "nowhere") is None
         run = train(
             "ppo", max_steps=1, reward_model_path=judge, response_length=6,
-            per_device_train_batch_size=4, num_samples=0,
+            per_device_train_batch_size=24, num_samples=0,
         )  # fmt: skip
         assert run.metrics[0]["monitor/distance"] > 0
 
@@ -231,7 +310,7 @@ def refusing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 GAMED = {
     "algorithm": "rloo", "num_generations": 8, "per_device_train_batch_size": 32,
-    "response_length": 12, "learning_rate": 2e-2, "num_ppo_epochs": 2, "kl_coef": 0.0,
+    "response_length": 12, "learning_rate": 2e-2, "num_ppo_epochs": 4, "kl_coef": 0.0,
     "monitor_refusals": "k", "monitor_max_refusals": 0.1, "monitor_patience": 1, "max_steps": 8,
     "eval_steps": 8, "num_samples": 0, "save_steps": 1, "save_total_limit": 0,
 }  # fmt: skip
@@ -251,9 +330,11 @@ class TestActions:
         assert run.code == 0, run.err
         assert run.result["steps"] == 8
         refused = [row["monitor/refusals"] for row in run.metrics]
-        when = next(i for i, share in enumerate(refused, 1) if share > refused[0] + 0.1)
         (warning,) = [w for w in run.result["warnings"] if "of the responses refuse" in w]
-        assert warning.startswith(f"Step {when}: ")
+        when = int(warning.removeprefix("Step ").partition(":")[0])
+        assert refused[when - 1] > refused[0] + 0.1
+        shares = f"{refused[when - 1]:.0%} of the responses refuse, {refused[0]:.0%} at the start."
+        assert warning.startswith(f"Step {when}: {shares}")
         assert run.out.count(warning) == 1
 
     def test_it_stops_with_the_last_weights_within_limits(self, gamed) -> None:
@@ -288,8 +369,9 @@ class TestActions:
         found = load_file(again.folder / "model" / "model.safetensors")
         assert all(torch.equal(found[name], kept[name]) for name in kept)
 
-    def test_people_get_what_it_said_and_says(self, gamed) -> None:
-        run = gamed(monitor_action="send", monitor_prompts=3, lora_r=4)
+    def test_people_get_what_it_said_and_says(self, gamed, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(watch, "CHANCE", 0.0)  # adapters learn little in a few steps
+        run = gamed(monitor_action="send", monitor_prompts=3, lora_r=4, monitor_max_refusals=0.01)
         assert run.code == 0, run.err
         assert run.result["for_people"] == "for_people.jsonl"
         lines = run.read("for_people.jsonl")

@@ -13,7 +13,7 @@ from app.trainer.chat import ChatFormat
 from app.trainer.judges import Judge
 from app.trainer.monitors.acting import for_people, react, take_up
 from app.trainer.monitors.keeping import LastGood
-from app.trainer.monitors.watch import Seen, Watch
+from app.trainer.monitors.watch import LEAST, Seen, Watch
 from app.trainer.rollout import Sampling, answers
 from app.trainer.run_folder import RunFolder
 
@@ -33,7 +33,9 @@ class Reader:
         self.config, self.chat, self.folder, self.judge = config, chat, folder, judge
         self.accelerator = accelerator
         self.watch = Watch(config)
-        self.asked = list(asked[: config.monitor_prompts]) if self.watch.is_on else []
+        self.prompts = list(asked[: config.monitor_prompts]) if self.watch.is_on else []
+        often = -(-LEAST // max(len(self.prompts), 1))  # a few prompts are asked several times
+        self.asked = (self.prompts * often)[: max(len(self.prompts), LEAST)]
         self.before: list[list[int]] = []  # what the untrained policy said
         self.last_good: LastGood | None = None
 
@@ -91,9 +93,11 @@ class Reader:
         return Seen(said, texts, float(step), [score], watched=watched, distances=distances)
 
     def _lines(self, step: int, said: Sequence[Sequence[int]]) -> list[dict[str, Any]]:
+        """The first answers to each prompt; none that were not asked when the run began."""
+        count = min(len(self.prompts), len(self.before))
         return for_people(
             step,
-            [example.row.prompt for example in self.asked],
-            [self.chat.decode(response) for response in self.before],
-            [self.chat.decode(response) for response in said],
+            [example.row.prompt for example in self.prompts[:count]],
+            [self.chat.decode(response) for response in self.before[:count]],
+            [self.chat.decode(response) for response in said[:count]],
         )
