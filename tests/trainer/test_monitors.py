@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import random
 import shutil
 import statistics
@@ -22,9 +23,9 @@ from app.trainer.chat import ChatFormat
 from app.trainer.dataset import Row
 from app.trainer.judges import load_judge
 from app.trainer.lm import Familiarity
-from app.trainer.monitors import Reader, Seen, Watch, for_people, signs, watch
+from app.trainer.monitors import Reader, Seen, Watch, for_people, react, signs, watch
 from app.trainer.processes import start_processes
-from app.trainer.run_folder import RunFolder
+from app.trainer.run_folder import FOR_PEOPLE, WARNINGS, RunFolder
 from tests.trainer import manners
 from tests.trainer.conftest import Run
 
@@ -401,6 +402,50 @@ class TestActions:
         assert again.read("for_people.jsonl") == whole.read("for_people.jsonl")
         assert again.read("warnings.jsonl") == whole.read("warnings.jsonl")
 
+    def test_where_only_a_checkpoint_was_brought_all_it_told_is_there(self, gamed) -> None:
+        """As a worker does that resumes what another one began."""
+        whole = gamed(output="whole", monitor_action="send")
+        told = whole.read(WARNINGS)[-1]["step"]
+        assert told < 8
+        part = whole.folder.with_name("part")
+        shutil.copytree(whole.folder / "checkpoints" / "step-7", part / "checkpoints" / "step-7")
+        again = gamed("--resume", output="part", monitor_action="send")
+        assert again.code == 0, again.err
+        assert again.result["warnings"] == whole.result["warnings"]
+        assert again.result["for_people"] == FOR_PEOPLE
+        for name in (WARNINGS, FOR_PEOPLE):
+            assert again.read(name) == whole.read(name)
+
+    def test_what_was_only_warned_of_stops_a_run_resumed_to_stop(self, gamed, micro: str) -> None:
+        """None but the first weights are known to be within limits."""
+        warned = gamed(save_total_limit=0)
+        when = next(row["step"] for row in warned.read(WARNINGS) if "refuse" in row["message"])
+        for later in range(when + 1, 9):
+            shutil.rmtree(warned.folder / "checkpoints" / f"step-{later}")
+        shutil.rmtree(warned.folder / "model")
+        good = load_file(Path(micro) / "model.safetensors")
+        run = gamed("--resume", monitor_action="stop")
+        assert run.code == 0, run.err
+        assert (run.result["stopped"], run.result["steps"]) == ("monitor", when + 1)
+        assert run.result["stopped_because"].startswith(f"Stopped at step {when + 1}, for a mon")
+        kept = load_file(run.folder / "model" / "model.safetensors")
+        assert all(torch.equal(kept[name], good[name]) for name in good)
+
+    def test_turned_on_later_it_says_what_it_compares_with(self, gamed) -> None:
+        gamed(monitor_action="off", max_steps=2)
+        run = gamed("--resume", monitor_action="send", max_steps=4)
+        assert run.code == 0, run.err
+        assert "the monitors compare with what they see first now" in run.out
+
+    def test_where_nothing_can_be_compared_nothing_is_sent(self, tmp_path: Path) -> None:
+        folder, config = RunFolder(tmp_path / "run", kind="ppo"), PpoConfig(monitor_action="send")
+        folder.open(config, {}, resume=False)
+        assert react(Watch(config), folder, ["Step 3: Oh."], step=3, lines=list) == ""
+        folder.finish("succeeded")
+        result = json.loads((tmp_path / "run" / "result.json").read_text())
+        assert result["warnings"] == result["notes"] == ["Step 3: Oh."]
+        assert "for_people" not in result
+
 
 @pytest.fixture
 def reader(micro: str, judge: str, tokenizer, tmp_path: Path) -> Callable[..., Any]:
@@ -432,12 +477,12 @@ class TestReader:
         figures, over = read.look(policy, 1, score=0.1)
         assert (figures["monitor/length_drift"], over) == (0.0, False)
         assert {"monitor/distance", "monitor/watched_score"} <= figures.keys()
-        assert "warnings" not in read.folder.extra
+        assert read.folder.told[WARNINGS] == []
         collapse()
         figures, over = read.look(policy, 2, score=0.2)
         assert figures["monitor/repetition"] > 0.8
         assert not over
-        told = " ".join(read.folder.extra["warnings"])
+        told = " ".join(row["message"] for row in read.folder.told[WARNINGS])
         assert "repeat themselves" in told
         assert "have become alike" in told
 
@@ -476,6 +521,31 @@ class TestDpo:
         assert not any("monitor" in name for name in run.metrics[0])
         named = {"length_drift", "repetition", "distinct", "refusals", "distance", "watched_score"}
         assert {f"monitor/{name}" for name in named} <= run.metrics[1].keys()
+
+    def test_the_figures_of_a_run_that_was_stopped_are_those_of_its_model(self, train) -> None:
+        """What stays here is the start, of which DPO's loss is ln 2."""
+        run = train(
+            "dpo", learning_rate=3.0, max_steps=8, eval_steps=4, max_new_tokens=12, num_samples=1,
+            monitor_action="stop", monitor_patience=1,
+        )  # fmt: skip
+        assert run.code == 0, run.err
+        assert (run.result["stopped"], run.result["steps"]) == ("monitor", 4)
+        assert run.result["metrics"]["eval_loss"] == pytest.approx(math.log(2), abs=1e-5)
+        assert run.result["metrics"]["eval_rewards/margins"] == pytest.approx(0, abs=1e-5)
+        start = train("dpo", learning_rate=1e-9, max_steps=1, max_new_tokens=12, num_samples=1,
+                      output="start")  # fmt: skip
+        assert (
+            run.read("samples.jsonl")[0]["response"] == start.read("samples.jsonl")[0]["response"]
+        )
+
+    def test_resumed_with_more_prompts_those_asked_at_the_start_go_to_people(self, reader) -> None:
+        read, policy, _ = reader(monitor_action="send", monitor_prompts=2)
+        read.begin(policy, {})
+        again, other, collapse = reader(monitor_action="send", monitor_prompts=4)
+        again.begin(other, copy.deepcopy(read.state()))
+        collapse()
+        again.look(other, 2, score=0.2)
+        assert len(again.folder.told[FOR_PEOPLE]) == 2
 
     def test_off_writes_nothing(self, train) -> None:
         run = train("dpo", monitor_action="off", **self.GIVEN)

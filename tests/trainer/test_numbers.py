@@ -149,7 +149,9 @@ def test_a_rate_far_too_high_is_told_and_a_sound_one_is_not(name: str, train, ju
     assert sound.code == fast.code == 0, sound.err + fast.err
     signs = ("diverges", "has vanished")
     assert not [n for n in sound.result["notes"] if any(sign in n for sign in signs)]
-    assert len([n for n in fast.result["notes"] if any(sign in n for sign in signs)]) == 1
+    (told,) = [n for n in fast.result["notes"] if any(sign in n for sign in signs)]
+    assert told in fast.result["warnings"]
+    assert told in [row["message"] for row in fast.read("warnings.jsonl")]
 
 
 def poison(monkeypatch: pytest.MonkeyPatch, at: int, *, gradient: float | None) -> None:
@@ -201,6 +203,15 @@ def test_weights_that_are_no_numbers_are_never_saved(
     assert saved == [f"step-{n}" for n in range(1, at)]
     kept = load_file(Path(run.folder) / f"checkpoints/step-{at - 1}/model/model.safetensors")
     assert all(torch.isfinite(weights).all() for weights in kept.values())
+
+
+def test_resumed_it_still_knows_that_it_diverged(train) -> None:
+    given = {"learning_rate": 3.0, "num_samples": 0, "lr_scheduler_type": "constant"}
+    first = train("sft", max_steps=8, save_steps=4, **given)
+    (told,) = first.result["warnings"]
+    assert told.startswith("The loss diverges: ")
+    again = train("sft", "--resume", max_steps=10, **given)
+    assert again.result["warnings"] == [told]
 
 
 def test_without_a_checkpoint_that_is_said(train) -> None:
