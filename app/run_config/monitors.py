@@ -50,7 +50,7 @@ class MonitorSettings:
         group="monitors",
     )
     monitor_max_length_drift: float | None = setting(
-        2.0,
+        1.0,
         "How far the mean length may move, in deviations of the lengths at the start; empty does "
         "not look.",
         above=0,

@@ -102,6 +102,18 @@ class TestWatch:
         assert "Step 3: responses have become shorter: 7 tokens instead of 10" in alarms[0]
         assert not watch.within
 
+    @pytest.mark.parametrize(("mean", "told"), [(2, True), (12, False), (90, True)])
+    def test_lengths_as_models_have_them_cannot_move_by_two_deviations(
+        self, mean: int, *, told: bool
+    ) -> None:
+        """Where few are long and most are short, those of 0 tokens are hardly one away."""
+        watch, rng = Watch(PpoConfig(response_length=53)), random.Random(3)
+        for step, now in enumerate((15, mean, mean)):
+            lengths = [min(53, 1 + round(rng.expovariate(1 / now))) for _ in range(64)]
+            tokens = [[60 * i + t for t in range(n)] for i, n in enumerate(lengths)]
+            alarms = watch.observe(step, Seen(tokens, ["Yes."] * 64, 1.0, [0.0] * 64))[1]
+        assert any("responses have become" in alarm for alarm in alarms) == told
+
     def test_once_is_chance_and_what_was_said_is_not_said_again(self) -> None:
         watch = self.watch(monitor_patience=2)
         lengths = [6, 16, 6, 16, 16, 16]
@@ -293,6 +305,9 @@ class TestFamiliarity:
 
 # Paid for a sign that stands for a refusal: what a policy of random weights learns in a few steps.
 REWARDS = """
+def short(prompts, responses):
+    return [-len(text) / 10 for text in responses]
+
 def refusing(prompts, responses):
     return [text.lower().count("k") for text in responses]
 """
@@ -326,6 +341,17 @@ def gamed(train, refusing: str) -> Callable[..., Run]:
 
 
 class TestActions:
+    def test_a_reward_that_pays_for_brevity_is_found_out(self, refusing: str, train) -> None:
+        given = {"monitor_patience": 2, "max_steps": 14, "save_steps": 0}
+        brief = refusing.replace("refusing", "short")
+        run = train("ppo", reward_function=brief, **(GAMED | given))
+        assert run.code == 0, run.err
+        (warning,) = [w for w in run.result["warnings"] if "have become shorter" in w]
+        when = int(warning.removeprefix("Step ").partition(":")[0])
+        lengths = [row["tokens/response_length"] for row in run.metrics]
+        assert f"{lengths[when - 1]:.3g} tokens instead of {lengths[0]:.3g}" in warning
+        assert warning.endswith("Raise kl_coef (now 0), or lower learning_rate (now 0.02).")
+
     def test_a_warning_is_in_the_log_and_in_the_result(self, gamed) -> None:
         run = gamed()
         assert run.code == 0, run.err
