@@ -5,11 +5,13 @@ from statistics import median
 from typing import Any
 
 from app.run_config import DpoConfig, PpoConfig, RunConfig
+from app.trainer import losses
 
 WINDOW, OFTEN = 9, 5  # a sign counts once so many of the last updates show it: one batch may be odd
 USUAL = 50  # sound updates whose median is the usual loss
 FACTOR, LEAST = 2.0, 5.0  # a loss runs away beyond twice its usual, and below 5 nats never
 VANISHED = 1e-4  # share of the first gradient; the loss must still be a tenth of the first one
+TIMES, NATS = 5.0, 50.0  # so much less likely has DPO made what it is to make likelier
 STRIDE, OFTEN_FAR = 0.2, 3  # policy/approxkl_avg of an update; clipped ones stay below 0.05
 
 
@@ -18,7 +20,7 @@ class DivergenceWatch:
 
     The size of a loss tells it, where that cannot be negative: PPO's hovers about 0 whatever
     happens, and there it is how far one update moves the policy. A loss that is bounded (KTO's)
-    stays where it is, but has no gradient any more.
+    stays where it is, but has no gradient any more, and DPO's may fall all the same.
     """
 
     def __init__(self, config: RunConfig) -> None:
@@ -36,7 +38,11 @@ class DivergenceWatch:
             self.first.setdefault(name, metrics.get(name, 0.0))
         if isinstance(self.config, PpoConfig):
             return self._strides(step, metrics.get("policy/approxkl_avg", 0.0))
-        return self._loss(step, metrics["loss"]) or self._gradient(step, metrics)
+        return (
+            self._loss(step, metrics["loss"])
+            or self._gradient(step, metrics)
+            or self._chosen(step, metrics)
+        )
 
     def _loss(self, step: int, loss: float) -> str:
         if isinstance(self.config, DpoConfig) and self.config.loss_type == "robust":
@@ -63,6 +69,22 @@ class DivergenceWatch:
             f"The gradient has vanished: {norm:.2g} at step {step}, {self.first['grad_norm']:.2g} "
             f"at the first, while the loss is still {loss:.3g}. Updates were too large, and what "
             f"comes now changes nothing. {self._advice()}"
+        )
+
+    def _chosen(self, step: int, metrics: Mapping[str, float]) -> str:
+        """DPO's loss may fall while the policy comes to write nothing that anybody could read."""
+        if not isinstance(self.config, DpoConfig) or "logps/chosen" not in metrics:
+            return ""
+        if self.config.loss_type in losses.REFERENCE_FREE:
+            return ""
+        own = metrics["logps/chosen"]
+        frozen = own - metrics["rewards/chosen"] / self.config.beta
+        if not self._often("chosen", shows=own < min(TIMES * frozen, frozen - NATS)):
+            return ""
+        return (
+            f"The policy diverges: logps/chosen is {own:.4g} nats at step {step}, where the "
+            f"reference has {frozen:.4g}, and was as low in {OFTEN} of the last "
+            f"{len(self.shown['chosen'])} updates. It forgets how to write. {self._advice()}"
         )
 
     def _strides(self, step: int, moved: float) -> str:
