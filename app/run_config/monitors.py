@@ -23,11 +23,16 @@ class MonitorSettings:
         group="monitors",
     )
     monitor_patience: int = setting(
-        2, "Observations in a row beyond a limit before it counts.", at_least=1, group="monitors"
+        2,
+        "Observations in a row beyond a limit before it counts; one has at least 16 responses, "
+        "smaller batches are put together.",
+        at_least=1,
+        group="monitors",
     )
     monitor_prompts: int = setting(
         16,
-        "Prompts that DPO answers to be watched at each evaluation, and most that go to people.",
+        "Prompts that DPO answers to be watched at each evaluation (fewer than 16 are asked "
+        "several times), and most that go to people.",
         at_least=1,
         group="monitors",
     )
@@ -45,7 +50,7 @@ class MonitorSettings:
         group="monitors",
     )
     monitor_max_length_drift: float | None = setting(
-        2.0,
+        1.0,
         "How far the mean length may move, in deviations of the lengths at the start; empty does "
         "not look.",
         above=0,

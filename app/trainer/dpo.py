@@ -65,6 +65,11 @@ def train(
     judge = watching(config, chat, accelerator.device)
     reader = Reader(config, chat, data.test or data.train, folder, judge, accelerator)
     of_policy = partial(sequence_logps, policy, forward=forward)
+
+    def evaluated() -> dict[str, float]:
+        logps = read(accelerator, data.test, forward, of_policy)
+        return evaluate(data.test, logps, list(tests.values()), config)
+
     with course.steps_left(policy, tokenizer, updater, beside=reader) as steps:
         for step in steps:
             began, rows, over = time.perf_counter(), course.indices(step), False
@@ -77,12 +82,13 @@ def train(
             metrics = update(batch, frozen, config, updater, forward, step, z0=z0)
             metrics["tokens_per_second"] = metrics.pop("tokens") / (time.perf_counter() - began)
             if folder.eval_due(step):
-                logps = read(accelerator, data.test, forward, of_policy)
-                metrics |= evaluate(data.test, logps, list(tests.values()), config)
+                metrics |= evaluated()
+                figures, over = reader.look(policy, step, score=margin(metrics))
+                if over:  # with other weights, those that stay
+                    metrics |= evaluated()
+                metrics |= figures
                 shown = samples(policy, chat, data.test or data.train, config, accelerator)
                 folder.sample(step, shown)
-                figures, over = reader.look(policy, step, score=margin(metrics))
-                metrics |= figures
             course.log(step, metrics, last=over)
             if over:
                 break

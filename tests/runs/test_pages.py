@@ -13,6 +13,7 @@ from app.db import JobState
 from app.projects.models import Project
 from app.runs import service
 from app.runs.models import Run, RunKind
+from app.runs.service import Lease, watching
 from tests.runs.factories import make_checkpoint, make_run, make_snapshot, store_snapshot
 
 SignIn = Callable[[User], TestClient]
@@ -212,7 +213,12 @@ def test_what_the_monitors_said_stands_above_a_run_that_is_done(
         (space / "run" / "for_people.jsonl").write_text('{"prompt": "Tea?"}\n')
         artifacts.put_folder(space / "run", to="runs/watched")
     warning = "Step 7: responses have become <shorter>."
-    result = {"steps": 9, "warnings": [warning], "for_people": "for_people.jsonl"}
+    result = {
+        "steps": 9,
+        "warnings": [warning],
+        "for_people": "for_people.jsonl",
+        "stopped_because": "Stopped at step 9, for <reasons>.",
+    }
     service.succeed(session, lease=lease, path="runs/watched", files=[], result=result)
     quiet = make_run(session, make_snapshot(session, project), RunKind.PPO)
     session.commit()
@@ -220,12 +226,38 @@ def test_what_the_monitors_said_stands_above_a_run_that_is_done(
     page = browser.get(f"/projects/{project.id}/runs/{run.id}").text
     assert "Read what it writes before you use it" in page
     assert "responses have become &lt;shorter&gt;." in page
+    assert "its checkpoint</a>. Stopped at step 9, for &lt;reasons&gt;." in page
     file = browser.get(f"/projects/{project.id}/runs/{run.id}/for-people")
     assert file.text == '{"prompt": "Tea?"}\n'
     assert 'filename="for_people.jsonl"' in file.headers["content-disposition"]
     other = f"/projects/{project.id}/runs/{quiet.id}"
     assert "Read what it writes" not in browser.get(other).text
     assert browser.get(f"{other}/for-people").status_code == 404
+
+
+@pytest.mark.parametrize("kind", [RunKind.SFT, RunKind.REWARD])
+def test_a_run_that_diverged_says_so_while_it_runs_and_when_it_failed(
+    kind: RunKind, session: Session, sign_in: SignIn, ada: User, project: Project
+) -> None:
+    run = make_run(session, make_snapshot(session, project), kind)
+    lease = service.start(session, run_id=run.id)
+    assert lease is not None
+    sentence = "The loss diverges: 50 at step 25. Lower learning_rate (now 2e-05)."
+    watching.tell_of(session, lease=lease, usage={}, tail=None, warnings=[sentence])
+    session.commit()
+    browser, address = sign_in(ada), f"/projects/{project.id}/runs/{run.id}"
+    heading = "Look at its figures" if kind is RunKind.REWARD else "Read what it writes"
+    for page in (browser.get(address).text, _failed(session, lease, browser, address)):
+        box = page.partition('id="warnings-title"')[2].partition("</section>")[0]
+        assert box.startswith(f">{heading}</h2>")
+        assert sentence in box
+        assert "judge" not in box  # neither SFT nor a reward model pleases one
+
+
+def _failed(session: Session, lease: Lease, browser: TestClient, address: str) -> str:
+    service.fail(session, lease=lease, error="Not a number at step 40: loss nan.")
+    session.commit()
+    return browser.get(address).text
 
 
 def test_a_run_of_another_project_is_not_here(

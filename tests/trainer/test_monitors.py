@@ -2,7 +2,10 @@
 
 import copy
 import json
+import math
+import random
 import shutil
+import statistics
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,20 +23,18 @@ from app.trainer.chat import ChatFormat
 from app.trainer.dataset import Row
 from app.trainer.judges import load_judge
 from app.trainer.lm import Familiarity
-from app.trainer.monitors import Reader, Seen, Watch, for_people, signs
+from app.trainer.monitors import Reader, Seen, Watch, for_people, react, signs, watch
 from app.trainer.processes import start_processes
-from app.trainer.run_folder import RunFolder
+from app.trainer.run_folder import FOR_PEOPLE, WARNINGS, RunFolder
 from tests.trainer import manners
 from tests.trainer.conftest import Run
 
 
 class TestSigns:
     def test_repetition_is_the_share_of_groups_said_before(self) -> None:
-        assert signs.repetition([[1, 2, 3, 4, 5]]) == 0
-        assert signs.repetition([[7, 7, 7, 7, 7, 7]]) == pytest.approx(3 / 4)
-        assert signs.repetition([[1, 2, 3, 1, 2, 3]]) == pytest.approx(1 / 4)
-        assert signs.repetition([[1, 2, 3, 4], [7, 7, 7, 7]]) == pytest.approx(1 / 4)
-        assert signs.repetition([[1], []]) == 0
+        assert signs.repeated([[1, 2, 3, 4, 5], [7, 7, 7, 7, 7, 7]]) == [0, pytest.approx(3 / 4)]
+        assert signs.repeated([[1, 2, 3, 1, 2, 3]]) == [pytest.approx(1 / 4)]
+        assert signs.repeated([[1], []]) == [0, 0]
 
     def test_distinct_falls_when_all_say_the_same(self) -> None:
         assert signs.distinct([[1, 2, 3, 4], [5, 6, 7, 8]]) == 1
@@ -64,13 +65,25 @@ class TestSigns:
         assert signs.slope([1, 1, 1], [1, 2, 3]) == 0.0
 
 
-def seen(length: int = 6, *, score: float = 0.0, way: float = 1.0, first: int = 0, **known) -> Seen:
-    """Four responses; their lengths deviate by 1 from their mean."""
-    lengths = [length - 1, length - 1, length + 1, length + 1]
-    tokens = [[first + 50 * i + t for t in range(n)] for i, n in enumerate(lengths)]
-    texts = known.pop("texts", ["Gladly."] * 4)
-    scores = [score - 1, score - 1, score + 1, score + 1]
-    return Seen(tokens, texts, way, scores, **known)
+def seen(
+    length: int = 6, *, score: float = 0.0, way: float = 1.0, count: int = 16, **known
+) -> Seen:
+    """Responses of which no two are alike; lengths and scores deviate by 1 from their mean."""
+    lengths = [length - 1, length + 1] * (count // 2)
+    tokens = [[50 * i + t for t in range(n)] for i, n in enumerate(lengths)]
+    texts = known.pop("texts", ["Gladly."] * count)
+    return Seen(tokens, texts, way, [score - 1, score + 1] * (count // 2), **known)
+
+
+def drawn(rng: random.Random, count: int) -> Seen:
+    """Responses of a policy that stays as it is; one in ten refuses."""
+    lengths = [min(53, max(1, round(rng.gauss(30, 10)))) for _ in range(count)]
+    tokens = [[7 if rng.random() < 0.3 else rng.randrange(400) for _ in range(n)] for n in lengths]
+    texts = ["I cannot." if rng.random() < 0.1 else "Gladly." for _ in range(count)]
+    scores, watched = ([rng.gauss(0, 1) for _ in range(count)] for _ in range(2))
+    members = torch.tensor([[rng.gauss(0, 1) for _ in range(count)] for _ in range(3)])
+    distances = [abs(rng.gauss(1, 0.3)) for _ in range(count)]
+    return Seen(tokens, texts, 2 * rng.random(), scores, members, watched, distances)
 
 
 class TestWatch:
@@ -89,6 +102,18 @@ class TestWatch:
         assert "Step 3: responses have become shorter: 7 tokens instead of 10" in alarms[0]
         assert not watch.within
 
+    @pytest.mark.parametrize(("mean", "told"), [(2, True), (12, False), (90, True)])
+    def test_lengths_as_models_have_them_cannot_move_by_two_deviations(
+        self, mean: int, *, told: bool
+    ) -> None:
+        """Where few are long and most are short, those of 0 tokens are hardly one away."""
+        watch, rng = Watch(PpoConfig(response_length=53)), random.Random(3)
+        for step, now in enumerate((15, mean, mean)):
+            lengths = [min(53, 1 + round(rng.expovariate(1 / now))) for _ in range(64)]
+            tokens = [[60 * i + t for t in range(n)] for i, n in enumerate(lengths)]
+            alarms = watch.observe(step, Seen(tokens, ["Yes."] * 64, 1.0, [0.0] * 64))[1]
+        assert any("responses have become" in alarm for alarm in alarms) == told
+
     def test_once_is_chance_and_what_was_said_is_not_said_again(self) -> None:
         watch = self.watch(monitor_patience=2)
         lengths = [6, 16, 6, 16, 16, 16]
@@ -105,51 +130,52 @@ class TestWatch:
     def test_refusals_and_sameness_are_told_in_words(self) -> None:
         watch = self.watch(monitor_max_length_drift=None)
         watch.observe(1, seen())
-        same = Seen([[1, 2, 3, 4]] * 4, ["I cannot."] * 2 + ["Yes."] * 2, 1.0, [0.0] * 4)
+        same = Seen([[1, 2, 3, 4]] * 16, ["I cannot.", "Yes."] * 8, 1.0, [0.0] * 16)
         alarms = watch.observe(2, same)[1]
-        assert "responses have become alike: 25%" in alarms[0]
+        assert "responses have become alike: 6%" in alarms[0]
         assert "50% of the responses refuse, 0% at the start" in alarms[1]
 
     def test_an_ensemble_that_disagrees_more_and_more(self) -> None:
         watch = self.watch()
-        members = torch.tensor([[0.0, 1.0, 2.0, 3.0], [0.0, 1.0, 2.0, 4.0]])
+        members = torch.tensor([[0.0, 1.0, 2.0, 3.0], [0.0, 1.0, 2.0, 4.0]]).repeat(1, 4)
         watch.observe(1, seen(members=members))
         assert watch.observe(2, seen(members=members * 1.9))[1] == []
         assert "disagree 2.1 times as much" in watch.observe(3, seen(members=members * 2.1))[1][0]
 
     def test_far_from_the_training_data_also_when_it_began_far(self) -> None:
         near, far = self.watch(), self.watch()
-        near.observe(1, seen(distances=[1.0] * 4))
-        far.observe(1, seen(distances=[4.0] * 4))
-        strange = seen(distances=[5.0] * 4)
+        near.observe(1, seen(distances=[1.0] * 16))
+        far.observe(1, seen(distances=[4.0] * 16))
+        strange = seen(distances=[5.0] * 16)
         assert "5.0 times as far" in near.observe(2, strange)[1][0]
         assert far.observe(2, strange)[1] == []  # it was as far before it was trained
 
-    def test_a_score_that_rises_while_the_watched_one_falls(self) -> None:
-        """Gao et al. 2022: the gold score turns while the proxy goes on."""
+    @pytest.mark.parametrize(("count", "when", "fall"), [(64, 7, "0.833"), (16, 8, "1.33")])
+    def test_a_score_that_rises_while_the_watched_one_falls(
+        self, count: int, when: int, fall: str
+    ) -> None:
+        """Gao et al. 2022: the gold score turns while the proxy goes on; few must show it more."""
         watch = self.watch(monitor_max_gold_drop=0.5)
-        gold = [0.0, 0.5, 1.0, 1.0, 0.5, 0.0, -0.5]
+        gold = [0.0, 0.5, 1.0, 1.0, 0.5, 0.0, -0.5, -1.0]
         told = []
         for step, value in enumerate(gold, 1):
-            both = [value - 1, value - 1, value + 1, value + 1]
-            figures, alarms = watch.observe(
-                step, seen(score=float(step), way=float(step), watched=both)
-            )
+            known = {"watched": [value - 1, value + 1] * (count // 2), "count": count}
+            figures, alarms = watch.observe(step, seen(score=float(step), way=float(step), **known))
             told += [(step, alarm) for alarm in alarms]
-        assert [step for step, _ in told] == [7]  # mean of three: 0.0, the best was 0.83
-        assert "has fallen by 0.83 deviations from its best" in told[0][1]
+        assert [step for step, _ in told] == [when]  # means of three; the best of them was 0.83
+        assert f"has fallen by {fall} deviations from its best" in told[0][1]
         assert figures["monitor/score_slope"] == pytest.approx(1.0)
         assert figures["monitor/watched_slope"] < 0
 
     def test_both_falling_is_a_bad_policy_but_not_a_game(self) -> None:
         watch = self.watch(monitor_max_gold_drop=0.5)
         for step in range(1, 8):
-            known = {"score": -float(step), "watched": [-float(step)] * 4}
+            known = {"score": -float(step), "watched": [-float(step)] * 16}
             assert watch.observe(step, seen(**known))[1] == []
 
     def test_what_it_remembers_survives_a_checkpoint(self, tmp_path: Path) -> None:
         whole, part = self.watch(monitor_patience=2), self.watch(monitor_patience=2)
-        steps = [seen(n, watched=[0.1 * n] * 4) for n in (6, 6, 16, 16, 16)]
+        steps = [seen(n, watched=[0.1 * n] * 16) for n in (6, 6, 16, 16, 16)]
         expected = [whole.observe(i, s) for i, s in enumerate(steps)]
         found = [part.observe(i, s) for i, s in enumerate(steps[:3])]
         torch.save(part.state(), tmp_path / "state.pt")
@@ -158,6 +184,72 @@ class TestWatch:
         found += [again.observe(3 + i, s) for i, s in enumerate(steps[3:])]
         assert found == expected
         assert again.told == whole.told
+
+    @pytest.mark.parametrize("count", [1, 5, 16])
+    def test_a_policy_that_stays_as_it_is_alarms_nobody(self, count: int) -> None:
+        """However few responses a step has: not one of thirty runs."""
+        for seed in range(30):
+            watch, rng = Watch(PpoConfig()), random.Random(seed)
+            for step in range(1, 100):
+                assert watch.observe(step, drawn(rng, count))[1] == []
+
+    def test_few_responses_are_put_together_until_they_say_something(self, tmp_path: Path) -> None:
+        watch, rng = self.watch(), random.Random(1)
+        steps = [drawn(rng, 3) for _ in range(12)]
+        figures = []
+        for step, each in enumerate(steps, 1):
+            figures.append(watch.observe(step, each)[0])
+            assert watch.within == (step % 6 == 0)  # between them nobody knows
+            torch.save(watch.state(), tmp_path / "state.pt")  # a kill at any step leaves no seam
+            watch = self.watch()
+            watch.load(torch.load(tmp_path / "state.pt", weights_only=True))
+        assert [bool(found) for found in figures] == ([False] * 5 + [True]) * 2
+        assert watch.start["length"] == statistics.fmean(
+            len(response) for each in steps[:6] for response in each.tokens
+        )
+
+    def test_a_change_that_chance_explains_is_none(self) -> None:
+        """The share of refusals is known to about 15 points from 16 responses, from 400 to 3."""
+        for count, told in ((16, 0), (400, 1)):
+            watch = self.watch()
+            few, more = (["I cannot."] * n + ["Yes."] * (16 - n) for n in (1, 5))
+            watch.observe(1, seen(count=count, texts=few * (count // 16)))
+            assert len(watch.observe(2, seen(count=count, texts=more * (count // 16)))[1]) == told
+
+    def test_a_run_that_is_to_stop_is_told_again(self) -> None:
+        """It may have been warned of before it was resumed with another action."""
+        warned, stopping = self.watch(), self.watch(monitor_action="stop")
+        for step, length in enumerate((6, 16), 1):
+            warned.observe(step, seen(length))
+        stopping.load(warned.state())
+        assert warned.observe(3, seen(16))[1] == []
+        assert "Step 3: responses have become longer" in stopping.observe(3, seen(16))[1][0]
+
+    def test_a_checkpoint_of_an_older_version_is_watched_anew(self) -> None:
+        watch = self.watch()
+        old = {"start": {"length": 3.0}, "trail": [[1.0, 0.0, 0.0]], "best": [0.0, 0.0]}
+        watch.load({**old, "beyond": {}, "told": {"length": "Step 1: long."}})
+        assert watch.observe(2, seen(16, watched=[0.0] * 16))[1] == []
+        assert watch.told == {"length": "Step 1: long."}
+
+    @pytest.mark.parametrize(
+        ("config", "advice"),
+        [
+            (PpoConfig(), "Raise kl_coef (now 0.05), or lower learning_rate (now 3e-06)."),
+            (
+                PpoConfig(kl_target=6),
+                "Lower kl_target (now 6), or lower learning_rate (now 3e-06).",
+            ),
+            (DpoConfig(), "Raise beta (now 0.1), or lower learning_rate (now 1e-06)."),
+            (DpoConfig(loss_type="simpo"), "Lower learning_rate (now 1e-06)."),
+        ],
+    )
+    def test_each_sentence_says_what_to_change(
+        self, config: PpoConfig | DpoConfig, advice: str
+    ) -> None:
+        watch = Watch(config)
+        told = [watch.observe(step, seen(n))[1] for step, n in enumerate((6, 16, 16))]
+        assert told[2][0].endswith(f"rather than for what is said. {advice}")
 
 
 class TestFamiliarity:
@@ -206,13 +298,16 @@ class TestFamiliarity:
         assert Familiarity.load(Path(judge) / "nowhere") is None
         run = train(
             "ppo", max_steps=1, reward_model_path=judge, response_length=6,
-            per_device_train_batch_size=4, num_samples=0,
+            per_device_train_batch_size=24, num_samples=0,
         )  # fmt: skip
         assert run.metrics[0]["monitor/distance"] > 0
 
 
 # Paid for a sign that stands for a refusal: what a policy of random weights learns in a few steps.
 REWARDS = """
+def short(prompts, responses):
+    return [-len(text) / 10 for text in responses]
+
 def refusing(prompts, responses):
     return [text.lower().count("k") for text in responses]
 """
@@ -231,7 +326,7 @@ def refusing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 GAMED = {
     "algorithm": "rloo", "num_generations": 8, "per_device_train_batch_size": 32,
-    "response_length": 12, "learning_rate": 2e-2, "num_ppo_epochs": 2, "kl_coef": 0.0,
+    "response_length": 12, "learning_rate": 2e-2, "num_ppo_epochs": 4, "kl_coef": 0.0,
     "monitor_refusals": "k", "monitor_max_refusals": 0.1, "monitor_patience": 1, "max_steps": 8,
     "eval_steps": 8, "num_samples": 0, "save_steps": 1, "save_total_limit": 0,
 }  # fmt: skip
@@ -246,14 +341,27 @@ def gamed(train, refusing: str) -> Callable[..., Run]:
 
 
 class TestActions:
+    def test_a_reward_that_pays_for_brevity_is_found_out(self, refusing: str, train) -> None:
+        given = {"monitor_patience": 2, "max_steps": 14, "save_steps": 0}
+        brief = refusing.replace("refusing", "short")
+        run = train("ppo", reward_function=brief, **(GAMED | given))
+        assert run.code == 0, run.err
+        (warning,) = [w for w in run.result["warnings"] if "have become shorter" in w]
+        when = int(warning.removeprefix("Step ").partition(":")[0])
+        lengths = [row["tokens/response_length"] for row in run.metrics]
+        assert f"{lengths[when - 1]:.3g} tokens instead of {lengths[0]:.3g}" in warning
+        assert warning.endswith("Raise kl_coef (now 0), or lower learning_rate (now 0.02).")
+
     def test_a_warning_is_in_the_log_and_in_the_result(self, gamed) -> None:
         run = gamed()
         assert run.code == 0, run.err
         assert run.result["steps"] == 8
         refused = [row["monitor/refusals"] for row in run.metrics]
-        when = next(i for i, share in enumerate(refused, 1) if share > refused[0] + 0.1)
         (warning,) = [w for w in run.result["warnings"] if "of the responses refuse" in w]
-        assert warning.startswith(f"Step {when}: ")
+        when = int(warning.removeprefix("Step ").partition(":")[0])
+        assert refused[when - 1] > refused[0] + 0.1
+        shares = f"{refused[when - 1]:.0%} of the responses refuse, {refused[0]:.0%} at the start."
+        assert warning.startswith(f"Step {when}: {shares}")
         assert run.out.count(warning) == 1
 
     def test_it_stops_with_the_last_weights_within_limits(self, gamed) -> None:
@@ -288,8 +396,9 @@ class TestActions:
         found = load_file(again.folder / "model" / "model.safetensors")
         assert all(torch.equal(found[name], kept[name]) for name in kept)
 
-    def test_people_get_what_it_said_and_says(self, gamed) -> None:
-        run = gamed(monitor_action="send", monitor_prompts=3, lora_r=4)
+    def test_people_get_what_it_said_and_says(self, gamed, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(watch, "CHANCE", 0.0)  # adapters learn little in a few steps
+        run = gamed(monitor_action="send", monitor_prompts=3, lora_r=4, monitor_max_refusals=0.01)
         assert run.code == 0, run.err
         assert run.result["for_people"] == "for_people.jsonl"
         lines = run.read("for_people.jsonl")
@@ -318,6 +427,50 @@ class TestActions:
             assert again.result[key] == whole.result[key]
         assert again.read("for_people.jsonl") == whole.read("for_people.jsonl")
         assert again.read("warnings.jsonl") == whole.read("warnings.jsonl")
+
+    def test_where_only_a_checkpoint_was_brought_all_it_told_is_there(self, gamed) -> None:
+        """As a worker does that resumes what another one began."""
+        whole = gamed(output="whole", monitor_action="send")
+        told = whole.read(WARNINGS)[-1]["step"]
+        assert told < 8
+        part = whole.folder.with_name("part")
+        shutil.copytree(whole.folder / "checkpoints" / "step-7", part / "checkpoints" / "step-7")
+        again = gamed("--resume", output="part", monitor_action="send")
+        assert again.code == 0, again.err
+        assert again.result["warnings"] == whole.result["warnings"]
+        assert again.result["for_people"] == FOR_PEOPLE
+        for name in (WARNINGS, FOR_PEOPLE):
+            assert again.read(name) == whole.read(name)
+
+    def test_what_was_only_warned_of_stops_a_run_resumed_to_stop(self, gamed, micro: str) -> None:
+        """None but the first weights are known to be within limits."""
+        warned = gamed(save_total_limit=0)
+        when = next(row["step"] for row in warned.read(WARNINGS) if "refuse" in row["message"])
+        for later in range(when + 1, 9):
+            shutil.rmtree(warned.folder / "checkpoints" / f"step-{later}")
+        shutil.rmtree(warned.folder / "model")
+        good = load_file(Path(micro) / "model.safetensors")
+        run = gamed("--resume", monitor_action="stop")
+        assert run.code == 0, run.err
+        assert (run.result["stopped"], run.result["steps"]) == ("monitor", when + 1)
+        assert run.result["stopped_because"].startswith(f"Stopped at step {when + 1}, for a mon")
+        kept = load_file(run.folder / "model" / "model.safetensors")
+        assert all(torch.equal(kept[name], good[name]) for name in good)
+
+    def test_turned_on_later_it_says_what_it_compares_with(self, gamed) -> None:
+        gamed(monitor_action="off", max_steps=2)
+        run = gamed("--resume", monitor_action="send", max_steps=4)
+        assert run.code == 0, run.err
+        assert "the monitors compare with what they see first now" in run.out
+
+    def test_where_nothing_can_be_compared_nothing_is_sent(self, tmp_path: Path) -> None:
+        folder, config = RunFolder(tmp_path / "run", kind="ppo"), PpoConfig(monitor_action="send")
+        folder.open(config, {}, resume=False)
+        assert react(Watch(config), folder, ["Step 3: Oh."], step=3, lines=list) == ""
+        folder.finish("succeeded")
+        result = json.loads((tmp_path / "run" / "result.json").read_text())
+        assert result["warnings"] == result["notes"] == ["Step 3: Oh."]
+        assert "for_people" not in result
 
 
 @pytest.fixture
@@ -350,12 +503,12 @@ class TestReader:
         figures, over = read.look(policy, 1, score=0.1)
         assert (figures["monitor/length_drift"], over) == (0.0, False)
         assert {"monitor/distance", "monitor/watched_score"} <= figures.keys()
-        assert "warnings" not in read.folder.extra
+        assert read.folder.told[WARNINGS] == []
         collapse()
         figures, over = read.look(policy, 2, score=0.2)
         assert figures["monitor/repetition"] > 0.8
         assert not over
-        told = " ".join(read.folder.extra["warnings"])
+        told = " ".join(row["message"] for row in read.folder.told[WARNINGS])
         assert "repeat themselves" in told
         assert "have become alike" in told
 
@@ -394,6 +547,31 @@ class TestDpo:
         assert not any("monitor" in name for name in run.metrics[0])
         named = {"length_drift", "repetition", "distinct", "refusals", "distance", "watched_score"}
         assert {f"monitor/{name}" for name in named} <= run.metrics[1].keys()
+
+    def test_the_figures_of_a_run_that_was_stopped_are_those_of_its_model(self, train) -> None:
+        """What stays here is the start, of which DPO's loss is ln 2."""
+        run = train(
+            "dpo", learning_rate=3.0, max_steps=8, eval_steps=4, max_new_tokens=12, num_samples=1,
+            monitor_action="stop", monitor_patience=1,
+        )  # fmt: skip
+        assert run.code == 0, run.err
+        assert (run.result["stopped"], run.result["steps"]) == ("monitor", 4)
+        assert run.result["metrics"]["eval_loss"] == pytest.approx(math.log(2), abs=1e-5)
+        assert run.result["metrics"]["eval_rewards/margins"] == pytest.approx(0, abs=1e-5)
+        start = train("dpo", learning_rate=1e-9, max_steps=1, max_new_tokens=12, num_samples=1,
+                      output="start")  # fmt: skip
+        assert (
+            run.read("samples.jsonl")[0]["response"] == start.read("samples.jsonl")[0]["response"]
+        )
+
+    def test_resumed_with_more_prompts_those_asked_at_the_start_go_to_people(self, reader) -> None:
+        read, policy, _ = reader(monitor_action="send", monitor_prompts=2)
+        read.begin(policy, {})
+        again, other, collapse = reader(monitor_action="send", monitor_prompts=4)
+        again.begin(other, copy.deepcopy(read.state()))
+        collapse()
+        again.look(other, 2, score=0.2)
+        assert len(again.folder.told[FOR_PEOPLE]) == 2
 
     def test_off_writes_nothing(self, train) -> None:
         run = train("dpo", monitor_action="off", **self.GIVEN)

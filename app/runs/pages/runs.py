@@ -152,6 +152,7 @@ def run_page(
         trouble=formats.trouble_of(run.error or "") if run.state is JobState.FAILED else None,
         warnings=[event.message for event in events if event.kind == "warning"],
         for_people=any(event.kind == "for people" for event in events),
+        ended_early=next((event.message for event in events if event.kind == "succeeded"), ""),
         stories=formats.stories(queries.samples_of(session, run=run)),
         curves=[chart.as_json() for chart in formats.charts_of(run.kind, run.config)],
         more=[chart.as_json() for chart in formats.MORE],

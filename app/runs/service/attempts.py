@@ -204,8 +204,8 @@ def succeed(
     session.flush()  # the runs that waited point to it
     warn(session, lease=lease, warnings=result.get("warnings") or [])
     if result.get("for_people"):
-        note(session, lease, "for people", "Responses of the start and of the end can be judged.")
-    note(session, lease, "succeeded", "")
+        note(session, lease, "for people", "Responses of the start and of later can be judged.")
+    note(session, lease, "succeeded", rules.storable(str(result.get("stopped_because") or "")))
     _wake(session, run=run, checkpoint=checkpoint)
     return checkpoint
 
@@ -317,7 +317,7 @@ def note(session: Session, lease: Lease, kind: str, message: str) -> None:
 
 
 def warn(session: Session, *, lease: Lease, warnings: Sequence[object]) -> None:
-    """Note warnings of monitors, each once: a resumed attempt and the result repeat them."""
+    """Note what the trainer warned of, each once: a resumed attempt and the result repeat them."""
     told = set(
         session.scalars(
             select(RunEvent.message).where(RunEvent.run_id == lease.id, RunEvent.kind == "warning")

@@ -1,23 +1,20 @@
 """What follows when a monitor is beyond its limit: a warning, the end, or people who look."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from app.trainer.monitors.watch import Watch
-from app.trainer.run_folder import RunFolder
-
-FILE = "for_people.jsonl"
-WARNINGS = "warnings.jsonl"  # as they come; result.json has them all at the end
+from app.trainer.run_folder import FOR_PEOPLE, RunFolder
 
 
-def take_up(watch: Watch, folder: RunFolder, state: dict[str, Any] | None) -> None:
-    """Go on watching where a checkpoint left off; what result.json says of it stays."""
-    if state:
-        watch.load(state)
-        if watch.told:
-            folder.extra["warnings"] = list(watch.told.values())
-        if watch.told and watch.config.monitor_action == "send":
-            folder.extra["for_people"] = FILE
+def take_up(watch: Watch, folder: RunFolder, state: Mapping[str, Any]) -> None:
+    """Go on watching where a checkpoint left off."""
+    watch.load(state)
+    if watch.is_on and not (watch.start or watch.waiting):
+        folder.note(
+            "The checkpoint knows nothing of how the run began: the monitors compare with what "
+            "they see first now."
+        )
 
 
 def react(
@@ -35,17 +32,18 @@ def react(
     if not alarms:
         return ""
     for sentence in alarms:
-        folder.note(sentence)
-    folder.append_all(WARNINGS, [{"step": step, "message": each} for each in alarms])
-    folder.extra["warnings"] = list(watch.told.values())
-    if watch.config.monitor_action == "stop":
-        return alarms[0]
-    if watch.config.monitor_action == "send":
-        sent = folder.append_all(FILE, lines())
-        folder.extra["for_people"] = FILE
+        folder.warn(step, sentence)
+    action = watch.config.monitor_action
+    if action == "stop":
+        return (
+            f"Stopped at step {step}, for a monitor is beyond its limit (monitor_action=stop); "
+            "the last weights within limits stay."
+        )
+    if action == "send" and (rows := lines()):
+        folder.send(step, rows)
         folder.note(
-            f"{sent} prompts with the responses of the start and of now are in {FILE}: import the "
-            "file into a project, so that people say which they prefer."
+            f"{len(rows)} prompts with the responses of the start and of now are in {FOR_PEOPLE}: "
+            "import the file into a project, so that people say which they prefer."
         )
     return ""
 
@@ -64,7 +62,6 @@ def for_people(
                 {"text": old, "source": "start"},
                 {"text": new, "source": f"step {step}"},
             ],
-            "step": step,
         }
         for prompt, old, new in zip(prompts, before, after, strict=True)
         if old and new and old != new

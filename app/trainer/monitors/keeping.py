@@ -20,6 +20,11 @@ class LastGood:
             trained = ((n, p) for n, p in policy.named_parameters() if p.requires_grad)
             self.weights = {name: models.copied(p) for name, p in trained}
 
+    def load(self, weights: dict[str, Tensor]) -> None:
+        """Those of a checkpoint, where it has any: else it was not to stop when that was made."""
+        if weights and not self.is_off:
+            self.weights = weights
+
     def put_back(self, policy: Any) -> None:
         models.put(self.weights, dict(policy.named_parameters()))
 

@@ -13,7 +13,7 @@ from app.trainer.chat import ChatFormat
 from app.trainer.judges import Judge
 from app.trainer.monitors.acting import for_people, react, take_up
 from app.trainer.monitors.keeping import LastGood
-from app.trainer.monitors.watch import Seen, Watch
+from app.trainer.monitors.watch import LEAST, Seen, Watch
 from app.trainer.rollout import Sampling, answers
 from app.trainer.run_folder import RunFolder
 
@@ -33,19 +33,23 @@ class Reader:
         self.config, self.chat, self.folder, self.judge = config, chat, folder, judge
         self.accelerator = accelerator
         self.watch = Watch(config)
-        self.asked = list(asked[: config.monitor_prompts]) if self.watch.is_on else []
-        self.before: list[list[int]] = []  # what the untrained policy said
+        self.prompts = list(asked[: config.monitor_prompts]) if self.watch.is_on else []
+        often = -(-LEAST // max(len(self.prompts), 1))  # a few prompts are asked several times
+        self.asked = (self.prompts * often)[: max(len(self.prompts), LEAST)]
+        self.before: list[list[int]] = []  # what the untrained policy said to each prompt
         self.last_good: LastGood | None = None
 
     def begin(self, model: Any, state: Mapping[str, Any]) -> None:
         """Ask the start of the run, or go on where a checkpoint left off."""
         self.last_good = LastGood(model, is_off=self.config.monitor_action != "stop")
         if "before" in state:
-            self.before, self.last_good.weights = state["before"], state["within"]
+            self.before = state["before"]
+            self.last_good.load(state["within"])
             take_up(self.watch, self.folder, state["watch"])
         elif self.asked:
-            self.before = self._written(model)
-            self.watch.observe(0, self._seen(self.before, step=0, score=0.0))
+            said = self._written(model)
+            self.watch.observe(0, self._seen(said, step=0, score=0.0))
+            self.before = said[: len(self.prompts)]
 
     def look(self, policy: Any, step: int, *, score: float) -> tuple[dict[str, float], bool]:
         """Figures for the log, and whether the run is to end now, its weights put back.
@@ -61,7 +65,7 @@ class Reader:
         )
         if why:
             self.last_good.put_back(policy)
-            self.folder.stop_here(step, "monitor", "Stopped; the last weights within limits stay.")
+            self.folder.stop_here(step, "monitor", why)
         elif self.watch.within:
             self.last_good.keep(policy)
         return figures, bool(why)
@@ -91,9 +95,11 @@ class Reader:
         return Seen(said, texts, float(step), [score], watched=watched, distances=distances)
 
     def _lines(self, step: int, said: Sequence[Sequence[int]]) -> list[dict[str, Any]]:
+        """The first answers to each prompt; none that were not asked when the run began."""
+        count = min(len(self.prompts), len(self.before))
         return for_people(
             step,
-            [example.row.prompt for example in self.asked],
-            [self.chat.decode(response) for response in self.before],
-            [self.chat.decode(response) for response in said],
+            [example.row.prompt for example in self.prompts[:count]],
+            [self.chat.decode(response) for response in self.before[:count]],
+            [self.chat.decode(response) for response in said[:count]],
         )

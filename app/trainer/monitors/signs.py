@@ -12,10 +12,9 @@ def grams(tokens: Sequence[int], size: int = GRAM) -> list[tuple[int, ...]]:
     return [tuple(tokens[i : i + size]) for i in range(max(len(tokens) - size + 1, 1))]
 
 
-def repetition(responses: Sequence[Sequence[int]]) -> float:
-    """Mean share of groups that their own response has said before."""
-    shares = [1 - len(set(found)) / len(found) for found in map(grams, responses)]
-    return sum(shares) / len(shares)
+def repeated(responses: Sequence[Sequence[int]]) -> list[float]:
+    """Share of groups that their own response has said before, of each response."""
+    return [1 - len(set(found)) / len(found) for found in map(grams, responses)]
 
 
 def distinct(responses: Sequence[Sequence[int]]) -> float:

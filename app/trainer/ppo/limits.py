@@ -37,8 +37,7 @@ class Limits:
             self.watch, folder, alarms, step=step, lines=lambda: self._lines(step, episodes)
         )
         if stop:
-            self.why = "monitor"
-            self.sentence = "Stopped; the last weights within limits stay."
+            self.why, self.sentence = "monitor", stop
         self.check(kl, step)
         stops = self.config.monitor_action == "stop"
         if not self.exceeded and (self.watch.within or not stops):

@@ -121,8 +121,8 @@ class Kept:
             self.first()
             return
         vars(self.shaping).update(state["shaping"])
-        self.limits.last_good.weights = state["within"]
-        take_up(self.limits.watch, self.folder, state.get("watch"))
+        self.limits.last_good.load(state["within"])
+        take_up(self.limits.watch, self.folder, state.get("watch", {}))
 
     def state(self) -> dict[str, Any]:
         return {

@@ -7,10 +7,14 @@ from app.trainer.run_folder.files import (
     read_config,
 )
 from app.trainer.run_folder.folder import (
+    FOR_PEOPLE,
+    WARNINGS,
     RunFolder,
 )
 
 __all__ = [
+    "FOR_PEOPLE",
+    "WARNINGS",
     "Progress",
     "RunFolder",
     "read_config",

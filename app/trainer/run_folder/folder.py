@@ -25,7 +25,7 @@ from app.trainer.run_folder.files import (
     write_whole,
 )
 from app.trainer.run_folder.tracker import Tracker, require
-from app.trainer.run_folder.watch import LossWatch
+from app.trainer.run_folder.watch import DivergenceWatch
 
 # Settings that may differ between a run and its resumption: they change no update.
 FREE_ON_RESUME = frozenset(
@@ -35,6 +35,9 @@ FREE_ON_RESUME = frozenset(
     | {f.name for f in fields(MonitorSettings)}  # they look, and may end a run; no update changes
 )
 
+
+# Lines for people, few enough to stand in each checkpoint: a worker resumes in another folder.
+WARNINGS, FOR_PEOPLE = "warnings.jsonl", "for_people.jsonl"
 
 # What a folder has once a run has really begun.
 TRAINED = ("metrics.jsonl", "checkpoints", "model")
@@ -59,6 +62,7 @@ class RunFolder:
         self.notes: list[str] = []
         self.extra: dict[str, Any] = {}
         self._sums: dict[str, list[float]] = {}
+        self.told: dict[str, list[dict[str, Any]]] = {WARNINGS: [], FOR_PEOPLE: []}
         self.stopped: list[str] = []  # why, and in a sentence, once it is to end early
         self.resuming = False
         self._console = Console()
@@ -75,7 +79,7 @@ class RunFolder:
 
         """
         self.config, self.resuming = config, resume
-        self._watch = LossWatch(config)
+        self._watch = DivergenceWatch(config)
         require(config.report_to)
         file = self.path / "config.json"
         if resume and not file.is_file() and not self._checkpoints():
@@ -144,7 +148,7 @@ class RunFolder:
         """End before the planned last step: `why` goes to result.json, the sentence to people."""
         self.total_steps = step
         self.stopped = [why, sentence]
-        self.extra["stopped"] = why
+        self.extra |= {"stopped": why, "stopped_because": sentence}
         self.note(sentence)
 
     # -- in the loop --------------------------------------------------------------------------
@@ -159,7 +163,8 @@ class RunFolder:
 
         """
         self.step = step
-        self.note_if(self._watch.sees(step, metrics))
+        if sentence := self._watch.sees(step, metrics):
+            self.warn(step, sentence)
         for name, value in metrics.items():
             self._sums.setdefault(name, []).append(float(value))
         every = self.config.logging_steps
@@ -193,12 +198,20 @@ class RunFolder:
             for row in rows:
                 append(self.path / "samples.jsonl", {"step": step, **row})
 
-    def append_all(self, name: str, rows: list[dict[str, Any]]) -> int:
-        """Lines of a file beside samples.jsonl, each with its `step`; how many."""
+    def warn(self, step: int, sentence: str) -> None:
+        """Something that people should know at once, and in the end."""
+        self.note(sentence)
+        self._tell(WARNINGS, {"step": step, "message": sentence})
+
+    def send(self, step: int, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Prompts with responses that people are to compare, ready for import."""
+        for row in rows:
+            self._tell(FOR_PEOPLE, {**row, "step": step})
+
+    def _tell(self, name: str, row: dict[str, Any]) -> None:
+        self.told[name].append(row)
         if self.main:
-            for row in rows:
-                append(self.path / name, row)
-        return len(rows)
+            append(self.path / name, row)
 
     def note(self, sentence: str) -> None:
         """Something the reader of the log and of result.json should know."""
@@ -249,6 +262,7 @@ class RunFolder:
             "start": self.start,
             "stopped": self.stopped,
             "watch": self._watch.state(),
+            "told": self.told,
         }
         with replaced(final) as partial:
             write(partial)
@@ -279,7 +293,7 @@ class RunFolder:
         steps = self._checkpoints()
         step = steps[-1] if steps else 0
         if self.main:
-            for name in ("metrics.jsonl", "samples.jsonl", "for_people.jsonl", "warnings.jsonl"):
+            for name in ("metrics.jsonl", "samples.jsonl", *self.told):
                 keep_upto(self.path / name, step)
         if not steps:
             if self.resuming:
@@ -304,6 +318,10 @@ class RunFolder:
         self._sums, self.last = own["sums"], own["last"]
         if watch := own.get("watch"):
             self._watch.load(watch)
+        for name, rows in own.get("told", {}).items():
+            self.told[name] = rows
+            if rows:
+                self.keep(name, rows)
         if own.get("stopped") and not (self.path / "model").is_dir():  # killed just before that
             self.stop_here(step, *own["stopped"])
         return step, folder, state["loop"]
@@ -351,6 +369,10 @@ class RunFolder:
         if exit_code:
             result["exit_code"] = exit_code
         result |= {"kind": self.kind, "notes": self.notes, **self.extra}
+        if warnings := self.told[WARNINGS]:
+            result["warnings"] = [row["message"] for row in warnings]
+        if self.told[FOR_PEOPLE]:
+            result["for_people"] = FOR_PEOPLE
         self.path.mkdir(parents=True, exist_ok=True)
         write_whole(
             self.path / "result.json", json.dumps(result, indent=2, ensure_ascii=False) + "\n"
