@@ -54,8 +54,8 @@ class Demand:
     saving: Saving | None = None  # where overlap is adaptive
 
     @property
-    def expected(self) -> float:
-        return self.judgements + self.further
+    def expected(self) -> int:
+        return self.judgements + round(self.further)  # as it is told, so that the sum is seen
 
     @property
     def person_hours(self) -> float | None:
