@@ -20,6 +20,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from anyio.from_thread import start_blocking_portal
 from argon2 import PasswordHasher
 from fastapi import FastAPI
 from hypothesis import settings as property_tests
@@ -286,6 +287,15 @@ def clock(session: Session, app: FastAPI) -> Iterator[Clock]:
     app.dependency_overrides[get_set_time] = lambda: clock.now
     yield clock
     del app.dependency_overrides[get_set_time]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_loop() -> Iterator[None]:
+    """All requests of the run share an event loop and its threads; else each would make its own."""
+    with start_blocking_portal("asyncio") as portal:
+        TestClient.portal = portal
+        yield
+        TestClient.portal = None
 
 
 @pytest.fixture
