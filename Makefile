@@ -28,6 +28,8 @@ run:
 	@TORCH='$(TORCH)' PYTHON='$(PYTHON)' sh .ci/install run
 	@exec $(PYTHON_ENV) -P -m app.cli up --demo $(OPTIONS)
 
+# Else each process that a test starts compiles the application anew.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: install-test
 	@CHROMIUM="$$(CHROMIUM='$(CHROMIUM)' sh .ci/browser)" exec $(PYTHON_ENV) -m pytest $(SIDE_BY_SIDE) $(ARGS)
 

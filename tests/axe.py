@@ -2,22 +2,27 @@
 
 from typing import Any
 
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.base import AXE_SCRIPT
 
-AXE = Axe()
 OPTIONS = {
     "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"],
     "resultTypes": ["violations"],  # what is right need not be described element by element
 }
-
+FAULTS = """async ([context, options]) => {
+  const found = await axe.run(context ?? document, options);
+  return found.violations.map((each) => [
+    each.id, each.nodes.map((node) => node.html.slice(0, 200)),
+  ]);
+}"""
 
 NONE: dict[str, list[Any]] = {"light": [], "dark": []}
 
 
 def faults(page: Any, context: str | None = None) -> list[tuple[str, list[str]]]:
     """Each broken rule with the elements that break it, on the whole page or a part of it."""
-    found = AXE.run(page, context=context, options=OPTIONS).response["violations"]
-    return [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in found]
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE_SCRIPT)
+    return [tuple(each) for each in page.evaluate(FAULTS, [context, OPTIONS])]
 
 
 def faults_by_scheme(page: Any) -> dict[str, list[tuple[str, list[str]]]]:

@@ -88,12 +88,12 @@ def judge_all(person: TestClient, project: str) -> int:
 def test_once_round_the_loop(
     concurrency_engine: Engine,
     app: FastAPI,
-    start_worker: Start,
+    start_ready_worker: Start,
     tiny_lm: str,
 ) -> None:
     programs = Programs(app)
     ada, ana, rui = programs.of("Ada", Role.ADMIN), programs.of("Ana"), programs.of("Rui")
-    start_worker()
+    start_ready_worker()
 
     project = ada.post(
         "/projects", json={"name": "Eggs", "overlap": {"min": 2}, "gold_rate": 0}
