@@ -16,10 +16,7 @@ if (source) {
   const look = controls(document.querySelector("[data-look]"), () => canvas.refresh());
   follow(runs, () => canvas.refresh(), every);
 } else if (isWaiting()) {
-  // It has not begun: the page has room for its curves once it has.
-  const look = setInterval(() => {
-    if (isWaiting()) return;
-    clearInterval(look);
-    location.reload();
-  }, 1000);
+  // It has not begun: the page has room for its curves once it has. At once, so that no click on
+  // what has just appeared is lost.
+  document.addEventListener("touchstone:fresh", () => isWaiting() || location.reload());
 }

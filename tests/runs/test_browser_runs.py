@@ -7,6 +7,7 @@ from sqlalchemy import select
 
 from app.accounts import service as accounts
 from app.accounts.models import Role
+from app.datasets.models import Snapshot
 from app.db import JobState, database_now, transaction
 from app.runs import service
 from app.runs.models import RunCheck, RunKind
@@ -46,6 +47,7 @@ class Place:
             project = make_project(session, "Kitchen", by=ada)
             make_member(session, project, ada, Role.ADMIN)
             snapshot = make_snapshot(session, project)
+            self.snapshot = snapshot.id
             self.runs = [self.train(session, snapshot, seed) for seed in (1, 2)]
             cookie = accounts.open_session(session, user=ada, now=database_now(session))
             self.base = f"{address}/projects/{project.id}"
@@ -104,6 +106,27 @@ def test_curves_are_smoothed_as_tensorboard_does_and_the_address_remembers(place
     assert faint["y"] == raw["y"]
     assert smooth["y"] == pytest.approx(debiased(raw["y"], 0.6))
     assert smooth["x"][-1] == pytest.approx(9 * 39 / 60)  # minutes since the first step
+
+
+def test_a_click_on_what_has_just_appeared_is_not_lost(place):
+    page = place.page
+    with transaction() as session:
+        run = make_run(session, session.get_one(Snapshot, place.snapshot), name="Quick").id
+    page.goto(f"{place.base}/runs/{run}")
+    page.get_by_text("It waits for a worker").wait_for()
+    with transaction() as session:
+        lease = service.start(session, run_id=run)
+        service.record(session, lease=lease, metrics=[{"step": 1, "time": 1e9, "loss": 1.0}])
+        service.succeed(session, lease=lease, path="runs/a", files=[], result={"steps": 1})
+    page.get_by_role("heading", name="It is done").wait_for()
+
+    def answer_late(route):
+        page.wait_for_timeout(1_500)  # time enough for the page to think better of it
+        route.continue_()
+
+    page.route("**/checkpoints/*", answer_late)
+    page.get_by_role("link", name="its checkpoint").click(no_wait_after=True)
+    page.wait_for_url("**/checkpoints/*")
 
 
 def test_runs_ticked_in_the_list_are_laid_over_each_other(place):
