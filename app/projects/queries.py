@@ -120,35 +120,31 @@ def lanes_of(session: Session, *, project: Project) -> list[Lane]:
     return [Lane(row.key, row.language, row.expertise) for row in rows]
 
 
+def takes_part(project: Project) -> tuple[ColumnElement[bool], ...]:
+    """Members who can come to work, paused or not: not of imported data, with an open account."""
+    return (
+        Membership.project_id == project.id,
+        Membership.imported_name.is_(None),
+        User.disabled_at.is_(None),
+    )
+
+
+def _may_judge(lane: Lane, languages: Sequence[str], expertise: Sequence[str]) -> bool:
+    return rules.may_judge(
+        language=lane.language, needs=lane.expertise, languages=languages, expertise=expertise
+    )
+
+
 def stranded_tasks(session: Session, *, project: Project) -> list[Stranded]:
     """Open tasks that no member who gets tasks may judge. A pause is not counted: it may end."""
     lanes = lanes_of(session, project=project)
     if not lanes:
         return []
+    skills = select(Membership.languages, Membership.expertise).join(User).distinct()
     judges = session.execute(
-        select(Membership.languages, Membership.expertise)
-        .join(User, User.id == Membership.user_id)
-        .where(
-            Membership.project_id == project.id,
-            Membership.role != Role.VIEWER,
-            Membership.imported_name.is_(None),
-            User.disabled_at.is_(None),
-        )
-        .distinct()
+        skills.where(*takes_part(project), Membership.role != Role.VIEWER)
     ).all()
-    keys = [
-        lane.key
-        for lane in lanes
-        if not any(
-            rules.may_judge(
-                language=lane.language,
-                needs=lane.expertise,
-                languages=languages,
-                expertise=expertise,
-            )
-            for languages, expertise in judges
-        )
-    ]
+    keys = [lane.key for lane in lanes if not any(_may_judge(lane, *judge) for judge in judges)]
     open_ones = (
         select(TASK.c.lane, func.count())
         .where(TASK.c.project_id == project.id, TASK.c.lane.in_(keys), IS_WANTED)
@@ -186,30 +182,18 @@ def short_of_questions(session: Session, *, project: Project) -> int:
     questions = _questions(session, project=project)
     people = session.execute(
         select(Membership.languages, Membership.expertise)
-        .join(User, User.id == Membership.user_id)
+        .join(User)
         .where(
-            Membership.project_id == project.id,
+            *takes_part(project),
             Membership.role == Role.ANNOTATOR,
             Membership.qualified_at.is_(None),
-            Membership.imported_name.is_(None),
-            User.disabled_at.is_(None),
         )
     ).all()
-
-    def may_answer(languages: list[str], expertise: list[str]) -> int:
-        return sum(
-            number
-            for key, number in questions.items()
-            if not key
-            or rules.may_judge(
-                language=lanes[key].language,
-                needs=lanes[key].expertise,
-                languages=languages,
-                expertise=expertise,
-            )
-        )
-
-    return sum(may_answer(*skills) < project.qualification_size for skills in people)
+    may_answer = [
+        sum(n for key, n in questions.items() if not key or _may_judge(lanes[key], *person))
+        for person in people
+    ]
+    return sum(number < project.qualification_size for number in may_answer)
 
 
 def _questions(session: Session, *, project: Project) -> dict[str, int]:

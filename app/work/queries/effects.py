@@ -12,6 +12,7 @@ from app.annotation import rules
 from app.annotation.models import Annotation
 from app.db import JsonObject
 from app.projects.models import Membership, Project
+from app.projects.queries import takes_part
 from app.tasks.models import Assignment, Task
 from app.tasks.queries import IS_OPEN, IS_ORDINARY
 
@@ -23,13 +24,8 @@ def readers(session: Session, *, project: Project) -> int:
     return session.scalars(
         select(func.count())
         .select_from(Membership)
-        .join(User, User.id == Membership.user_id)
-        .where(
-            Membership.project_id == project.id,
-            Membership.imported_name.is_(None),
-            Membership.role == Role.ANNOTATOR,
-            User.disabled_at.is_(None),
-        )
+        .join(User)
+        .where(*takes_part(project), Membership.role == Role.ANNOTATOR)
     ).one()
 
 
