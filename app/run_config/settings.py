@@ -154,10 +154,17 @@ class RunConfig:
         group="memory",
         advanced=True,
     )
+    deterministic: bool = setting(
+        True,
+        "On a GPU, add up gradients in the same order every time: a run that goes on repeats what "
+        "an unbroken one says. Off may be some percent faster.",
+        group="memory",
+        advanced=True,
+    )
     attn_implementation: str = setting(
         "auto",
         "Attention inside a pack: auto leaves out what its mask hides (example by example on a "
-        "CPU, flex_attention on a GPU); sdpa computes all of it.",
+        "CPU; on a GPU FlashAttention in 16 bit, flex_attention else); sdpa computes all of it.",
         choices=("auto", "sdpa", "flex_attention"),
         group="memory",
         advanced=True,

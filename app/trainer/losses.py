@@ -30,7 +30,10 @@ def entropy_and_kl(logits: Tensor, ref_logits: Tensor) -> tuple[Tensor, Tensor]:
 
 def sum_by(values: Tensor, owners: Tensor, count: int) -> Tensor:
     """Add up per-token values by response: `(n, …)` → `(count, …)`."""
-    return values.new_zeros(count, *values.shape[1:]).index_add(0, owners, values)
+    sums = values.new_zeros(count, *values.shape[1:])
+    if values.is_cuda:  # where `index_add` rounds in another order every time
+        return sums.index_put((owners,), values, accumulate=True)
+    return sums.index_add(0, owners, values)
 
 
 # -- reward models ----------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -15,7 +16,7 @@ from transformers import PreTrainedModel, get_scheduler
 from app.run_config import PpoConfig, RunConfig
 from app.trainer import lm as models
 from app.trainer.batches import Example, Forward, batch_size
-from app.trainer.failures import Diverged
+from app.trainer.failures import BadInput, Diverged
 from app.trainer.lm.soundness import first_broken
 from app.trainer.processes import shared_pieces, total
 
@@ -49,6 +50,40 @@ def make_optimizer(model: Any, config: RunConfig) -> torch.optim.AdamW:
         eps=config.adam_epsilon,
         fused=True,  # one pass over each weight and its moments
     )
+
+
+@contextlib.contextmanager
+def in_order(*, wanted: bool) -> Iterator[None]:
+    """Gradients inside add up in the same order every time, where that is wanted.
+
+    Nothing else in a training adds up in any order; the whole of it so would be slower.
+
+    Raises:
+        BadInput: where the model has an operation that cannot.
+
+    """
+    if not wanted:
+        yield
+        return
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    except RuntimeError as error:
+        if "deterministic" in str(error):
+            raise BadInput(
+                "This model has a gradient that adds up in another order every time. "
+                f"Set deterministic=false. ({str(error).splitlines()[0]})"
+            ) from error
+        raise
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+def can_repeat() -> None:
+    """Let a GPU compute the same again: said before it is first used."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    aid: Any = torch.utils.deterministic
+    aid.fill_uninitialized_memory = False  # for debugging, and takes time
 
 
 def recompute(model: Any) -> None:
@@ -118,7 +153,9 @@ class Updater:
         return models.whole(*self.parts)
 
     def backward(self, term: Tensor) -> None:
-        self.accelerator.backward(term)
+        on_gpu = self.accelerator.device.type == "cuda"
+        with in_order(wanted=on_gpu and self.config.deterministic):
+            self.accelerator.backward(term)
 
     def step(self, number: int, loss: float, *, advance: bool = True) -> dict[str, float]:
         """Clip and step → `{learning_rate, grad_norm}`; `advance` moves the schedule on.

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
 from accelerate import Accelerator
 from torch import Tensor
 from transformers import Cache, DynamicCache
@@ -18,13 +19,17 @@ from app.trainer.lm import (
     Scorer,
     autocast,
     can_pack,
+    can_record,
     halve_frozen,
+    has_room,
     limits_of,
     mask_for,
     pooled,
+    record,
     roomy_cache,
     settle,
     sharding_wanted,
+    write_at,
 )
 from app.trainer.processes import put_together, shares
 
@@ -60,14 +65,16 @@ def generate(
     pack: int = 0,
     compact: bool = True,
     roomy: bool = True,
+    recorded: bool = True,
 ) -> list[list[int]]:
     """Token ids of one response per prompt, the stop token included where one was reached.
 
     A response ends where the model reads no further. Prompts of like length go together, and are
     read in packs of at most `pack` tokens where that is not 0; one that is asked several times is
     read once in each batch. A cache holds what was read: rows that have ended leave it, unless
-    `compact` is off, and it has room for what is to come, unless `roomy` is off. `check` is called
-    between batches and may raise.
+    `compact` is off, and it has room for what is to come, unless `roomy` is off. On a CUDA device
+    the step of a model that takes packs is recorded and played back, unless `recorded` is off.
+    `check` is called between batches and may raise.
     """
     was_training = lm.training
     lm.eval()
@@ -81,7 +88,10 @@ def generate(
             with autocast(lm.device, bf16=bf16):
                 batch = [prompts[i] for i in rows]
                 begun = _read(lm, batch, pack, room=sampling.max_new_tokens if roomy else 0)
-                found = _go_on(lm, begun, sampling, stop_ids, noise, compact=compact)
+                found = _go_on(
+                    lm, begun, sampling, stop_ids, noise,
+                    compact=compact, recorded=recorded and bool(pack),
+                )  # fmt: skip
             for i, response in zip(rows, found, strict=True):
                 responses[i] = response
     finally:
@@ -126,6 +136,83 @@ def uniform(seed: int, count: int) -> Tensor:
 Read = tuple[Tensor, Cache, Tensor]  # logits, cache and mask of a line for each prompt
 
 
+NOTHING = -1  # written behind the end of a line
+
+
+class Lines:
+    """The lines of one batch while they are written: tensors on the device, which nobody reads."""
+
+    def __init__(
+        self, lm: Any, read: Read, sampling: Sampling, stop_ids: frozenset[int], noise: Tensor
+    ) -> None:
+        logits, self.cache, self.mask = read
+        self.lm, self.sampling, device = lm, sampling, lm.device
+        count, most = noise.shape
+        self.stops = torch.tensor(sorted(stop_ids), dtype=torch.long, device=device)
+        self.last = limits_of(lm).context - 1  # place of a token
+        self.rows = torch.arange(count, device=device)  # which response each line is
+        self.noise = noise.to(device)
+        self.written = torch.full((count, most), NOTHING, device=device)
+        self.done = torch.zeros(count, dtype=torch.bool, device=device)
+        self.positions = self.mask.sum(1, keepdim=True) - 1
+        self.token = torch.zeros_like(self.positions)
+        self.time = torch.zeros(1, dtype=torch.long, device=device)  # tokens written
+        self.place = torch.full_like(self.time, self.mask.shape[1])  # column of the next token
+        self.choose(logits)
+
+    def choose(self, logits: Tensor) -> None:
+        """Write the next token of each line that has not ended; all tensors stay where they are."""
+        noise = self.noise.index_select(1, self.time).squeeze(1)
+        token = choose(logits, noise, self.sampling)
+        shown = token.masked_fill(self.done, NOTHING)
+        self.written.index_copy_(1, self.time, shown[:, None])
+        full = self.positions.squeeze(1) + 1 >= self.last
+        self.done |= (token[:, None] == self.stops).any(1) | full
+        self.positions.add_(1).clamp_(max=self.last)  # lines that have ended may go along
+        self.token.copy_(token[:, None])
+        self.time += 1
+
+    def read_token(self, mask: Tensor) -> None:
+        """Read the last token, and choose the next."""
+        out = self.lm(
+            input_ids=self.token,
+            attention_mask=mask,
+            position_ids=self.positions,
+            past_key_values=self.cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        self.choose(out.logits[:, -1].float())
+
+    def step(self) -> None:
+        """One token more behind what there is."""
+        self.mask = torch.cat([self.mask, self.mask.new_ones(len(self.mask), 1)], dim=1)
+        self.read_token(self.mask)
+
+    def step_in_place(self) -> None:
+        """The same, in a cache and a mask that have all their columns from the start."""
+        self.mask.index_fill_(3, self.place, True)
+        self.read_token(self.mask)
+        self.place += 1
+
+    def all_columns(self) -> None:
+        """From now on the lines go on by `step_in_place`."""
+        behind = self.noise.shape[1]
+        self.mask = F.pad(self.mask.bool(), (0, behind))[:, None, None]
+        write_at(self.cache, self.place)
+
+    def collect(self, responses: list[list[int]]) -> None:
+        """Put down what is written of each response so far."""
+        for row, line in zip(self.rows.tolist(), self.written.tolist(), strict=True):
+            responses[row] = line[: line.index(NOTHING)] if NOTHING in line else line
+
+    def leave(self, keep: Tensor) -> None:
+        """Go on with these lines alone."""
+        self.cache.batch_select_indices(keep)
+        for name in ("rows", "noise", "written", "done", "positions", "token", "mask"):
+            setattr(self, name, getattr(self, name)[keep])
+
+
 def _go_on(
     lm: Any,
     read: Read,
@@ -134,42 +221,36 @@ def _go_on(
     noise: Tensor,
     *,
     compact: bool,
+    recorded: bool,
 ) -> list[list[int]]:
-    """Write behind what was read, until each row has ended."""
-    logits, cache, mask = read
-    device, count = lm.device, len(mask)
-    noise = noise.to(device)
-    stops = torch.tensor(sorted(stop_ids), device=device)
-    last = limits_of(lm).context - 1  # place of a token
-    positions = mask.sum(1, keepdim=True) - 1
-    responses: list[list[int]] = [[] for _ in range(count)]
-    rows = torch.arange(count, device=device)  # which response each line of the cache is
-    done = torch.zeros(count, dtype=torch.bool, device=device)
-    for t in range(sampling.max_new_tokens):
-        token = choose(logits, noise[rows, t], sampling)
-        for row, value, over in zip(rows.tolist(), token.tolist(), done.tolist(), strict=True):
-            if not over:
-                responses[row].append(value)
-        done = done | torch.isin(token, stops) | (positions.squeeze(1) + 1 >= last)
-        left = int((~done).sum())
-        if not left or t + 1 == sampling.max_new_tokens:
-            break
-        if compact and left <= 0.75 * len(rows):  # copying the cache pays once a quarter has ended
-            keep = (~done).nonzero().squeeze(1)
-            cache.batch_select_indices(keep)
-            rows, token, mask, positions = rows[keep], token[keep], mask[keep], positions[keep]
-            done = done[keep]
-        positions = (positions + 1).clamp(max=last)  # rows that are done may go along
-        mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
-        out = lm(
-            input_ids=token[:, None],
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        logits = out.logits[:, -1].float()
+    """Write behind what was read, until each line has ended.
+
+    A recorded step costs a GPU little more for many lines than for few, but recording it does.
+    """
+    lines = Lines(lm, read, sampling, stop_ids, noise)
+    responses: list[list[int]] = [[] for _ in noise]
+    recorded = recorded and can_record(lm.device) and has_room(lines.cache)
+    every, share = (16, 0.5) if recorded else (1, 0.75)  # when to look, and copying pays
+    if recorded:
+        lines.all_columns()
+    step: Callable[[], None] | None = None
+    for t in range(sampling.max_new_tokens - 1):
+        if t % every == 0:
+            left = int((~lines.done).sum())
+            if not left:
+                break
+            if compact and left <= share * len(lines.rows):
+                lines.collect(responses)
+                lines.leave((~lines.done).nonzero().squeeze(1))
+                step = None
+        if not recorded:
+            lines.step()
+        elif step is None:
+            lines.step_in_place()
+            step = record(lines.step_in_place)
+        else:
+            step()
+    lines.collect(responses)
     return responses
 
 

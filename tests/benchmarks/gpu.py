@@ -22,7 +22,7 @@ from app.run_config import DpoConfig
 from app.trainer import dpo, losses
 from app.trainer import lm as models
 from app.trainer.batches import Example, Forward, lay_out, pieces
-from app.trainer.lm.attention import flex_suits
+from app.trainer.lm.attention import suits
 from app.trainer.rollout import Sampling, generate, noise_seed
 from tests.benchmarks.trainer import VOCABULARY, examples
 
@@ -100,7 +100,7 @@ def training(lm: Any, shape: Shape, rounds: int, best: float) -> None:
         "packed, dense mask": lambda: dpo_step(lm, batch, packed, "sdpa"),
     }
     with models.autocast(lm.device, bf16=True):
-        has_flex = flex_suits(lm, lm.device)
+        has_flex = suits("flex", lm, lm.device)
     if has_flex:
         steps["packed, FlexAttention"] = lambda: dpo_step(lm, batch, packed, "flex_attention")
         compiled = make_lm(shape).to(lm.device)
@@ -160,7 +160,9 @@ def generation(lm: Any, shape: Shape, rounds: int) -> None:
         "growing cache": lambda: ours(compact=False, roomy=False),
         "growing cache, compaction": lambda: ours(roomy=False),
         "cache with room, compaction": ours,
-        "the same, prompts packed": lambda: ours(pack=8192),
+        "the same, prompts packed": lambda: ours(pack=8192, recorded=False),
+        "the same, steps recorded": lambda: ours(pack=8192),
+        "recorded, without compaction": lambda: ours(pack=8192, compact=False),
         "transformers, static cache": static,
     }
     print(f"\ngeneration, {len(prompts)} prompts, up to {shape.new} tokens, bf16")

@@ -19,6 +19,7 @@ from app.trainer import lm as models
 from app.trainer import losses
 from app.trainer.batches import Layout, lay_out
 from app.trainer.lm import attention
+from app.trainer.lm.flex import block_mask
 from tests.trainer.test_layouts import BATCH, example, logps_alone
 
 COMMON = {
@@ -226,7 +227,7 @@ def test_model_that_wants_another_attention_keeps_it() -> None:
 @UNCOMPILED
 def test_blocks_that_nobody_looks_at_are_left_out() -> None:
     layout = lay_out([example(100, 100, 100, seed=s) for s in range(4)], packed=True)
-    block = attention.block_mask(layout.tree, layout.position_ids[0])
+    block = block_mask(layout.tree, layout.position_ids[0])
     assert block.sparsity() > 50
     query, key, value = (torch.randn(1, 2, 1200, 8) for _ in range(3))
     out = flex_attention(query, key, value, block_mask=block)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from app.trainer import rollout
 from app.trainer.lm import attend_by_tree, cache
 from app.trainer.rollout import Sampling, choose, generate, noise_seed
 from tests.trainer.test_families import made as made_family
@@ -36,6 +37,29 @@ def test_prompts_in_packs_and_a_cache_with_room_change_nothing(family: str, pack
     usual = generate(lm, asked, Sampling(12), stop_ids=stops, roomy=False, **given)
     assert len({len(r) for r in usual}) > 1
     assert generate(lm, asked, Sampling(12), stop_ids=stops, pack=pack, **given) == usual
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "qwen2", "gemma2"])
+@pytest.mark.parametrize("compact", [True, False])
+def test_steps_in_place_write_the_same(family: str, monkeypatch, *, compact: bool) -> None:
+    """As a GPU records them: in a cache and a mask that never change their shape or place."""
+    lm = made_family(family)
+    asked = [PROMPTS[0], *PROMPTS, PROMPTS[2]]
+    given = {"seeds": [noise_seed(0, i) for i in range(6)], "batch_size": 6, "pack": 1000}
+    free = generate(lm, asked, Sampling(40), stop_ids=frozenset(), **given)
+    stops = frozenset({free[0][1], free[1][3], free[3][2]})
+    usual = generate(lm, asked, Sampling(40), stop_ids=stops, **given)
+    recorded = []
+
+    def record(step):
+        recorded.append(step)
+        return step
+
+    monkeypatch.setattr(rollout, "can_record", lambda _device: True)
+    monkeypatch.setattr(rollout, "record", record)
+    assert generate(lm, asked, Sampling(40), stop_ids=frozenset(), **given) == free
+    assert generate(lm, asked, Sampling(40), stop_ids=stops, compact=compact, **given) == usual
+    assert bool(recorded) == (family != "gemma2")
 
 
 @pytest.mark.parametrize("compact", [True, False])

@@ -23,11 +23,19 @@ class Layout:
     padding: Tensor | None  # when padded: (rows, width), 1 for tokens and 0 for filling
     tree: Tensor | None  # when packed: (2, width), example and response of each token, -1: prompt
     spans: tuple[tuple[int, int, bool], ...]  # when packed: each example's place, and if it forks
+    # when packed: a prompt with its first response (behind nothing), and each further response
+    # with the place of its prompt: first and last of what is before it, and of its own
+    lines: tuple[tuple[int, int, int, int], ...]
     sources: Tensor  # (targets,) flat position whose output predicts the target
     targets: Tensor  # (targets,) token ids
     owners: Tensor  # (targets,) response the target belongs to
     columns: Tensor  # (targets,) place of the target in its response
     ends: Tensor  # (responses,) flat position of the last token of each response
+
+    @cached_property
+    def masks(self) -> dict[tuple[str, int | None], Tensor]:
+        """Masks that were made of it, by kind of attention and window: models share them."""
+        return {}
 
     @property
     def responses(self) -> int:
@@ -84,7 +92,7 @@ def _packed(examples: Sequence[Example]) -> Layout:
     owners: list[int] = []
     columns: list[int] = []
     ends: list[int] = []
-    spans = []
+    spans, lines = [], []
     for e, example in enumerate(examples):
         began = len(ids)
         shared = len(example.prompt)
@@ -105,6 +113,11 @@ def _packed(examples: Sequence[Example]) -> Layout:
             example_of += [e] * len(response)
             branch_of += [r] * len(response)
             ends.append(len(ids) - 1)
+            lines.append(
+                (began, prompt_end + 1, start, len(ids)) if r else (began, began, began, len(ids))
+            )
+        if not example.responses:
+            lines.append((began, began, began, len(ids)))
         spans.append((began, len(ids), len(example.responses) > 1))
     return Layout(
         torch.tensor([ids]),
@@ -112,6 +125,7 @@ def _packed(examples: Sequence[Example]) -> Layout:
         None,
         torch.tensor([example_of, branch_of]),
         tuple(spans),
+        tuple(lines),
         *(torch.tensor(x, dtype=torch.long) for x in (sources, targets, owners, columns, ends)),
     )
 
@@ -141,6 +155,7 @@ def _padded(examples: Sequence[Example], pad_id: int) -> Layout:
         positions,
         mask,
         None,
+        (),
         (),
         *(torch.tensor(x, dtype=torch.long) for x in (sources, targets, owners, columns, ends)),
     )

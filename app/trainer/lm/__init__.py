@@ -1,7 +1,7 @@
 """Models: loading and saving them safely, reading log-probabilities and scores from a layout."""
 
 from app.trainer.lm.attention import attend_by_tree, choose_attention, keeps_scores, mask_for
-from app.trainer.lm.cache import Line, roomy_cache, settle
+from app.trainer.lm.cache import Line, has_room, roomy_cache, settle, write_at
 from app.trainer.lm.familiarity import Familiarity, features_of, pooled
 from app.trainer.lm.forward import (
     Scorer,
@@ -36,6 +36,7 @@ from app.trainer.lm.loading import (
     with_lora,
     without_dropout,
 )
+from app.trainer.lm.recording import can_record, record
 from app.trainer.lm.saving import fingerprint, load_weights, save
 from app.trainer.lm.sharding import (
     copied,
@@ -58,6 +59,7 @@ __all__ = [
     "attend_by_tree",
     "autocast",
     "can_pack",
+    "can_record",
     "choose_attention",
     "choose_last_layer",
     "chooses_experts",
@@ -66,6 +68,7 @@ __all__ = [
     "fingerprint",
     "gathered",
     "halve_frozen",
+    "has_room",
     "heads_of",
     "is_main",
     "is_reward_model",
@@ -84,6 +87,7 @@ __all__ = [
     "pick_device",
     "pooled",
     "put",
+    "record",
     "roomy_cache",
     "save",
     "scattered",
@@ -99,4 +103,5 @@ __all__ = [
     "whole",
     "with_lora",
     "without_dropout",
+    "write_at",
 ]

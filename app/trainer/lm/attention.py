@@ -2,24 +2,27 @@
 
 In a pack of n examples all but 1/n of the dense mask is empty. Models of transformers call the
 function registered here under the name `tree`; it computes only what is wanted: on a CPU one
-attention per example, on a GPU FlexAttention over the blocks that are not empty. Where a mask comes
-without a layout (padded rows, generation) it is plain scaled-dot-product attention.
+attention per example, on a GPU FlashAttention over lines in 16 bit, and FlexAttention over the
+blocks that are not empty else. Where a mask comes without a layout (padded rows, generation) it is
+plain scaled-dot-product attention.
 """
 
 from functools import cache, partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
-from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
-from app.trainer.batches import Layout
+from app.trainer.batches import Example, Layout, lay_out
+from app.trainer.dataset import Row
 from app.trainer.failures import BadInput
+from app.trainer.lm.flex import block_mask, by_blocks
 from app.trainer.lm.last_layer import cut_last_layer, heed, read_only
+from app.trainer.lm.varlen import TYPES, by_lines, lines_of
 
 TREE = "tree"
 _chosen = {"how": "auto"}  # one training in a process
@@ -65,35 +68,59 @@ def mask_for(model: Any, layout: Layout, read_at: Tensor) -> Any:
     longest = max(end - start for start, end, _ in layout.spans)  # at most
     taken = partial(_as_taken, inner, layout, read_at)
     if not window or longest <= window or kinds == {"full_attention"}:
-        return taken(layout.attention_mask, None)
-    positions = layout.position_ids[0]
-    near = layout.attention_mask & (positions[:, None] - positions < window)
-    sliding = taken(near, window)
+        return taken(None)
+    sliding = taken(window)
     if not kinds:
         return sliding
-    return {"full_attention": taken(layout.attention_mask, None), "sliding_attention": sliding}
+    return {"full_attention": taken(None), "sliding_attention": sliding}
 
 
-def _as_taken(model: Any, layout: Layout, read_at: Tensor, mask: Any, window: int | None) -> Tensor:
-    found: Tensor = mask
-    assert layout.tree is not None
+def _as_taken(model: Any, layout: Layout, read_at: Tensor, window: int | None) -> Tensor:
     if keeps_scores(model):  # adds a packed mask instead of selecting by it
+        mask = _made(layout, "dense", window)
         nowhere = torch.finfo(torch.float32).min
         return torch.zeros_like(mask, dtype=torch.float32).masked_fill(~mask, nowhere)
     if model.config._attn_implementation != TREE:  # noqa: SLF001 - it has no public name
-        return found
-    how = _chosen["how"]
-    if how == "flex_attention" or (how == "auto" and flex_suits(model, mask.device)):
-        if not hasattr(mask, "block"):  # else another model has read this layout
-            mask.block = block_mask(layout.tree, layout.position_ids[0], window)
-    elif hasattr(mask, "block"):
-        found = mask.detach()  # it may be read so by that model, not by this one
-    elif how == "auto" and mask.device.type == "cpu" and not hasattr(mask, "spans"):
+        return _made(layout, "dense", window)
+    return read_only(_made(layout, _kind(model, layout), window), read_at)
+
+
+def _kind(model: Any, layout: Layout) -> str:
+    """Which attention this model has for packs: dense, examples, varlen or flex."""
+    how, device = _chosen["how"], layout.input_ids.device
+    if how == "sdpa":
+        return "dense"
+    if device.type == "cpu":
+        return "flex" if how == "flex_attention" else "examples"
+    if how != "flex_attention" and suits("varlen", model, device):
+        return "varlen"
+    return "flex" if how == "flex_attention" or suits("flex", model, device) else "dense"
+
+
+def _made(layout: Layout, kind: str, window: int | None) -> Tensor:
+    """A mask with what that kind of attention goes by; models that read a layout share it."""
+    if (kind, window) in layout.masks:
+        return layout.masks[kind, window]
+    assert layout.tree is not None
+    mask: Any
+    if kind in ("dense", "examples"):
+        mask = layout.attention_mask.detach()
+        if window:
+            positions = layout.position_ids[0]
+            mask = mask & (positions[:, None] - positions < window)
+    else:  # nobody looks at it, and whoever does shall not go on
+        mask = torch.empty(1, 1, 0, 0, dtype=torch.bool, device=layout.tree.device)
+    if kind == "examples":
         mask.spans = tuple(
             (start, end, forks or bool(window and end - start > window))
             for start, end, forks in layout.spans
         )
-    return read_only(found, read_at)
+    elif kind == "varlen":
+        mask.lines = lines_of(layout.lines, mask.device), window
+    elif kind == "flex":
+        mask.block = block_mask(layout.tree, layout.position_ids[0], window)
+    layout.masks[kind, window] = mask
+    return cast("Tensor", mask)
 
 
 def tree_attention(
@@ -126,20 +153,28 @@ def _attention(
     read_at: Tensor | None,
     **more: Any,
 ) -> tuple[Tensor, None]:
+    lines: Any = getattr(attention_mask, "lines", None)
     block: Any = getattr(attention_mask, "block", None)
     spans: Any = getattr(attention_mask, "spans", None)
-    if block is None and spans is None:
+    if lines is None and block is None and spans is None:
         found: tuple[Tensor, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, **more
         )
         return found
-    groups = query.shape[1] // key.shape[1]
-    key, value = repeat_kv(key, groups), repeat_kv(value, groups)
     scaling = more.get("scaling")
-    if block is not None:
-        out = by_blocks(query, key, value, block, scaling)
-    else:
+    if lines is None:
+        groups = query.shape[1] // key.shape[1]
+        key, value = repeat_kv(key, groups), repeat_kv(value, groups)
+    if spans is not None:
         out = by_example(query, key, value, attention_mask, spans, scaling, read_at)
+    else:
+        wanted = computed_in(query.device, value.dtype)
+        query, key, value = query.to(wanted), key.to(wanted), value.to(wanted)
+        if lines is not None:
+            own, window = lines
+            out = by_lines(query, key, value, own, window, scaling)
+        else:
+            out = by_blocks(query, key, value, block, scaling)
     return out.transpose(1, 2).contiguous(), None
 
 
@@ -182,84 +217,56 @@ def few(read_at: Tensor | None, start: int, end: int) -> Tensor | None:
     return own if 2 * len(own) < end - start else None
 
 
-# -- FlexAttention ----------------------------------------------------------------------------
+# -- what a GPU has for packs -----------------------------------------------------------------
 
 
-def block_mask(tree: Tensor, positions: Tensor, window: int | None = None) -> BlockMask:
-    """The same rule as the dense mask, with empty blocks marked as such."""
-    belongs, branch = tree
-    # a tensor: the compiler takes a number that is not always the same for one it cannot read here
-    first = None if window is None else positions - (window - 1)
-
-    def sees(_batch: Tensor, _head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-        alike = (branch[key] == -1) | (branch[query] == branch[key])
-        seen: Tensor = (key <= query) & (belongs[query] == belongs[key]) & alike
-        return seen if first is None else seen & (positions[key] >= first[query])
-
-    width = tree.shape[1]
-    return create_block_mask(sees, None, None, width, width, device=str(tree.device))
-
-
-def by_blocks(
-    query: Tensor, key: Tensor, value: Tensor, block: BlockMask, scaling: float | None
-) -> Tensor:
-    wanted = computed_in(query.device, value.dtype)
-    attend = compiled_flex() if query.device.type == "cuda" else flex_attention
-    out: Tensor = attend(
-        query.to(wanted), key.to(wanted), value.to(wanted), block_mask=block, scale=scaling
-    )
-    return out
-
-
-@cache
-def compiled_flex() -> Any:
-    """Without being compiled, FlexAttention computes every block.
-
-    It is compiled for each number and size of heads, type, kind of mask, and again for gradients:
-    of all models of a PPO run more than the 8 times behind which torch gives up without a word.
-    """
-    torch._dynamo.config.recompile_limit = 64  # noqa: SLF001 - its documented place
-    return torch.compile(flex_attention)
-
-
-def flex_suits(model: Any, device: torch.device) -> bool:
-    """Whether FlexAttention works there for heads and numbers as this model has them."""
-    if device.type != "cuda":
-        return False
+def suits(kind: str, model: Any, device: torch.device) -> bool:
+    """Whether this attention (varlen, flex) works there, for a model's heads and numbers."""
     config = model.config.get_text_config()
-    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return has_flex(device, size, computed_in(device, model.dtype))
+    heads = config.num_attention_heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // heads
+    keys = getattr(config, "num_key_value_heads", None) or heads
+    return works(kind, device, size, heads // keys, computed_in(device, model.dtype))
 
 
 @cache
 @torch.enable_grad()
-def has_flex(device: torch.device, size: int, dtype: torch.dtype) -> bool:
-    """Whether FlexAttention works, forward and backward: tried against the dense mask.
+def works(kind: str, device: torch.device, size: int, groups: int, dtype: torch.dtype) -> bool:
+    """Whether it works, forward and backward: tried against the dense mask.
 
     It is asked amid a pass, which may be one without gradients, under autocast, in a run that draws
     from its seed: none of that may change the answer, nor be changed.
     """
-    tree = torch.tensor([[0] * 150 + [1] * 106, [-1] * 100 + [0] * 50 + [-1] * 106]).to(device)
-    layout = Layout(*(torch.zeros(1, 256),) * 2, None, tree, (), *(torch.zeros(0),) * 5)
-    drawn = torch.randn(3, 1, 2, 256, size, generator=torch.Generator().manual_seed(0))
-    given = drawn.to(device, dtype)
+    if kind == "varlen" and dtype not in TYPES:
+        return False
+    row, ids = Row("probe", ()), (0,) * 100
+    examples = [Example(row, ids, (ids[:50], ids[:30])), Example(row, ids[:20], (ids[:56],))]
+    layout = lay_out(examples, packed=True).to(device)
+    drawn = torch.randn(3, 1, 2 * groups, 256, size, generator=torch.Generator().manual_seed(0))
+    query, key, value = drawn.to(device, dtype)
+    found = []
     try:
-        grads: list[Any] = []
         with torch.autocast(device.type, enabled=False):
-            for sparse in (True, False):
-                q, k, v = (one.clone().requires_grad_() for one in given)
-                if sparse:
-                    block = block_mask(tree, torch.arange(256, device=device))
-                    out = by_blocks(q, k, v, block, None)
+            for how in (kind, "dense"):
+                q, k, v = given = [
+                    one.clone().requires_grad_() for one in (query, key[:, :2], value[:, :2])
+                ]
+                mask: Any = _made(layout, how, None)
+                if how == "varlen":
+                    out = by_lines(q, k, v, *mask.lines)
                 else:
-                    out = F.scaled_dot_product_attention(q, k, v, attn_mask=layout.attention_mask)
-                out.square().sum().backward()
-                grads += [q.grad.float(), k.grad.float(), v.grad.float()]
+                    k, v = repeat_kv(k, groups), repeat_kv(v, groups)
+                    if how == "flex":
+                        out = by_blocks(q, k, v, mask.block)
+                    else:
+                        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+                out.float().square().sum().backward()
+                found.append([one.grad.float() for one in given])
     except Exception:  # noqa: BLE001 - a compiler that is missing may raise anything
         return False
     return all(
         bool((a - b).norm() <= 0.02 * b.norm())  # of 16 bits: each number is off by up to 0.4 %
-        for a, b in zip(grads[:3], grads[3:], strict=True)
+        for a, b in zip(*found, strict=True)
     )
 
 
