@@ -1,13 +1,15 @@
 """Environments that hold TRL and share everything else with the environment this runs in.
 
 TRL is installed beside a path to the packages here, so both sides compute with the same torch and
-transformers, and making one takes seconds.
+transformers, and making one takes seconds. Where TRL is beside what this runs with already, as on
+a machine that can install nothing, that is taken as it is.
 """
 
 import os
 import subprocess
 import sys
 import sysconfig
+from importlib import metadata
 from pathlib import Path
 
 HOME = Path(__file__).parents[2]
@@ -30,12 +32,14 @@ class NoEnvironment(Exception):
 
 
 def python_with(version: str) -> Path:
-    """The Python of the environment with this TRL; makes it on first use.
+    """Python with this TRL: the one that runs this, else an environment's, made on first use.
 
     Raises:
         NoEnvironment: when it cannot be installed.
 
     """
+    if is_here(version):
+        return Path(sys.executable)
     folder = HOME / FOLDERS[version]
     python = folder / "bin" / "python"
     if has_trl(python, version):
@@ -56,6 +60,13 @@ def python_with(version: str) -> Path:
     return python
 
 
+def is_here(version: str) -> bool:
+    try:
+        return metadata.version("trl").startswith(version.rstrip("*"))
+    except metadata.PackageNotFoundError:
+        return False
+
+
 def has_trl(python: Path, version: str) -> bool:
     if not python.exists():
         return False
@@ -72,9 +83,10 @@ def run(command: list[str]) -> str:
     return done.stdout
 
 
-def environment(*, threads: int = 1) -> dict[str, str]:
-    """Variables for a process of the other environment."""
-    return os.environ | QUIET | {"OMP_NUM_THREADS": str(threads), "CUDA_VISIBLE_DEVICES": ""}
+def environment(*, threads: int = 1, device: str = "cpu") -> dict[str, str]:
+    """Variables for a process of the other environment, which sees at most one GPU by itself."""
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES", "0") if device == "cuda" else ""
+    return os.environ | QUIET | {"OMP_NUM_THREADS": str(threads), "CUDA_VISIBLE_DEVICES": seen}
 
 
 if __name__ == "__main__":
