@@ -38,8 +38,10 @@ def python_with(version: str) -> Path:
         NoEnvironment: when it cannot be installed.
 
     """
-    if is_here(version):
-        return Path(sys.executable)
+    if found := version_here():
+        if is_wanted(found, version):
+            return Path(sys.executable)
+        raise NoEnvironment(f"TRL {found} is beside what runs here; {version} is wanted.")
     folder = HOME / FOLDERS[version]
     python = folder / "bin" / "python"
     if has_trl(python, version):
@@ -60,11 +62,16 @@ def python_with(version: str) -> Path:
     return python
 
 
-def is_here(version: str) -> bool:
+def version_here() -> str | None:
+    """Of TRL on this path, which may be that of the environments too and hide what they hold."""
     try:
-        return metadata.version("trl").startswith(version.rstrip("*"))
+        return metadata.version("trl")
     except metadata.PackageNotFoundError:
-        return False
+        return None
+
+
+def is_wanted(found: str, version: str) -> bool:
+    return found.startswith(version.rstrip("*"))
 
 
 def has_trl(python: Path, version: str) -> bool:
@@ -72,7 +79,7 @@ def has_trl(python: Path, version: str) -> bool:
         return False
     code = "from importlib.metadata import version; import torch; print(version('trl'))"
     found = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
-    return found.returncode == 0 and found.stdout.startswith(version.rstrip("*"))
+    return found.returncode == 0 and is_wanted(found.stdout, version)
 
 
 def run(command: list[str]) -> str:
