@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaForCausalLM
 
 from app.run_config import DpoConfig
 from app.trainer import dpo, losses
@@ -24,7 +24,7 @@ from app.trainer import lm as models
 from app.trainer.batches import Example, Forward, lay_out, pieces
 from app.trainer.lm.attention import suits
 from app.trainer.rollout import Sampling, generate, noise_seed
-from tests.benchmarks.trainer import VOCABULARY, examples
+from tests.benchmarks.trainer import VOCABULARY, examples, llama, peak
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def main() -> None:
     torch.manual_seed(0)
     lm = make_lm(shape).to(device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-    best = peak(device, 8192 if device.type == "cuda" else 512)
+    best = peak(device, torch.bfloat16)
     print(f"{name}, torch {torch.__version__}, matrix peak {best / 1e12:.2f} TFLOP/s in bf16")
     print(f"{sum(p.numel() for p in lm.parameters()) / 1e6:.0f} M parameters, batch {shape.batch}")
     training(lm, shape, options.rounds, best)
@@ -62,16 +62,8 @@ def main() -> None:
 
 
 def make_lm(shape: Shape) -> Any:
-    config = LlamaConfig(
-        vocab_size=VOCABULARY,
-        hidden_size=shape.hidden,
-        intermediate_size=shape.hidden * 11 // 4,
-        num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads,
-        max_position_embeddings=2048,
-        pad_token_id=0,
-        tie_word_embeddings=True,
-    )
+    config = llama(shape.hidden, shape.layers, shape.heads)
+    config.tie_word_embeddings = True
     return models.attend_by_tree(models.without_dropout(LlamaForCausalLM(config)))
 
 
@@ -201,18 +193,6 @@ def timed(step: Callable[[], None], device: torch.device) -> tuple[float, float]
     step()
     torch.cuda.synchronize(device)
     return time.perf_counter() - began, torch.cuda.max_memory_allocated(device) / 2**20
-
-
-def peak(device: torch.device, size: int) -> float:
-    """Operations per second of a large bf16 matrix product."""
-    a, b = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in "ab")
-
-    def products() -> None:
-        for _ in range(10):
-            a @ b
-
-    products()
-    return 10 * 2 * size**3 / min(timed(products, device)[0] for _ in range(3))
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from app.trainer.batches import Forward
 from app.trainer.processes import shares
 from app.trainer.run_folder import RunFolder
 from tests.benchmarks.trainer import examples
-from tests.benchmarks.trl import KINDS, UNIT, write_world
+from tests.benchmarks.trl import KINDS, SCALES, UNIT, write_world
 from tests.parity.environment import HOME, environment
 
 BATCH, WARM_UP = 16, 2
@@ -149,7 +149,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         world = Path(folder) / "world"
-        write_world(world, (WARM_UP + options.steps + 1) * BATCH)
+        write_world(world, SCALES["cpu"], (WARM_UP + options.steps + 1) * BATCH)
         for train in (world / "data").glob("*/train.jsonl.gz"):
             shutil.copy(train, train.with_name("test.jsonl.gz"))
         evenness()

@@ -27,18 +27,25 @@ from app.trainer.lm.attention import mask_for
 from app.trainer.reference import sequence_logps
 from app.trainer.rollout import Sampling, generate, noise_seed
 
-VOCABULARY, HIDDEN, LAYERS = 8192, 256, 6
-SHAPE = LlamaConfig(
-    vocab_size=VOCABULARY,
-    hidden_size=HIDDEN,
-    intermediate_size=704,
-    num_hidden_layers=LAYERS,
-    num_attention_heads=8,
-    max_position_embeddings=2048,
-    num_labels=1,
-    pad_token_id=0,
-)
+VOCABULARY = 8192
 DEVICE = torch.device("cpu")
+
+
+def llama(hidden: int, layers: int, heads: int) -> LlamaConfig:
+    """A Llama of the usual proportions."""
+    return LlamaConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=hidden,
+        intermediate_size=hidden * 11 // 4,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        max_position_embeddings=2048,
+        num_labels=1,
+        pad_token_id=0,
+    )
+
+
+SHAPE = llama(hidden=256, layers=6, heads=8)
 
 PADDED = Forward(packed=False, max_tokens=10**9, bf16=False)
 VARIANTS = {
@@ -114,36 +121,47 @@ def layouts(batch: list[Example], forward: Forward) -> list:
     return [forward.lay_out(group) for group in groups(batch, forward)]
 
 
-def needed(batch: list[Example], *, head: bool) -> float:
+def needed(batch: list[Example], config: LlamaConfig = SHAPE, *, head: bool) -> float:
     """Operations of forward and backward that no implementation can avoid."""
-    layers = LlamaForSequenceClassification(SHAPE).model.layers
-    read = (layers[-1].mlp, layers[-1].self_attn.q_proj, layers[-1].self_attn.o_proj)
-    last = sum(p.numel() for part in read for p in part.parameters())
-    body = sum(p.numel() for p in layers.parameters()) - last
+    hidden, layers = config.hidden_size, config.num_hidden_layers
+    square, mlp = hidden**2, 3 * hidden * config.intermediate_size
+    last = 2 * square + mlp  # of the last layer: query, output, feed-forward, where it is read
+    body = layers * (4 * square + mlp + 2 * hidden) - last
     total = 0.0
     for e in batch:
         total += 6 * body * e.size + 6 * last * (e.targets if head else len(e.responses))
         behind = sum(len(r) * (len(e.prompt) + len(r) / 2) for r in e.responses)
         ends = sum(len(e.prompt) + len(r) for r in e.responses)
-        keys = (LAYERS - 1) * (len(e.prompt) ** 2 / 2 + behind) + (behind if head else ends)
-        total += 3 * 4 * HIDDEN * keys
+        keys = (layers - 1) * (len(e.prompt) ** 2 / 2 + behind) + (behind if head else ends)
+        total += 3 * 4 * hidden * keys
         if head:
-            total += 6 * HIDDEN * VOCABULARY * e.targets
+            total += 6 * hidden * config.vocab_size * e.targets
     return total
 
 
-def peak(seconds: float = 1.0, dtype: torch.dtype = torch.float32) -> float:
-    """Operations per CPU second of the best matrix product."""
+def peak(device: torch.device = DEVICE, dtype: torch.dtype = torch.float32) -> float:
+    """Operations per second of the best matrix product: per CPU second, on a GPU by the clock."""
+    on_gpu = device.type == "cuda"
+    sizes, clock = ((8192,), synchronized) if on_gpu else ((512, 1024), time.process_time)
+    window = 0.02 if on_gpu else 0.5  # of half a second; for longer a GPU may not hold its clock
     best = 0.0
-    for size in (512, 1024):
-        a, b = torch.randn(size, size).to(dtype), torch.randn(size, size).to(dtype)
+    for size in sizes:
+        a, b = (torch.randn(size, size, device=device).to(dtype) for _ in "ab")
         a @ b
-        began, done = time.process_time(), 0
-        while time.process_time() - began < seconds / 2:
-            a @ b
-            done += 1
-        best = max(best, done * 2 * size**3 / (time.process_time() - began))
+        over = clock() + 0.5
+        while (began := clock()) < over:
+            done = 0
+            while clock() - began < window:
+                a @ b
+                done += 1
+            best = max(best, done * 2 * size**3 / (clock() - began))
     return best
+
+
+def synchronized() -> float:
+    """The clock once the GPU has done what it was given."""
+    torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def compared(steps: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:

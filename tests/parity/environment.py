@@ -1,13 +1,15 @@
 """Environments that hold TRL and share everything else with the environment this runs in.
 
 TRL is installed beside a path to the packages here, so both sides compute with the same torch and
-transformers, and making one takes seconds.
+transformers, and making one takes seconds. Where TRL is beside what this runs with already, as on
+a machine that can install nothing, that is taken as it is.
 """
 
 import os
 import subprocess
 import sys
 import sysconfig
+from importlib import metadata
 from pathlib import Path
 
 HOME = Path(__file__).parents[2]
@@ -30,12 +32,16 @@ class NoEnvironment(Exception):
 
 
 def python_with(version: str) -> Path:
-    """The Python of the environment with this TRL; makes it on first use.
+    """Python with this TRL: the one that runs this, else an environment's, made on first use.
 
     Raises:
         NoEnvironment: when it cannot be installed.
 
     """
+    if found := version_here():
+        if is_wanted(found, version):
+            return Path(sys.executable)
+        raise NoEnvironment(f"TRL {found} is beside what runs here; {version} is wanted.")
     folder = HOME / FOLDERS[version]
     python = folder / "bin" / "python"
     if has_trl(python, version):
@@ -56,12 +62,24 @@ def python_with(version: str) -> Path:
     return python
 
 
+def version_here() -> str | None:
+    """Of TRL on this path, which may be that of the environments too and hide what they hold."""
+    try:
+        return metadata.version("trl")
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def is_wanted(found: str, version: str) -> bool:
+    return found.startswith(version.rstrip("*"))
+
+
 def has_trl(python: Path, version: str) -> bool:
     if not python.exists():
         return False
     code = "from importlib.metadata import version; import torch; print(version('trl'))"
     found = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
-    return found.returncode == 0 and found.stdout.startswith(version.rstrip("*"))
+    return found.returncode == 0 and is_wanted(found.stdout, version)
 
 
 def run(command: list[str]) -> str:
@@ -72,9 +90,10 @@ def run(command: list[str]) -> str:
     return done.stdout
 
 
-def environment(*, threads: int = 1) -> dict[str, str]:
-    """Variables for a process of the other environment."""
-    return os.environ | QUIET | {"OMP_NUM_THREADS": str(threads), "CUDA_VISIBLE_DEVICES": ""}
+def environment(*, threads: int = 1, device: str = "cpu") -> dict[str, str]:
+    """Variables for a process of the other environment, which sees at most one GPU by itself."""
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES", "0") if device == "cuda" else ""
+    return os.environ | QUIET | {"OMP_NUM_THREADS": str(threads), "CUDA_VISIBLE_DEVICES": seen}
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from typing import Any
 from unittest import mock
 
 import torch
+from transformers import LlamaConfig
 
 from app.trainer.__main__ import main as trainer
 from app.trainer.optimization import Updater
@@ -20,6 +21,7 @@ def main() -> None:
     job = json.loads(Path(sys.argv[1]).read_text())
     torch.set_num_threads(job["threads"])
     turns = Turns(job["steps"])
+    config = LlamaConfig.from_pretrained(job["model"])
     log, pieces, mini_batch = RunFolder.log, Updater.pieces, updating.mini_batch
 
     def logging(self: RunFolder, step: int, metrics: Any) -> None:
@@ -27,7 +29,7 @@ def main() -> None:
         turns.step_ended()
 
     def count(batch: Any) -> None:
-        turns.more["needed"] = turns.more.get("needed", 0.0) + work(batch, job)
+        turns.more["needed"] = turns.more.get("needed", 0.0) + work(batch, config, job)
 
     def counting(self: Updater, batch: Any, forward: Any) -> Any:
         if job["kind"] != "ppo":
@@ -40,6 +42,7 @@ def main() -> None:
 
     options = [part for k, v in job["settings"].items() for part in ("--set", f"{k}={v}")]
     folders = ["--dataset", job["data"], "--model", job["model"], "--output", job["output"]]
+    options += ["--device", job["device"]]
     with (
         mock.patch.object(RunFolder, "log", logging),
         mock.patch.object(Updater, "pieces", counting),
@@ -48,13 +51,13 @@ def main() -> None:
         sys.exit(trainer([job["kind"], *folders, *options]))
 
 
-def work(batch: Any, job: dict[str, Any]) -> float:
+def work(batch: Any, config: LlamaConfig, job: dict[str, Any]) -> float:
     """Operations that no implementation can avoid, for what is done once per batch here."""
     if job["kind"] != "ppo":
-        return needed(batch, head=job["kind"] != "reward")
+        return needed(batch, config, head=job["kind"] != "reward")
     # A mini-batch trains policy and value; in four epochs each token is also written, and read by
     # reference, value and reward model once.
-    policy, judge = needed(batch, head=True), needed(batch, head=False)
+    policy, judge = (needed(batch, config, head=head) for head in (True, False))
     value = 0.0 if job["settings"].get("value_model") == "shared" else judge
     return policy + value + (2 * policy + value + judge) / 3 / 4
 
