@@ -129,7 +129,8 @@ class RunConfig:
     max_tokens_per_forward: int = setting(
         0,
         "Tokens in one forward pass; lower it when memory is short, results stay the same. "
-        "0 = 1024 on a CPU, 8192 on a GPU (1024 for a model that keeps all scores of attention).",
+        "0 = 1024 on a CPU (and for a model that keeps all scores of attention), on a GPU what "
+        "fits in half its memory.",
         at_least=0,
         group="memory",
     )
@@ -161,10 +162,18 @@ class RunConfig:
         group="memory",
         advanced=True,
     )
+    torch_compile: bool = setting(
+        False,
+        "Compile norms and feed-forward parts of what is trained: a wait at the start, then faster "
+        "steps on a GPU.",
+        group="memory",
+        advanced=True,
+    )
     attn_implementation: str = setting(
         "auto",
-        "Attention inside a pack: auto leaves out what its mask hides (example by example on a "
-        "CPU; on a GPU FlashAttention in 16 bit, flex_attention else); sdpa computes all of it.",
+        "Attention inside a pack: auto leaves out what its mask hides (example by example; on a "
+        "GPU in 16 bit by FlashAttention), and so does flex_attention, which a GPU compiles for "
+        "half a minute; sdpa computes all of it.",
         choices=("auto", "sdpa", "flex_attention"),
         group="memory",
         advanced=True,

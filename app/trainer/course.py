@@ -70,6 +70,7 @@ class Course:
             accelerator.device,
             packable=packable,
             keeps_scores=models.keeps_scores(model),
+            token=models.bytes_of_token(model, config),
         )
 
     def indices(self, step: int) -> list[int]:

@@ -15,6 +15,7 @@ from app.trainer.rollout import Sampling, generate, noise_seed
 from app.trainer.run_folder import Progress
 
 ANSWERS = frozenset({"responses", "annotations", "gold", "chosen", "rejected", "completion"})
+PACK = 2048  # tokens of prompts that are read at once
 TRIES = 4  # an empty response cannot be judged: draw again, at most this often
 
 
@@ -45,7 +46,9 @@ def generate_file(
     tokenizer = models.load_tokenizer(models.locate(model, "model"))
     chat = ChatFormat(tokenizer)
     lm = models.load_lm(model).to(models.pick_device(device))
-    prompts = readable_prompts(records, chat, models.limits_of(lm), sampling.max_new_tokens)
+    limits = models.limits_of(lm)
+    prompts = readable_prompts(records, chat, limits, sampling.max_new_tokens)
+    pack = PACK if models.can_pack(lm, longest=limits.context) else 0
     name = source or f"model:{Path(model).resolve().name if Path(model).is_dir() else model}"
     chunk = max(1, batch_size // n) * 4  # prompts written at once
     start = kept_lines(output, chunk) if output else 0
@@ -56,7 +59,9 @@ def generate_file(
             signals.check("Cancelled; the same command with --output goes on where it stopped.")
             part = prompts[begin : begin + chunk]
             asked = [example for _, example in part]
-            texts = answer(lm, chat, asked, sampling, n=n, seed=seed, first=begin, size=batch_size)
+            texts = answer(
+                lm, chat, asked, sampling, n=n, seed=seed, first=begin, size=batch_size, pack=pack
+            )
             for (record, _), responses in zip(part, texts, strict=True):
                 line = {k: v for k, v in record.items() if k not in ANSWERS}
                 line["responses"] = [{"text": text, "source": name} for text in responses if text]
@@ -122,6 +127,7 @@ def answer(
     seed: int,
     first: int,
     size: int,
+    pack: int = 0,
 ) -> list[list[str]]:
     """`n` texts per prompt; where all tries were empty, an empty text."""
     texts = [[""] * n for _ in prompts]
@@ -136,6 +142,7 @@ def answer(
             stop_ids=chat.stop_ids,
             seeds=[noise_seed(seed, first + i, k, attempt) for i, k in places],
             batch_size=size,
+            pack=pack,
         )
         for (i, k), response in zip(places, responses, strict=True):
             texts[i][k] = chat.decode(response)

@@ -102,6 +102,8 @@ class Updater:
             for part in model.modules():
                 if isinstance(part, PreTrainedModel):
                     recompute(part)
+        if config.torch_compile:
+            models.compile_parts(model)
         self.bare = model.to(accelerator.device)
         self.parts: list[Any] = model.parts() if hasattr(model, "parts") else [model]
         self.sharded = models.sharding_wanted()

@@ -1,17 +1,18 @@
 """The trainer on a CUDA device: `python -m tests.benchmarks.gpu` (`make bench-gpu`).
 
 DPO forward and backward on pairs shaped like HH, in bf16 on a Llama from scratch: padded, packed
-with one dense mask, packed with FlexAttention, and that with the layers compiled; then generation
-with a growing cache that drops ended rows, and transformers' own with a static cache. Variants take
-turns. Prints rates, ratios, the share of the device's matrix peak that needed operations account
-for, and peak memory; asserts nothing. About five minutes on one GPU. Without one it says so;
-`--device cpu --small` only shows that it runs.
+with one dense mask, as lines for FlashAttention, with short passes, with FlexAttention, with parts
+compiled; then generation with a growing cache that drops ended rows, with room, by recorded steps,
+and transformers' own with a static cache. Prints the seconds of the first time (compiling), rates,
+ratios, the share of the device's matrix peak that needed operations account for, and peak memory;
+asserts nothing. About three minutes on one GPU. Without one it says so; `--device cpu --small` only
+shows that it runs.
 """
 
 import argparse
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,9 +23,11 @@ from app.run_config import DpoConfig
 from app.trainer import dpo, losses
 from app.trainer import lm as models
 from app.trainer.batches import Example, Forward, lay_out, pieces
-from app.trainer.lm.attention import suits
+from app.trainer.optimization import can_repeat, in_order
 from app.trainer.rollout import Sampling, generate, noise_seed
 from tests.benchmarks.trainer import VOCABULARY, examples, llama, peak
+
+Step = Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Shape:
     new: int  # tokens of a response
 
 
-LARGE = Shape(hidden=1024, layers=16, heads=16, batch=64, tokens=8192, new=128)
+LARGE = Shape(hidden=1024, layers=16, heads=16, batch=64, tokens=32768, new=128)
 SMALL = Shape(hidden=64, layers=2, heads=4, batch=4, tokens=512, new=8)
 
 
@@ -46,19 +49,21 @@ def main() -> None:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--small", action="store_true")
+    parser.add_argument("--slow", action="store_true", help="what is compiled first")
     options = parser.parse_args()
     if options.device.startswith("cuda") and not torch.cuda.is_available():
         print("No CUDA device here: run `make bench-gpu` on a machine that has one.")
         return
     device, shape = torch.device(options.device), SMALL if options.small else LARGE
+    can_repeat()
     torch.manual_seed(0)
-    lm = make_lm(shape).to(device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     best = peak(device, torch.bfloat16)
     print(f"{name}, torch {torch.__version__}, matrix peak {best / 1e12:.2f} TFLOP/s in bf16")
-    print(f"{sum(p.numel() for p in lm.parameters()) / 1e6:.0f} M parameters, batch {shape.batch}")
-    training(lm, shape, options.rounds, best)
-    generation(lm, shape, max(1, options.rounds // 2))
+    body = sum(p.numel() for p in make_lm(shape).parameters())
+    print(f"{body / 1e6:.0f} M parameters, batch {shape.batch}")
+    training(shape, options.rounds, best, device, slow=options.slow)
+    generation(shape, max(1, options.rounds // 2), device, slow=options.slow)
 
 
 def make_lm(shape: Shape) -> Any:
@@ -70,7 +75,7 @@ def make_lm(shape: Shape) -> Any:
 # -- training ---------------------------------------------------------------------------------
 
 
-def dpo_step(lm: Any, batch: list[Example], forward: Forward, how: str) -> None:
+def dpo_step(lm: Any, batch: list[Example], forward: Forward, how: str, *, same: bool) -> None:
     models.choose_attention(how)
     device = lm.device
     for group in pieces(batch, forward):
@@ -79,40 +84,49 @@ def dpo_step(lm: Any, batch: list[Example], forward: Forward, how: str) -> None:
         with models.autocast(device, bf16=forward.bf16):
             logps = models.target_logps(lm, layout)
         sums = losses.sum_by(logps, layout.owners, layout.responses)
-        dpo.batch_loss(own, sums, sums.detach(), DpoConfig())[0].backward()
+        loss = dpo.batch_loss(own, sums, sums.detach(), DpoConfig())[0]
+        with in_order(wanted=same and device.type == "cuda"):
+            loss.backward()
     lm.zero_grad(set_to_none=True)
 
 
-def training(lm: Any, shape: Shape, rounds: int, best: float) -> None:
+def training(shape: Shape, rounds: int, best: float, device: torch.device, *, slow: bool) -> None:
+    """`slow`: only what is compiled, beside the best of the others."""
+    lm = make_lm(shape).to(device)
     batch = examples(shape.batch, 2)
-    packed = Forward(packed=True, max_tokens=shape.tokens, bf16=True)
-    padded = replace(packed, packed=False)
-    steps: dict[str, Callable[[], None]] = {
-        "padded": lambda: dpo_step(lm, batch, padded, "sdpa"),
-        "packed, dense mask": lambda: dpo_step(lm, batch, packed, "sdpa"),
-    }
-    with models.autocast(lm.device, bf16=True):
-        has_flex = suits("flex", lm, lm.device)
-    if has_flex:
-        steps["packed, FlexAttention"] = lambda: dpo_step(lm, batch, packed, "flex_attention")
-        compiled = make_lm(shape).to(lm.device)
-        for layer in compiled.model.layers:
+    long = Forward(packed=True, max_tokens=shape.tokens, bf16=True)
+    short, padded = replace(long, max_tokens=shape.tokens // 4), replace(long, packed=False)
+
+    def step(how: str, forward: Forward, model: Any = lm, *, same: bool = True) -> Step:
+        return lambda: dpo_step(model, batch, forward, how, same=same)
+
+    steps = {"as it is": step("auto", long)}
+    if slow:
+        parts, layers = make_lm(shape).to(device), make_lm(shape).to(device)
+        models.compile_parts(parts)
+        for layer in layers.model.layers:
             layer.compile(dynamic=True)
-        steps["the same, layers compiled"] = lambda: dpo_step(
-            compiled, batch, packed, "flex_attention"
-        )
-    elif lm.device.type == "cpu":
-        steps["packed, by example"] = lambda: dpo_step(lm, batch, packed, "auto")
+        steps["norms and MLPs compiled"] = step("auto", long, parts)
+        if device.type == "cuda":
+            steps["FlexAttention"] = step("flex_attention", long)
+        steps["layers compiled"] = step("auto", long, layers)
     else:
-        print("FlexAttention does not work here, so packs keep the dense mask.")
+        steps |= {
+            "in any order": step("auto", long, same=False),
+            "short passes": step("auto", short),
+            "dense mask": step("sdpa", short, same=False),
+            "padded": step("sdpa", padded, same=False),
+        }
     work = needed(lm, batch)
-    print("\nDPO, forward and backward in bf16")
+    tokens = sum(e.size for e in batch)
+    print(f"\nDPO, forward and backward in bf16, {tokens} tokens in passes of {shape.tokens}")
     first = 0.0
-    for name, (seconds, memory) in compared(steps, lm.device, rounds).items():
+    for name, (seconds, memory, once) in compared(steps, device, rounds):
         first = first or seconds
         print(
-            f"  {name:28} {len(batch) / seconds:9.1f} pairs/s {first / seconds:6.2f}x "
-            f"{work / seconds / best:5.0%} of the peak {memory:7.0f} MiB"
+            f"  {name:28} {once:6.1f} s {len(batch) / seconds:9.1f} pairs/s "
+            f"{first / seconds:6.2f}x {work / seconds / best:5.0%} of the peak {memory:7.0f} MiB",
+            flush=True,
         )
 
 
@@ -126,7 +140,9 @@ def needed(lm: Any, batch: list[Example]) -> float:
 # -- generation -------------------------------------------------------------------------------
 
 
-def generation(lm: Any, shape: Shape, rounds: int) -> None:
+def generation(shape: Shape, rounds: int, device: torch.device, *, slow: bool) -> None:
+    """`slow`: only transformers' own, beside the best of the others."""
+    lm = make_lm(shape).to(device)
     prompts = [e.prompt for e in examples(shape.batch, 1, seed=1)]
     seeds = [noise_seed(0, i) for i in range(len(prompts))]
     stops = frozenset(range(1, VOCABULARY, shape.new // 2))  # half as long as the most, on average
@@ -148,41 +164,41 @@ def generation(lm: Any, shape: Shape, rounds: int) -> None:
             top_k=0, eos_token_id=sorted(stops), pad_token_id=0, cache_implementation="static",
         )  # fmt: skip
 
-    steps = {
-        "growing cache": lambda: ours(compact=False, roomy=False),
-        "growing cache, compaction": lambda: ours(roomy=False),
-        "cache with room, compaction": ours,
-        "the same, prompts packed": lambda: ours(pack=8192, recorded=False),
-        "the same, steps recorded": lambda: ours(pack=8192),
-        "recorded, without compaction": lambda: ours(pack=8192, compact=False),
-        "transformers, static cache": static,
-    }
+    steps: dict[str, Step] = {"as it is": lambda: ours(pack=8192)}
+    if slow:
+        steps["transformers, static cache"] = static
+    else:
+        steps |= {
+            "without compaction": lambda: ours(pack=8192, compact=False),
+            "steps not recorded": lambda: ours(pack=8192, recorded=False),
+            "growing cache": lambda: ours(roomy=False),
+        }
     print(f"\ngeneration, {len(prompts)} prompts, up to {shape.new} tokens, bf16")
     first = 0.0
-    for name, (seconds, memory) in compared(steps, lm.device, rounds).items():
+    for name, (seconds, memory, once) in compared(steps, device, rounds):
         first = first or seconds
         rate = len(prompts) / seconds
-        print(f"  {name:28} {rate:9.1f} responses/s {first / seconds:6.2f}x {memory:7.0f} MiB")
+        print(
+            f"  {name:28} {once:6.1f} s {rate:9.1f} responses/s {first / seconds:6.2f}x "
+            f"{memory:7.0f} MiB",
+            flush=True,
+        )
 
 
 # -- measuring --------------------------------------------------------------------------------
 
 
 def compared(
-    steps: dict[str, Callable[[], None]], device: torch.device, rounds: int
-) -> dict[str, tuple[float, float]]:
-    """Least seconds and most memory of each; they take turns, the first (it compiles) left out."""
-    found: dict[str, tuple[float, float]] = {}
-    for turn in range(rounds + 1):
-        for name, step in steps.items():
-            seconds, memory = timed(step, device)
-            if turn:
-                least, most = found.get(name, (seconds, memory))
-                found[name] = min(least, seconds), max(most, memory)
-    return found
+    steps: dict[str, Step], device: torch.device, rounds: int
+) -> Iterator[tuple[str, tuple[float, float, float]]]:
+    """Least seconds, most memory and the seconds of the first time, of one after the other."""
+    for name, step in steps.items():
+        once = timed(step, device)[0]
+        turns = [timed(step, device) for _ in range(rounds)]
+        yield name, (min(s for s, _ in turns), max(m for _, m in turns), once)
 
 
-def timed(step: Callable[[], None], device: torch.device) -> tuple[float, float]:
+def timed(step: Step, device: torch.device) -> tuple[float, float]:
     if device.type != "cuda":
         began = time.perf_counter()
         step()

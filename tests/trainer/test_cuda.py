@@ -35,12 +35,14 @@ EACH = pytest.mark.parametrize("name", KINDS)
 
 
 @pytest.fixture
-def run(train, judge: str):
+def run(train, request):
     """A short training of one of KINDS on a device."""
 
     def start(name: str, *options: str, device: str = "cuda", **settings: Any) -> Any:
         kind = {"kto": "dpo", "shared": "ppo", "grpo": "ppo"}.get(name, name)
-        judged = {"reward_model_path": judge} if kind == "ppo" else {}
+        judged = {}
+        if kind == "ppo":
+            judged["reward_model_path"] = request.getfixturevalue("judge")
         steps = {"max_steps": 6, "eval_steps": 3, "num_samples": 1}
         steps["lr_scheduler_type"] = "constant"  # else it knows how long the run is
         AcceleratorState._reset_state(reset_partial_state=True)  # it knows one device only
@@ -68,10 +70,9 @@ def logps(model: Any, how: str, *, packed: bool, device: str = "cuda") -> tuple[
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("size", [16, 64, 80, 128])
-def test_flex_attention_is_found(size: int, dtype: torch.dtype) -> None:
+def test_flex_attention_works(dtype: torch.dtype) -> None:
     with torch.no_grad():
-        assert attention.works("flex", torch.device("cuda"), size, 1, dtype)
+        assert attention.works("flex", torch.device("cuda"), 64, 1, dtype)
 
 
 @pytest.mark.parametrize("groups", [1, 4])

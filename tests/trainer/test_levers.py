@@ -222,3 +222,29 @@ def test_a_frozen_matrix_that_is_an_embedding_stays_as_it_is() -> None:
     assert tied.model.layers[0].mlp.up_proj.weight.dtype == torch.bfloat16
     trained = models.halve_frozen(made("llama"))
     assert {weight.dtype for weight in trained.parameters()} == {torch.float32}
+
+
+# -- compiled parts -----------------------------------------------------------------------------
+
+
+@MLP
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # torch looks at all of a tensor
+def test_compiled_parts_say_the_same(family: str) -> None:
+    """Torch's own graphs of the parts, without the machine code of which it makes them faster."""
+    model, parts = made(family), made(family)
+    compiled: list[Any] = []
+
+    def backend(graph: Any, _inputs: Any) -> Any:
+        compiled.append(graph)
+        return graph
+
+    models.compile_parts(parts, backend=backend)
+    try:
+        for packed in (True, False):
+            layout = lay_out(BATCH, packed=packed)
+            for one, other in zip(read(parts, layout), read(model, layout), strict=True):
+                assert torch.allclose(one, other, atol=1e-6)
+        assert compiled
+        assert parts.state_dict().keys() == model.state_dict().keys()
+    finally:
+        torch.compiler.reset()

@@ -1,12 +1,14 @@
 """What a run does with a GPU, as far as a CPU can show it."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from accelerate.state import AcceleratorState
+from transformers import LlamaConfig, LlamaForCausalLM
 
-from app.run_config import SftConfig
+from app.run_config import PpoConfig, SftConfig
 from app.trainer import lm as models
 from app.trainer.batches import Forward
 from app.trainer.optimization import random_state, set_random_state
@@ -56,13 +58,39 @@ def test_a_checkpoint_of_a_gpu_is_read_on_a_cpu(stage, tmp_path: Path, monkeypat
     assert (trained.head.weight == 0.5).all()
 
 
-@pytest.mark.parametrize(("family", "tokens"), [("llama", 8192), ("gemma2", 1024)])
+@pytest.fixture
+def memory(monkeypatch) -> None:
+    """A GPU of 80 GB."""
+    told = SimpleNamespace(total_memory=80 * 10**9)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _device: told)
+
+
+@pytest.mark.usefixtures("memory")
+@pytest.mark.parametrize(("family", "tokens"), [("llama", 32768), ("gemma2", 1024)])
 def test_packs_are_short_where_a_model_keeps_all_scores(family: str, tokens: int) -> None:
     """Gemma 2 in packs of 8192 tokens keeps eight times 8192² scores in each of its layers."""
     keeps = models.keeps_scores(made(family))
     config, device = SftConfig(), torch.device("cuda")
     assert Forward.of(config, device, packable=True, keeps_scores=keeps).max_tokens == tokens
-    assert Forward.of(config, device, packable=False, keeps_scores=keeps).max_tokens == 8192
+    assert Forward.of(config, device, packable=False, keeps_scores=keeps).max_tokens == 32768
+
+
+@pytest.mark.usefixtures("memory")
+def test_a_pass_fits_into_the_memory_of_a_gpu() -> None:
+    """Of a model like Llama 2 7B a token takes some ten megabytes, most of it recomputed or not."""
+    shape = LlamaConfig(hidden_size=4096, intermediate_size=11008, num_hidden_layers=32)
+    with torch.device("meta"):
+        large = LlamaForCausalLM(shape)
+    device, tokens = torch.device("cuda"), []
+    for config in (
+        SftConfig(bf16=True),
+        SftConfig(bf16=False),
+        SftConfig(bf16=True, gradient_checkpointing=True),
+        PpoConfig(bf16=True, reward_model_path="judge"),
+    ):
+        token = models.bytes_of_token(large, config)
+        tokens.append(Forward.of(config, device, packable=True, token=token).max_tokens)
+    assert tokens == [3072, 2048, 32768, 1024]
 
 
 def test_the_second_gpu_is_called_so(monkeypatch) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from app.run_config import RunConfig
+from app.run_config import PpoConfig, RunConfig
 from app.trainer.batches.examples import Example
 from app.trainer.batches.layout import Layout, lay_out
 
@@ -21,15 +21,22 @@ class Forward:
 
     @classmethod
     def of(
-        cls, config: RunConfig, device: torch.device, *, packable: bool, keeps_scores: bool = False
+        cls,
+        config: RunConfig,
+        device: torch.device,
+        *,
+        packable: bool,
+        keeps_scores: bool = False,
+        token: float = 0.0,
     ) -> "Forward":
-        """0 tokens means what suits the device: attention grows with the square of a pack.
+        """0 tokens means what suits the device: a GPU waits for Python between short passes.
 
-        Where the model keeps the scores of all tokens for each other (`keeps_scores`), those of a
-        long pack fill any GPU.
+        `token` is how many bytes one takes until its gradients are made. Where the model keeps the
+        scores of all tokens for each other (`keeps_scores`), those of a long pack fill any GPU.
         """
         packed = config.packing and packable
-        usual = 1024 if device.type == "cpu" or (packed and keeps_scores) else 8192
+        short = device.type == "cpu" or (packed and keeps_scores)
+        usual = SHORT if short else most_tokens(config, device, token)
         return cls(
             packed=packed,
             max_tokens=config.max_tokens_per_forward or usual,
@@ -49,6 +56,18 @@ class Forward:
         """Its tokens in a pack."""
         copies = 0 if self.share_prompt else len(example.responses) - 1
         return example.size + copies * len(example.prompt)
+
+
+SHORT, LONG = 1024, 32_768  # tokens of a pass that suits a CPU; behind which a GPU gains nothing
+SHARE = 0.5  # of a GPU's memory for what passes keep; as much is for weights and the optimiser
+
+
+def most_tokens(config: RunConfig, device: torch.device, token: float) -> int:
+    """Tokens of a pass that fit into a GPU, by all its memory: the same at every start."""
+    memory = torch.cuda.get_device_properties(device).total_memory
+    at_once = 4 if isinstance(config, PpoConfig) else 1  # two passes of two models are kept
+    fit = int(SHARE * memory / at_once / max(token, 1.0))
+    return min(max(fit // SHORT, 1) * SHORT, LONG)
 
 
 def batch_size(config: RunConfig, processes: int) -> int:

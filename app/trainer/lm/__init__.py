@@ -2,10 +2,12 @@
 
 from app.trainer.lm.attention import attend_by_tree, choose_attention, keeps_scores, mask_for
 from app.trainer.lm.cache import Line, has_room, roomy_cache, settle, write_at
+from app.trainer.lm.compiling import compile_parts
 from app.trainer.lm.familiarity import Familiarity, features_of, pooled
 from app.trainer.lm.forward import (
     Scorer,
     autocast,
+    bytes_of_token,
     can_pack,
     outputs_of,
     target_logits,
@@ -58,11 +60,13 @@ __all__ = [
     "Scorer",
     "attend_by_tree",
     "autocast",
+    "bytes_of_token",
     "can_pack",
     "can_record",
     "choose_attention",
     "choose_last_layer",
     "chooses_experts",
+    "compile_parts",
     "copied",
     "features_of",
     "fingerprint",

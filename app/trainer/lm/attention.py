@@ -1,10 +1,10 @@
 """Attention that leaves out what a packed layout does not need.
 
 In a pack of n examples all but 1/n of the dense mask is empty. Models of transformers call the
-function registered here under the name `tree`; it computes only what is wanted: on a CPU one
-attention per example, on a GPU FlashAttention over lines in 16 bit, and FlexAttention over the
-blocks that are not empty else. Where a mask comes without a layout (padded rows, generation) it is
-plain scaled-dot-product attention.
+function registered here under the name `tree`; it computes only what is wanted: one attention per
+example, on a GPU in 16 bit FlashAttention over lines, or where it is asked for FlexAttention over
+the blocks that are not empty, which a GPU compiles for half a minute. Where a mask comes without a
+layout (padded rows, generation) it is plain scaled-dot-product attention.
 """
 
 from functools import cache, partial
@@ -90,11 +90,9 @@ def _kind(model: Any, layout: Layout) -> str:
     how, device = _chosen["how"], layout.input_ids.device
     if how == "sdpa":
         return "dense"
-    if device.type == "cpu":
-        return "flex" if how == "flex_attention" else "examples"
-    if how != "flex_attention" and suits("varlen", model, device):
-        return "varlen"
-    return "flex" if how == "flex_attention" or suits("flex", model, device) else "dense"
+    if how == "flex_attention":
+        return "flex"
+    return "varlen" if suits("varlen", model, device) else "examples"
 
 
 def _made(layout: Layout, kind: str, window: int | None) -> Tensor:
@@ -166,7 +164,8 @@ def _attention(
         groups = query.shape[1] // key.shape[1]
         key, value = repeat_kv(key, groups), repeat_kv(value, groups)
     if spans is not None:
-        out = by_example(query, key, value, attention_mask, spans, scaling, read_at)
+        chosen = read_at if query.device.type == "cpu" else None  # a GPU would have to tell
+        out = by_example(query, key, value, attention_mask, spans, scaling, chosen)
     else:
         wanted = computed_in(query.device, value.dtype)
         query, key, value = query.to(wanted), key.to(wanted), value.to(wanted)
@@ -222,6 +221,8 @@ def few(read_at: Tensor | None, start: int, end: int) -> Tensor | None:
 
 def suits(kind: str, model: Any, device: torch.device) -> bool:
     """Whether this attention (varlen, flex) works there, for a model's heads and numbers."""
+    if device.type == "cpu":
+        return False
     config = model.config.get_text_config()
     heads = config.num_attention_heads
     size = getattr(config, "head_dim", None) or config.hidden_size // heads
@@ -270,5 +271,8 @@ def works(kind: str, device: torch.device, size: int, groups: int, dtype: torch.
     )
 
 
+# For every new width cuDNN, which torch prefers on some GPUs, makes a plan for a tenth of a second:
+# here no pass is as wide as the one before.
+torch.backends.cuda.enable_cudnn_sdp(False)
 AttentionInterface.register(TREE, tree_attention)
 AttentionMaskInterface.register(TREE, sdpa_mask)

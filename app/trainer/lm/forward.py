@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from app.run_config import RunConfig
 from app.trainer import losses
 from app.trainer.batches import Example, Forward, Layout, lay_out, pieces
 from app.trainer.dataset import Row
@@ -120,6 +121,17 @@ def outputs_of(scorer: Any, examples: Sequence[Example], forward: Forward) -> li
 def autocast(device: torch.device, *, bf16: bool) -> Any:
     """bfloat16 for the matrix products where wanted; weights and losses stay in 32 bit."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16)
+
+
+def bytes_of_token(model: Any, config: RunConfig) -> float:
+    """About what a token takes in memory from its pass until its gradients are made."""
+    shape = model.config.get_text_config()
+    hidden, layers = shape.hidden_size, shape.num_hidden_layers
+    inner = getattr(shape, "intermediate_size", None) or 4 * hidden
+    layer = (48 * hidden + 12 * inner) * (1.0 if config.bf16 else 1.5)
+    kept = 4 * hidden * layers + layer if config.gradient_checkpointing else layer * layers
+    logits = 0 if gives_scores(model) else 10 * shape.vocab_size
+    return float(kept + logits)
 
 
 # Windows that other models count by the place in the line, where a pack has them elsewhere.

@@ -84,6 +84,7 @@ def ppo(job, rows, callbacks):
 
 def main():
     job = json.loads(Path(sys.argv[1]).read_text())
+    torch.backends.cuda.enable_cudnn_sdp(False)  # plans for every width: its warm-up would not end
     torch.set_num_threads(job["threads"])
     callbacks = [StepEnded(Turns(job["steps"]))]
     file = str(Path(job["data"]) / job["config"] / "train.jsonl.gz")
