@@ -162,6 +162,12 @@ class RunConfig:
         group="memory",
         advanced=True,
     )
+    fused_norms: bool = setting(
+        True,
+        "On a GPU, compute a root mean square norm at once, not in the eight steps of the model.",
+        group="memory",
+        advanced=True,
+    )
     torch_compile: bool = setting(
         False,
         "Compile norms and feed-forward parts of what is trained: a wait at the start, then faster "

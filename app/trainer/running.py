@@ -131,15 +131,16 @@ def run_check(config: RunConfig, options: argparse.Namespace, *, main_process: b
 
 def train(config: RunConfig, options: argparse.Namespace, folder: Any) -> None:
     from app.trainer import dpo, ppo, reward, sft  # noqa: PLC0415
-    from app.trainer.lm import choose_attention, choose_last_layer, pick_device  # noqa: PLC0415
+    from app.trainer import lm as models  # noqa: PLC0415
     from app.trainer.optimization import can_repeat  # noqa: PLC0415
     from app.trainer.processes import any_process, start_processes  # noqa: PLC0415
 
     quiet()
     can_repeat()
-    device = pick_device(options.device)
-    choose_attention(config.attn_implementation, device)
-    choose_last_layer(sparse=config.sparse_last_layer)
+    device = models.pick_device(options.device)
+    models.choose_attention(config.attn_implementation, device)
+    models.choose_last_layer(sparse=config.sparse_last_layer)
+    models.choose_norms(fused=config.fused_norms)
     accelerator = start_processes(device)
     folder.agree = lambda flag: any_process(accelerator, flag=flag)
     try:

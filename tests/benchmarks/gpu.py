@@ -69,14 +69,19 @@ def main() -> None:
 def make_lm(shape: Shape) -> Any:
     config = llama(shape.hidden, shape.layers, shape.heads)
     config.tie_word_embeddings = True
-    return models.attend_by_tree(models.without_dropout(LlamaForCausalLM(config)))
+    return models.fuse_norms(
+        models.attend_by_tree(models.without_dropout(LlamaForCausalLM(config)))
+    )
 
 
 # -- training ---------------------------------------------------------------------------------
 
 
-def dpo_step(lm: Any, batch: list[Example], forward: Forward, how: str, *, same: bool) -> None:
+def dpo_step(
+    lm: Any, batch: list[Example], forward: Forward, how: str, *, same: bool, fused: bool
+) -> None:
     models.choose_attention(how)
+    models.choose_norms(fused=fused)
     device = lm.device
     for group in pieces(batch, forward):
         own = [batch[i] for i in group]
@@ -97,8 +102,10 @@ def training(shape: Shape, rounds: int, best: float, device: torch.device, *, sl
     long = Forward(packed=True, max_tokens=shape.tokens, bf16=True)
     short, padded = replace(long, max_tokens=shape.tokens // 4), replace(long, packed=False)
 
-    def step(how: str, forward: Forward, model: Any = lm, *, same: bool = True) -> Step:
-        return lambda: dpo_step(model, batch, forward, how, same=same)
+    def step(
+        how: str, forward: Forward, model: Any = lm, *, same: bool = True, fused: bool = True
+    ) -> Step:
+        return lambda: dpo_step(model, batch, forward, how, same=same, fused=fused)
 
     steps = {"as it is": step("auto", long)}
     if slow:
@@ -113,6 +120,7 @@ def training(shape: Shape, rounds: int, best: float, device: torch.device, *, sl
     else:
         steps |= {
             "in any order": step("auto", long, same=False),
+            "norms of the model": step("auto", long, fused=False),
             "short passes": step("auto", short),
             "dense mask": step("sdpa", short, same=False),
             "padded": step("sdpa", padded, same=False),

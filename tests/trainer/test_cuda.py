@@ -113,10 +113,11 @@ def test_one_that_cannot_be_packed_is_padded(family: str) -> None:
 
 @EACH
 def test_a_run_has_the_figures_of_a_cpu(run, name: str) -> None:
-    there = run(name, output="there").figures()
-    here = run(name, device="cpu", output="here").figures()
+    """In the first steps: what rounds otherwise moves apart."""
+    there = run(name, output="there", max_steps=2).figures()
+    here = run(name, device="cpu", output="here", max_steps=2).figures()
     for one, other in zip(there, here, strict=True):
-        assert one == pytest.approx(other, rel=2e-3, abs=2e-4)
+        assert one == pytest.approx(other, rel=1e-3, abs=1e-4)
 
 
 @pytest.mark.parametrize("bf16", [False, True])
@@ -142,8 +143,9 @@ def test_adapters(run, name: str, bits: int) -> None:
 
 
 @pytest.mark.parametrize("bf16", [False, True])
-def test_generation_says_the_same_however_it_is_batched(*, bf16: bool) -> None:
-    lm = made("llama", **WIDE).cuda()
+@pytest.mark.parametrize("family", ["llama", "gpt2", "mixtral"])
+def test_generation_says_the_same_however_it_is_batched(family: str, *, bf16: bool) -> None:
+    lm = made(family, sliding_window=None, **WIDE).cuda()
     prompts = [example(n, 1, seed=n).prompt for n in (3, 9, 17, 4, 30)]
     seeds = [noise_seed(0, i) for i in range(len(prompts))]
 
@@ -151,7 +153,13 @@ def test_generation_says_the_same_however_it_is_batched(*, bf16: bool) -> None:
         return generate(lm, prompts, Sampling(24), stop_ids=STOPS, seeds=seeds, bf16=bf16, **levers)
 
     together = written(batch_size=5)
-    for levers in ({"pack": 64}, {"compact": False}, {"roomy": False}, {"batch_size": 2}):
+    for levers in (
+        {"pack": 64},
+        {"compact": False},
+        {"pack": 64, "recorded": False},
+        {"roomy": False},
+        {"batch_size": 2},
+    ):
         other = written(**({"batch_size": 5} | levers))
         alike = sum(a == b for a, b in zip(other, together, strict=True))
         assert alike >= (4 if bf16 else 5), levers

@@ -12,7 +12,7 @@ from transformers import AutoModelForSequenceClassification
 from app.run_config import parse_config
 from app.trainer import lm as models
 from app.trainer.batches import Forward, lay_out, pieces
-from app.trainer.lm import attention, last_layer
+from app.trainer.lm import attention, last_layer, norms
 from app.trainer.optimization import recompute
 from tests.trainer.test_families import BATCH, FAMILIES, made, read
 
@@ -222,6 +222,27 @@ def test_a_frozen_matrix_that_is_an_embedding_stays_as_it_is() -> None:
     assert tied.model.layers[0].mlp.up_proj.weight.dtype == torch.bfloat16
     trained = models.halve_frozen(made("llama"))
     assert {weight.dtype for weight in trained.parameters()} == {torch.float32}
+
+
+# -- norms in one operation ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("family", "count"), [("llama", 5), ("qwen3", 9), ("mistral", 5), ("gemma", 0), ("gpt2", 0)]
+)
+def test_a_fused_norm_is_that_of_the_model(family: str, count: int, monkeypatch) -> None:
+    model, other = made(family), made(family)
+    for norm in [m for m in model.modules() if type(m).__name__.endswith("RMSNorm")]:
+        torch.nn.init.uniform_(norm.weight, 0.5, 2)
+    other.load_state_dict(model.state_dict())
+    fused = copy.deepcopy(models.fuse_norms(other))
+    layout = lay_out(BATCH, packed=True)
+    asked: list[Tensor] = []
+    monkeypatch.setattr(norms, "_applies", lambda given: asked.append(given) or True)
+    for one, two in zip(read(fused, layout), read(model, layout), strict=True):
+        assert torch.allclose(one, two, atol=1e-5)
+    assert len(asked) == count
+    assert fused.state_dict().keys() == model.state_dict().keys()
 
 
 # -- compiled parts -----------------------------------------------------------------------------

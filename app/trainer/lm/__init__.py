@@ -38,6 +38,7 @@ from app.trainer.lm.loading import (
     with_lora,
     without_dropout,
 )
+from app.trainer.lm.norms import choose_norms, fuse_norms
 from app.trainer.lm.recording import can_record, record
 from app.trainer.lm.saving import fingerprint, load_weights, save
 from app.trainer.lm.sharding import (
@@ -65,11 +66,13 @@ __all__ = [
     "can_record",
     "choose_attention",
     "choose_last_layer",
+    "choose_norms",
     "chooses_experts",
     "compile_parts",
     "copied",
     "features_of",
     "fingerprint",
+    "fuse_norms",
     "gathered",
     "halve_frozen",
     "has_room",

@@ -33,6 +33,7 @@ from app.trainer.lm.heads import (
     read_json,
     with_heads,
 )
+from app.trainer.lm.norms import fuse_norms
 from app.trainer.lm.soundness import refuse_broken
 
 PAD = "<|pad|>"
@@ -203,7 +204,7 @@ def _prepared(
         module.support_avx512bf16_for_cpu = False  # what bitsandbytes packs so rounds once more
     with _loading(base, "model"):
         check_causal(model, base)
-    return attend_by_tree(without_router_loss(without_dropout(model)))
+    return fuse_norms(attend_by_tree(without_router_loss(without_dropout(model))))
 
 
 def _adapter(path: str) -> dict[str, Any] | None:
