@@ -18,7 +18,7 @@ def choose_norms(*, fused: bool) -> None:
 def fuse_norms(model: Any) -> Any:
     """Let such norms of the model be one operation where they can: Gemma's are none of them."""
     for part in model.modules():
-        kind = type(part)
+        kind: Any = type(part)
         if kind.__name__.endswith("RMSNorm") and _is_plain(part):
             part.__class__ = _fused(kind)  # a copy of the model stays what it is
     return model
