@@ -64,11 +64,12 @@ def serve(
     from app.main import create_app
     from app.postgres import configured
     from app.supervisor import address, follow_supervisor, listening
+    from app.web.listening import SharingServer
 
     follow_supervisor()
     own = socket.socket(fileno=listener) if listener is not None else listening(host, port)
     with configured(settings) as url, own:
-        server = uvicorn.Server(
+        server = SharingServer(
             uvicorn.Config(
                 create_app(url),
                 log_config=None,

@@ -8,9 +8,9 @@ nothing.
 """
 
 import argparse
-import http.client
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -25,6 +25,8 @@ from statistics import quantiles
 from typing import Any
 from uuid import UUID, uuid4
 
+import httptools
+import uvicorn
 from fastapi import FastAPI
 from sqlalchemy import Engine, select, text
 from sqlalchemy.orm import Session
@@ -36,8 +38,10 @@ from app.db import SessionDep, connect, database_now, transaction
 from app.main import create_app
 from app.postgres import running
 from app.schema import migrate
+from app.supervisor import listening
 from app.tasks.service.lending import take
-from tests.conftest import free_port, psycopg_url
+from app.web.listening import SharingServer
+from tests.conftest import psycopg_url
 from tests.factories import (
     make_many_judged,
     make_many_tasks,
@@ -60,8 +64,19 @@ def application() -> FastAPI:
         session.add(RateLimit(key=f"bare {next(numbers)} {uuid4()}", tokens=1.0))
         return {"committed": True}
 
-    loaded()
+    @app.get("/process")
+    def process() -> int:
+        return os.getpid()
+
     return app
+
+
+def serve(listener: int) -> None:
+    """A web process, as `touchstone serve` makes them."""
+    own = socket.socket(fileno=listener)
+    config = uvicorn.Config(application(), log_config=None, access_log=False, server_header=False)
+    loaded()
+    SharingServer(config).run(sockets=[own])
 
 
 @dataclass
@@ -76,22 +91,53 @@ class Took:
         return Took(self.next + other.next, self.submit + other.submit, self.failed + other.failed)
 
 
+class Connection:
+    """One kept open, with as little Python as can be: both sides share the machine."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=60)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.parser = httptools.HttpResponseParser(self)
+
+    def request(self, head: str, body: bytes) -> tuple[int, bytes]:
+        """Send a request → status and content."""
+        self.content, self.over = b"", False
+        self.socket.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        while not self.over:
+            got = self.socket.recv(1 << 16)
+            if not got:
+                raise ConnectionError("The server hung up.")
+            self.parser.feed_data(got)
+        return self.parser.get_status_code(), self.content
+
+    def on_body(self, part: bytes) -> None:
+        self.content += part
+
+    def on_message_complete(self) -> None:
+        self.over = True
+
+    def close(self) -> None:
+        self.socket.close()
+
+
 class Annotator:
     """One person's program on a connection of its own."""
 
     def __init__(self, port: int, key: str, project_id: str) -> None:
-        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        self.headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        self.connection = Connection(port)
+        self.headers = (
+            f"Host: 127.0.0.1:{port}\r\nAuthorization: Bearer {key}\r\n"
+            "Content-Type: application/json\r\n"
+        )
         self.path = f"/api/v1/projects/{project_id}/assignments"
 
     def call(self, method: str, path: str, body: Any, times: list[float]) -> tuple[int, Any]:
+        head = f"{method} {path} HTTP/1.1\r\n{self.headers}Idempotency-Key: {uuid4()}\r\n"
+        given = json.dumps(body).encode() if body else b""
         begun = time.perf_counter()
-        headers = {**self.headers, "Idempotency-Key": str(uuid4())}
-        self.connection.request(method, path, json.dumps(body) if body else None, headers)
-        reply = self.connection.getresponse()
-        content = reply.read()
+        status, content = self.connection.request(head, given)
         times.append((time.perf_counter() - begun) * 1000)
-        return reply.status, json.loads(content) if content else None
+        return status, json.loads(content) if content else None
 
     def two_requests(self, until: float) -> Took:
         took = Took()
@@ -129,30 +175,36 @@ class Annotator:
         return took
 
 
-def answers(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port)
+def process_of(port: int) -> bytes:
+    """The web process that takes a new connection; nothing while there is none."""
     try:
-        connection.request("GET", "/healthz")
+        head = "GET /process HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
+        return Connection(port).request(head, b"")[1]
     except OSError:
-        return False
-    return True
+        return b""
 
 
 @contextmanager
-def server(url: str, *, webs: int) -> Iterator[tuple[int, int]]:
-    """So many web processes; their port, and the pid of the process that is or started them."""
-    port = free_port()
-    command = [sys.executable, "-m", "uvicorn", "tests.benchmarks.annotation:application"]
-    command += ["--workers", str(webs)] if webs > 1 else []
-    command += ["--factory", "--port", str(port), "--log-level", "warning", "--no-access-log"]
-    environment = {**os.environ, "BENCHMARK_DATABASE": url, "TOUCHSTONE_LOG_LEVEL": "error"}
-    process = subprocess.Popen(command, env=environment)
-    try:
-        wait_until(lambda: answers(port), seconds=300)
-        yield port, process.pid
-    finally:
-        process.terminate()
-        process.wait()
+def server(url: str, *, webs: int) -> Iterator[tuple[int, list[int]]]:
+    """So many web processes: their port, and their pids."""
+    with listening("127.0.0.1", 0) as listener:
+        port, descriptor = listener.getsockname()[1], listener.fileno()
+        command = [sys.executable, "-m", "tests.benchmarks.annotation", "--serve", str(descriptor)]
+        environment = {**os.environ, "BENCHMARK_DATABASE": url, "TOUCHSTONE_LOG_LEVEL": "error"}
+        processes = [
+            subprocess.Popen(command, env=environment, pass_fds=[descriptor]) for _ in range(webs)
+        ]
+        try:
+            wait_until(
+                lambda: len({process_of(port) for _ in range(4 * webs)} - {b""}) == webs,
+                seconds=300,
+            )
+            yield port, [process.pid for process in processes]
+        finally:
+            for process in processes:
+                process.terminate()
+            for process in processes:
+                process.wait()
 
 
 def cpu_seconds(pids: Sequence[int]) -> float:
@@ -201,22 +253,22 @@ def percentiles(times: Sequence[float]) -> str:
 
 def measure(
     name: str, annotators: Sequence[Annotator], way: Callable[[Annotator, float], Took], *,
-    seconds: float, web: int, database: int,
+    seconds: float, webs: Sequence[int], database: int,
 ) -> None:  # fmt: skip
-    before = cpu_seconds(family(web)), cpu_seconds(family(database))
+    before = cpu_seconds(webs), cpu_seconds(family(database))
     begun = time.perf_counter()
     with ThreadPoolExecutor(len(annotators)) as pool:
         parts = list(pool.map(lambda each: way(each, begun + seconds), annotators))
     wall = time.perf_counter() - begun
     took = sum(parts, Took())
     done = max(1, len(took.submit) - took.failed)
-    web_ms = (cpu_seconds(family(web)) - before[0]) * 1000 / done
+    web_ms = (cpu_seconds(webs) - before[0]) * 1000 / done
     database_ms = (cpu_seconds(family(database)) - before[1]) * 1000 / done
     print(
         f"  {name:14} {len(annotators):3}  {done / wall:7.1f}/s   next {percentiles(took.next)}"
         f"   submit {percentiles(took.submit)} ms   CPU {web_ms + database_ms:5.2f} ms"
         f" (web {web_ms:.2f}, database {database_ms:.2f})"
-        f"   {memory_mb([*family(web), *family(database)]):4.0f} MB   failed {took.failed}",
+        f"   {memory_mb([*webs, *family(database)]):4.0f} MB   failed {took.failed}",
         flush=True,
     )
 
@@ -272,7 +324,7 @@ def run(home: Path, arguments: argparse.Namespace) -> None:
         database = int(lines[0])
         print(f"{arguments.tasks:,} tasks, the first annotator has judged {arguments.judged:,}")
         print("  way        people  judgements     p50   p95   p99              p50   p95   p99")
-        with server(url, webs=arguments.webs) as (port, web):
+        with server(url, webs=arguments.webs) as (port, webs):
             left = iter(keys)
             for people in arguments.people:
                 hers = list(islice(left, people))
@@ -284,8 +336,10 @@ def run(home: Path, arguments: argparse.Namespace) -> None:
                     annotators = [Annotator(port, key, project_id) for key in hers]
                     measure(
                         name, annotators, way,
-                        seconds=arguments.seconds, web=web, database=database,
+                        seconds=arguments.seconds, webs=webs, database=database,
                     )  # fmt: skip
+                    for each in annotators:
+                        each.connection.close()
 
 
 def main() -> None:
@@ -296,7 +350,11 @@ def main() -> None:
     parser.add_argument("--plan", action="store_true", help="show the query plan of a claim")
     parser.add_argument("--people", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--seconds", type=float, default=8)
+    parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.serve is not None:
+        serve(arguments.serve)
+        return
     with tempfile.TemporaryDirectory(prefix="touchstone-annotation-") as folder:
         Path(folder).chmod(0o755)
         run(Path(folder), arguments)
