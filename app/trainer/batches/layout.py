@@ -51,10 +51,18 @@ class Layout:
         if self.tree is None:
             assert self.padding is not None
             return self.padding
-        belongs, branch = self.tree
+        return self.dense_mask(0, self.tokens)
+
+    def dense_mask(self, start: int, end: int, window: int | None = None) -> Tensor:
+        """Who sees whom in a part of a pack, over a window of so many places: `(1, 1, n, n)`."""
+        assert self.tree is not None
+        belongs, branch = self.tree[:, start:end]
         mask = torch.ones(len(branch), len(branch), dtype=torch.bool, device=branch.device).tril_()
         mask &= belongs[:, None] == belongs
         mask &= (branch == -1) | (branch[:, None] == branch)
+        if window:
+            positions = self.position_ids[0, start:end]
+            mask &= positions[:, None] - positions < window
         return mask[None, None]
 
     def to(self, device: Any) -> "Layout":

@@ -100,18 +100,15 @@ def _made(layout: Layout, kind: str, window: int | None) -> Tensor:
     if (kind, window) in layout.masks:
         return layout.masks[kind, window]
     assert layout.tree is not None
-    mask: Any
-    if kind in ("dense", "examples"):
-        mask = layout.attention_mask.detach()
-        if window:
-            positions = layout.position_ids[0]
-            mask = mask & (positions[:, None] - positions < window)
+    if kind == "dense":
+        mask: Any = layout.dense_mask(0, layout.tokens, window) if window else layout.attention_mask
     else:  # nobody looks at it, and whoever does shall not go on
         mask = torch.empty(1, 1, 0, 0, dtype=torch.bool, device=layout.tree.device)
     if kind == "examples":
         mask.spans = tuple(
-            (start, end, forks or bool(window and end - start > window))
+            (start, end, layout.dense_mask(start, end, window) if hides else None)
             for start, end, forks in layout.spans
+            for hides in [forks or bool(window and end - start > window)]
         )
     elif kind == "varlen":
         mask.lines = lines_of(layout.lines, mask.device), window
@@ -165,7 +162,7 @@ def _attention(
         key, value = repeat_kv(key, groups), repeat_kv(value, groups)
     if spans is not None:
         chosen = read_at if query.device.type == "cpu" else None  # a GPU would have to tell
-        out = by_example(query, key, value, attention_mask, spans, scaling, chosen)
+        out = by_example(query, key, value, spans, scaling, chosen)
     else:
         wanted = computed_in(query.device, value.dtype)
         query, key, value = query.to(wanted), key.to(wanted), value.to(wanted)
@@ -181,24 +178,23 @@ def by_example(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    mask: Tensor,
-    spans: tuple[tuple[int, int, bool], ...],
+    spans: tuple[tuple[int, int, Tensor | None], ...],
     scaling: float | None,
     read_at: Tensor | None = None,
 ) -> Tensor:
-    """One attention per example, plainly causal unless it forks (or is longer than a window).
+    """One attention per example, plainly causal unless a mask is given with it.
 
     Of an example whose output is read at few places, given in ascending order, the others stay 0.
     """
     lengths = [end - start for start, end, _ in spans]  # `split` needs no zeros in its gradient
     queries, keys, values = (x.split(lengths, dim=2) for x in (query, key, value))
     parts = []
-    for i, (start, end, forks) in enumerate(spans):
-        cut = slice(start, end)
+    for i, (start, end, mask) in enumerate(spans):
         places = few(read_at, start, end)
-        asked, seen = queries[i], mask[:, :, cut, cut] if forks else None
+        asked, seen = queries[i], mask
         if places is not None:
-            asked, seen = asked[:, :, places], mask[:, :, cut, cut][:, :, places]
+            causal = places[:, None] >= torch.arange(end - start, device=places.device)
+            asked, seen = asked[:, :, places], causal if mask is None else mask[:, :, places]
         out = F.scaled_dot_product_attention(
             asked, keys[i], values[i], attn_mask=seen, is_causal=seen is None, scale=scaling
         )
