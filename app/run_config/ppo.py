@@ -126,6 +126,13 @@ class PpoConfig(MonitorSettings, RunConfig):
         group="memory",
         advanced=True,
     )
+    recorded_generation: bool = setting(
+        True,
+        "On a GPU, record the step that writes a token once, as a CUDA graph, and play it back; "
+        "off has Python start each of its parts.",
+        group="memory",
+        advanced=True,
+    )
     whiten_rewards: bool = setting(
         False, "ppo: scale rewards to deviation 1.", group="reward", advanced=True
     )

@@ -40,6 +40,13 @@ def render_transcript(messages: Messages) -> str:
     return "".join(f"\n\n{name}: {content}" for name, content in turns)
 
 
+def readable(messages: Messages) -> str:
+    """A prompt as people read it: the bare text, or the turns with their roles."""
+    if len(messages) == 1:
+        return messages[0]["content"]
+    return "\n\n".join(f"{m['role']}: {m['content']}" for m in messages)
+
+
 class ChatFormat:
     """How one tokenizer writes conversations.
 

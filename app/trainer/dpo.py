@@ -14,7 +14,7 @@ from app.run_config import DpoConfig
 from app.trainer import kto, losses
 from app.trainer import lm as models
 from app.trainer.batches import Example, Forward, encode_responses, read_examples
-from app.trainer.chat import ChatFormat
+from app.trainer.chat import ChatFormat, readable
 from app.trainer.course import Course
 from app.trainer.dataset import comparison_row, unpaired_row
 from app.trainer.judges import watching
@@ -22,7 +22,7 @@ from app.trainer.monitors import Reader
 from app.trainer.optimization import Updater, seed_everything
 from app.trainer.processes import put_together, read
 from app.trainer.reference import NoReference, Reference, sequence_logps
-from app.trainer.rollout import Sampling, answers, readable
+from app.trainer.rollout import Sampling, answers
 from app.trainer.run_folder import RunFolder
 
 
@@ -259,7 +259,10 @@ def samples(
     responses = answers(policy, chat, shown, sampling, accelerator, seed=seed, bf16=config.bf16)
     rows = []
     for example, response in zip(shown, responses, strict=True):
-        row: dict[str, Any] = {"prompt": readable(example.row), "response": chat.decode(response)}
+        row: dict[str, Any] = {
+            "prompt": readable(example.row.prompt),
+            "response": chat.decode(response),
+        }
         if example.row.ranks:
             best = min(range(len(example.responses)), key=example.row.ranks.__getitem__)
             row["chosen"] = chat.decode(example.responses[best])

@@ -6,9 +6,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from app.trainer import rollout
 from app.trainer.lm import attend_by_tree, cache
-from app.trainer.rollout import Sampling, choose, generate, noise_seed
+from app.trainer.rollout import Sampling, choose, generate, lines, noise_seed
 from tests.trainer.test_families import made as made_family
 
 PROMPTS = [(5, 6, 7), (8, 9, 10, 11, 12, 13, 14), (20,), (30, 31, 32, 33)]
@@ -55,8 +54,8 @@ def test_steps_in_place_write_the_same(family: str, monkeypatch, *, compact: boo
         recorded.append(step)
         return step
 
-    monkeypatch.setattr(rollout, "can_record", lambda _device: True)
-    monkeypatch.setattr(rollout, "record", record)
+    monkeypatch.setattr(lines, "can_record", lambda _device: True)
+    monkeypatch.setattr(lines, "record", record)
     assert generate(lm, asked, Sampling(40), stop_ids=frozenset(), **given) == free
     assert generate(lm, asked, Sampling(40), stop_ids=stops, compact=compact, **given) == usual
     assert bool(recorded) == (family != "gemma2")

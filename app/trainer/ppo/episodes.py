@@ -155,6 +155,7 @@ class Play:
             batch_size=self.config.generation_batch_size,
             bf16=self.config.bf16,
             pack=self.forward.max_tokens if self.forward.packed else 0,
+            recorded=self.config.recorded_generation,
         )
         return [
             replace(example, responses=(tuple(response),))

@@ -14,7 +14,7 @@ from torch import nn
 from app.run_config import PpoConfig
 from app.trainer import lm as models
 from app.trainer.batches import Example, encode_prompt, read_examples
-from app.trainer.chat import ChatFormat
+from app.trainer.chat import ChatFormat, readable
 from app.trainer.course import Course
 from app.trainer.dataset import prompt_row
 from app.trainer.judges import Judges, ModelJudge, load_judges
@@ -24,7 +24,6 @@ from app.trainer.ppo.episodes import Episode, Play, PolicyAndValue
 from app.trainer.ppo.limits import Limits
 from app.trainer.ppo.shaping import Shaping, adapt, objective
 from app.trainer.ppo.updating import update
-from app.trainer.rollout import readable
 from app.trainer.run_folder import RunFolder
 
 EVAL_PROMPTS = 64  # most prompts answered in one evaluation
@@ -177,7 +176,7 @@ def evaluation(episodes: Sequence[Episode]) -> dict[str, float]:
 
 def sample(episode: Episode, chat: ChatFormat) -> dict[str, Any]:
     return {
-        "prompt": readable(episode.example.row),
+        "prompt": readable(episode.example.row.prompt),
         "response": chat.decode(episode.example.responses[0]),
         "score": round(episode.score, 4),
         "kl": round(episode.drift, 4),

@@ -13,13 +13,12 @@ from app.run_config import RewardConfig
 from app.trainer import lm as models
 from app.trainer import losses
 from app.trainer.batches import Example, Forward
-from app.trainer.chat import ChatFormat
+from app.trainer.chat import ChatFormat, readable
 from app.trainer.processes import read
 from app.trainer.reward.measures import calibration, within
 from app.trainer.reward.members import Members
 from app.trainer.reward.objectives import task_loss, weight_of
 from app.trainer.reward.ratings import Scale
-from app.trainer.rollout import readable
 
 
 @dataclass(frozen=True)
@@ -200,7 +199,7 @@ def sample(task: Judged, chat: ChatFormat, scale: Scale, criteria: Sequence[str]
             said["ratings"] = scale.in_words(task.heads[i].mean(0)[1:], criteria)
         responses.append(said | {"rank": row.ranks[i]})
     return {
-        "prompt": readable(row),
+        "prompt": readable(row.prompt),
         "response": responses[best]["response"],
         "score": responses[best]["score"],
         "responses": responses,

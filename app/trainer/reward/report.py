@@ -7,11 +7,11 @@ from typing import Any
 import torch
 
 from app.trainer import losses
+from app.trainer.chat import readable
 from app.trainer.reward import measures
 from app.trainer.reward.evaluating import Judged, apart, claims, differs, short, votes_for_better
 from app.trainer.reward.measures import Figure
 from app.trainer.reward.ratings import Scale
-from app.trainer.rollout import readable
 
 AGREEMENT = ("up to 60 %", "60–75 %", "75–90 %", "over 90 %")
 WORST = 12  # texts in result.json; worst.jsonl has more
@@ -214,7 +214,7 @@ def worst(pairs: Sequence[Pair], most: int = 50) -> list[dict[str, Any]]:
         row = pair.judged.example.row
         texts = [_text(row.replies[i]) for i in (pair.better, pair.worse)]
         told: dict[str, Any] = {
-            "prompt": readable(row)[:LONGEST],
+            "prompt": readable(row.prompt)[:LONGEST],
             "responses": [text[:LONGEST] for text in texts],
             "scores": [short(pair.judged.preference[i]) for i in (pair.better, pair.worse)],
             "where": row.where,
