@@ -30,6 +30,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "shared": {"response_length": 8, "num_ppo_epochs": 2, "value_model": "shared"},
     "grpo": {"response_length": 8, "algorithm": "grpo", "num_generations": 2},
 }
+EVEN = ("rewards/accuracies", "eval_rewards/accuracies")  # at the start both sides are alike
 STOPS = frozenset(range(0, 60, 12))
 EACH = pytest.mark.parametrize("name", KINDS)
 
@@ -113,9 +114,9 @@ def test_one_that_cannot_be_packed_is_padded(family: str) -> None:
 
 @EACH
 def test_a_run_has_the_figures_of_a_cpu(run, name: str) -> None:
-    """In the first steps: what rounds otherwise moves apart."""
-    there = run(name, output="there", max_steps=2).figures()
-    here = run(name, device="cpu", output="here", max_steps=2).figures()
+    """In the first steps: what rounds otherwise moves apart, and which of two equals is larger."""
+    there = run(name, output="there", max_steps=2).figures(*EVEN)
+    here = run(name, device="cpu", output="here", max_steps=2).figures(*EVEN)
     for one, other in zip(there, here, strict=True):
         assert one == pytest.approx(other, rel=1e-3, abs=1e-4)
 
