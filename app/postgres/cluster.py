@@ -147,7 +147,7 @@ class Cluster:
         deadline = time.monotonic() + START_LIMIT
         last_resort = time.monotonic() + RECOVERY_LIMIT
         tries = 0
-        while (answer := self.ping()) != Ping.OK:
+        while (answer := self.ping()) != Ping.OK or not self._has_database():
             now = time.monotonic()
             if self.postmaster() is None:
                 if tries == TRIES:
@@ -161,7 +161,6 @@ class Cluster:
             if now > deadline:
                 self._raise_start_failure()
             time.sleep(0.05 if tries else 0.2)
-        self._make_database()
 
     def stop(self) -> None:
         """End the server: in order, and by force when that takes too long."""
@@ -312,6 +311,14 @@ class Cluster:
         socket = self.socket_folder / SOCKET
         for left in (self.data / "postmaster.pid", socket, socket.with_name(f"{SOCKET}.lock")):
             left.unlink(missing_ok=True)
+
+    def _has_database(self) -> bool:
+        """Whether our database is there; not where the server has died again meanwhile."""
+        try:
+            self._make_database()
+        except psycopg.OperationalError:
+            return False
+        return True
 
     def _make_database(self) -> None:
         """Our role (no superuser) and its database, on the first start."""

@@ -75,6 +75,29 @@ def test_a_killed_server_is_started_again_with_its_data(home):
         attachment.release()
 
 
+def test_one_that_is_killed_as_it_comes_up_is_started_once_more(home, monkeypatch):
+    """As where a kill follows upon another, before the first start has ended."""
+    real, killed = Cluster._make_database, []
+
+    def make_database(self: Cluster) -> None:
+        if not killed:
+            killed.append(self.postmaster())
+            killed[0].kill()
+            killed[0].wait()
+        real(self)
+
+    attachment = attach(home)
+    try:
+        tell(attachment.url, "CREATE TABLE kept AS SELECT 7 AS seven")
+        attachment.cluster.postmaster().kill()
+        monkeypatch.setattr(Cluster, "_make_database", make_database)
+        assert attachment.ensure()
+        assert ask(attachment.url, "SELECT seven FROM kept") == 7
+        assert attachment.cluster.postmaster() != killed[0]
+    finally:
+        attachment.release()
+
+
 def test_a_pid_file_whose_number_is_another_programs_by_now_is_stale(home):
     attachment = attach(home)
     cluster = attachment.cluster

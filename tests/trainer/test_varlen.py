@@ -97,6 +97,15 @@ def test_it_is_not_tried_in_32_bit() -> None:
     assert not attention.works("varlen", CPU, 64, 1, torch.float32)
 
 
+def test_it_is_not_for_values_of_another_size_than_keys(monkeypatch) -> None:
+    """As DeepSeek has them."""
+    monkeypatch.setattr(attention, "works", lambda *_given: True)
+    device, model = torch.device("cuda"), made("llama")
+    assert attention.suits("varlen", model, device)
+    model.config.v_head_dim = 4
+    assert not attention.suits("varlen", model, device)
+
+
 @pytest.mark.usefixtures("with_lines")
 @pytest.mark.parametrize("groups", [1, 4])
 def test_it_is_found_and_one_that_computes_something_else_is_not(monkeypatch, groups: int) -> None:

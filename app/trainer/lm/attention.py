@@ -217,9 +217,9 @@ def few(read_at: Tensor | None, start: int, end: int) -> Tensor | None:
 
 def suits(kind: str, model: Any, device: torch.device) -> bool:
     """Whether this attention (varlen, flex) works there, for a model's heads and numbers."""
-    if device.type == "cpu":
-        return False
     config = model.config.get_text_config()
+    if device.type == "cpu" or getattr(config, "v_head_dim", None):  # values of another size
+        return False
     heads = config.num_attention_heads
     size = getattr(config, "head_dim", None) or config.hidden_size // heads
     keys = getattr(config, "num_key_value_heads", None) or heads
