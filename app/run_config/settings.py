@@ -170,8 +170,8 @@ class RunConfig:
     )
     torch_compile: bool = setting(
         False,
-        "Compile norms and feed-forward parts of what is trained: a wait at the start, then faster "
-        "steps on a GPU.",
+        "Compile norms and feed-forward parts of what is trained: a wait at the start, for long "
+        "runs on a GPU. On a CPU nothing is gained.",
         group="memory",
         advanced=True,
     )
