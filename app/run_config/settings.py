@@ -157,8 +157,8 @@ class RunConfig:
     )
     deterministic: bool = setting(
         True,
-        "On a GPU, add up gradients in the same order every time: a run that goes on repeats what "
-        "an unbroken one says. Off may be some percent faster.",
+        "On a GPU, add up gradients in the same order every time, so that a run that goes on can "
+        "repeat what an unbroken one says. Off is some percent faster.",
         group="memory",
         advanced=True,
     )

@@ -28,8 +28,8 @@ async def who(scope: Any, _receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": f"process {os.getpid()}".encode()})
 
 
-def made(kind: type[uvicorn.Server] = SharingServer) -> uvicorn.Server:
-    return kind(uvicorn.Config(who, lifespan="off", log_config=None))
+def made() -> SharingServer:
+    return SharingServer(uvicorn.Config(who, lifespan="off", log_config=None))
 
 
 def asked(connection: socket.socket) -> str:
@@ -70,7 +70,7 @@ def test_those_that_come_at_once_are_shared(listener: socket.socket) -> None:
 
 
 @contextmanager
-def started(listener: socket.socket) -> Iterator[uvicorn.Server]:
+def started(listener: socket.socket) -> Iterator[SharingServer]:
     """A server in a thread."""
     server = made()
     thread = threading.Thread(target=asyncio.run, args=(server.serve(sockets=[listener]),))

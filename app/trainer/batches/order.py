@@ -58,7 +58,7 @@ class Forward:
         return example.size + copies * len(example.prompt)
 
 
-SHORT, LONG = 1024, 32_768  # tokens of a pass that suits a CPU; behind which a GPU gains nothing
+SHORT, LONG = 1024, 32_768  # tokens of a pass that suits a CPU, and of the longest on a GPU
 SHARE = 0.5  # of a GPU's memory for what passes keep; as much is for weights and the optimiser
 
 
