@@ -5,8 +5,6 @@ from functools import partial
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
-from torch import Tensor
-from torch.nn.attention.flex_attention import BlockMask, create_mask
 
 from app.trainer.batches import lay_out
 from app.trainer.lm import attention
@@ -14,50 +12,14 @@ from app.trainer.lm.flex import block_mask, compiled_flex
 from tests.trainer.test_families import made
 from tests.trainer.test_layouts import example
 
-CPU = torch.device("cpu")
-
 
 @pytest.fixture(autouse=True)
 def afresh():
     with torch._dynamo.config.patch(recompile_limit=2):  # torch has 8; put back afterwards
         torch._dynamo.utils.counters.clear()
         yield
-    attention.works.cache_clear()
     compiled_flex.cache_clear()
     torch.compiler.reset()
-
-
-def by_mask(
-    query: Tensor, key: Tensor, value: Tensor, block: BlockMask, scaling: float | None = None
-) -> Tensor:
-    """As FlexAttention does it, rounding in another order."""
-    mask = create_mask(block.mask_mod, 1, 1, *block.seq_lengths, device="cpu")
-    scores = query @ key.transpose(2, 3) * (scaling or query.shape[3] ** -0.5)
-    return scores.masked_fill(~mask, -torch.inf).softmax(-1) @ value
-
-
-def cruder(*given: Tensor | BlockMask | float | None) -> Tensor:
-    return by_mask(*given) * 1.1
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("size", [16, 64, 80])
-def test_it_is_found_whatever_pass_asks_first(monkeypatch, dtype: torch.dtype, size: int) -> None:
-    monkeypatch.setattr(attention, "by_blocks", by_mask)
-    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
-        assert attention.works("flex", CPU, size, 1, dtype)
-
-
-def test_one_that_computes_something_else_is_not_taken(monkeypatch) -> None:
-    monkeypatch.setattr(attention, "by_blocks", cruder)
-    assert not attention.works("flex", CPU, 64, 2, torch.bfloat16)
-
-
-def test_trying_it_draws_nothing_from_the_seed_of_the_run() -> None:
-    torch.manual_seed(7)
-    before = torch.get_rng_state()
-    assert not attention.works("flex", CPU, 64, 1, torch.float32)  # no gradients on a CPU
-    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_window_is_not_compiled_into_it(monkeypatch) -> None:

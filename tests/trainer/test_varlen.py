@@ -94,25 +94,28 @@ def test_the_gradient_of_copies() -> None:
 
 
 def test_it_is_not_tried_in_32_bit() -> None:
-    assert not attention.works("varlen", CPU, 64, 1, torch.float32)
+    assert not attention.has_flash(CPU, 64, 1, torch.float32)
 
 
 def test_it_is_not_for_values_of_another_size_than_keys(monkeypatch) -> None:
     """As DeepSeek has them."""
-    monkeypatch.setattr(attention, "works", lambda *_given: True)
+    monkeypatch.setattr(attention, "has_flash", lambda *_given: True)
     device, model = torch.device("cuda"), made("llama")
-    assert attention.suits("varlen", model, device)
+    assert attention.flash_suits(model, device)
     model.config.v_head_dim = 4
-    assert not attention.suits("varlen", model, device)
+    assert not attention.flash_suits(model, device)
 
 
 @pytest.mark.usefixtures("with_lines")
 @pytest.mark.parametrize("groups", [1, 4])
 def test_it_is_found_and_one_that_computes_something_else_is_not(monkeypatch, groups: int) -> None:
-    attention.works.cache_clear()
-    with torch.no_grad():
-        assert attention.works("varlen", CPU, 64, groups, torch.bfloat16)
-    attention.works.cache_clear()
+    attention.has_flash.cache_clear()
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        assert attention.has_flash(CPU, 64, groups, torch.bfloat16)
+    assert torch.equal(torch.get_rng_state(), before)  # the seed of the run is left alone
+    attention.has_flash.cache_clear()
     monkeypatch.setattr(varlen, "flash", lambda *given: plainly(*given) * 1.1)
-    assert not attention.works("varlen", CPU, 64, groups, torch.bfloat16)
-    attention.works.cache_clear()
+    assert not attention.has_flash(CPU, 64, groups, torch.bfloat16)
+    attention.has_flash.cache_clear()

@@ -92,7 +92,7 @@ def _kind(model: Any, layout: Layout) -> str:
         return "dense"
     if how == "flex_attention":
         return "flex"
-    return "varlen" if suits("varlen", model, device) else "examples"
+    return "varlen" if flash_suits(model, device) else "examples"
 
 
 def _made(layout: Layout, kind: str, window: int | None) -> Tensor:
@@ -215,26 +215,26 @@ def few(read_at: Tensor | None, start: int, end: int) -> Tensor | None:
 # -- what a GPU has for packs -----------------------------------------------------------------
 
 
-def suits(kind: str, model: Any, device: torch.device) -> bool:
-    """Whether this attention (varlen, flex) works there, for a model's heads and numbers."""
+def flash_suits(model: Any, device: torch.device) -> bool:
+    """Whether FlashAttention over lines works there, for a model's heads and numbers."""
     config = model.config.get_text_config()
     if device.type == "cpu" or getattr(config, "v_head_dim", None):  # values of another size
         return False
     heads = config.num_attention_heads
     size = getattr(config, "head_dim", None) or config.hidden_size // heads
     keys = getattr(config, "num_key_value_heads", None) or heads
-    return works(kind, device, size, heads // keys, computed_in(device, model.dtype))
+    return has_flash(device, size, heads // keys, computed_in(device, model.dtype))
 
 
 @cache
 @torch.enable_grad()
-def works(kind: str, device: torch.device, size: int, groups: int, dtype: torch.dtype) -> bool:
+def has_flash(device: torch.device, size: int, groups: int, dtype: torch.dtype) -> bool:
     """Whether it works, forward and backward: tried against the dense mask.
 
     It is asked amid a pass, which may be one without gradients, under autocast, in a run that draws
     from its seed: none of that may change the answer, nor be changed.
     """
-    if kind == "varlen" and dtype not in TYPES:
+    if dtype not in TYPES:
         return False
     row, ids = Row("probe", ()), (0,) * 100
     examples = [Example(row, ids, (ids[:50], ids[:30])), Example(row, ids[:20], (ids[:56],))]
@@ -244,22 +244,18 @@ def works(kind: str, device: torch.device, size: int, groups: int, dtype: torch.
     found = []
     try:
         with torch.autocast(device.type, enabled=False):
-            for how in (kind, "dense"):
-                q, k, v = given = [
-                    one.clone().requires_grad_() for one in (query, key[:, :2], value[:, :2])
-                ]
-                mask: Any = _made(layout, how, None)
-                if how == "varlen":
-                    out = by_lines(q, k, v, *mask.lines)
+            for sparse in (True, False):
+                q, k, v = (x.clone().requires_grad_() for x in (query, key[:, :2], value[:, :2]))
+                if sparse:
+                    out = by_lines(q, k, v, lines_of(layout.lines, device))
                 else:
-                    k, v = repeat_kv(k, groups), repeat_kv(v, groups)
-                    if how == "flex":
-                        out = by_blocks(q, k, v, mask.block)
-                    else:
-                        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+                    out = F.scaled_dot_product_attention(
+                        q, repeat_kv(k, groups), repeat_kv(v, groups),
+                        attn_mask=layout.attention_mask,
+                    )  # fmt: skip
                 out.float().square().sum().backward()
-                found.append([one.grad.float() for one in given])
-    except Exception:  # noqa: BLE001 - a compiler that is missing may raise anything
+                found.append([x.grad.float() for x in (q, k, v)])
+    except Exception:  # noqa: BLE001 - what a GPU lacks may raise anything
         return False
     return all(
         bool((a - b).norm() <= 0.02 * b.norm())  # of 16 bits: each number is off by up to 0.4 %

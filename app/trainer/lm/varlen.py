@@ -19,7 +19,7 @@ Line = tuple[int, int, int, int]  # the prompt before it, and its own tokens: bo
 
 @dataclass(frozen=True)
 class Lines:
-    """Where the lines of a pack begin and end, for queries and for keys, on the pack's device."""
+    """Where the lines of a pack begin and end (cu_seqlens), for queries and for keys."""
 
     queries: Tensor  # (lines + 1,) int32, first query of each, and the end
     keys: Tensor  # (lines + 1,) int32
