@@ -7,11 +7,14 @@ from contextlib import closing
 
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select, text, update
 
+from app.accounts.models import User
 from app.config import settings
-from app.db import Now, SessionDep, connect, transaction
+from app.db import Now, SessionDep, commit_halfway, connect, transaction
+from app.schema import migrate
 from tests.conftest import fresh_database, maintenance, psycopg_url, serving
+from tests.factories import make_user
 
 pytestmark = pytest.mark.concurrency
 
@@ -64,3 +67,27 @@ def test_a_connection_that_the_server_ended_while_it_was_idle_is_replaced(engine
     with maintenance(server_url) as other:
         assert other.scalar(select(func.pg_terminate_backend(first, 5_000)))
     assert backend() != first
+
+
+def test_columns_are_described_to_whoever_looks_at_them(engine):
+    with engine.connect() as connection:
+        found = connection.execute(text("SELECT 1 AS one, 'b' AS two, 3 AS one"))
+        assert found.cursor is not None
+        assert [column.name for column in found.cursor.description] == ["one", "two", "one"]
+        assert found.cursor.description[1].type_code
+        assert len(found.cursor.description) == 3
+        assert found.one() == (1, "b", 3)
+        nothing = connection.connection.cursor()
+        nothing.execute("SET LOCAL lock_timeout = 0")
+        assert nothing.description is None
+
+
+def test_after_a_commit_halfway_what_others_changed_is_seen(engine):
+    migrate(engine)
+    with transaction() as session:
+        user = make_user(session, "Before")
+        hers = User.id == user.id
+        commit_halfway(session)
+        with engine.begin() as other:
+            other.execute(update(User).where(hers).values(name="After"))
+        assert user.name == "After"
