@@ -1,4 +1,4 @@
-"""Packs as lines for FlashAttention, which a CPU does not have: a plain form stands in for it."""
+"""Packs as segments for FlashAttention, which no CPU has: a plain form stands in for it."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from app.trainer import lm as models
 from app.trainer.batches import lay_out
 from app.trainer.lm import attention, varlen
-from app.trainer.lm.varlen import Copied, Lines, lines_of
+from app.trainer.lm.varlen import Copied, Segments, segments_of
 from tests.trainer.test_families import OWN_ATTENTION, SPARSE, made, read
 from tests.trainer.test_layouts import BATCH, example
 
@@ -20,16 +20,16 @@ def plainly(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    lines: Lines,
+    segments: Segments,
     window: int | None,
     scaling: float | None,
 ) -> Tensor:
-    """As FlashAttention 2 defines it: the last query of a line sees up to its last key."""
+    """As FlashAttention 2 defines it: the last query of a segment sees up to its last key."""
     groups = query.shape[1] // key.shape[1]
     key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
     parts = []
     for (a, b), (c, d) in zip(
-        lines.queries.unfold(0, 2, 1), lines.keys.unfold(0, 2, 1), strict=True
+        segments.queries.unfold(0, 2, 1), segments.keys.unfold(0, 2, 1), strict=True
     ):
         q, k, v = (x.transpose(0, 1) for x in (query[a:b], key[c:d], value[c:d]))
         behind = torch.arange(d - c - (b - a), d - c)[:, None] - torch.arange(d - c)
@@ -60,37 +60,39 @@ def test_lines_are_the_dense_mask(family: str, request) -> None:
 def test_a_model_with_attention_of_its_own_keeps_it(family: str) -> None:
     model = made(family)
     mask = models.mask_for(model, lay_out(BATCH, packed=True), torch.arange(3))
-    assert not hasattr(mask, "lines")
+    assert not hasattr(mask, "segments")
 
 
 def test_a_first_response_is_a_line_with_its_prompt() -> None:
     """Only what follows copies the keys of the prompt."""
     layout = lay_out([example(5, 3, 7, 2), example(9, 2), example(4)], packed=True)
-    assert layout.lines == (
+    assert layout.segments == (
         (0, 0, 0, 8), (0, 5, 8, 15), (0, 5, 15, 17), (17, 17, 17, 28), (28, 28, 28, 32),
     )  # fmt: skip
-    lines = lines_of(layout.lines, CPU)
-    assert lines.queries.tolist() == [0, 8, 15, 17, 28, 32]
-    assert lines.keys.tolist() == [0, 8, 20, 27, 38, 42]
-    assert (lines.most_queries, lines.most_keys) == (11, 12)
-    assert lines.seen is not None
-    assert lines.copies is not None
-    assert lines.seen[8:20].tolist() == [*range(5), *range(8, 15)]
-    assert lines.copies[2].tolist() == [2, 10, 22]
-    assert lines.copies[30].tolist() == [40, 42, 42]
+    segments = segments_of(layout.segments, CPU)
+    assert segments.queries.tolist() == [0, 8, 15, 17, 28, 32]
+    assert segments.keys.tolist() == [0, 8, 20, 27, 38, 42]
+    assert (segments.most_queries, segments.most_keys) == (11, 12)
+    assert segments.seen is not None
+    assert segments.copies is not None
+    assert segments.seen[8:20].tolist() == [*range(5), *range(8, 15)]
+    assert segments.copies[2].tolist() == [2, 10, 22]
+    assert segments.copies[30].tolist() == [40, 42, 42]
 
 
 def test_without_forks_nothing_is_copied() -> None:
     apart = [replace(e, responses=(r,)) for e in BATCH for r in e.responses]
-    lines = lines_of(lay_out(apart, packed=True).lines, CPU)
-    assert lines.seen is None
-    assert torch.equal(lines.queries, lines.keys)
+    segments = segments_of(lay_out(apart, packed=True).segments, CPU)
+    assert segments.seen is None
+    assert torch.equal(segments.queries, segments.keys)
 
 
 def test_the_gradient_of_copies() -> None:
-    lines = lines_of(lay_out(BATCH, packed=True).lines, CPU)
-    given = torch.randn(int(lines.queries[-1]), 2, 3, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda x: Copied.apply(x, lines.seen, lines.copies), given)
+    segments = segments_of(lay_out(BATCH, packed=True).segments, CPU)
+    given = torch.randn(int(segments.queries[-1]), 2, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(
+        lambda x: Copied.apply(x, segments.seen, segments.copies), given
+    )
 
 
 def test_it_is_not_tried_in_32_bit() -> None:

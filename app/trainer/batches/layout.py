@@ -25,7 +25,7 @@ class Layout:
     spans: tuple[tuple[int, int, bool], ...]  # when packed: each example's place, and if it forks
     # when packed: a prompt with its first response (behind nothing), and each further response
     # with the place of its prompt: first and last of what is before it, and of its own
-    lines: tuple[tuple[int, int, int, int], ...]
+    segments: tuple[tuple[int, int, int, int], ...]
     sources: Tensor  # (targets,) flat position whose output predicts the target
     targets: Tensor  # (targets,) token ids
     owners: Tensor  # (targets,) response the target belongs to
@@ -100,7 +100,7 @@ def _packed(examples: Sequence[Example]) -> Layout:
     owners: list[int] = []
     columns: list[int] = []
     ends: list[int] = []
-    spans, lines = [], []
+    spans, segments = [], []
     for e, example in enumerate(examples):
         began = len(ids)
         shared = len(example.prompt)
@@ -121,11 +121,11 @@ def _packed(examples: Sequence[Example]) -> Layout:
             example_of += [e] * len(response)
             branch_of += [r] * len(response)
             ends.append(len(ids) - 1)
-            lines.append(
+            segments.append(
                 (began, prompt_end + 1, start, len(ids)) if r else (began, began, began, len(ids))
             )
         if not example.responses:
-            lines.append((began, began, began, len(ids)))
+            segments.append((began, began, began, len(ids)))
         spans.append((began, len(ids), len(example.responses) > 1))
     return Layout(
         torch.tensor([ids]),
@@ -133,7 +133,7 @@ def _packed(examples: Sequence[Example]) -> Layout:
         None,
         torch.tensor([example_of, branch_of]),
         tuple(spans),
-        tuple(lines),
+        tuple(segments),
         *(torch.tensor(x, dtype=torch.long) for x in (sources, targets, owners, columns, ends)),
     )
 

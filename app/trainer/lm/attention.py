@@ -2,9 +2,9 @@
 
 In a pack of n examples all but 1/n of the dense mask is empty. Models of transformers call the
 function registered here under the name `tree`; it computes only what is wanted: one attention per
-example, on a GPU in 16 bit FlashAttention over lines, or where it is asked for FlexAttention over
-the blocks that are not empty, which a GPU compiles for half a minute. Where a mask comes without a
-layout (padded rows, generation) it is plain scaled-dot-product attention.
+example, on a GPU in 16 bit FlashAttention over segments, or where it is asked for FlexAttention
+over the blocks that are not empty, which a GPU compiles for half a minute. Where a mask comes
+without a layout (padded rows, generation) it is plain scaled-dot-product attention.
 """
 
 from functools import cache, partial
@@ -22,7 +22,7 @@ from app.trainer.dataset import Row
 from app.trainer.failures import BadInput
 from app.trainer.lm.flex import block_mask, by_blocks
 from app.trainer.lm.last_layer import cut_last_layer, heed, read_only
-from app.trainer.lm.varlen import TYPES, by_lines, lines_of
+from app.trainer.lm.varlen import TYPES, by_segments, segments_of
 
 TREE = "tree"
 _chosen = {"how": "auto"}  # one training in a process
@@ -111,7 +111,7 @@ def _made(layout: Layout, kind: str, window: int | None) -> Tensor:
             for hides in [forks or bool(window and end - start > window)]
         )
     elif kind == "varlen":
-        mask.lines = lines_of(layout.lines, mask.device), window
+        mask.segments = segments_of(layout.segments, mask.device), window
     elif kind == "flex":
         mask.block = block_mask(layout.tree, layout.position_ids[0], window)
     layout.masks[kind, window] = mask
@@ -148,16 +148,16 @@ def _attention(
     read_at: Tensor | None,
     **more: Any,
 ) -> tuple[Tensor, None]:
-    lines: Any = getattr(attention_mask, "lines", None)
+    segments: Any = getattr(attention_mask, "segments", None)
     block: Any = getattr(attention_mask, "block", None)
     spans: Any = getattr(attention_mask, "spans", None)
-    if lines is None and block is None and spans is None:
+    if segments is None and block is None and spans is None:
         found: tuple[Tensor, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, **more
         )
         return found
     scaling = more.get("scaling")
-    if lines is None:
+    if segments is None:
         groups = query.shape[1] // key.shape[1]
         key, value = repeat_kv(key, groups), repeat_kv(value, groups)
     if spans is not None:
@@ -166,9 +166,9 @@ def _attention(
     else:
         wanted = computed_in(query.device, value.dtype)
         query, key, value = query.to(wanted), key.to(wanted), value.to(wanted)
-        if lines is not None:
-            own, window = lines
-            out = by_lines(query, key, value, own, window, scaling)
+        if segments is not None:
+            own, window = segments
+            out = by_segments(query, key, value, own, window, scaling)
         else:
             out = by_blocks(query, key, value, block, scaling)
     return out.transpose(1, 2).contiguous(), None
@@ -216,7 +216,7 @@ def few(read_at: Tensor | None, start: int, end: int) -> Tensor | None:
 
 
 def flash_suits(model: Any, device: torch.device) -> bool:
-    """Whether FlashAttention over lines works there, for a model's heads and numbers."""
+    """Whether FlashAttention over segments works there, for a model's heads and numbers."""
     config = model.config.get_text_config()
     if device.type == "cpu" or getattr(config, "v_head_dim", None):  # values of another size
         return False
@@ -247,7 +247,7 @@ def has_flash(device: torch.device, size: int, groups: int, dtype: torch.dtype) 
             for sparse in (True, False):
                 q, k, v = (x.clone().requires_grad_() for x in (query, key[:, :2], value[:, :2]))
                 if sparse:
-                    out = by_lines(q, k, v, lines_of(layout.lines, device))
+                    out = by_segments(q, k, v, segments_of(layout.segments, device))
                 else:
                     out = F.scaled_dot_product_attention(
                         q, repeat_kv(k, groups), repeat_kv(v, groups),

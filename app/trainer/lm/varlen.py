@@ -1,9 +1,9 @@
-"""FlashAttention over lines of any length, in 16 bit; nothing is compiled for it.
+"""FlashAttention over segments of any length, in 16 bit; nothing is compiled for it.
 
-A pack is a row of lines: a prompt with its first response, then each further response. Every line
-asks with its own tokens, and sees them and those of the prompt it belongs to; for that a prompt's
-keys and values are copied before each further response. FlashAttention 2 puts the ends of queries
-and keys together (Dao 2023), so that all of it is plainly causal.
+A pack is a row of segments: a prompt with its first response, then each further response. Every
+segment asks with its own tokens, and sees them and those of the prompt it belongs to; for that a
+prompt's keys and values are copied before each further response. FlashAttention 2 puts the ends of
+queries and keys together (Dao 2023), so that all of it is plainly causal.
 """
 
 from collections.abc import Sequence
@@ -14,27 +14,31 @@ import torch
 from torch import Tensor
 
 TYPES = (torch.bfloat16, torch.float16)
-Line = tuple[int, int, int, int]  # the prompt before it, and its own tokens: both from, to
+Segment = tuple[int, int, int, int]  # the prompt before it, and its own tokens: both from, to
 
 
 @dataclass(frozen=True)
-class Lines:
-    """Where the lines of a pack begin and end (cu_seqlens), for queries and for keys."""
+class Segments:
+    """Where the segments of a pack begin and end (cu_seqlens), for queries and for keys."""
 
-    queries: Tensor  # (lines + 1,) int32, first query of each, and the end
-    keys: Tensor  # (lines + 1,) int32
+    queries: Tensor  # (segments + 1,) int32, first query of each, and the end
+    keys: Tensor  # (segments + 1,) int32
     most_queries: int
     most_keys: int
     seen: Tensor | None  # (keys,) the token of each key; None: just as they come
     copies: Tensor | None  # (tokens, most) the keys each token has become, else one behind them
 
 
-def lines_of(lines: Sequence[Line], device: torch.device) -> Lines:
-    own = [end - begin for _, _, begin, end in lines]
-    whole = [end - begin + after - first for first, after, begin, end in lines]
+def segments_of(segments: Sequence[Segment], device: torch.device) -> Segments:
+    own = [end - begin for _, _, begin, end in segments]
+    whole = [end - begin + after - first for first, after, begin, end in segments]
     seen = copies = None
     if whole != own:
-        parts = [torch.arange(*x) for first, after, *line in lines for x in ((first, after), line)]
+        parts = [
+            torch.arange(*x)
+            for first, after, *segment in segments
+            for x in ((first, after), segment)
+        ]
         seen = torch.cat(parts)
         copies = _copies(seen, sum(own)).to(device)
         seen = seen.to(device)
@@ -42,7 +46,7 @@ def lines_of(lines: Sequence[Line], device: torch.device) -> Lines:
     def ends(lengths: list[int]) -> Tensor:
         return torch.tensor([0, *lengths]).cumsum(0).to(device, torch.int32)
 
-    return Lines(ends(own), ends(whole), max(own), max(whole), seen, copies)
+    return Segments(ends(own), ends(whole), max(own), max(whole), seen, copies)
 
 
 def _copies(seen: Tensor, tokens: int) -> Tensor:
@@ -73,27 +77,27 @@ class Copied(torch.autograd.Function):
         return behind[copies].sum(1), None, None
 
 
-def by_lines(
+def by_segments(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    lines: Lines,
+    segments: Segments,
     window: int | None = None,
     scaling: float | None = None,
 ) -> Tensor:
     """Attention of `(1, heads, width, size)` thrice; there may be fewer heads of keys."""
     query, key, value = (x[0].transpose(0, 1) for x in (query, key, value))
-    if lines.seen is not None and lines.copies is not None:
+    if segments.seen is not None and segments.copies is not None:
         copied: Any = Copied.apply
-        key, value = (copied(x, lines.seen, lines.copies) for x in (key, value))
-    return flash(query, key, value, lines, window, scaling).transpose(0, 1)[None]
+        key, value = (copied(x, segments.seen, segments.copies) for x in (key, value))
+    return flash(query, key, value, segments, window, scaling).transpose(0, 1)[None]
 
 
 def flash(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    lines: Lines,
+    segments: Segments,
     window: int | None,
     scaling: float | None,
 ) -> Tensor:
@@ -102,7 +106,8 @@ def flash(
     The public `torch.nn.attention.varlen` asks for causal attention in another way in each version.
     """
     out: Tensor = torch.ops.aten._flash_attention_forward(  # noqa: SLF001 - see above
-        query, key, value, lines.queries, lines.keys, lines.most_queries, lines.most_keys,
+        query, key, value,
+        segments.queries, segments.keys, segments.most_queries, segments.most_keys,
         0.0, True, False, scale=scaling,
         window_size_left=None if window is None else window - 1,
         window_size_right=None if window is None else 0,
