@@ -9,11 +9,12 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 
 from app.accounts import queries, rules, service
 from app.accounts.auth import AdminUser, CurrentUser, UserInPerson, Visitor
-from app.accounts.models import LinkKind, Role, User
+from app.accounts.models import LinkKind, OneTimeLink, Role, User
 from app.accounts.schemas import (
     BreaksForm,
     InvitationForm,
-    NewPersonForm,
+    JoiningForm,
+    NewPerson,
     PasswordForm,
     SignInForm,
     TokenForm,
@@ -56,19 +57,13 @@ def with_cookie(reply: Reply, token: str) -> Reply:
 @router.get("/setup/{key}", name="setup")
 def setup(request: Request, session: SessionDep, now: Now, key: str) -> HTMLResponse:
     require_safe_transport(request)
-    service.open_link(session, key=key, kind=LinkKind.SETUP, now=now)
-    return render(request, "accounts/new_person.html", is_setup=True, email="", name="")
+    return joining_page(request, service.open_link(session, key=key, kind=LinkKind.SETUP, now=now))
 
 
-@router.post("/setup/{key}")
+@router.post("/setup/{key}", response_model=None)
 def finish_setup(
-    request: Request,
-    session: SessionDep,
-    now: Now,
-    key: str,
-    form: Annotated[NewPersonForm, Form()],
-) -> RedirectResponse:
-    require_safe_transport(request)
+    request: Request, session: SessionDep, now: Now, key: str, form: Annotated[JoiningForm, Form()]
+) -> HTMLResponse | RedirectResponse:
     return join(request, session, now, form, key=key, kind=LinkKind.SETUP)
 
 
@@ -76,37 +71,53 @@ def finish_setup(
 def invitation(request: Request, session: SessionDep, now: Now, key: str) -> HTMLResponse:
     require_safe_transport(request)
     link = service.open_link(session, key=key, kind=LinkKind.INVITATION, now=now)
-    return render(
-        request, "accounts/new_person.html", is_setup=False, email=link.email or "", name=""
-    )
+    return joining_page(request, link)
 
 
-@router.post("/invitation/{key}")
+@router.post("/invitation/{key}", response_model=None)
 def accept_invitation(
-    request: Request,
-    session: SessionDep,
-    now: Now,
-    key: str,
-    form: Annotated[NewPersonForm, Form()],
-) -> RedirectResponse:
-    require_safe_transport(request)
+    request: Request, session: SessionDep, now: Now, key: str, form: Annotated[JoiningForm, Form()]
+) -> HTMLResponse | RedirectResponse:
     return join(request, session, now, form, key=key, kind=LinkKind.INVITATION)
+
+
+def joining_page(
+    request: Request,
+    link: OneTimeLink,
+    form: JoiningForm | None = None,
+    *,
+    problem: str | None = None,
+) -> HTMLResponse:
+    return render(
+        request,
+        "accounts/new_person.html",
+        status=Invalid.status if problem else 200,
+        is_setup=link.kind is LinkKind.SETUP,
+        email=link.email or (form.email if form else ""),
+        name=form.name if form else "",
+        problem=problem,
+    )
 
 
 def join(
     request: Request,
     session: SessionDep,
     now: Now,
-    form: NewPersonForm,
+    form: JoiningForm,
     *,
     key: str,
     kind: LinkKind,
-) -> RedirectResponse:
-    """Make the person of a link and sign her in."""
+) -> HTMLResponse | RedirectResponse:
+    """Make the person of a link and sign her in; what will not do is said above what she typed."""
+    require_safe_transport(request)
     link = service.open_link(session, key=key, kind=kind, now=now)
-    user = service.use_link(
-        session, link=link, name=form.name, email=form.email, password=form.password, now=now
-    )
+    try:
+        new = NewPerson.of(form)
+        user = service.use_link(
+            session, link=link, name=new.name, email=new.email, password=new.password, now=now
+        )
+    except Invalid as error:  # found before anything is written
+        return joining_page(request, link, form, problem=error.detail)
     token = service.open_session(session, user=user, now=now)
     return with_cookie(redirect(request, "home"), token)
 
@@ -203,11 +214,19 @@ def account(request: Request, session: SessionDep, user: CurrentUser) -> HTMLRes
 
 
 def account_page(
-    request: Request, session: SessionDep, user: User, *, new_token: str | None = None
+    request: Request,
+    session: SessionDep,
+    user: User,
+    *,
+    new_token: str | None = None,
+    problem: str | None = None,
 ) -> HTMLResponse:
+    """`problem`: why her password was not changed."""
     return render(
         request,
         "accounts/account.html",
+        status=Invalid.status if problem else 200,
+        problem=problem,
         tokens=queries.tokens_of(session, user),
         new_token=new_token,
         breaks_after=rules.BREAKS_AFTER,
@@ -226,15 +245,18 @@ def set_breaks(
     return RedirectResponse(f"{target}?saved=breaks#breaks", status_code=303)
 
 
-@router.post("/account/password", name="change_password")
+@router.post("/account/password", name="change_password", response_model=None)
 def change_password(
     request: Request,
     session: SessionDep,
     user: UserInPerson,
     now: Now,
     form: Annotated[PasswordForm, Form()],
-) -> RedirectResponse:
-    service.change_password(session, user=user, current=form.current, new=form.new)
+) -> HTMLResponse | RedirectResponse:
+    try:
+        service.change_password(session, user=user, current=form.current, new=form.new)
+    except Invalid as error:  # found before anything is written
+        return account_page(request, session, user, problem=error.detail)
     token = service.open_session(session, user=user, now=now)
     return with_cookie(redirect(request, "account"), token)
 

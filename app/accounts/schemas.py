@@ -2,9 +2,18 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, EmailStr, Field, StringConstraints
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    EmailStr,
+    Field,
+    StringConstraints,
+    ValidationError,
+)
+from pydantic_core import ErrorDetails
 
 from app.accounts.models import Role
+from app.errors import Invalid
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120)]
 Password = Annotated[str, Field(max_length=1024)]  # the rules say what is too short, in words
@@ -16,12 +25,34 @@ class SignInForm(BaseModel):
     next: str = "/"
 
 
-class NewPersonForm(BaseModel):
-    """Of the set-up and invitation pages."""
+class JoiningForm(BaseModel):
+    """Of the set-up and invitation pages, as it was typed."""
+
+    name: str = ""
+    email: str = ""
+    password: Password = ""
+
+
+class NewPerson(BaseModel):
+    """What such a form must say."""
 
     name: Name
     email: EmailStr
     password: Password
+
+    @classmethod
+    def of(cls, form: JoiningForm) -> "NewPerson":
+        """Raise `Invalid`, in words for whoever has typed it."""
+        try:
+            return cls.model_validate(form, from_attributes=True)
+        except ValidationError as error:
+            raise Invalid(" ".join(_in_words(item) for item in error.errors())) from None
+
+
+def _in_words(item: ErrorDetails) -> str:
+    if item["loc"] == ("email",):
+        return f"This is no e-mail address: {item['ctx']['reason']}"
+    return "Fill in your name, with at most 120 characters."
 
 
 class PasswordForm(BaseModel):

@@ -1,5 +1,6 @@
 """How people come in: the set-up link for the first admin, invitation links for everybody else."""
 
+import html
 import re
 
 import pytest
@@ -107,7 +108,28 @@ def test_a_weak_password_is_refused_with_a_sentence_and_the_link_stays_good(app,
     reply = browser(app).post(f"/setup/{key}", data=GOOD | {"password": "short"})
     assert reply.status_code == 422
     assert "at least 8 characters" in reply.text
+    assert f'value="{GOOD["email"]}"' in reply.text  # she goes on with what she has typed
+    assert f'value="{GOOD["name"]}"' in reply.text
+    assert "short" not in reply.text
     assert browser(app).post(f"/setup/{key}", data=GOOD).status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        ({"email": "boss@localhost"}, "no e-mail address: The part after the @-sign"),
+        ({"name": " "}, "Fill in your name"),
+        ({"name": "x" * 121}, "at most 120 characters"),
+        ({"email": "", "name": ""}, "Fill in your name, with at most 120 characters. This is no"),
+    ],
+)
+def test_what_will_not_do_is_said_above_what_was_typed(app, empty, session, typed, sentence):
+    key = setup_key(session)
+    reply = browser(app).post(f"/setup/{key}", data=GOOD | typed)
+    assert reply.status_code == 422
+    assert sentence in html.unescape(reply.text)
+    assert 'name="password"' in reply.text
+    assert queries.user_by_email(session, GOOD["email"]) is None
 
 
 @pytest.mark.parametrize(

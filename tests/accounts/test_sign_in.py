@@ -3,6 +3,7 @@
 import re
 from datetime import timedelta
 
+import pytest
 from sqlalchemy import func, select
 
 from app.accounts import service
@@ -160,6 +161,24 @@ def test_changing_the_password_ends_all_other_sessions(sign_in, ana):
     assert reply.status_code == 303
     assert elsewhere.get("/account").status_code == 303
     assert here.get("/account").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("current", "new", "sentence"),
+    [
+        ("not it", "an even longer passphrase", "Your current password is not right"),
+        (PASSWORD, "password123", "one of the first that anybody would try"),
+    ],
+)
+def test_why_a_password_was_not_changed_is_said_beside_the_form(
+    sign_in, ana, current, new, sentence
+):
+    here, elsewhere = sign_in(ana), sign_in(ana)
+    reply = here.post("/account/password", data={"current": current, "new": new})
+    assert reply.status_code == 422
+    assert sentence in reply.text
+    assert 'name="current"' in reply.text
+    assert elsewhere.get("/account").status_code == 200
 
 
 def test_an_invitation_link_expires_with_a_sentence(client, session, ada, clock):
