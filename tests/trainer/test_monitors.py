@@ -101,7 +101,7 @@ def refusing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 GAMED = {
-    "algorithm": "rloo", "num_generations": 8, "per_device_train_batch_size": 32,
+    "algorithm": "rloo", "num_generations": 4, "per_device_train_batch_size": 96,
     "response_length": 12, "learning_rate": 2e-2, "num_ppo_epochs": 4, "kl_coef": 0.0,
     "monitor_refusals": "k", "monitor_max_refusals": 0.1, "monitor_patience": 1, "max_steps": 8,
     "eval_steps": 8, "num_samples": 0, "save_steps": 1, "save_total_limit": 0,

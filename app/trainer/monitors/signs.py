@@ -1,6 +1,7 @@
 """Signs in what a policy writes: how often it repeats itself, how varied it is, if it refuses."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Hashable, Iterable, Sequence
 
 from torch import Tensor
 
@@ -36,6 +37,17 @@ def disagreement(members: Tensor) -> float:
     """
     centred = members - members.mean(1, keepdim=True)
     return float(centred.std(0, correction=0).mean())
+
+
+def error_of_mean(values: Sequence[float], groups: Iterable[Hashable]) -> float:
+    """Standard error of the mean where values of a group resemble each other (Liang & Zeger 1986).
+
+    With groups of one it is the usual one.
+    """
+    mean, sums = sum(values) / len(values), dict[Hashable, float]()
+    for value, group in zip(values, groups, strict=True):
+        sums[group] = sums.get(group, 0.0) + value - mean
+    return math.sqrt(sum(found**2 for found in sums.values())) / len(values)
 
 
 def slope(x: Sequence[float], y: Sequence[float]) -> float:

@@ -1,6 +1,7 @@
 """One look after the other at a policy's responses, compared with how it began.
 
-A change counts that is beyond its limit and larger than chance makes it among so few responses.
+A change counts that is beyond its limit and larger than chance makes it among so few responses,
+of which those to the same prompt resemble each other.
 """
 
 import math
@@ -17,7 +18,7 @@ from app.run_config import DpoConfig, MonitorSettings, PpoConfig
 from app.trainer import losses
 from app.trainer.monitors import signs
 
-LEAST = 16  # responses of an observation: fewer are put together with those of the next steps
+LEAST = 16  # prompts of an observation: fewer are put together with those of the next steps
 CHANCE = 3.0  # standard errors that a change must exceed
 CHANCE_OF_BEST = 5.0  # the same against the best of many observations, which was lucky too
 TREND = 8  # observations of which a slope is taken
@@ -35,6 +36,7 @@ class Seen:
     members: Tensor | None = None  # (members, responses)
     watched: Sequence[float] | None = None  # by the model that is not trained on
     distances: Sequence[float] | None = None  # from the reward model's training data
+    prompts: Sequence[Any] | None = None  # what each answers; None: no two the same
 
 
 def joined(parts: Sequence[Seen]) -> Seen:
@@ -45,6 +47,11 @@ def joined(parts: Sequence[Seen]) -> Seen:
         return None if None in values else list(chain.from_iterable(values))
 
     members = [part.members for part in parts if part.members is not None]
+    prompts = [
+        (moment, prompt)
+        for moment, part in enumerate(parts)
+        for prompt in part.prompts or range(len(part.tokens))
+    ]
     return Seen(
         every("tokens"),
         every("texts"),
@@ -53,6 +60,7 @@ def joined(parts: Sequence[Seen]) -> Seen:
         torch.cat(members, dim=1) if len(members) == len(parts) else None,
         every("watched"),
         every("distances"),
+        prompts,
     )
 
 
@@ -76,10 +84,10 @@ class Watch:
 
     def __init__(self, config: PpoConfig | DpoConfig) -> None:
         self.config = config
-        self.waiting: list[dict[str, Any]] = []  # moments with too few responses to say something
+        self.waiting: list[dict[str, Any]] = []  # moments with too few prompts to say something
         self.start: dict[str, float] = {}
-        self.trail: list[list[float]] = []  # [way, score, watched score, responses] of the last
-        self.best = [float("-inf"), 0.0, 0.0]  # highest smoothed watched score, score, responses
+        self.trail: list[list[float]] = []  # [way, score, watched score, prompts] of the last
+        self.best = [float("-inf"), 0.0, 0.0]  # highest smoothed watched score, score, prompts
         self.beyond: dict[str, int] = {}  # observations in a row
         self.told: dict[str, str] = {}  # what has been said, by monitor
 
@@ -102,12 +110,12 @@ class Watch:
             return {}, []
         self.waiting.append(vars(seen))
         seen = joined([Seen(**part) for part in self.waiting])
-        if len(seen.tokens) < LEAST:
+        now = figures_of(seen, self.config)
+        if now["prompts"] < LEAST:
             return {}, []
         self.waiting = []
-        now = figures_of(seen, self.config)
         self.start = self.start or now
-        row = [seen.way, now["score"], now.get("watched", 0.0), now["responses"]]
+        row = [seen.way, now["score"], now.get("watched", 0.0), now["prompts"]]
         self.trail = [*self.trail, row][-TREND:]
         limits = [limit for limit in self._limits(now) if limit.most is not None]
         self.beyond = {
@@ -130,7 +138,7 @@ class Watch:
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Go on where a checkpoint left off; one of an older version knows only what was told."""
-        whole = "waiting" in state
+        whole = "waiting" in state and (not state["start"] or "prompts" in state["start"])
         for name, value in state.items():
             if whole or name == "told":
                 setattr(self, name, value)
@@ -144,7 +152,7 @@ class Watch:
         rise = now["repetition"] - start["repetition"]
         lost = 1 - now["distinct"] / start["distinct"]
         refused = now["refusals"] - start["refusals"]
-        each = 1 / start["responses"] + 1 / now["responses"]
+        each = 1 / start["prompts"] + 1 / now["prompts"]
         refusing = statistics.fmean((start["refusals"], now["refusals"]))
         found = [
             Limit(
@@ -215,8 +223,7 @@ class Watch:
 
     def _error(self, now: dict[str, float], name: str) -> float:
         """Standard error of the difference between the means of now and of the start."""
-        parts = [found[f"{name}_std"] ** 2 / found["responses"] for found in (self.start, now)]
-        return math.sqrt(sum(parts))
+        return math.hypot(self.start[f"{name}_error"], now[f"{name}_error"])
 
     def _watched(self) -> Limit:
         """The watched model's mean score against its best, while the trained score has risen."""
@@ -260,12 +267,14 @@ def figures_of(seen: Seen, config: MonitorSettings) -> dict[str, float]:
     lengths = [len(response) for response in seen.tokens]
     repeated = signs.repeated(seen.tokens)
     refused = [signs.refuses(text, config.monitor_refusals) for text in seen.texts]
+    prompts = seen.prompts or range(len(lengths))
     found = {
-        "responses": float(len(lengths)),
+        "prompts": float(len(set(prompts))),
         "length": statistics.fmean(lengths),
         "length_std": statistics.pstdev(lengths),
+        "length_error": signs.error_of_mean(lengths, prompts),
         "repetition": statistics.fmean(repeated),
-        "repetition_std": statistics.pstdev(repeated),
+        "repetition_error": signs.error_of_mean(repeated, prompts),
         "distinct": signs.distinct(seen.tokens),
         "refusals": sum(refused) / len(refused),
         "score": statistics.fmean(seen.scores) if seen.scores else 0.0,

@@ -69,6 +69,7 @@ class Limits:
             torch.tensor([e.members for e in episodes]).T,
             watched or None,
             distances or None,
+            [e.example.prompt for e in episodes],
         )
 
     def _lines(self, step: int, episodes: Sequence[Episode]) -> list[dict[str, Any]]:
