@@ -211,7 +211,14 @@ def skip_form(
             error=error,
             given=given,
         )
-    tasks.skip(session, assignment=own.assignment, reason=body.reason, note=body.note, now=now)
+    service.skip(
+        session,
+        assignment=own.assignment,
+        project=own.project,
+        reason=body.reason,
+        note=body.note,
+        now=now,
+    )
     tasks.claim(session, project=own.project, user=user, now=now, rng=CHANCE)
     return redirect(request, "rank", project_id=own.project.id)
 
