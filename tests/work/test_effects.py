@@ -260,6 +260,37 @@ def test_a_threshold_holds_as_it_is_told_and_who_has_left_reads_nothing(
     assert (hers.standing, hers.gold_share, hers.paused_at) == (Standing.FAILED, 0.2, None)
 
 
+def test_who_must_read_empty_guidelines_is_told_as_it_comes(
+    sign_in, api, ada, ana, project, session
+):
+    """They are news to who has read earlier ones, and examples to everybody."""
+    make_member(session, project, nia := make_user(session, "Nia B"), Role.ANNOTATOR)
+    session.get_one(Membership, (project.id, nia.id)).guidelines_read = 0
+    session.commit()
+    program, path = api(ada), f"/api/v1/projects/{project.id}"
+
+    def sent_to_read():
+        pages = [sign_in(each).get(f"/projects/{project.id}/rank") for each in (ana, nia)]
+        return sum(page.headers.get("location", "").endswith("/guidelines") for page in pages)
+
+    example = {"prompt": "p", "responses": ["a", "b"], "ranks": [1, 2]}
+    for change, readers in (
+        ({"guidelines": " "}, 1),
+        ({"guidelines_examples": [example]}, 2),
+        ({"guidelines_examples": []}, 1),
+    ):
+        told = program.post(f"{path}/effects", json=change).json()["effects"][-1]["sentence"]
+        assert program.patch(path, json=change).status_code == 200
+        assert sent_to_read() == readers
+        assert told.startswith(f"{readers} annotator{'s' if readers > 1 else ''} must read")
+    for each in (ana, nia):
+        session.get_one(Membership, (project.id, each.id)).guidelines_read = 0
+    session.commit()
+    told = program.post(f"{path}/effects", json={"strength_levels": 1}).json()["effects"][-1]
+    assert told["sentence"].startswith("Nobody has to accept it")
+    assert sent_to_read() == 0
+
+
 def form_of(page):
     """The fields that a browser would send from the page's one form."""
     form = re.search(

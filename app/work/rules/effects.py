@@ -19,10 +19,11 @@ OVERLAP = ("overlap_min", "overlap_max", "overlap_confidence")
 class Facts:
     """What is known of a project at the moment of the question.
 
-    `before` and `changed` are settings by column; `unfit`: drafts on screens that the new scale
-    has no room for, by setting. By the new overlap `unsure` complete tasks will be asked more of,
-    and `still` of those that wait for further judgements already: of one more, so that
-    `still_fewer` of them want fewer than now, and so many judgements in all.
+    `before` and `changed` are settings by column; `readers`: annotators who must read what is new;
+    `unfit`: drafts on screens that the new scale has no room for, by setting. By the new overlap
+    `unsure` complete tasks will be asked more of, and `still` of those that wait for further
+    judgements already: of one more, so that `still_fewer` of them want fewer than now, and so many
+    judgements in all.
     """
 
     before: Mapping[str, Any]
@@ -170,13 +171,17 @@ def _overlap_shown(least: int, most: int, confidence: float | None) -> str:
 # -- the others
 
 
+def are_empty(settings: Mapping[str, Any]) -> bool:
+    """Whether the guidelines neither say nor show anything."""
+    return not settings["guidelines"].strip() and not settings.get("guidelines_examples")
+
+
 def _new_version(facts: Facts) -> Effect:
     new = facts.version + 1
-    text = facts.after("guidelines")
-    if not text.strip():
-        read = "Nobody has to accept it, since the guidelines have no text."
-    elif facts.is_clarification and set(SCALE).isdisjoint(facts.changed):
+    if facts.is_clarification and set(SCALE).isdisjoint(facts.changed):
         read = "A clarification: annotators see that there is one, and go on without accepting it."
+    elif not facts.readers and are_empty({**facts.before, **facts.changed}):
+        read = "Nobody has to accept it, since the guidelines have no text."
     else:
         read = f"{some(facts.readers, 'annotator')} must read and accept it before the next task."
     kept = (

@@ -77,7 +77,9 @@ def _facts(
             hours=sum(hour.active_ms for hour in hours) / 3_600_000,
             people=at_work,
         ),
-        readers=queries.readers(session, project=project),
+        readers=queries.readers(
+            session, project=project, is_empty=rules.are_empty({**before, **changed})
+        ),
         judgements=queries.judgements_under(
             session, project=project, version=project.guidelines_version
         ),
