@@ -247,6 +247,22 @@ def test_guidelines_without_a_word_need_no_reading(session, project, ana, browse
     assert "Start ranking" in browser.get(rank).text
 
 
+def test_a_task_whose_time_is_over_is_offered_again(
+    session, project, ana, rui, ada, rank, sign_in, clock
+):
+    """To who holds it and to others, but not to who has judged it; while it runs, to nobody."""
+    task = make_task(session, project, wanted=2)
+    make_annotation(session, task, ada, ranks=[1, 2])
+    session.commit()
+    begin(sign_in(ana), rank)
+    assert "Nothing for you just now" in sign_in(rui).get(rank).text
+    clock.advance(minutes=31)
+    for who, is_offered in ((ana, True), (rui, True), (ada, False)):
+        assert ("Start ranking" in sign_in(who).get(rank).text) is is_offered
+    assert "How do I boil an egg?" in begin(sign_in(rui), rank)
+    assert "Nothing for you just now" in sign_in(ana).get(rank).text
+
+
 @pytest.mark.parametrize(
     ("who_is_paused", "sentence"),
     [
