@@ -16,7 +16,7 @@ from app.work.rules.effects import Facts, effects
 from app.work.service import board
 from app.work.service.effects import unfit
 from app.worker.overlap import adjust_overlap
-from tests.factories import make_annotation, make_member, make_task, make_user
+from tests.factories import make_annotation, make_member, make_question, make_task, make_user
 
 BEFORE = {
     "name": "Eggs",
@@ -289,6 +289,33 @@ def test_who_must_read_empty_guidelines_is_told_as_it_comes(
     told = program.post(f"{path}/effects", json={"strength_levels": 1}).json()["effects"][-1]
     assert told["sentence"].startswith("Nobody has to accept it")
     assert sent_to_read() == 0
+
+
+def test_a_qualification_is_asked_as_it_is_told(api, ada, ana, project, session):
+    make_member(session, project, nia := make_user(session, "Nia B"), Role.ANNOTATOR)
+    for number in range(4):
+        make_question(session, project, prompt=f"question {number}")
+        make_task(session, project, prompt=f"task {number}", wanted=2)
+    make_annotation(session, make_task(session, project), ana, ranks=[1, 2])
+    session.commit()
+    program, path = api(ada), f"/api/v1/projects/{project.id}"
+
+    def change(**qualification):
+        body = {"qualification": qualification}
+        told = program.post(f"{path}/effects", json=body).json()["effects"][0]["sentence"]
+        assert program.patch(path, json=body).status_code == 200
+        return told
+
+    def question_of(user):
+        mine = api(user).post(f"{path}/assignments").json()
+        return mine.get("qualification", {}).get("of")
+
+    assert change(size=2).startswith("Annotators must pass before their next task, but for those")
+    assert (question_of(ana), question_of(nia)) == (None, 2)
+    assert "under way goes on by its own rules" in change(size=3)
+    assert question_of(nia) == 2
+    assert "nobody is asked" in change(size=0)
+    assert question_of(nia) is None
 
 
 def form_of(page):

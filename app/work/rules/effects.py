@@ -243,6 +243,18 @@ def _lease(facts: Facts) -> str:
     )
 
 
+def _qualification(facts: Facts) -> str:
+    was, becomes = facts.before.get("qualification_size"), facts.after("qualification_size")
+    if was and not becomes:
+        return "From the next claim on nobody is asked to qualify."
+    if becomes and not was:
+        return (
+            "Annotators must pass before their next task, but for those who are through already or "
+            "of whom a judgement counts."
+        )
+    return "For attempts that begin from now on; one that is under way goes on by its own rules."
+
+
 def _cost(_facts: Facts) -> str:
     return (
         "The dashboard tells what labels cost by it, also for what has been judged so far; nobody "
@@ -263,6 +275,7 @@ SENTENCES: Mapping[str, Callable[[Facts], str]] = {
     ),
     "lease_minutes": _lease,
     "paused": _paused,
+    **dict.fromkeys(("qualification_size", "qualification_pass"), _qualification),
     **dict.fromkeys(("cost_per_hour", "cost_per_judgement", "currency"), _cost),
     "name": lambda _: "Shown from now on; nothing else changes.",
     "description": lambda _: "Shown from now on; nothing else changes.",
