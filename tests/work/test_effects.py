@@ -9,7 +9,7 @@ from app.accounts.models import Role
 from app.db import database_now
 from app.projects.models import Membership, Project, Standing
 from app.projects.queries import guidelines_of
-from app.tasks.models import Assignment
+from app.tasks.models import Assignment, Task, TaskKind
 from app.work.rules.census import census
 from app.work.rules.demand import Pace
 from app.work.rules.effects import Facts, effects
@@ -289,6 +289,28 @@ def test_who_must_read_empty_guidelines_is_told_as_it_comes(
     told = program.post(f"{path}/effects", json={"strength_levels": 1}).json()["effects"][-1]
     assert told["sentence"].startswith("Nobody has to accept it")
     assert sent_to_read() == 0
+
+
+def test_whose_gold_is_in_doubt_gets_more_whatever_the_rate(api, ada, ana, project, session):
+    project.gold_rate = 0.1
+    hers = session.get_one(Membership, (project.id, ana.id))
+    hers.gold_share = 0.2  # of her first tasks half
+    for number in range(20):
+        make_task(session, project, prompt=f"task {number}")
+        make_task(session, project, prompt=f"gold {number}", prefers=[[0, 1]])
+    session.commit()
+    program, path = api(ada), f"/api/v1/projects/{project.id}"
+    (told,) = program.post(f"{path}/effects", json={"gold_rate": 0}).json()["effects"]
+    assert "1 person whose gold answers are in doubt keeps a larger share" in told["sentence"]
+    program.patch(path, json={"gold_rate": 0})
+    worker, kinds = api(ana), set()
+    while mine := worker.post(f"{path}/assignments"):
+        if mine.status_code == 204:
+            break
+        assignment = session.get_one(Assignment, mine.json()["id"])
+        kinds.add(session.get_one(Task, assignment.task_id).kind)
+        worker.post(f"/api/v1/assignments/{mine.json()['id']}/skip", json={"reason": "other"})
+    assert TaskKind.GOLD in kinds
 
 
 def test_a_qualification_is_asked_as_it_is_told(api, ada, ana, project, session):

@@ -36,6 +36,16 @@ def readers(session: Session, *, project: Project, is_empty: bool) -> int:
     ).one()
 
 
+def in_doubt(session: Session, *, project: Project) -> int:
+    """People who get gold by a share of their own, not by the project's rate."""
+    return session.scalars(
+        select(func.count())
+        .select_from(Membership)
+        .join(User)
+        .where(*takes_part(project), Membership.gold_share.is_not(None))
+    ).one()
+
+
 def judgements_under(session: Session, *, project: Project, version: int) -> int:
     """People's current judgements that name this version of the guidelines."""
     return session.scalars(

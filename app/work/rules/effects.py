@@ -37,6 +37,7 @@ class Facts:
     held: int
     gold_tasks: int
     unfit: Mapping[str, int]
+    in_doubt: int = 0  # people with a share of gold of their own
     unsure: float = 0.0
     still: float = 0.0
     still_fewer: tuple[float, float] = (0.0, 0.0)
@@ -222,10 +223,14 @@ def _scale(setting: str) -> Callable[[Facts], str]:
 def _gold_rate(facts: Facts) -> str:
     if not facts.gold_tasks:
         return "There are no gold tasks yet; it holds as soon as there are some."
+    doubted = (
+        f" {some(facts.in_doubt, 'person', 'people')} whose gold answers are in doubt "
+        f"{does(facts.in_doubt, 'keeps', 'keep')} a larger share, whatever the rate."
+    )
     return (
         f"From each person’s next claim on, denser among her first tasks. There "
         f"{does(facts.gold_tasks, 'is', 'are')} {some(facts.gold_tasks, 'gold task')}, each of "
-        "which a person gets once at most."
+        f"which a person gets once at most.{doubted if facts.in_doubt else ''}"
     )
 
 

@@ -86,6 +86,7 @@ def _facts(
         holders=len({each.user_id for each in held}),
         held=len(held),
         gold_tasks=n_gold(session, project=project),
+        in_doubt=queries.in_doubt(session, project=project),
         unfit=unfit(queries.open_drafts(session, project=project), changed),
         **unsure,
     )
