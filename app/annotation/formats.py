@@ -18,6 +18,7 @@ from app.annotation.schemas import (
 )
 
 CHOICE = re.compile(r"([AB])(\d)")
+NUMBER = re.compile(r"[0-9]{1,10}")
 
 # Weakest first, by the number of levels; without levels a choice has no strength.
 STRENGTHS = {
@@ -54,7 +55,8 @@ def answer_of(view: AssignmentOut) -> Answer:
 
 def filled(given: Mapping[str, Any], *, size: int) -> Answer:
     """The form with what a judgement, or a part of one, says."""
-    ranking: Sequence[Sequence[str]] = given.get("ranking") or []
+    # A draft may hold anything of the form of a ranking, places without a response as well.
+    ranking: list[Sequence[str]] = [group for group in given.get("ranking") or [] if group]
     answer = Answer(
         ranks={label: place for place, group in enumerate(ranking, 1) for label in group},
         ratings=given.get("ratings") or {},
@@ -122,9 +124,9 @@ def judgement_of_form(fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
             body |= _pair(value)
         elif name in {"rationale", "rewrite"}:
             body[name] = value
-        elif name == "revision" and value.isdigit():
+        elif name == "revision" and NUMBER.fullmatch(value):
             body["revision"] = int(value) or None
-        elif kind == "rank" and value.isdigit():
+        elif kind == "rank" and NUMBER.fullmatch(value):
             ranks.setdefault(int(value), []).append(rest)
         elif kind == "flag":
             body["flags"].setdefault(rest, []).append(value)

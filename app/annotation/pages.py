@@ -59,18 +59,17 @@ def rank(
         return redirect(request, "guidelines", project_id=project.id)
     held = task_queries.open_assignments(session, project=project, user=user)
     must_qualify = task_queries.must_qualify(project, user=user, membership=membership)
-    live = [
-        each
-        for each in held
-        if each.leased_until
-        and each.leased_until > now
-        and (each.attempt_id is not None) == must_qualify  # the others end with the next claim
-    ]
+    # The others end with the next claim.
+    hers = [each for each in held if (each.attempt_id is not None) == must_qualify]
+    live = [each for each in hers if each.leased_until and each.leased_until > now]
     if live:
         return _task_page(request, session, assignment=live[0], project=project, user=user, now=now)
     nothing = task_queries.why_nothing(session, project=project, user=user, now=now)
-    if must_qualify and nothing not in {Nothing.PROJECT_PAUSED, Nothing.PAUSED}:
+    is_paused = nothing in {Nothing.PROJECT_PAUSED, Nothing.PAUSED}
+    if must_qualify and not is_paused:
         return _qualification_page(request, session, project=project, user=user, now=now)
+    if hers and not is_paused:
+        nothing = None  # its time is over, and nobody has taken it: a claim lends it to her again
     return render(
         request,
         "annotation/no_task.html",
@@ -211,7 +210,14 @@ def skip_form(
             error=error,
             given=given,
         )
-    tasks.skip(session, assignment=own.assignment, reason=body.reason, note=body.note, now=now)
+    service.skip(
+        session,
+        assignment=own.assignment,
+        project=own.project,
+        reason=body.reason,
+        note=body.note,
+        now=now,
+    )
     tasks.claim(session, project=own.project, user=user, now=now, rng=CHANCE)
     return redirect(request, "rank", project_id=own.project.id)
 

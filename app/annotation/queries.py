@@ -83,6 +83,12 @@ def assignment_of(
     return None if row is None else (row[0], row[1], row[2])
 
 
+def place_in_history(session: Session, *, user: User, assignment_id: UUID) -> Assignment | None:
+    """The user's own assignment, though she may have no part in its project any more."""
+    assignment = session.get(Assignment, assignment_id)
+    return assignment if assignment and assignment.user_id == user.id else None
+
+
 def had_judgements_removed(session: Session, *, user: User) -> bool:
     """Whether judgements of hers were deleted somewhere, with the tasks that she held there."""
     gone = select(Removal.id).where(Removal.user_id == user.id, Removal.only_texts.is_(False))

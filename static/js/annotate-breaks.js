@@ -28,7 +28,7 @@ export class Breaks {
 
   look() {
     const now = Date.now();
-    const step = Math.min(now - this.last, LONGEST_STEP);
+    const step = Math.max(0, Math.min(now - this.last, LONGEST_STEP)); // a clock may be put back
     this.last = now;
     if (this.isAtIt()) {
       if (now - this.seen >= A_BREAK) this.rest();

@@ -182,6 +182,24 @@ def test_a_place_that_is_given_back_is_gone_where_fewer_are_asked_for(
     assert (task.leased, task.counted, task.wanted) == (0, 2, 2)
 
 
+@pytest.mark.parametrize("verb", ["release", "skip"])
+@pytest.mark.parametrize(("others_say", "wanted"), [([1, 2], 2), ([2, 1], 3)])
+def test_a_place_from_before_adaptive_overlap_is_gone_where_the_others_are_sure(
+    session, project, ana, rui, ada, api, works, verb, others_say, wanted
+):
+    task = make_task(session, project, wanted=3)
+    make_annotation(session, task, ana, ranks=[1, 2])
+    make_annotation(session, task, ada, ranks=others_say)
+    session.commit()
+    mine = works(rui).claim().json()
+    change(api, ada, project, min=2, max=5, confidence=0.9)
+    apply(session, project)
+    assert task.wanted == 3  # she may hand it in
+    works(rui).post(mine, verb, **({"reason": "other"} if verb == "skip" else {}))
+    session.expire_all()
+    assert (task.leased, task.counted, task.wanted) == (0, 2, wanted)
+
+
 def test_late_work_counts_by_the_number_of_now(session, project, ana, rui, ada, api, works, stored):
     task = make_task(session, project, wanted=2)
     session.commit()

@@ -5,10 +5,11 @@ from datetime import timedelta
 
 import pytest
 
+from app.accounts.models import Role
 from app.db import database_now
 from app.projects.models import Guidelines, Membership
 from app.tasks.models import Assignment, AssignmentState, Task
-from tests.factories import make_annotation, make_prompt, make_task
+from tests.factories import make_annotation, make_member, make_project, make_prompt, make_task
 
 
 @pytest.fixture
@@ -137,11 +138,52 @@ def test_the_history_goes_on_beyond_its_first_page(session, project, ana, browse
     assert "Older ones" not in second
 
 
+def test_the_history_goes_on_past_a_project_that_she_has_left(session, project, ana, ada, api):
+    left = make_project(session, "Left", by=ada)
+    make_member(session, left, ana, Role.ANNOTATOR)
+    now = database_now(session)
+    for number, where in enumerate((project, left, project)):
+        task = make_task(session, where, prompt=f"p{number}")
+        at = now + timedelta(minutes=number)
+        make_annotation(session, task, ana, ranks=[1, 2], submitted_at=at)
+    session.delete(session.get_one(Membership, (left.id, ana.id)))
+    session.commit()
+    program, seen, cursor = api(ana), [], ""
+    while cursor is not None:
+        page = program.get(f"/api/v1/me/annotations?limit=1{cursor and f'&cursor={cursor}'}").json()
+        seen += [each["prompt"] for each in page["items"]]
+        cursor = page["next_cursor"]
+    assert seen == ["p2", "p1", "p0"]
+
+
 def test_another_persons_answer_is_no_place_to_begin(session, project, rui, browser, rank):
     task = make_task(session, project)
     hers = make_annotation(session, task, rui, ranks=[1, 2])
     session.commit()
     assert browser.get(f"{rank}/history?before={hers.assignment_id}").status_code == 404
+
+
+def test_a_draft_that_no_page_makes_is_shown_all_the_same(
+    session, project, ana, browser, rank, works
+):
+    make_task(session, project)
+    session.commit()
+    mine = works(ana).claim().json()
+    works(ana).draft(mine, ranking=[[], ["A", "B"]], revision=1)
+    page = browser.get(rank)
+    assert page.status_code == 200
+    assert re.search(r'value="T"[^>]* checked', page.text)
+
+
+@pytest.mark.parametrize("number", ["²", "9" * 5_000])
+def test_what_is_no_number_in_a_form_is_not_filled_in(session, project, browser, rank, number):
+    make_task(session, project, responses=["0", "1", "2"])
+    session.commit()
+    page = begin(browser, rank)
+    form = fields_of(page) | {"rank_A": number, "rank_B": "1", "rank_C": "2", "revision": number}
+    reply = browser.post(action_of(page), data=form)
+    assert reply.status_code == 422
+    assert "Response A is missing" in reply.text
 
 
 def test_a_skip_by_form_needs_a_reason(session, project, ana, browser, rank):
@@ -203,6 +245,22 @@ def test_guidelines_without_a_word_need_no_reading(session, project, ana, browse
     session.get(Membership, (project.id, ana.id)).guidelines_read = 0
     session.commit()
     assert "Start ranking" in browser.get(rank).text
+
+
+def test_a_task_whose_time_is_over_is_offered_again(
+    session, project, ana, rui, ada, rank, sign_in, clock
+):
+    """To who holds it and to others, but not to who has judged it; while it runs, to nobody."""
+    task = make_task(session, project, wanted=2)
+    make_annotation(session, task, ada, ranks=[1, 2])
+    session.commit()
+    begin(sign_in(ana), rank)
+    assert "Nothing for you just now" in sign_in(rui).get(rank).text
+    clock.advance(minutes=31)
+    for who, is_offered in ((ana, True), (rui, True), (ada, False)):
+        assert ("Start ranking" in sign_in(who).get(rank).text) is is_offered
+    assert "How do I boil an egg?" in begin(sign_in(rui), rank)
+    assert "Nothing for you just now" in sign_in(ana).get(rank).text
 
 
 @pytest.mark.parametrize(

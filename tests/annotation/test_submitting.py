@@ -269,6 +269,15 @@ def test_what_does_not_fit_is_refused_and_nothing_is_stored(
 
 
 @pytest.mark.usefixtures("task")
+def test_blanks_are_no_text(ana, works, stored):
+    worker = works(ana)
+    mine = worker.claim().json()
+    worker.submit(mine, "A>B>C", rationale=" ", rewrite=" \n")
+    (annotation,) = stored(ana)
+    assert (annotation.rationale, annotation.rewrite) == (None, None)
+
+
+@pytest.mark.usefixtures("task")
 def test_times_are_kept_within_the_time_that_passed(session, ana, works, stored, clock):
     worker = works(ana)
     mine = worker.claim().json()

@@ -166,6 +166,24 @@ def test_a_break_stops_the_clock_and_gives_back_what_was_fetched_ahead(desk):
     assert desk.complaints == []
 
 
+def test_a_clock_that_is_put_back_takes_nothing_from_a_stretch(desk):
+    page = desk.page
+    page.clock.install(time=7_200_000)
+    page.goto(f"{desk.address}/sign-in?next=/account")
+    page.clock.pause_at(7_260_000)
+    page.evaluate(
+        """async () => {
+          const { Breaks } = await import("/static/js/annotate-breaks.js");
+          const show = (minutes) => (window.told = minutes);
+          new Breaks({ after: 3, isAtIt: () => true, show, hide() {} });
+        }"""
+    )
+    page.clock.run_for(120_000)
+    page.clock.set_system_time(3_600_000)
+    page.clock.run_for(90_000)
+    assert page.evaluate("window.told") == 3
+
+
 def test_a_long_stretch_brings_a_word_that_blocks_nothing(desk):
     page = desk.page
     page.clock.install()

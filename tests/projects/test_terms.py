@@ -1,5 +1,7 @@
 """What a member may judge and how much: set over the API and on the pages, audited."""
 
+import json
+
 import pytest
 from sqlalchemy import select
 
@@ -60,6 +62,13 @@ def test_what_makes_no_sense_is_refused(api, ada, ana, project, session, body, s
     assert says in reply.text
     membership = session.get(Membership, (project.id, ana.id))
     assert (membership.expertise, membership.languages) == ([], [])
+
+
+def test_half_of_a_surrogate_pair_is_refused(api, ada, ana, project):
+    path = f"/api/v1/projects/{project.id}/members/{ana.email}"
+    body = json.dumps({"role": "annotator", "languages": ["n\ud800"]})  # as ASCII, escaped
+    reply = api(ada).put(path, content=body, headers={"Content-Type": "application/json"})
+    assert (reply.status_code, "surrogate" in reply.text) == (422, True)
 
 
 def test_the_page_of_a_member_shows_and_saves_them(sign_in, ada, ana, project, session):

@@ -15,6 +15,7 @@ from app.projects.models import Membership
 from app.tasks import queries, service
 from app.tasks.models import Assignment, AssignmentState, GoldKey, SkipReason, Task
 from app.tasks.schemas import Nothing
+from app.tasks.service.claiming import FREED_AT_ONCE
 from app.tasks.service.lending import take
 from tests.factories import (
     make_many_judged,
@@ -190,6 +191,39 @@ def test_an_expired_lease_goes_to_somebody_else(session, project, ana, rui, clai
     assert claim(ana, later=timedelta(minutes=32)) is None
 
 
+def test_many_expired_leases_do_not_hide_the_one_that_is_for_her(session, project, ana, claim):
+    """She has passed on the tasks of all leases but the last that ran out."""
+    made = [make_task(session, project, prompt=f"p{number}") for number in range(FREED_AT_ONCE + 1)]
+    now = database_now(session)
+    for number, task in enumerate(made):
+        user = make_user(session, f"P{number}")
+        until = now + timedelta(minutes=number)
+        session.add(
+            Assignment(
+                project_id=project.id,
+                task_id=task.id,
+                user_id=user.id,
+                display_order=[0, 1],
+                leased_until=until,
+            )
+        )
+        task.leased = 1
+        if task is not made[-1]:
+            session.add(
+                Assignment(
+                    project_id=project.id,
+                    task_id=task.id,
+                    user_id=ana.id,
+                    state=AssignmentState.SKIPPED,
+                    skip_reason=SkipReason.OTHER,
+                    display_order=[0, 1],
+                    finished_at=now,
+                )
+            )
+    session.flush()
+    assert claim(ana, later=timedelta(hours=1)).task_id == made[-1].id
+
+
 def test_an_expired_lease_that_nobody_took_is_hers_again(session, project, ana, claim):
     make_task(session, project)
     held = claim(ana)
@@ -221,7 +255,9 @@ def test_the_reasons_for_nothing(session, project, ana, rui, claim):
     make_task(session, project, wanted=2)
     hand_in(session, claim(ana))
     assert queries.why_nothing(session, project=project, user=ana) is Nothing.NONE_FOR_YOU
-    hand_in(session, claim(rui))
+    held = claim(rui)
+    assert queries.why_nothing(session, project=project, user=ana) is Nothing.NONE_FOR_YOU
+    hand_in(session, held)
     assert queries.why_nothing(session, project=project, user=ana) is Nothing.FINISHED
 
 

@@ -88,6 +88,15 @@ def test_nobody_gives_more_than_her_share(session, project, ana, rui, claim):
     assert work(session, claim, rui) == 8
 
 
+def test_a_limit_goes_on_for_an_admin_who_comes_back_by_working(session, project, ada, claim):
+    project.total_limit = 2
+    assert work(session, claim, ada) == 2
+    session.delete(session.get_one(Membership, (project.id, ada.id)))
+    session.flush()
+    assert claim(ada) is None
+    assert session.get_one(Membership, (project.id, ada.id)).claimed == 2
+
+
 def test_gold_is_part_of_a_limit_so_that_it_tells_nothing(session, project, ana, claim):
     project.gold_rate, project.total_limit = 0.5, 12
     for number in range(9):

@@ -9,14 +9,14 @@ from app.accounts.models import Role
 from app.db import database_now
 from app.projects.models import Membership, Project, Standing
 from app.projects.queries import guidelines_of
-from app.tasks.models import Assignment
+from app.tasks.models import Assignment, Task, TaskKind
 from app.work.rules.census import census
 from app.work.rules.demand import Pace
 from app.work.rules.effects import Facts, effects
 from app.work.service import board
 from app.work.service.effects import unfit
 from app.worker.overlap import adjust_overlap
-from tests.factories import make_annotation, make_member, make_task, make_user
+from tests.factories import make_annotation, make_member, make_question, make_task, make_user
 
 BEFORE = {
     "name": "Eggs",
@@ -258,6 +258,86 @@ def test_a_threshold_holds_as_it_is_told_and_who_has_left_reads_nothing(
     worker.put(f"/api/v1/assignments/{mine['id']}/annotation", json={"ranking": [["A"], ["B"]]})
     session.refresh(hers)
     assert (hers.standing, hers.gold_share, hers.paused_at) == (Standing.FAILED, 0.2, None)
+
+
+def test_who_must_read_empty_guidelines_is_told_as_it_comes(
+    sign_in, api, ada, ana, project, session
+):
+    """They are news to who has read earlier ones, and examples to everybody."""
+    make_member(session, project, nia := make_user(session, "Nia B"), Role.ANNOTATOR)
+    session.get_one(Membership, (project.id, nia.id)).guidelines_read = 0
+    session.commit()
+    program, path = api(ada), f"/api/v1/projects/{project.id}"
+
+    def sent_to_read():
+        pages = [sign_in(each).get(f"/projects/{project.id}/rank") for each in (ana, nia)]
+        return sum(page.headers.get("location", "").endswith("/guidelines") for page in pages)
+
+    example = {"prompt": "p", "responses": ["a", "b"], "ranks": [1, 2]}
+    for change, readers in (
+        ({"guidelines": " "}, 1),
+        ({"guidelines_examples": [example]}, 2),
+        ({"guidelines_examples": []}, 1),
+    ):
+        told = program.post(f"{path}/effects", json=change).json()["effects"][-1]["sentence"]
+        assert program.patch(path, json=change).status_code == 200
+        assert sent_to_read() == readers
+        assert told.startswith(f"{readers} annotator{'s' if readers > 1 else ''} must read")
+    for each in (ana, nia):
+        session.get_one(Membership, (project.id, each.id)).guidelines_read = 0
+    session.commit()
+    told = program.post(f"{path}/effects", json={"strength_levels": 1}).json()["effects"][-1]
+    assert told["sentence"].startswith("Nobody has to accept it")
+    assert sent_to_read() == 0
+
+
+def test_whose_gold_is_in_doubt_gets_more_whatever_the_rate(api, ada, ana, project, session):
+    project.gold_rate = 0.1
+    hers = session.get_one(Membership, (project.id, ana.id))
+    hers.gold_share = 0.2  # of her first tasks half
+    for number in range(20):
+        make_task(session, project, prompt=f"task {number}")
+        make_task(session, project, prompt=f"gold {number}", prefers=[[0, 1]])
+    session.commit()
+    program, path = api(ada), f"/api/v1/projects/{project.id}"
+    (told,) = program.post(f"{path}/effects", json={"gold_rate": 0}).json()["effects"]
+    assert "1 person whose gold answers are in doubt keeps a larger share" in told["sentence"]
+    program.patch(path, json={"gold_rate": 0})
+    worker, kinds = api(ana), set()
+    while mine := worker.post(f"{path}/assignments"):
+        if mine.status_code == 204:
+            break
+        assignment = session.get_one(Assignment, mine.json()["id"])
+        kinds.add(session.get_one(Task, assignment.task_id).kind)
+        worker.post(f"/api/v1/assignments/{mine.json()['id']}/skip", json={"reason": "other"})
+    assert TaskKind.GOLD in kinds
+
+
+def test_a_qualification_is_asked_as_it_is_told(api, ada, ana, project, session):
+    make_member(session, project, nia := make_user(session, "Nia B"), Role.ANNOTATOR)
+    for number in range(4):
+        make_question(session, project, prompt=f"question {number}")
+        make_task(session, project, prompt=f"task {number}", wanted=2)
+    make_annotation(session, make_task(session, project), ana, ranks=[1, 2])
+    session.commit()
+    program, path = api(ada), f"/api/v1/projects/{project.id}"
+
+    def change(**qualification):
+        body = {"qualification": qualification}
+        told = program.post(f"{path}/effects", json=body).json()["effects"][0]["sentence"]
+        assert program.patch(path, json=body).status_code == 200
+        return told
+
+    def question_of(user):
+        mine = api(user).post(f"{path}/assignments").json()
+        return mine.get("qualification", {}).get("of")
+
+    assert change(size=2).startswith("Annotators must pass before their next task, but for those")
+    assert (question_of(ana), question_of(nia)) == (None, 2)
+    assert "under way goes on by its own rules" in change(size=3)
+    assert question_of(nia) == 2
+    assert "nobody is asked" in change(size=0)
+    assert question_of(nia) is None
 
 
 def form_of(page):

@@ -51,14 +51,19 @@ def renew(request: Request, session: SessionDep, own: OwnAssignment, now: Now) -
 @router.post("/assignments/{assignment_id}/release", status_code=204)
 def release(session: SessionDep, own: OwnAssignment, now: Now) -> None:
     """Give the task back unjudged; somebody else, or the caller later, may have it."""
-    tasks.release(session, assignment=own.assignment, now=now)
+    service.release(session, assignment=own.assignment, project=own.project, now=now)
 
 
 @router.post("/assignments/{assignment_id}/skip", status_code=204)
 def skip(session: SessionDep, own: OwnAssignment, body: SkipBody, now: Now) -> None:
     """Pass on the task for good, with a reason; the draft is kept."""
-    tasks.skip(
-        session, assignment=own.assignment, reason=body.reason, note=body.note or None, now=now
+    service.skip(
+        session,
+        assignment=own.assignment,
+        project=own.project,
+        reason=body.reason,
+        note=body.note or None,
+        now=now,
     )
 
 
@@ -79,8 +84,7 @@ def my_annotations(
     """The caller's own judgements, newest first."""
     before = None
     if cursor is not None:
-        last, _, _ = found(queries.assignment_of(session, user=user, assignment_id=cursor))
-        before = last
+        before = found(queries.place_in_history(session, user=user, assignment_id=cursor))
     items = queries.history(session, user=user, project_id=project, before=before, limit=limit + 1)
     return HistoryPage(
         items=items[:limit],

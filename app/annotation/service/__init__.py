@@ -26,6 +26,7 @@ from app.annotation.service.requeue import (
     requeue,
     undo_requeue,
 )
+from app.annotation.service.returning import release, skip
 from app.annotation.service.submitting import Submission, save_draft, submit
 from app.annotation.service.telling import discount_told
 from app.annotation.service.unimporting import recount_imported, take_back_imported
@@ -49,6 +50,7 @@ __all__ = [
     "record_imported",
     "record_prepared",
     "recount_imported",
+    "release",
     "removable",
     "remove_judgements",
     "remove_texts",
@@ -56,6 +58,7 @@ __all__ = [
     "restore_gold",
     "save_draft",
     "set_gold",
+    "skip",
     "submit",
     "take_back_imported",
     "undo_requeue",

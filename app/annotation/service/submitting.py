@@ -153,10 +153,15 @@ def _values(
         "ratings": rules.canonical_ratings(
             judgement.ratings, criteria=project.criteria, display_order=order
         ),
-        "rationale": judgement.rationale or draft.get("rationale"),
+        "rationale": _written(judgement.rationale, draft.get("rationale")),
         "flags": {str(place): sorted(set(marks)) for place, marks in flags.items() if marks},
-        "rewrite": judgement.rewrite or draft.get("rewrite"),
+        "rewrite": _written(judgement.rewrite, draft.get("rewrite")),
     }
+
+
+def _written(*texts: str | None) -> str | None:
+    """The first in which something is written: a model would be taught a blank answer."""
+    return next((text for text in texts if text and text.strip()), None)
 
 
 def _times(

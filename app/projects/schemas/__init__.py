@@ -1,5 +1,6 @@
 """What comes in and goes out over HTTP about projects (contract §3)."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
@@ -18,11 +19,14 @@ from app.projects import rules
 
 MAX_GUIDELINES = 200_000  # characters
 MOST_VERSIONS = 1_000
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def storable(text: str) -> str:
     if "\0" in text:
         raise ValueError("remove the NUL character (\\u0000): it cannot be stored")
+    if SURROGATE.search(text):
+        raise ValueError("remove what is half of a surrogate pair: it cannot be stored")
     return text
 
 

@@ -147,10 +147,14 @@ def acknowledge_guidelines(session: Session, *, project: Project, user: User, ve
 
 
 def ensure_membership(session: Session, *, project: Project, user: User) -> Membership:
-    """The user's membership; an admin of the installation gets one (admin) when she first works."""
+    """The user's membership; an admin of the installation gets one (admin) when she works here."""
+    membership = queries.member(session, project=project, user_id=user.id)
+    if membership is not None:
+        return membership
+    history = history_of(session, project=project, user=user)
     session.execute(
         insert(Membership)
-        .values(project_id=project.id, user_id=user.id, role=Role.ADMIN)
+        .values(project_id=project.id, user_id=user.id, role=Role.ADMIN, **history)
         .on_conflict_do_nothing()
     )
     return found(queries.member(session, project=project, user_id=user.id))

@@ -2,17 +2,19 @@
 
 from datetime import datetime
 
-from sqlalchemy import Boolean, and_, bindparam, case, literal, null, select, true
+from sqlalchemy import Boolean, DateTime, and_, bindparam, case, literal, null, select, true
 from sqlalchemy.orm import Session
 
 from app.accounts.models import User
 from app.db import database_now
 from app.projects.models import Membership, Project
-from app.tasks.models import Task, TaskLane
+from app.tasks.models import Assignment, Task, TaskLane
 from app.tasks.queries.people import limit_reached
 from app.tasks.queries.wanted import (
     HER_LANES,
+    IN_HER_LANES,
     IS_NEW,
+    IS_OPEN,
     IS_ORDINARY,
     IS_WANTED,
     IS_WITHIN_MOST,
@@ -20,6 +22,7 @@ from app.tasks.queries.wanted import (
     OURS,
     RE_ASKED_TASK,
     gold_task,
+    most_wanted,
     skills,
 )
 from app.tasks.schemas import Nothing
@@ -43,6 +46,27 @@ _theirs_to_judge = (
 ).lateral("theirs_to_judge")
 _FOR_OTHERS = select(_others.c.key).select_from(_others.join(_theirs_to_judge, true())).limit(1)
 
+# What somebody holds now. Once its time is over, a claim of hers frees it on its way, and finds it:
+# where it is new to her, in a lane of hers, and still wanted without the place that was taken.
+_HELD = (
+    select(Assignment.id)
+    .join(Task, Task.id == Assignment.task_id)
+    .where(
+        Assignment.project_id == bindparam("in_project"),
+        IS_OPEN,
+        IS_ORDINARY,
+        ~Assignment.is_repeat,
+    )
+    .limit(1)
+)
+RUN_OUT_FOR_HER = _HELD.where(
+    Assignment.leased_until <= bindparam("now", type_=DateTime(timezone=True)),
+    Task.closed_at.is_(None),
+    Task.leased + Task.counted <= most_wanted(),
+    IN_HER_LANES,
+    IS_NEW,
+)
+
 # In one statement, so of one moment: asked one by one, a task that becomes gold or ordinary in
 # between would be missed by each. Later questions are asked only where the earlier say so.
 _ours = select(Task.id).where(OURS)
@@ -57,6 +81,7 @@ WHY_NOTHING = select(
                     _ours.where(IS_WANTED, IS_WITHIN_MOST).exists(),
                     literal(Nothing.NONE_FOR_YOU),
                 ),
+                (_HELD.exists(), literal(Nothing.NONE_FOR_YOU)),
                 else_=literal(Nothing.FINISHED),
             ),
         ),
@@ -69,14 +94,21 @@ WHY_NOTHING = select(
 def why_nothing(
     session: Session, *, project: Project, user: User, now: datetime | None = None
 ) -> Nothing | None:
-    """Why she would get no task now; None when there seems to be one."""
+    """Why she would get no task now; None when there seems to be one.
+
+    Where `now` is given, what others hold beyond their time is one as well: a claim frees it.
+    """
     if project.paused_at is not None:
         return Nothing.PROJECT_PAUSED
     membership = session.get(Membership, (project.id, user.id))
     if membership is not None and membership.paused_at is not None:
         return Nothing.PAUSED
     reason = _reason(session, project, user, membership)
-    if reason is not None and not _comes_again(session, membership):
+    if (
+        reason is not None
+        and not _comes_again(session, membership)
+        and not (now and _has_run_out(session, project, user, membership, now=now))
+    ):
         return Nothing(reason)
     if membership is None:
         return None
@@ -105,6 +137,18 @@ def _reason(
     where = {"in_project": project.id, "person": user.id, "has_gold": project.gold_rate > 0}
     reason: str | None = session.scalar(WHY_NOTHING, where | skills(membership))
     return reason
+
+
+def _has_run_out(
+    session: Session,
+    project: Project,
+    user: User,
+    membership: Membership | None,
+    *,
+    now: datetime,
+) -> bool:
+    where = {"in_project": project.id, "person": user.id, "now": now}
+    return session.scalar(RUN_OUT_FOR_HER, where | skills(membership)) is not None
 
 
 def _comes_again(session: Session, membership: Membership | None) -> bool:

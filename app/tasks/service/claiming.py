@@ -157,7 +157,9 @@ def _attempt(
     if must_qualify:
         return ask(session, project=project, user=user, membership=membership, now=now, rng=rng)
     if is_last or rng.randrange(FREES_ONE_IN) == 0:
-        free_expired(session, project=project, but=user, now=now)
+        while free_expired(session, project=project, but=user, now=now) == FREED_AT_ONCE:
+            if not is_last:  # else there may be one for her behind those that are not
+                break
     chance = rules.gold_chance(
         membership.claimed, rate=project.gold_rate, share=membership.gold_share
     )
@@ -225,11 +227,13 @@ def _lend_on(session: Session, *, assignment: Assignment, leased_until: datetime
     return lent is not None
 
 
-def free_expired(session: Session, *, project: Project, but: User, now: datetime) -> None:
+def free_expired(session: Session, *, project: Project, but: User, now: datetime) -> int:
     """End some of other people's leases that have run out; rows that somebody works on wait."""
     given = {"in_project": project.id, "person": but.id, "now": now}
-    for assignment_id in session.scalars(RUN_OUT, given).all():
+    found = session.scalars(RUN_OUT, given).all()
+    for assignment_id in found:
         give_back(session, assignment_id=assignment_id, now=now)
+    return len(found)
 
 
 def _lend(

@@ -19,13 +19,30 @@ from app.tasks.queries import IS_OPEN, IS_ORDINARY
 SAMPLE = 1_000  # complete tasks by which the unsure ones are told
 
 
-def readers(session: Session, *, project: Project) -> int:
-    """People who may judge here, so must read new guidelines; not those of imported data."""
+def readers(session: Session, *, project: Project, is_empty: bool) -> int:
+    """People who may judge here, so must read new guidelines; not those of imported data.
+
+    Empty guidelines are news only to those who have read earlier ones.
+    """
     return session.scalars(
         select(func.count())
         .select_from(Membership)
         .join(User)
-        .where(*takes_part(project), Membership.role == Role.ANNOTATOR)
+        .where(
+            *takes_part(project),
+            Membership.role == Role.ANNOTATOR,
+            *([Membership.guidelines_read > 0] if is_empty else ()),
+        )
+    ).one()
+
+
+def in_doubt(session: Session, *, project: Project) -> int:
+    """People who get gold by a share of their own, not by the project's rate."""
+    return session.scalars(
+        select(func.count())
+        .select_from(Membership)
+        .join(User)
+        .where(*takes_part(project), Membership.gold_share.is_not(None))
     ).one()
 
 

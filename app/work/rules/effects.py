@@ -19,10 +19,11 @@ OVERLAP = ("overlap_min", "overlap_max", "overlap_confidence")
 class Facts:
     """What is known of a project at the moment of the question.
 
-    `before` and `changed` are settings by column; `unfit`: drafts on screens that the new scale
-    has no room for, by setting. By the new overlap `unsure` complete tasks will be asked more of,
-    and `still` of those that wait for further judgements already: of one more, so that
-    `still_fewer` of them want fewer than now, and so many judgements in all.
+    `before` and `changed` are settings by column; `readers`: annotators who must read what is new;
+    `unfit`: drafts on screens that the new scale has no room for, by setting. By the new overlap
+    `unsure` complete tasks will be asked more of, and `still` of those that wait for further
+    judgements already: of one more, so that `still_fewer` of them want fewer than now, and so many
+    judgements in all.
     """
 
     before: Mapping[str, Any]
@@ -36,6 +37,7 @@ class Facts:
     held: int
     gold_tasks: int
     unfit: Mapping[str, int]
+    in_doubt: int = 0  # people with a share of gold of their own
     unsure: float = 0.0
     still: float = 0.0
     still_fewer: tuple[float, float] = (0.0, 0.0)
@@ -170,13 +172,17 @@ def _overlap_shown(least: int, most: int, confidence: float | None) -> str:
 # -- the others
 
 
+def are_empty(settings: Mapping[str, Any]) -> bool:
+    """Whether the guidelines neither say nor show anything."""
+    return not settings["guidelines"].strip() and not settings.get("guidelines_examples")
+
+
 def _new_version(facts: Facts) -> Effect:
     new = facts.version + 1
-    text = facts.after("guidelines")
-    if not text.strip():
-        read = "Nobody has to accept it, since the guidelines have no text."
-    elif facts.is_clarification and set(SCALE).isdisjoint(facts.changed):
+    if facts.is_clarification and set(SCALE).isdisjoint(facts.changed):
         read = "A clarification: annotators see that there is one, and go on without accepting it."
+    elif not facts.readers and are_empty({**facts.before, **facts.changed}):
+        read = "Nobody has to accept it, since the guidelines have no text."
     else:
         read = f"{some(facts.readers, 'annotator')} must read and accept it before the next task."
     kept = (
@@ -217,10 +223,14 @@ def _scale(setting: str) -> Callable[[Facts], str]:
 def _gold_rate(facts: Facts) -> str:
     if not facts.gold_tasks:
         return "There are no gold tasks yet; it holds as soon as there are some."
+    doubted = (
+        f" {some(facts.in_doubt, 'person', 'people')} whose gold answers are in doubt "
+        f"{does(facts.in_doubt, 'keeps', 'keep')} a larger share, whatever the rate."
+    )
     return (
         f"From each person’s next claim on, denser among her first tasks. There "
         f"{does(facts.gold_tasks, 'is', 'are')} {some(facts.gold_tasks, 'gold task')}, each of "
-        "which a person gets once at most."
+        f"which a person gets once at most.{doubted if facts.in_doubt else ''}"
     )
 
 
@@ -236,6 +246,18 @@ def _lease(facts: Facts) -> str:
         "For tasks from the next claim on, and whenever a lease is prolonged. "
         f"{some(facts.held, 'task')} held now {does(facts.held, 'keeps its', 'keep their')} time."
     )
+
+
+def _qualification(facts: Facts) -> str:
+    was, becomes = facts.before.get("qualification_size"), facts.after("qualification_size")
+    if was and not becomes:
+        return "From the next claim on nobody is asked to qualify."
+    if becomes and not was:
+        return (
+            "Annotators must pass before their next task, but for those who are through already or "
+            "of whom a judgement counts."
+        )
+    return "For attempts that begin from now on; one that is under way goes on by its own rules."
 
 
 def _cost(_facts: Facts) -> str:
@@ -258,6 +280,7 @@ SENTENCES: Mapping[str, Callable[[Facts], str]] = {
     ),
     "lease_minutes": _lease,
     "paused": _paused,
+    **dict.fromkeys(("qualification_size", "qualification_pass"), _qualification),
     **dict.fromkeys(("cost_per_hour", "cost_per_judgement", "currency"), _cost),
     "name": lambda _: "Shown from now on; nothing else changes.",
     "description": lambda _: "Shown from now on; nothing else changes.",

@@ -77,13 +77,16 @@ def _facts(
             hours=sum(hour.active_ms for hour in hours) / 3_600_000,
             people=at_work,
         ),
-        readers=queries.readers(session, project=project),
+        readers=queries.readers(
+            session, project=project, is_empty=rules.are_empty({**before, **changed})
+        ),
         judgements=queries.judgements_under(
             session, project=project, version=project.guidelines_version
         ),
         holders=len({each.user_id for each in held}),
         held=len(held),
         gold_tasks=n_gold(session, project=project),
+        in_doubt=queries.in_doubt(session, project=project),
         unfit=unfit(queries.open_drafts(session, project=project), changed),
         **unsure,
     )
