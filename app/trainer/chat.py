@@ -1,7 +1,7 @@
 """Conversations as tokens: by the tokenizer's chat template, or as HH transcripts without one."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from app.trainer.failures import BadInput
@@ -45,6 +45,17 @@ def readable(messages: Messages) -> str:
     if len(messages) == 1:
         return messages[0]["content"]
     return "\n\n".join(f"{m['role']}: {m['content']}" for m in messages)
+
+
+def with_spaces(offsets: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Offsets of tokens in a text; some tokenizers (GPT-NeoX) count no space before a word.
+
+    A token of spaces alone, such as an indent, begins where the one before it ends.
+    """
+    last = 0
+    for begin, end in offsets:
+        yield (last if begin == end else begin), end
+        last = end
 
 
 class ChatFormat:
@@ -177,7 +188,7 @@ class ChatFormat:
         encoded = self._tokens(full, return_offsets_mapping=True)
         said = [
             end > begin and any(a <= begin and end <= b for a, b in spans)
-            for begin, end in encoded["offset_mapping"]
+            for begin, end in with_spaces(encoded["offset_mapping"])
         ]
         return self.lead + list(encoded["input_ids"]), [False] * len(self.lead) + said
 

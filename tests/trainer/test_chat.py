@@ -75,6 +75,22 @@ def test_only_what_the_assistant_says_is_learned(chat: ChatFormat) -> None:
     assert said[-1] or chat.tail_ids
 
 
+def test_spaces_are_learned_whether_or_not_the_tokenizer_counts_them(tokenizer) -> None:
+    """GPT-NeoX trims the offsets of tokens: those of an indent are empty."""
+    from tokenizers.processors import ByteLevel
+
+    talk = [*ask("Code? "), *say("if x:\n    y  z "), *ask("  And? "), *say(" a  b")]
+    found = []
+    for trim in (False, True):
+        chat = with_template(tokenizer, None)
+        chat.tokenizer.backend_tokenizer.post_processor = ByteLevel(trim_offsets=trim)
+        found.append(chat.conversation(talk))
+    assert found[0] == found[1]
+    ids, said = found[1]
+    learned = tokenizer.decode([i for i, m in zip(ids, said, strict=True) if m])
+    assert learned == " if x:\n    y  z   a  b<|end|>"
+
+
 def test_marks_in_a_template_say_what_comes_between_the_turns_too(tokenizer) -> None:
     """With and without {% generation %} the same tokens are learned."""
     marked = ChatFormat(tokenizer)
