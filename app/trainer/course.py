@@ -57,7 +57,12 @@ class Course:
         folder.plan(
             total_steps=self.steps,
             steps_per_epoch=per_epoch,
-            start={"model": models.fingerprint(model), "data": data.fingerprint(), **(start or {})},
+            start={
+                "model": models.fingerprint(model),
+                "data": data.fingerprint(),
+                "set of judgements": data.judgements(),
+                **(start or {}),
+            },
         )
         if models.chooses_experts(model):
             folder.note(

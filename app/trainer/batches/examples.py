@@ -143,6 +143,14 @@ class Data:
             digest.update(repr((example.prompt, example.responses)).encode())
         return digest.hexdigest()
 
+    def judgements(self) -> str:
+        """A hash of what the training rows say of those tokens, and of how much each counts."""
+        digest = hashlib.sha256()
+        for row in (example.row for example in self.train):
+            said = (row.ranks, row.p, row.margin, row.weight, row.label, row.ratings, row.raters)
+            digest.update(repr(said).encode())
+        return digest.hexdigest()
+
 
 def read_examples(
     dataset: Path,
