@@ -90,7 +90,7 @@ def train(
                 adapt(shaping, config, metrics["objective/kl"], len(episodes))
             tokens = sum(e.example.length for e in episodes)
             metrics["tokens_per_second"] = tokens / (time.perf_counter() - began)
-            metrics["episode"] = float(step * course.sampler.batch_size * config.group)
+            metrics["episode"] = float(course.sampler.seen(step) * config.group)
             if limits.exceeded or folder.eval_due(step):
                 shown = play.episodes(held_out, stream=EVALUATION, number=0)
                 limits.check(evaluation(shown)["eval_objective/kl"], step)
