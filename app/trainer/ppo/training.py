@@ -161,7 +161,8 @@ def normalise(shaping: Shaping, play: Play, prompts: Sequence[Example], config: 
         episodes = play.episodes(prompts[:EVAL_PROMPTS], stream=REFERENCE, number=0)
         scores = torch.tensor([e.members for e in episodes])
         shaping.mean = scores.mean(0).tolist()
-        shaping.std = scores.std(0, correction=0).clamp(min=1e-6).tolist()
+        # a reward that says the same of all (yet) is on no scale: a first success would be huge
+        shaping.std = [std if std > 1e-6 else 1.0 for std in scores.std(0, correction=0).tolist()]
 
 
 def evaluation(episodes: Sequence[Episode]) -> dict[str, float]:
