@@ -122,7 +122,8 @@ class ChatFormat:
             raise BadInput(f"The model's chat template does not work: {error}.") from error
         if not full.startswith(bare) or PROBE not in full[len(bare) :]:
             return ""
-        return full[len(bare) : full.index(PROBE, len(bare))]
+        # a space before the reply is left to it: the token of its first word has it, too
+        return full[len(bare) : full.index(PROBE, len(bare))].rstrip(" ")
 
     # -- tokens -------------------------------------------------------------------------------
 

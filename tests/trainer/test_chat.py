@@ -24,6 +24,13 @@ MUTE = (  # knows no generation prompt
     "{%- endfor -%}"
 )
 
+MISTRAL = (  # a space before the reply, which is part of the token of its first word
+    "{%- for m in messages -%}"
+    "{%- if m['role'] == 'assistant' -%}{{- ' ' + m['content'] + '<|end|>' -}}"
+    "{%- else -%}{{- '[INST] ' + m['content'] + ' [/INST]' -}}{%- endif -%}"
+    "{%- endfor -%}"
+)
+
 
 def with_template(tokenizer, template: str | None, *special: str) -> ChatFormat:
     other = copy.deepcopy(tokenizer)
@@ -33,7 +40,7 @@ def with_template(tokenizer, template: str | None, *special: str) -> ChatFormat:
     return ChatFormat(other)
 
 
-@pytest.fixture(params=["own", "chatml", "mute", "none"])
+@pytest.fixture(params=["own", "chatml", "mute", "mistral", "none"])
 def chat(request: pytest.FixtureRequest, tokenizer) -> ChatFormat:
     match request.param:
         case "own":
@@ -42,6 +49,8 @@ def chat(request: pytest.FixtureRequest, tokenizer) -> ChatFormat:
             return with_template(tokenizer, CHATML, "<|im_start|>", "<|im_end|>")
         case "mute":
             return with_template(tokenizer, MUTE)
+        case "mistral":
+            return with_template(tokenizer, MISTRAL)
     return with_template(tokenizer, None)
 
 
