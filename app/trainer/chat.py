@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 from app.trainer.failures import BadInput
@@ -186,12 +187,27 @@ class ChatFormat:
                 raise BadConversation("the chat template rewrites the conversation before a reply")
             else:
                 self.rewritten += 1
-        encoded = self._tokens(full, return_offsets_mapping=True)
+        ids, places = self._placed(full, [begin for begin, _ in spans])
         said = [
-            end > begin and any(a <= begin and end <= b for a, b in spans)
-            for begin, end in with_spaces(encoded["offset_mapping"])
+            end > begin and any(a <= begin and end <= b for a, b in spans) for begin, end in places
         ]
-        return self.lead + list(encoded["input_ids"]), [False] * len(self.lead) + said
+        return self.lead + ids, [False] * len(self.lead) + said
+
+    def _placed(self, text: str, starts: Sequence[int]) -> tuple[list[int], list[tuple[int, int]]]:
+        """Tokens and their places, split at the starts of replies that one would reach over."""
+        encoded = self._tokens(text, return_offsets_mapping=True)
+        ids, places = list(encoded["input_ids"]), list(with_spaces(encoded["offset_mapping"]))
+        over = {s for s in starts if any(begin < s < end for begin, end in places)}
+        if not over:
+            return ids, places
+        ids, places = [], []
+        for part in pairwise([0, *sorted(over), len(text)]):
+            encoded = self._tokens(text[slice(*part)], return_offsets_mapping=True)
+            ids += encoded["input_ids"]
+            places += [
+                (part[0] + a, part[0] + b) for a, b in with_spaces(encoded["offset_mapping"])
+            ]
+        return ids, places
 
     def _upto(self, messages: Messages, i: int) -> str:
         """The text up to the end of turn `i`; only the last turn of a transcript has its end."""

@@ -31,6 +31,11 @@ MISTRAL = (  # a space before the reply, which is part of the token of its first
     "{%- endfor -%}"
 )
 
+SPACED = (  # its generation prompt ends with a space, which the next word would take in
+    "{%- for m in messages -%}{{- m['role'] + ': ' + m['content'] + '<|end|>' -}}{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{- 'assistant: ' -}}{%- endif -%}"
+)
+
 
 def with_template(tokenizer, template: str | None, *special: str) -> ChatFormat:
     other = copy.deepcopy(tokenizer)
@@ -40,7 +45,7 @@ def with_template(tokenizer, template: str | None, *special: str) -> ChatFormat:
     return ChatFormat(other)
 
 
-@pytest.fixture(params=["own", "chatml", "mute", "mistral", "none"])
+@pytest.fixture(params=["own", "chatml", "mute", "mistral", "spaced", "none"])
 def chat(request: pytest.FixtureRequest, tokenizer) -> ChatFormat:
     match request.param:
         case "own":
@@ -51,6 +56,8 @@ def chat(request: pytest.FixtureRequest, tokenizer) -> ChatFormat:
             return with_template(tokenizer, MUTE)
         case "mistral":
             return with_template(tokenizer, MISTRAL)
+        case "spaced":
+            return with_template(tokenizer, SPACED)
     return with_template(tokenizer, None)
 
 
