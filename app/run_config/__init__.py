@@ -7,7 +7,7 @@ the first two without torch. Names are TRL's wherever TRL has the setting.
 from app.run_config.fields import setting
 from app.run_config.kinds import CLASSES, FROM_SCRATCH, KINDS, Kind
 from app.run_config.monitors import MonitorSettings
-from app.run_config.ppo import PpoConfig
+from app.run_config.ppo import PpoConfig, updates_of
 from app.run_config.reading import (
     ConfigError,
     config_class,
@@ -38,4 +38,5 @@ __all__ = [
     "score_weights",
     "setting",
     "to_mapping",
+    "updates_of",
 ]

@@ -1,7 +1,8 @@
 """Conversations as tokens: by the tokenizer's chat template, or as HH transcripts without one."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 from app.trainer.failures import BadInput
@@ -45,6 +46,17 @@ def readable(messages: Messages) -> str:
     if len(messages) == 1:
         return messages[0]["content"]
     return "\n\n".join(f"{m['role']}: {m['content']}" for m in messages)
+
+
+def with_spaces(offsets: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Offsets of tokens in a text; some tokenizers (GPT-NeoX) count no space before a word.
+
+    A token of spaces alone, such as an indent, begins where the one before it ends.
+    """
+    last = 0
+    for begin, end in offsets:
+        yield (last if begin == end else begin), end
+        last = end
 
 
 class ChatFormat:
@@ -111,7 +123,8 @@ class ChatFormat:
             raise BadInput(f"The model's chat template does not work: {error}.") from error
         if not full.startswith(bare) or PROBE not in full[len(bare) :]:
             return ""
-        return full[len(bare) : full.index(PROBE, len(bare))]
+        # a space before the reply is left to it: the token of its first word has it, too
+        return full[len(bare) : full.index(PROBE, len(bare))].rstrip(" ")
 
     # -- tokens -------------------------------------------------------------------------------
 
@@ -174,12 +187,27 @@ class ChatFormat:
                 raise BadConversation("the chat template rewrites the conversation before a reply")
             else:
                 self.rewritten += 1
-        encoded = self._tokens(full, return_offsets_mapping=True)
+        ids, places = self._placed(full, [begin for begin, _ in spans])
         said = [
-            end > begin and any(a <= begin and end <= b for a, b in spans)
-            for begin, end in encoded["offset_mapping"]
+            end > begin and any(a <= begin and end <= b for a, b in spans) for begin, end in places
         ]
-        return self.lead + list(encoded["input_ids"]), [False] * len(self.lead) + said
+        return self.lead + ids, [False] * len(self.lead) + said
+
+    def _placed(self, text: str, starts: Sequence[int]) -> tuple[list[int], list[tuple[int, int]]]:
+        """Tokens and their places, split at the starts of replies that one would reach over."""
+        encoded = self._tokens(text, return_offsets_mapping=True)
+        ids, places = list(encoded["input_ids"]), list(with_spaces(encoded["offset_mapping"]))
+        over = {s for s in starts if any(begin < s < end for begin, end in places)}
+        if not over:
+            return ids, places
+        ids, places = [], []
+        for part in pairwise([0, *sorted(over), len(text)]):
+            encoded = self._tokens(text[slice(*part)], return_offsets_mapping=True)
+            ids += encoded["input_ids"]
+            places += [
+                (part[0] + a, part[0] + b) for a, b in with_spaces(encoded["offset_mapping"])
+            ]
+        return ids, places
 
     def _upto(self, messages: Messages, i: int) -> str:
         """The text up to the end of turn `i`; only the last turn of a transcript has its end."""

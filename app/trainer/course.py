@@ -51,13 +51,17 @@ class Course:
             shuffle=config.shuffle,
             group=config.group_by_length,
         )
-        per_epoch = self.sampler.steps_per_epoch
-        self.steps = total_steps(config, per_epoch, processes=processes)
+        self.steps = total_steps(config, len(data.train), processes=processes)
         folder.describe_data(data.figures, data.sentences)
         folder.plan(
             total_steps=self.steps,
-            steps_per_epoch=per_epoch,
-            start={"model": models.fingerprint(model), "data": data.fingerprint(), **(start or {})},
+            steps_per_epoch=self.sampler.steps_per_epoch,
+            start={
+                "model": models.fingerprint(model),
+                "data": data.fingerprint(),
+                "set of judgements": data.judgements(),
+                **(start or {}),
+            },
         )
         if models.chooses_experts(model):
             folder.note(

@@ -116,20 +116,36 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
         raise BadInput(f"The file {path} does not exist.")
     opened = gzip.open if path.suffix == ".gz" else open
     try:
-        with opened(path, "rt", encoding="utf-8") as lines:
+        # Windows writes a mark before the first line; what is no UTF-8 comes as half characters
+        with opened(path, "rt", encoding="utf-8-sig", errors="surrogateescape") as lines:
             for number, line in enumerate(lines, 1):
+                if not _is_utf_8(line):
+                    raise BadInput(
+                        f"{path} line {number} is not UTF-8 text. Save the file as UTF-8."
+                    )
                 if line.strip():
                     yield number, line
-    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise BadInput(f"{path} cannot be read: {error}.") from error
+
+
+def _is_utf_8(line: str) -> bool:
+    try:
+        line.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def parse_line(path: Path, number: int, line: str) -> dict[str, Any]:
     """One JSON object, or a sentence that names file and line."""
     try:
         record = json.loads(line)
-    except ValueError as error:
-        raise BadInput(f"{path} line {number} is not JSON: {error}.") from error
+    except json.JSONDecodeError as error:
+        why = f"{error.msg} at character {error.pos + 1}"
+        raise BadInput(f"{path} line {number} is not JSON: {why}. Mend the line.") from error
+    except ValueError as error:  # of whole numbers that Python does not read
+        raise BadInput(f"{path} line {number} has a number of too many digits.") from error
     except RecursionError as error:
         raise BadInput(f"{path} line {number} is nested too deeply to be read.") from error
     if not isinstance(record, dict):
@@ -142,14 +158,16 @@ def parse_line(path: Path, number: int, line: str) -> dict[str, Any]:
 
 def sft_row(where: str, record: Mapping[str, Any]) -> Row:
     """`{messages}`, `{prompt, completion}`, or `{text}`, which is learned whole."""
-    if "messages" in record:
+    if record.get("messages") is not None:  # Parquet has every column in every row
         messages = as_messages(record["messages"], where, "messages")
     elif isinstance(record.get("text"), str):
         messages = ({"role": TEXT, "content": record["text"]},)
-    else:
-        need(record, where, "messages", ("messages",), ("prompt", "completion"), ("text",))
+    elif record.get("prompt") is not None and record.get("completion") is not None:
         prompt = as_messages(record["prompt"], where, "prompt")
         messages = (*prompt, *as_reply(record["completion"], where, "completion"))
+    else:
+        need(record, where, "messages", ("messages",), ("prompt", "completion"), ("text",))
+        raise BadInput(f"{where}: text must be text, not {record['text']!r}.")
     return Row(where, messages)
 
 
@@ -210,7 +228,7 @@ def unpaired_row(where: str, record: Mapping[str, Any]) -> Row:
 
 def prompt_row(where: str, record: Mapping[str, Any]) -> Row:
     """`{prompt}`, or `{messages}` that end with the person's turn."""
-    key = "prompt" if "prompt" in record else "messages"
+    key = "messages" if record.get("prompt") is None else "prompt"
     need(record, where, "prompts", ("prompt",), ("messages",))
     messages = as_messages(record[key], where, key)
     system = record.get("system") or ""

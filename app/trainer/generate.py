@@ -1,6 +1,7 @@
 """`generate`: prompts in, lines ready for import with the model's responses out."""
 
 import json
+import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -40,8 +41,13 @@ def generate_file(
         BadInput: for a file, a line or a model that cannot be used, or when no prompt can.
 
     """
-    if n < 1 or sampling.temperature < 0 or not 0 < sampling.top_p <= 1:
-        raise BadInput("--n must be at least 1, --temperature 0 or more, --top-p in (0, 1].")
+    counts = (n, sampling.max_new_tokens, batch_size)
+    fair = 0 <= sampling.temperature < math.inf and 0 < sampling.top_p <= 1
+    if min(counts) < 1 or not fair:
+        raise BadInput(
+            "--n, --max-new-tokens and --batch-size must be at least 1, --temperature 0 or more, "
+            "--top-p in (0, 1]."
+        )
     records = list(prompt_records(file))
     tokenizer = models.load_tokenizer(models.locate(model, "model"))
     chat = ChatFormat(tokenizer)

@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from torch import Tensor
 from transformers import PreTrainedModel, get_scheduler
 
-from app.run_config import PpoConfig, RunConfig
+from app.run_config import PpoConfig, RunConfig, updates_of
 from app.trainer import lm as models
 from app.trainer.batches import Example, Forward, batch_size
 from app.trainer.failures import BadInput, Diverged
@@ -27,13 +27,16 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def total_steps(config: RunConfig, steps_per_epoch: int, *, processes: int) -> int:
-    """Updates in a run: `max_steps`, else as many episodes or epochs as are wanted."""
+def total_steps(config: RunConfig, rows: int, *, processes: int) -> int:
+    """Updates in a run: `max_steps`, else as many episodes or epochs of the rows as are wanted."""
     if config.max_steps > 0:
         return config.max_steps
-    if isinstance(config, PpoConfig) and config.total_episodes:
-        return math.ceil(config.total_episodes / batch_size(config, processes))
-    return max(1, math.ceil(config.num_train_epochs * steps_per_epoch))
+    batch = batch_size(config, processes)
+    if isinstance(config, PpoConfig):
+        each, batch = config.group, batch // config.group  # prompts
+        if config.total_episodes:
+            return updates_of(config.total_episodes, each=each, prompts=rows, batch=batch)
+    return max(1, math.ceil(config.num_train_epochs * math.ceil(rows / batch)))
 
 
 def make_optimizer(model: Any, config: RunConfig) -> torch.optim.AdamW:

@@ -84,7 +84,9 @@ def rehearse(
         with contextlib.suppress(Enough):
             train(short, folder)
     processes = int(os.environ.get("WORLD_SIZE", "1"))
-    steps = total_steps(config, int(folder.steps_per_epoch), processes=processes)
+    read = folder.extra["data"]["train"]
+    rows = read["rows"] - sum(read["dropped"].values())
+    steps = total_steps(config, rows, processes=processes)
     seconds = seconds_of(folder, config, steps, loading=folder.planned - began)
     return {
         "ok": True,

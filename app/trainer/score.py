@@ -78,6 +78,8 @@ def score_file(
         BadInput: for a file, a line or a model that cannot be used.
 
     """
+    if batch_size < 1:
+        raise BadInput("--batch-size must be at least 1.")
     records = [
         (f"{file} line {number}", parse_line(file, number, line))
         for number, line in read_lines(file)

@@ -65,9 +65,11 @@ def test_missing_data_is_named_with_what_is_there() -> None:
         ("sft", {"per_device_train_batch_size": 8, "num_train_epochs": 2.5}, 64, 20),
         ("dpo", {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 4}, 64, 4),
         ("reward", {"max_steps": 7}, 10_000, 7),
-        ("ppo", {"per_device_train_batch_size": 16, "total_episodes": 100}, 5, 7),
+        ("ppo", {"per_device_train_batch_size": 16, "total_episodes": 100}, 5, 20),
+        ("ppo", {"per_device_train_batch_size": 16, "total_episodes": 100}, 24, 9),
+        ("ppo", {"per_device_train_batch_size": 16, "total_episodes": 100}, 999, 7),
         ("ppo", {"algorithm": "rloo", "num_generations": 4}, 64, 16),
-        ("ppo", {"algorithm": "grpo", "total_episodes": 100}, 5, 7),
+        ("ppo", {"algorithm": "grpo", "total_episodes": 100}, 5, 10),
         ("sft", {}, 1, 1),
     ],
 )

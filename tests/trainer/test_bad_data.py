@@ -130,6 +130,20 @@ def test_rows_that_cannot_be_used_are_left_out_counted_and_said(kind: str, attem
     assert f"line 1: {next(iter(counted['dropped']))}" in strict.err
 
 
+@pytest.mark.parametrize("kind", LEARNING)
+def test_a_test_split_of_which_nothing_can_be_used_is_no_reason_to_stop(
+    kind: str, attempt, tmp_path: Path
+) -> None:
+    unusable = good(kind, 1)
+    over_long(unusable[0], kind)
+    manners.write_split(tmp_path / "made", CONFIG[kind], "test", unusable[:1])
+    run = attempt(kind, good(kind), max_length=100)
+    assert run.code == 0, run.err
+    assert f"{CONFIG[kind]} has no usable test rows: nothing will be evaluated." in run.out
+    assert "Left out 1 of 1 rows: longer than max_length" in run.out
+    assert not any(name.startswith("eval_") for name in run.metrics[-1])
+
+
 # -- rows that stop the run -------------------------------------------------------------------
 
 

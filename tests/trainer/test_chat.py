@@ -24,6 +24,18 @@ MUTE = (  # knows no generation prompt
     "{%- endfor -%}"
 )
 
+MISTRAL = (  # a space before the reply, which is part of the token of its first word
+    "{%- for m in messages -%}"
+    "{%- if m['role'] == 'assistant' -%}{{- ' ' + m['content'] + '<|end|>' -}}"
+    "{%- else -%}{{- '[INST] ' + m['content'] + ' [/INST]' -}}{%- endif -%}"
+    "{%- endfor -%}"
+)
+
+SPACED = (  # its generation prompt ends with a space, which the next word would take in
+    "{%- for m in messages -%}{{- m['role'] + ': ' + m['content'] + '<|end|>' -}}{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{- 'assistant: ' -}}{%- endif -%}"
+)
+
 
 def with_template(tokenizer, template: str | None, *special: str) -> ChatFormat:
     other = copy.deepcopy(tokenizer)
@@ -33,7 +45,7 @@ def with_template(tokenizer, template: str | None, *special: str) -> ChatFormat:
     return ChatFormat(other)
 
 
-@pytest.fixture(params=["own", "chatml", "mute", "none"])
+@pytest.fixture(params=["own", "chatml", "mute", "mistral", "spaced", "none"])
 def chat(request: pytest.FixtureRequest, tokenizer) -> ChatFormat:
     match request.param:
         case "own":
@@ -42,6 +54,10 @@ def chat(request: pytest.FixtureRequest, tokenizer) -> ChatFormat:
             return with_template(tokenizer, CHATML, "<|im_start|>", "<|im_end|>")
         case "mute":
             return with_template(tokenizer, MUTE)
+        case "mistral":
+            return with_template(tokenizer, MISTRAL)
+        case "spaced":
+            return with_template(tokenizer, SPACED)
     return with_template(tokenizer, None)
 
 
@@ -73,6 +89,22 @@ def test_only_what_the_assistant_says_is_learned(chat: ChatFormat) -> None:
     assert text.replace("\n", "").replace(" ", "") == "Oldmaps.Goaway."
     assert sum(token in chat.stop_ids for token in learned) == (2 if chat.has_template else 1)
     assert said[-1] or chat.tail_ids
+
+
+def test_spaces_are_learned_whether_or_not_the_tokenizer_counts_them(tokenizer) -> None:
+    """GPT-NeoX trims the offsets of tokens: those of an indent are empty."""
+    from tokenizers.processors import ByteLevel
+
+    talk = [*ask("Code? "), *say("if x:\n    y  z "), *ask("  And? "), *say(" a  b")]
+    found = []
+    for trim in (False, True):
+        chat = with_template(tokenizer, None)
+        chat.tokenizer.backend_tokenizer.post_processor = ByteLevel(trim_offsets=trim)
+        found.append(chat.conversation(talk))
+    assert found[0] == found[1]
+    ids, said = found[1]
+    learned = tokenizer.decode([i for i, m in zip(ids, said, strict=True) if m])
+    assert learned == " if x:\n    y  z   a  b<|end|>"
 
 
 def test_marks_in_a_template_say_what_comes_between_the_turns_too(tokenizer) -> None:

@@ -48,7 +48,7 @@ def test_a_check_tells_steps_time_and_memory_and_keeps_nothing(
 
 def test_a_limit_of_episodes_counts(check, judge: str) -> None:
     given = {"reward_model_path": judge, "response_length": 6, "total_episodes": 90}
-    assert check("ppo", **given)[1]["steps"] == 6  # of 16 each
+    assert check("ppo", **given)[1]["steps"] == 8  # of 16 and 8 in turn
 
 
 def test_rows_that_would_be_left_out_are_told(check, tmp_path: Path) -> None:

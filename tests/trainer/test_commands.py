@@ -137,6 +137,20 @@ class TestGenerate:
             assert all(r["text"] and r["source"] == "model:x" for r in row["responses"])
         assert "generate 4/4" in err
 
+    @pytest.mark.parametrize(
+        "option",
+        [
+            ("--n", 0), ("--max-new-tokens", 0), ("--batch-size", 0), ("--batch-size", -1),
+            ("--temperature", "nan"), ("--temperature", -1), ("--top-p", 0),
+        ],
+    )  # fmt: skip
+    def test_what_cannot_be_asked_for_is_said(
+        self, command, micro: str, prompts: Path, option: tuple
+    ) -> None:
+        code, out, err = self.run(command, micro, prompts, *option)
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert "--max-new-tokens and --batch-size must be at least 1" in err
+
     def test_same_seed_same_lines(self, command, micro: str, prompts: Path) -> None:
         first = self.run(command, micro, prompts)[1]
         assert self.run(command, micro, prompts, "--batch-size", 3)[1] == first
@@ -238,6 +252,8 @@ class TestScore:
         assert "is not a reward model" in err
         file.write_text('{"prompt": "x"}\n')
         assert "has no responses" in command("score", "--model", judge, file)[2]
+        code, out, err = command("score", "--model", judge, "--batch-size", 0, file)
+        assert (code, out, err) == (2, "", "--batch-size must be at least 1.\n")
         for text, says in (("", "is empty"), ("{", "line 1 is not JSON"), ("[]", "not a JSON obj")):
             file.write_text(text)
             code, out, err = command("score", "--model", judge, file)

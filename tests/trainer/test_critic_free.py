@@ -181,3 +181,4 @@ def test_a_short_last_batch_makes_fewer_mini_batches(train, judge: str, tmp_path
     given = quick(judge, "ppo", num_generations=1, num_mini_batches=5, num_ppo_epochs=1)
     run = train("ppo", max_steps=3, **(given | {"per_device_train_batch_size": 10}))
     assert run.code == 0, run.err
+    assert run.metrics[-1]["episode"] == 24

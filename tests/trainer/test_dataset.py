@@ -7,7 +7,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from app.trainer.dataset import comparison_row, open_config, prompt_row, read_split, unpaired_row
+from app.trainer.dataset import (
+    comparison_row,
+    open_config,
+    prompt_row,
+    read_split,
+    sft_row,
+    unpaired_row,
+)
 from app.trainer.failures import BadInput
 from tests.trainer import manners
 from tests.trainer.manners import ask, say
@@ -52,6 +59,16 @@ class TestRows:
         row = unpaired_row("here", {"prompt": ask("x"), "completion": say("a"), "label": False})
         assert not row.label
         assert prompt_row("here", {"prompt": "x", "system": "s"}).prompt[0]["role"] == "system"
+
+    def test_a_column_of_parquet_that_a_row_leaves_empty_is_not_there(self) -> None:
+        row = sft_row("here", {"messages": None, "text": "Old tea."})
+        assert row.prompt[0]["content"] == "Old tea."
+        assert prompt_row("here", {"prompt": None, "messages": ask("x")}).prompt == (ask("x")[0],)
+
+    @pytest.mark.parametrize("more", [{}, {"prompt": "x"}, {"completion": "y"}])
+    def test_a_text_is_text(self, more: dict) -> None:
+        with pytest.raises(BadInput, match="line 3: text must be text, not 7"):
+            sft_row("sft/train.jsonl line 3", {"text": 7} | more)
 
     @pytest.mark.parametrize("system", [5, ["s"], {"role": "system"}, float("nan")])
     def test_a_system_prompt_is_text(self, system: object) -> None:
@@ -120,6 +137,28 @@ class TestFolders:
         write(tmp_path, "sft", [PAIR, "{broken"])
         with pytest.raises(BadInput, match=r"train.jsonl line 2 is not JSON"):
             read_split(tmp_path / "sft", "train")
+
+    def test_what_is_wrong_with_a_line_is_said_without_a_word_of_python(
+        self, tmp_path: Path
+    ) -> None:
+        write(tmp_path, "sft", [PAIR, '{"margin": ' + 5000 * "9" + "}"])
+        with pytest.raises(BadInput, match=r"train.jsonl line 2 has a number of too many digits"):
+            read_split(tmp_path / "sft", "train")
+        write(tmp_path, "sft", [PAIR, '{"prompt": }'])
+        with pytest.raises(BadInput, match=r"Expecting value at character 12\. Mend the line"):
+            read_split(tmp_path / "sft", "train")
+
+    @pytest.mark.parametrize("other", ["latin-1", "utf-16"])
+    def test_a_line_in_another_encoding_is_named(self, other: str, tmp_path: Path) -> None:
+        file = write(tmp_path, "sft", [PAIR, PAIR]) / "sft" / "train.jsonl"
+        file.write_bytes(file.read_bytes() + '{"text": "é"}'.encode(other))
+        with pytest.raises(BadInput, match=r"line 3 is not UTF-8 text\. Save the file as UTF-8"):
+            read_split(tmp_path / "sft", "train")
+
+    def test_the_mark_of_windows_before_the_first_line_is_no_trouble(self, tmp_path: Path) -> None:
+        file = write(tmp_path, "sft", [PAIR]) / "sft" / "train.jsonl"
+        file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+        assert [record for _, record in read_split(tmp_path / "sft", "train")] == [PAIR]
 
     def test_a_file_cut_off_in_the_middle_is_named(self, tmp_path: Path) -> None:
         manners.write_dataset(tmp_path, ("sft",), train=20, test=2)

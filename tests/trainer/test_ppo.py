@@ -13,6 +13,7 @@ from app.trainer import losses, ppo
 from app.trainer.batches import Example, Forward, lay_out
 from app.trainer.dataset import Row
 from app.trainer.judges import Verdict
+from app.trainer.ppo.training import normalise
 from tests.trainer import manners
 
 
@@ -363,6 +364,13 @@ class TestRuns:
         assert abs(sum(rewards) / 4) < 1
         raw = [row["objective/scores"] for row in run.metrics]
         assert rewards != pytest.approx(raw)
+
+    def test_where_the_reference_scores_all_alike_scores_keep_their_scale(self, stage) -> None:
+        play, prompts = stage(score_normalization="reference")
+        shaping = ppo.Shaping(0.05)
+        normalise(shaping, play, prompts[:1], play.config)
+        assert shaping.mean != [0.0]
+        assert shaping.std == [1.0]
 
     def test_without_a_reward_model_it_says_what_to_set(self, train, micro: str) -> None:
         run = train("ppo", max_steps=1)

@@ -12,6 +12,7 @@ from app.trainer import lm as models
 from app.trainer import reward
 from app.trainer.__main__ import main
 from app.trainer.reward import members
+from tests.trainer import manners
 from tests.trainer.test_reward import task
 
 
@@ -56,6 +57,20 @@ def test_the_folder_says_who_they_are(run) -> None:
     assert (found["members"], len(found["alone"])) == (3, 3)
     assert sum(third["n"] for third in found["thirds"]) == last["eval_pairs"]
     assert "Its 3 members" in run.out
+
+
+def test_a_task_of_ties_alone_does_not_disagree(train, tmp_path: Path) -> None:
+    rows = manners.rows("ranking", manners.prompts()[:6])
+    manners.write_split(tmp_path / "made", "ranking", "train", rows)
+    figures = []
+    for name, tied in (("without", []), ("with", [rows[5] | {"ranks": [1, 1, 1, 1]}])):
+        manners.write_split(tmp_path / "made", "ranking", "test", rows[4:5] + tied)
+        run = train("reward", dataset=tmp_path / "made", max_steps=1, ensemble_size=2, output=name)
+        assert run.code == 0, run.err
+        figures.append(
+            {k: run.metrics[-1][k] for k in ("eval_disagreement", "eval_members_differ")}
+        )
+    assert figures[0] == pytest.approx(figures[1])
 
 
 def test_score_gives_mean_and_spread(run, tmp_path: Path, capfd) -> None:

@@ -240,6 +240,23 @@ class TestResume:
         run = train("reward", "--resume", model=judge, **given)
         assert "trained on another model" in sentence(run.err)
 
+    @pytest.mark.parametrize("other", ["weight", "p", "margin", "ranks", "label"])
+    def test_other_judgements_of_the_same_responses_are_refused(
+        self, other: str, train, tmp_path: Path
+    ) -> None:
+        config = {"ranks": "ranking", "label": "unpaired"}.get(other, "preference")
+        rows = manners.rows(config, manners.prompts()[:6])
+        manners.write_split(tmp_path / "made", config, "train", rows)
+        given = {"dataset": tmp_path / "made", "max_steps": 2, "num_samples": 0}
+        kind, more = ("dpo", {"loss_type": "kto"}) if other == "label" else ("reward", {})
+        assert train(kind, **given, **more).code == 0
+        changed = {"ranks": [2, 1, 4, 3], "label": not rows[1].get("label")}.get(other, 0.5)
+        rows[1][other] = changed
+        manners.write_split(tmp_path / "made", config, "train", rows)
+        run = train(kind, "--resume", **given, **more)
+        assert run.code == 2
+        assert "trained on another set of judgements" in sentence(run.err)
+
     def test_settings_need_not_be_repeated(self, train, data: Path, micro: str) -> None:
         run = train("sft", max_steps=2, weight_decay=0.5)
         options = ["--dataset", str(data), "--model", micro, "--output", str(run.folder)]

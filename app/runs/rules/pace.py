@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.run_config import PpoConfig, RunConfig
+from app.run_config import PpoConfig, RunConfig, updates_of
 
 PROGRESS = re.compile(r"^new model (\d+)/(\d+)")
 
@@ -16,9 +16,10 @@ def estimated_steps(config: RunConfig, *, rows: int) -> int:
         return config.max_steps
     batch = config.per_device_train_batch_size * config.gradient_accumulation_steps
     if isinstance(config, PpoConfig):
-        batch //= config.group  # prompts
+        each, batch = config.group, batch // config.group  # prompts
         if config.total_episodes:
-            return math.ceil(config.total_episodes / (batch * config.group))
+            prompts = max(1, rows)
+            return updates_of(config.total_episodes, each=each, prompts=prompts, batch=batch)
     return max(1, math.ceil(math.ceil(rows / batch) * config.num_train_epochs))
 
 

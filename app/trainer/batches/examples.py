@@ -94,7 +94,7 @@ def encode_rows(
     """Tokenise rows; those that cannot be trained on are counted, never changed.
 
     Raises:
-        BadInput: at the first such row with `bad_rows="stop"`, or when none is left.
+        BadInput: at the first such row with `bad_rows="stop"`.
 
     """
     report = Report()
@@ -118,13 +118,17 @@ def encode_rows(
             raise BadInput(f"{row.where}: {reason}. Mend the row, or set bad_rows=drop.")
         else:
             report.drop(reason, row.where)
+    return examples, report
+
+
+def check_any_left(examples: Sequence[Example], report: Report) -> None:
+    """Refuse a training split of which no row can be used; a test split may be without."""
     if report.rows and not examples:
         too_long = any("max_length" in r or "no room" in r for r in report.dropped)
         raise BadInput(
             f"None of the {report.rows} rows can be used. {' '.join(report.sentences())} "
             + ("Raise max_length, or choose other data." if too_long else "Choose other data.")
         )
-    return examples, report
 
 
 @dataclass(frozen=True)
@@ -141,6 +145,14 @@ class Data:
         digest = hashlib.sha256()
         for example in self.train:
             digest.update(repr((example.prompt, example.responses)).encode())
+        return digest.hexdigest()
+
+    def judgements(self) -> str:
+        """A hash of what the training rows say of those tokens, and of how much each counts."""
+        digest = hashlib.sha256()
+        for row in (example.row for example in self.train):
+            said = (row.ranks, row.p, row.margin, row.weight, row.label, row.ratings, row.raters)
+            digest.update(repr(said).encode())
         return digest.hexdigest()
 
 
@@ -184,6 +196,8 @@ def read_examples(
             limits=limits,
             bad_rows=config.bad_rows,
         )
+        if split == "train":
+            check_any_left(splits[split], report)
         figures[split] = report.figures() | {
             "available": available,
             "tokens": sum(example.size for example in splits[split]),
@@ -194,7 +208,8 @@ def read_examples(
     if weightless and getattr(config, "use_weights", False):
         sentences.append(f"{weightless} of {len(splits['train'])} rows have weight 0: no use.")
     if not splits["test"]:
-        sentences.append(f"{folder.name} has no test rows: nothing will be evaluated.")
+        usable = "usable " if figures["test"]["rows"] else ""
+        sentences.append(f"{folder.name} has no {usable}test rows: nothing will be evaluated.")
     return Data(splits["train"], splits["test"], figures, sentences)
 
 

@@ -89,9 +89,12 @@ class Sampler:
     def batch(self, step: int) -> list[int]:
         """Indices of the examples of update `step`, counted from 0."""
         epoch, place = divmod(step, self.steps_per_epoch)
-        if epoch != self._epoch:
-            self._epoch, self._batches = epoch, self._order(epoch)
-        return self._batches[place]
+        return self._batches_of(epoch)[place]
+
+    def seen(self, steps: int) -> int:
+        """Examples in the first `steps` updates; one of an epoch may have fewer than others."""
+        epoch, place = divmod(steps - 1, self.steps_per_epoch)
+        return epoch * len(self.lengths) + sum(map(len, self._batches_of(epoch)[: place + 1]))
 
     def visited(self, steps: int) -> list[int]:
         """Every index that the first `steps` updates use, in order."""
@@ -103,6 +106,11 @@ class Sampler:
         """Where a run stands in its data; the order follows from it."""
         epoch, place = divmod(step, self.steps_per_epoch)
         return {"step": step, "seed": self.seed, "epoch": epoch, "place": place}
+
+    def _batches_of(self, epoch: int) -> list[list[int]]:
+        if epoch != self._epoch:
+            self._epoch, self._batches = epoch, self._order(epoch)
+        return self._batches
 
     def _order(self, epoch: int) -> list[list[int]]:
         count, size = len(self.lengths), self.batch_size

@@ -90,7 +90,7 @@ def train(
                 adapt(shaping, config, metrics["objective/kl"], len(episodes))
             tokens = sum(e.example.length for e in episodes)
             metrics["tokens_per_second"] = tokens / (time.perf_counter() - began)
-            metrics["episode"] = float(step * course.sampler.batch_size * config.group)
+            metrics["episode"] = float(course.sampler.seen(step) * config.group)
             if limits.exceeded or folder.eval_due(step):
                 shown = play.episodes(held_out, stream=EVALUATION, number=0)
                 limits.check(evaluation(shown)["eval_objective/kl"], step)
@@ -161,7 +161,8 @@ def normalise(shaping: Shaping, play: Play, prompts: Sequence[Example], config: 
         episodes = play.episodes(prompts[:EVAL_PROMPTS], stream=REFERENCE, number=0)
         scores = torch.tensor([e.members for e in episodes])
         shaping.mean = scores.mean(0).tolist()
-        shaping.std = scores.std(0, correction=0).clamp(min=1e-6).tolist()
+        # a reward that says the same of all (yet) is on no scale: a first success would be huge
+        shaping.std = [std if std > 1e-6 else 1.0 for std in scores.std(0, correction=0).tolist()]
 
 
 def evaluation(episodes: Sequence[Episode]) -> dict[str, float]:

@@ -116,11 +116,10 @@ def votes_for_better(example: Example) -> float:
 
 def disagreement(judged: Sequence[Judged]) -> dict[str, float]:
     """How far members are apart on strict pairs: deviation of Δ, and share with other winners."""
-    spreads = torch.cat([apart(task).std(-1, correction=0) for task in judged])
-    differ = torch.cat([differs(apart(task)) for task in judged])
+    deltas = torch.cat([apart(task) for task in judged])  # a task of ties alone has none
     return {
-        "eval_disagreement": float(spreads.mean()),
-        "eval_members_differ": float(differ.float().mean()),
+        "eval_disagreement": float(deltas.std(-1, correction=0).mean()),
+        "eval_members_differ": float(differs(deltas).float().mean()),
     }
 
 
