@@ -154,6 +154,16 @@ def test_repeats_and_late_surplus_do_not_vote(session, project, ana, rui):
     assert snapshot.counts["judgements"]["excluded"] == {"repeat": 1, "surplus": 1}
 
 
+@pytest.mark.parametrize(("rewrite", "learned"), [(" \n", "zero"), (" New. ", " New. ")])
+def test_a_rewrite_of_blanks_teaches_nothing(session, project, ana, rewrite, learned):
+    """It may have come with imported judgements."""
+    task = make_task(session, project, responses=["zero", "one"], wanted=1)
+    make_annotation(session, task, ana, ranks=[1, 2], rewrite=rewrite)
+    session.commit()
+    (row,) = rows_of(freeze(session, project, test_share=0), "sft")
+    assert row["messages"][-1]["content"] == learned
+
+
 def test_only_the_current_revision_counts(session, project, ana):
     task = make_task(session, project)
     first = make_annotation(session, task, ana, ranks=[2, 1])

@@ -342,5 +342,8 @@ class Assembly:
             ),
             ratings=ratings,
             raters=raters,
-            rewrites=sorted({each.rewrite for each in admitted.judgements if each.rewrite}),
+            # imported ones may be blanks alone
+            rewrites=sorted(
+                {each.rewrite for each in admitted.judgements if (each.rewrite or "").strip()}
+            ),
         )
