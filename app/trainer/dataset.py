@@ -159,11 +159,11 @@ def parse_line(path: Path, number: int, line: str) -> dict[str, Any]:
 def sft_row(where: str, record: Mapping[str, Any]) -> Row:
     """`{messages}`, `{prompt, completion}`, or `{text}`, which is learned whole."""
     if record.get("messages") is not None:  # Parquet has every column in every row
-        messages = as_messages(record["messages"], where, "messages")
+        messages = with_system(record, where, as_messages(record["messages"], where, "messages"))
     elif isinstance(record.get("text"), str):
         messages = ({"role": TEXT, "content": record["text"]},)
     elif record.get("prompt") is not None and record.get("completion") is not None:
-        prompt = as_messages(record["prompt"], where, "prompt")
+        prompt = with_system(record, where, as_messages(record["prompt"], where, "prompt"))
         messages = (*prompt, *as_reply(record["completion"], where, "completion"))
     else:
         need(record, where, "messages", ("messages",), ("prompt", "completion"), ("text",))
@@ -188,7 +188,8 @@ def comparison_row(where: str, record: Mapping[str, Any]) -> Row:
         ranks = as_ranks(record["ranks"], where)
         if len(ranks) != len(replies) or not replies:
             raise BadInput(f"{where}: a ranking needs responses and a rank for each.")
-        return Row(where, as_messages(record["prompt"], where, "prompt"), replies, ranks, **given)
+        prompt = with_system(record, where, as_messages(record["prompt"], where, "prompt"))
+        return Row(where, prompt, replies, ranks, **given)
     need(record, where, "preference", ("chosen", "rejected"))
     if record.get("prompt") is not None:
         prompt = as_messages(record["prompt"], where, "prompt")
@@ -202,7 +203,7 @@ def comparison_row(where: str, record: Mapping[str, Any]) -> Row:
         )
     return Row(
         where,
-        prompt,
+        with_system(record, where, prompt),
         (chosen, rejected),
         (1, 2),
         p=number(record, where, "p", 1.0, at_most=1.0),
@@ -219,7 +220,7 @@ def unpaired_row(where: str, record: Mapping[str, Any]) -> Row:
         raise BadInput(f"{where}: label must be true or false, not {record['label']!r}.")
     return Row(
         where,
-        as_messages(record["prompt"], where, "prompt"),
+        with_system(record, where, as_messages(record["prompt"], where, "prompt")),
         (as_reply(record["completion"], where, "completion"),),
         label=bool(record["label"]),
         weight=number(record, where, "weight", 1.0),
@@ -230,13 +231,17 @@ def prompt_row(where: str, record: Mapping[str, Any]) -> Row:
     """`{prompt}`, or `{messages}` that end with the person's turn."""
     key = "messages" if record.get("prompt") is None else "prompt"
     need(record, where, "prompts", ("prompt",), ("messages",))
-    messages = as_messages(record[key], where, key)
+    return Row(where, with_system(record, where, as_messages(record[key], where, key)))
+
+
+def with_system(
+    record: Mapping[str, Any], where: str, messages: tuple[Message, ...]
+) -> tuple[Message, ...]:
+    """The conversation behind the system prompt that stands beside it, where there is one."""
     system = record.get("system") or ""
     if not isinstance(system, str):
         raise BadInput(f"{where}: system must be text, not {system!r}.")
-    if system:
-        messages = ({"role": "system", "content": system}, *messages)
-    return Row(where, messages)
+    return ({"role": "system", "content": system}, *messages) if system else messages
 
 
 def need(record: Mapping[str, Any], where: str, what: str, *choices: Sequence[str]) -> None:

@@ -1,6 +1,7 @@
 """What the trainer reads, and the sentences it says when something is wrong with it."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -8,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from app.trainer.dataset import (
+    Row,
     comparison_row,
     open_config,
     prompt_row,
@@ -59,6 +61,28 @@ class TestRows:
         row = unpaired_row("here", {"prompt": ask("x"), "completion": say("a"), "label": False})
         assert not row.label
         assert prompt_row("here", {"prompt": "x", "system": "s"}).prompt[0]["role"] == "system"
+
+    @pytest.mark.parametrize(
+        ("read", "record"),
+        [
+            (sft_row, {"messages": [*ask("x"), *say("a")]}),
+            (sft_row, {"prompt": "x", "completion": "a"}),
+            (comparison_row, {"prompt": "x", "chosen": "a", "rejected": "b"}),
+            (
+                comparison_row,
+                {"chosen": [*ask("x"), *say("a")], "rejected": [*ask("x"), *say("b")]},
+            ),
+            (comparison_row, {"prompt": "x", "responses": ["a", "b"], "ranks": [1, 2]}),
+            (unpaired_row, {"prompt": "x", "completion": "a", "label": True}),
+            (prompt_row, {"prompt": "x"}),
+        ],
+    )
+    def test_a_system_prompt_beside_the_conversation_is_not_passed_over(
+        self, read: Callable[..., Row], record: dict
+    ) -> None:
+        before = {"role": "system", "content": "Be brief."}
+        with_it = read("here", record | {"system": "Be brief."})
+        assert with_it.prompt == (before, *read("here", record | {"system": ""}).prompt)
 
     def test_a_column_of_parquet_that_a_row_leaves_empty_is_not_there(self) -> None:
         row = sft_row("here", {"messages": None, "text": "Old tea."})

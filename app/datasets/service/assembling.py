@@ -331,6 +331,7 @@ class Assembly:
             size=len(task.responses),
         )
         votes = admitted.votes
+        written = {judgement.rewrite or "" for judgement in admitted.judgements}
         return TaskRows(
             responses=task.responses,
             n_annotators=len(votes),
@@ -342,8 +343,5 @@ class Assembly:
             ),
             ratings=ratings,
             raters=raters,
-            # imported ones may be blanks alone
-            rewrites=sorted(
-                {each.rewrite for each in admitted.judgements if (each.rewrite or "").strip()}
-            ),
+            rewrites=sorted(text for text in written if text.strip()),  # imported: may be blank
         )
