@@ -156,6 +156,7 @@ def test_it_is_taken_back_while_nobody_has_begun(
     reply = rui.post(f"/tasks/{task.id}/send-back/{second.id}/undo")
     assert reply.status_code == 409
     assert "Somebody has judged this task or holds it" in reply.text
+    session.expire_all()
     assert task.wanted == 3
     holds(session)
 
