@@ -7,7 +7,7 @@ the first two without torch. Names are TRL's wherever TRL has the setting.
 from app.run_config.fields import setting
 from app.run_config.kinds import CLASSES, FROM_SCRATCH, KINDS, Kind
 from app.run_config.monitors import MonitorSettings
-from app.run_config.ppo import PpoConfig, updates_of
+from app.run_config.ppo import PpoConfig
 from app.run_config.reading import (
     ConfigError,
     config_class,
@@ -18,6 +18,7 @@ from app.run_config.reading import (
     to_mapping,
 )
 from app.run_config.settings import DpoConfig, RewardConfig, RunConfig, SftConfig
+from app.run_config.steps import batch_size, total_steps
 
 __all__ = [
     "CLASSES",
@@ -31,6 +32,7 @@ __all__ = [
     "RewardConfig",
     "RunConfig",
     "SftConfig",
+    "batch_size",
     "config_class",
     "defaults",
     "describe",
@@ -38,5 +40,5 @@ __all__ = [
     "score_weights",
     "setting",
     "to_mapping",
-    "updates_of",
+    "total_steps",
 ]

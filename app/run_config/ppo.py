@@ -1,6 +1,5 @@
 """Settings of PPO and of its relatives without a value model, RLOO and GRPO."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -178,15 +177,6 @@ class PpoConfig(MonitorSettings, RunConfig):
     def priced_in_reward(self) -> bool:
         """Whether KL is taken off the reward; else it is a term of the loss."""
         return self.algorithm != "grpo" or not self.kl_in_loss
-
-
-def updates_of(episodes: int, *, each: int, prompts: int, batch: int) -> int:
-    """Updates that play so many episodes: `each` to a prompt, over `batch` of the prompts.
-
-    The last update of a pass over the prompts may have fewer of them.
-    """
-    passes, left = divmod(math.ceil(episodes / each), prompts)
-    return passes * math.ceil(prompts / batch) + math.ceil(left / batch)
 
 
 # Settings that mean something to one algorithm alone.

@@ -8,11 +8,11 @@ from typing import Any, Protocol
 
 from accelerate import Accelerator
 
-from app.run_config import RunConfig
+from app.run_config import RunConfig, batch_size, total_steps
 from app.trainer import lm as models
-from app.trainer.batches import Data, Example, Forward, Sampler, batch_size
+from app.trainer.batches import Data, Example, Forward, Sampler
 from app.trainer.failures import Cancelled
-from app.trainer.optimization import Updater, total_steps
+from app.trainer.optimization import Updater
 from app.trainer.run_folder import RunFolder
 
 

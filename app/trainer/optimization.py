@@ -13,9 +13,9 @@ from accelerate import Accelerator
 from torch import Tensor
 from transformers import PreTrainedModel, get_scheduler
 
-from app.run_config import PpoConfig, RunConfig, updates_of
+from app.run_config import RunConfig
 from app.trainer import lm as models
-from app.trainer.batches import Example, Forward, batch_size
+from app.trainer.batches import Example, Forward
 from app.trainer.failures import BadInput, Diverged
 from app.trainer.lm.soundness import first_broken
 from app.trainer.processes import shared_pieces, total
@@ -25,18 +25,6 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002 - libraries draw from the global state
     torch.manual_seed(seed)
-
-
-def total_steps(config: RunConfig, rows: int, *, processes: int) -> int:
-    """Updates in a run: `max_steps`, else as many episodes or epochs of the rows as are wanted."""
-    if config.max_steps > 0:
-        return config.max_steps
-    batch = batch_size(config, processes)
-    if isinstance(config, PpoConfig):
-        each, batch = config.group, batch // config.group  # prompts
-        if config.total_episodes:
-            return updates_of(config.total_episodes, each=each, prompts=rows, batch=batch)
-    return max(1, math.ceil(config.num_train_epochs * math.ceil(rows / batch)))
 
 
 def make_optimizer(model: Any, config: RunConfig) -> torch.optim.AdamW:

@@ -18,8 +18,7 @@ from typing import Any
 
 import torch
 
-from app.run_config import RunConfig
-from app.trainer.optimization import total_steps
+from app.run_config import RunConfig, total_steps
 from app.trainer.run_folder import RunFolder
 
 UPDATES, TEST_ROWS = 3, 32

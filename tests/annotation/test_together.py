@@ -37,16 +37,16 @@ def rush(concurrency_engine):
         return project.id, task.id, [person.id for person in people], boss.id
 
 
-def claim(project_id, user_id):
+def claim(project_id, user_id, *, seed=1):
     with transaction() as session:
         assignment = tasks.claim(
             session,
             project=session.get_one(Project, project_id),
             user=session.get_one(User, user_id),
             now=database_now(session),
-            rng=Random(1),
+            rng=Random(seed),
         )
-        return assignment.id
+        return assignment and assignment.id
 
 
 def submit(project_id, user_id, assignment_id, *, body=A_BEFORE_B, key="k"):

@@ -1,7 +1,7 @@
 import pytest
 
 from app.errors import Conflict, Invalid
-from app.run_config import parse_config
+from app.run_config import parse_config, total_steps
 from app.runs import rules
 from app.runs.formats import charts_of
 
@@ -74,7 +74,7 @@ def test_missing_data_is_named_with_what_is_there() -> None:
     ],
 )
 def test_steps_are_estimated(kind: str, settings: dict[str, float], rows: int, steps: int) -> None:
-    assert rules.estimated_steps(parse_config(kind, settings), rows=rows) == steps
+    assert total_steps(parse_config(kind, settings), rows) == steps
 
 
 def test_time_left_goes_by_the_pace_of_logged_steps() -> None:

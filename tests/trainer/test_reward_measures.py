@@ -137,6 +137,12 @@ class TestSentences:
         assert said["calibration"].startswith("It can be taken at its word")
         assert "leans towards longer answers (correlation within a prompt +0.41)" in said["length"]
 
+    def test_so_few_pairs_that_far_off_is_within_chance(self) -> None:
+        few = evaluation()["calibration"] | {"ece": 0.48}
+        said = in_words(evaluation(calibration=few))["calibration"]
+        assert said.startswith("These pairs are too few to tell if it can be taken at its word")
+        assert "differ by 48 points" in said
+
     def test_a_judge_that_knows_only_length(self) -> None:
         none = {"value": 0.01, "low": -0.03, "high": 0.05, "n": 512}
         rule = {"rule": "shorter", "value": 0.62, "gain": none}

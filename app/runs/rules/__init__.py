@@ -39,7 +39,6 @@ from app.runs.rules.kinds import (
 from app.runs.rules.pace import (
     batch_of,
     chain_settings,
-    estimated_steps,
     in_words,
     making_a_model,
     new_model_step,
@@ -84,7 +83,6 @@ __all__ = [
     "check_priority",
     "check_reward",
     "dataset_config",
-    "estimated_steps",
     "failure",
     "field_of",
     "given_up",

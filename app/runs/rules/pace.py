@@ -1,26 +1,11 @@
-"""How many updates a run makes, and how long they take."""
+"""How far a run is, and how long its updates take."""
 
 import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.run_config import PpoConfig, RunConfig, updates_of
-
 PROGRESS = re.compile(r"^new model (\d+)/(\d+)")
-
-
-def estimated_steps(config: RunConfig, *, rows: int) -> int:
-    """Updates that a run will make over `rows` training rows on one process."""
-    if config.max_steps > 0:
-        return config.max_steps
-    batch = config.per_device_train_batch_size * config.gradient_accumulation_steps
-    if isinstance(config, PpoConfig):
-        each, batch = config.group, batch // config.group  # prompts
-        if config.total_episodes:
-            prompts = max(1, rows)
-            return updates_of(config.total_episodes, each=each, prompts=prompts, batch=batch)
-    return max(1, math.ceil(math.ceil(rows / batch) * config.num_train_epochs))
 
 
 def batch_of(config: Mapping[str, Any]) -> int:

@@ -14,7 +14,14 @@ from app.datasets.models import Snapshot
 from app.db import JobState, JsonObject
 from app.errors import Conflict, Invalid
 from app.jobs import JobName, reorder
-from app.run_config import FROM_SCRATCH, ConfigError, RunConfig, parse_config, to_mapping
+from app.run_config import (
+    FROM_SCRATCH,
+    ConfigError,
+    RunConfig,
+    parse_config,
+    to_mapping,
+    total_steps,
+)
 from app.runs import queries, rules
 from app.runs.models import Checkpoint, Run, RunKind
 from app.runs.schemas import Base, RunBody
@@ -334,7 +341,7 @@ def _steps(snapshot: Snapshot, *, kind: RunKind, config: RunConfig) -> int:
         )
     rows = queries.training_rows(snapshot)
     name = rules.dataset_config(kind, config, available=rows)
-    return rules.estimated_steps(config, rows=rows[name])
+    return total_steps(config, rows[name])
 
 
 def _requeue(session: Session, *, run_id: UUID) -> bool:

@@ -25,7 +25,6 @@ from app.trainer.batches.layout import (
 from app.trainer.batches.order import (
     Forward,
     Sampler,
-    batch_size,
     pieces,
 )
 
@@ -37,7 +36,6 @@ __all__ = [
     "Limits",
     "Report",
     "Sampler",
-    "batch_size",
     "beyond",
     "encode_conversation",
     "encode_prompt",

@@ -70,11 +70,6 @@ def most_tokens(config: RunConfig, device: torch.device, token: float) -> int:
     return min(max(fit // SHORT, 1) * SHORT, LONG)
 
 
-def batch_size(config: RunConfig, processes: int) -> int:
-    """Examples in one update, over all processes."""
-    return config.per_device_train_batch_size * config.gradient_accumulation_steps * processes
-
-
 class Sampler:
     """Which examples belong to which update; a pure function of seed and step, so it resumes."""
 

@@ -6,6 +6,7 @@ from typing import Any
 
 RULES = {"longer": "the longer answer wins", "shorter": "the shorter answer wins"}
 LEANS = 0.3  # a correlation with length that is
+FAR_OFF = 0.1  # a calibration error that is none only by chance
 
 
 def in_words(found: Mapping[str, Any]) -> dict[str, str]:
@@ -76,6 +77,8 @@ def _people(figure: Mapping[str, Any] | None) -> str:
 def _calibration(figure: Mapping[str, Any]) -> str:
     off = [b for b in figure["bins"] if not b["low"] <= b["claimed"] <= b["high"]]
     error = f"claim and outcome differ by {points(figure['ece'])} on average"
+    if not off and figure["ece"] > FAR_OFF:
+        return f"These pairs are too few to tell if it can be taken at its word: {error}."
     if not off:
         return f"It can be taken at its word, as far as these pairs can tell: {error}."
     proud = [b["claimed"] > b["held"] for b in off]

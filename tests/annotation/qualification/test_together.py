@@ -1,7 +1,5 @@
 """Two tabs in one qualification, over real connections."""
 
-from random import Random
-
 import pytest
 from sqlalchemy import func, select
 
@@ -13,7 +11,7 @@ from app.db import SessionLocal, database_now, transaction
 from app.projects.models import Membership, Project
 from app.tasks import service as tasks
 from app.tasks.models import Assignment, AssignmentState, QualificationAttempt, Task, TaskKind
-from tests.annotation.test_together import all_at_once
+from tests.annotation.test_together import all_at_once, claim
 from tests.factories import make_member, make_project, make_question, make_task, make_user
 
 pytestmark = [pytest.mark.concurrency, pytest.mark.usefixtures("concurrency_engine")]
@@ -33,18 +31,6 @@ def exam(concurrency_engine):
             make_question(session, project, prompt=f"question {number}")
         make_task(session, project, wanted=3)
         return project.id, ana.id, boss.id
-
-
-def claim(project_id, user_id, *, seed=1):
-    with transaction() as session:
-        assignment = tasks.claim(
-            session,
-            project=session.get_one(Project, project_id),
-            user=session.get_one(User, user_id),
-            now=database_now(session),
-            rng=Random(seed),
-        )
-        return assignment and assignment.id
 
 
 def answer(project_id, user_id, assignment_id, *, key="k"):
