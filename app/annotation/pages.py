@@ -28,7 +28,6 @@ from app.projects.auth import AnnotatorProject
 from app.projects.models import Membership, Project
 from app.projects.queries import guidelines_of, unread_messages
 from app.tasks import queries as task_queries
-from app.tasks import service as tasks
 from app.tasks.models import Appeal, Assignment, AssignmentState, QualificationAttempt
 from app.tasks.schemas import Nothing
 from app.web import redirect, render
@@ -89,7 +88,7 @@ def rank(
 def next_task(
     request: Request, session: SessionDep, project: AnnotatorProject, user: CurrentUser, now: Now
 ) -> RedirectResponse:
-    tasks.claim(session, project=project, user=user, now=now, rng=CHANCE)
+    service.claim(session, project=project, user=user, now=now, rng=CHANCE)
     return redirect(request, "rank", project_id=project.id)
 
 
@@ -180,7 +179,7 @@ def submit_form(
         return redirect(request, "assignment", assignment_id=own.assignment.id)
     if is_change:
         return redirect(request, "rank_history", project_id=own.project.id)
-    tasks.claim(session, project=own.project, user=user, now=now, rng=CHANCE)
+    service.claim(session, project=own.project, user=user, now=now, rng=CHANCE)
     return redirect(request, "rank", project_id=own.project.id)
 
 
@@ -218,7 +217,7 @@ def skip_form(
         note=body.note,
         now=now,
     )
-    tasks.claim(session, project=own.project, user=user, now=now, rng=CHANCE)
+    service.claim(session, project=own.project, user=user, now=now, rng=CHANCE)
     return redirect(request, "rank", project_id=own.project.id)
 
 

@@ -16,7 +16,6 @@ from app.demo import content
 from app.demo.crowd import CROWD, Persona, Shown, judge
 from app.demo.reading import read, words_of
 from app.projects.models import Membership, Project
-from app.tasks import service as tasks
 
 SEED = 2024
 JUDGING_LOCK = 7_204_021
@@ -105,7 +104,7 @@ def _judge_one(
     done = session.get_one(Membership, (project_id, user_id)).claimed
     rng = Random(f"{SEED} {persona.key} {done}")  # noqa: S311 – a simulation
     began = now - WHILE_AGO
-    assignment = tasks.claim(session, project=project, user=user, now=began, rng=rng)
+    assignment = annotation.claim(session, project=project, user=user, now=began, rng=rng)
     if assignment is None:
         return False
     view = assignment_view(session, assignment=assignment, project=project)

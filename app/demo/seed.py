@@ -24,7 +24,6 @@ from app.demo.crowd import CROWD, Persona, Shown, judge
 from app.projects import service as projects
 from app.projects.models import Membership, Project
 from app.projects.schemas import Overlap, ProjectBody
-from app.tasks import service as tasks
 from app.tasks.models import Task, TaskKind
 from app.worker.imports import import_file
 from app.worker.snapshots import freeze_now
@@ -161,7 +160,7 @@ def _work(session: Session, loaded: content.Content, *, project: Project, shift:
     rng = Random(f"{SEED} {shift.persona.key} {shift.first}")  # noqa: S311 – a simulation
     now = shift.starts_at
     for _ in range(size):
-        assignment = tasks.claim(session, project=project, user=user, now=now, rng=rng)
+        assignment = annotation.claim(session, project=project, user=user, now=now, rng=rng)
         if assignment is None:  # paused by now, for example
             return
         view = assignment_view(session, assignment=assignment, project=project)

@@ -3,6 +3,7 @@
 import pytest
 from sqlalchemy import text, update
 
+from app.accounts.models import Role
 from app.annotation import service
 from app.annotation.service.overlap import decide_overlap
 from app.db import database_now
@@ -198,6 +199,25 @@ def test_a_place_from_before_adaptive_overlap_is_gone_where_the_others_are_sure(
     works(rui).post(mine, verb, **({"reason": "other"} if verb == "skip" else {}))
     session.expire_all()
     assert (task.leased, task.counted, task.wanted) == (0, 2, wanted)
+
+
+@pytest.mark.parametrize(("others_say", "is_offered"), [([1, 2], False), ([2, 1], True)])
+def test_such_a_place_is_not_offered_either_where_her_time_is_over(
+    session, project, ana, rui, ada, api, works, clock, others_say, is_offered
+):
+    task = make_task(session, project, wanted=3)
+    make_annotation(session, task, ana, ranks=[1, 2])
+    make_annotation(session, task, ada, ranks=others_say)
+    eli = make_user(session, "Eli")
+    make_member(session, project, eli, Role.ANNOTATOR)
+    session.commit()
+    works(rui).claim()
+    change(api, ada, project, min=2, max=5, confidence=0.9)
+    apply(session, project)
+    clock.advance(hours=3)
+    assert works(eli).claim().status_code == (201 if is_offered else 204)
+    session.expire_all()
+    assert (task.leased, task.counted, task.wanted) == (is_offered, 2, 2 + is_offered)
 
 
 def test_late_work_counts_by_the_number_of_now(session, project, ana, rui, ada, api, works, stored):

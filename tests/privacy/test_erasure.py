@@ -147,6 +147,16 @@ def test_what_she_held_goes_to_others(session, world, maria, ada):
     assert session.get_one(Task, world.tasks[8].id).leased == 0
 
 
+def test_what_she_held_is_not_wanted_where_another_answer_is_enough(session, world, maria, ada):
+    held = world.tasks[8]
+    assert (held.leased, held.counted, held.wanted) == (1, 1, 3)
+    world.project.overlap_min, world.project.overlap_max = 1, 5
+    world.project.overlap_confidence = 0.6
+    session.commit()
+    erase(session, maria, ada, identity=True)
+    assert (held.leased, held.counted, held.wanted) == (0, 1, 1)
+
+
 def test_each_erased_person_has_her_own_number(session, world, maria, ada, people):
     erase(session, maria, ada, identity=True)
     erase(session, people.sam, ada, identity=True)

@@ -27,7 +27,6 @@ from app.annotation.auth import Own, own_desk, own_to_submit, refuse_strangers
 from app.annotation.schemas import AssignmentOut, ClaimBody, JudgementBody, SubmittedOut
 from app.db import SetTime, now_of, transaction
 from app.errors import found
-from app.tasks import service as tasks
 from app.tasks.models import Assignment
 
 T = TypeVar("T")
@@ -110,7 +109,7 @@ def _claim(
     with transaction() as session:
         desk = own_desk(request, session, set_time, project_id)
         now = now_of(session, set_time)
-        assignment = tasks.claim(
+        assignment = service.claim(
             session,
             project=desk.project,
             user=desk.user,
@@ -214,7 +213,7 @@ def _following(
     holds: Sequence[UUID] | None,
     now: datetime,
 ) -> dict[str, Any] | None:
-    following = tasks.claim(
+    following = service.claim(
         session,
         project=own.project,
         user=own.user,

@@ -8,7 +8,7 @@ from app.annotation.service.importing import (
     record_imported,
     record_prepared,
 )
-from app.annotation.service.overlap import apply_overlap
+from app.annotation.service.overlap import apply_overlap, claim, spare_overlap
 from app.annotation.service.removing import (
     Removable,
     forget_meta,
@@ -41,6 +41,7 @@ __all__ = [
     "Surroundings",
     "Which",
     "apply_overlap",
+    "claim",
     "discount_told",
     "forget_meta",
     "lock_work",
@@ -59,6 +60,7 @@ __all__ = [
     "save_draft",
     "set_gold",
     "skip",
+    "spare_overlap",
     "submit",
     "take_back_imported",
     "undo_requeue",

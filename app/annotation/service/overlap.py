@@ -1,6 +1,7 @@
 """How many judgements a task gets: exactly K, or as many as it takes to be sure (design §4.7)."""
 
 from collections.abc import Collection
+from functools import partial
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, func, select, update
@@ -54,16 +55,20 @@ def decide_overlap(session: Session, *, project: Project, task_ids: Collection[U
     )
 
 
-def spare_overlap(session: Session, *, project: Project, task_id: UUID) -> None:
-    """Ask for no more where a changed judgement leaves the answer sure, unless somebody has it."""
-    if project.overlap_max <= project.overlap_min:
+def spare_overlap(session: Session, *, project: Project, task_ids: Collection[UUID]) -> None:
+    """Ask for no more where the answer is sure as it is now, unless somebody has the task.
+
+    To be called where that may have changed: a judgement, or who has it.
+    """
+    if project.overlap_max <= project.overlap_min or not task_ids:
         return
-    unsure = unsure_tasks(session, [task_id])
+    unsure = unsure_tasks(session, task_ids)
     # Also where it is: as above, the time must not tell what the task is.
     session.execute(
         update(Task)
         .where(
-            Task.id == task_id,
+            among(Task.id, task_ids),
+            Task.project_id == project.id,
             ~among(Task.id, unsure),
             IS_ORDINARY,
             Task.closed_at.is_(None),
@@ -72,6 +77,10 @@ def spare_overlap(session: Session, *, project: Project, task_id: UUID) -> None:
         )
         .values(wanted=Task.counted)
     )
+
+
+# A place that a claim frees on its way may be older than adaptive overlap.
+claim = partial(tasks.claim, spare=spare_overlap)
 
 
 def unsure_tasks(

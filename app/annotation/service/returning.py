@@ -16,7 +16,7 @@ def release(session: Session, *, assignment: Assignment, project: Project, now: 
     Its place may be older than adaptive overlap, and the others may be sure without it.
     """
     tasks.release(session, assignment=assignment, now=now)
-    spare_overlap(session, project=project, task_id=assignment.task_id)
+    spare_overlap(session, project=project, task_ids=[assignment.task_id])
 
 
 def skip(
@@ -30,4 +30,4 @@ def skip(
 ) -> None:
     """Pass on a task for good; the same holds of its place."""
     tasks.skip(session, assignment=assignment, reason=reason, note=note, now=now)
-    spare_overlap(session, project=project, task_id=assignment.task_id)
+    spare_overlap(session, project=project, task_ids=[assignment.task_id])

@@ -351,7 +351,7 @@ def _revise(
         gold=task_queries.gold_in_force(session, task_id=assignment.task_id),
         replaced=replaced,
     )
-    spare_overlap(session, project=project, task_id=assignment.task_id)
+    spare_overlap(session, project=project, task_ids=[assignment.task_id])
     return Submission(annotation_id, replaced.revision + 1, counted=not surplus, is_new=True)
 
 

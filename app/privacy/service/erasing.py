@@ -69,7 +69,9 @@ def erase(
         done = _erase_in(session, user=user, project=each, scope=scope, by=by, now=now)
         counts = {name: counts[name] + done[name] for name in counts}
     if scope.identity:
-        tasks.give_all_back(session, user=user, now=now)
+        freed = tasks.give_all_back(session, user=user, now=now)
+        for each in where:
+            annotation.spare_overlap(session, project=each, task_ids=freed)
         if scope.texts:
             projects.forget_messages_from(session, user=user)
         _forget(session, user=user, texts=scope.texts, now=now)

@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from random import Random
 from time import monotonic, sleep
-from typing import Any, cast
+from typing import Any, Protocol, cast
 from uuid import UUID, uuid4
 
 from sqlalchemy import DateTime, bindparam, literal_column, select, update
@@ -42,7 +42,7 @@ MINE = (
 
 
 RUN_OUT = (
-    select(Assignment.id)
+    select(Assignment.id, Assignment.task_id)
     .join(Task, Task.id == Assignment.task_id)
     .where(
         Assignment.project_id == bindparam("in_project"),
@@ -56,6 +56,14 @@ RUN_OUT = (
 )
 TOP_PRIORITY = {lanes: queries.top_priority(lanes=lanes) for lanes in (False, True)}
 NEXT_PRIORITY = {lanes: queries.top_priority(lanes=lanes, below=True) for lanes in (False, True)}
+
+
+class Spare(Protocol):
+    """Looks whether tasks of a project, of which a place is free again, still want it."""
+
+    def __call__(
+        self, session: Session, *, project: Project, task_ids: Collection[UUID]
+    ) -> None: ...
 
 
 def lock_member(session: Session, *, project: Project, user: User) -> Membership:
@@ -79,12 +87,14 @@ def claim(
     after: Assignment | None = None,
     membership: Membership | None = None,
     holds: Collection[UUID] | None = None,
+    spare: Spare | None = None,
 ) -> Assignment | None:
     """The task on her screen, or the one to follow `after`; None when there is nothing for her.
 
     What she holds comes first, so that asking again changes nothing. `membership` is hers if it is
-    locked already, `holds` what she held at that moment or just before. May commit what the session
-    did so far: a submission in the same request stands, whatever comes of the claim.
+    locked already, `holds` what she held at that moment or just before; `spare` looks at tasks of
+    which a place is freed on the way, before they are offered. May commit what the session did so
+    far: a submission in the same request stands, whatever comes of the claim.
     """
 
     def attempt(
@@ -99,6 +109,7 @@ def claim(
             rng=rng,
             after=after,
             held=held,
+            spare=spare,
             is_last=is_last,
         )
 
@@ -126,6 +137,7 @@ def _attempt(
     rng: Random,
     after: Assignment | None,
     held: Sequence[Assignment] | None,
+    spare: Spare | None,
     is_last: bool,
 ) -> Assignment | None:
     is_paused = membership.paused_at is not None or project.paused_at is not None
@@ -138,7 +150,8 @@ def _attempt(
         if after is not None and assignment.id == after.id:
             kept.append(assignment)
         elif (assignment.attempt_id is not None) != must_qualify:  # that has changed meanwhile
-            give_back(session, assignment_id=assignment.id, now=now)
+            place = assignment.id, assignment.task_id
+            _free(session, project=project, places=[place], now=now, spare=spare)
         elif not _has_run_out(assignment, now=now):
             return assignment
         elif is_paused:
@@ -157,7 +170,9 @@ def _attempt(
     if must_qualify:
         return ask(session, project=project, user=user, membership=membership, now=now, rng=rng)
     if is_last or rng.randrange(FREES_ONE_IN) == 0:
-        while free_expired(session, project=project, but=user, now=now) == FREED_AT_ONCE:
+        freed = FREED_AT_ONCE
+        while freed == FREED_AT_ONCE:
+            freed = free_expired(session, project=project, but=user, now=now, spare=spare)
             if not is_last:  # else there may be one for her behind those that are not
                 break
     chance = rules.gold_chance(
@@ -227,13 +242,29 @@ def _lend_on(session: Session, *, assignment: Assignment, leased_until: datetime
     return lent is not None
 
 
-def free_expired(session: Session, *, project: Project, but: User, now: datetime) -> int:
+def free_expired(
+    session: Session, *, project: Project, but: User, now: datetime, spare: Spare | None = None
+) -> int:
     """End some of other people's leases that have run out; rows that somebody works on wait."""
     given = {"in_project": project.id, "person": but.id, "now": now}
-    found = session.scalars(RUN_OUT, given).all()
-    for assignment_id in found:
-        give_back(session, assignment_id=assignment_id, now=now)
+    found = session.execute(RUN_OUT, given).all()
+    _free(session, project=project, places=found, now=now, spare=spare)
     return len(found)
+
+
+def _free(
+    session: Session,
+    *,
+    project: Project,
+    places: Sequence[tuple[UUID, UUID]],
+    now: datetime,
+    spare: Spare | None,
+) -> None:
+    """Give back the tasks of these assignments; `places` are ids of both."""
+    for assignment_id, _ in places:
+        give_back(session, assignment_id=assignment_id, now=now)
+    if places and spare is not None:
+        spare(session, project=project, task_ids=[task_id for _, task_id in places])
 
 
 def _lend(

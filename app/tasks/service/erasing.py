@@ -15,18 +15,21 @@ from app.tasks.service.finishing import give_back
 GONE = "(This text has been erased.)"
 
 
-def give_all_back(session: Session, *, user: User, now: datetime) -> None:
-    """Others get what she holds; her drafts go."""
-    held = session.scalars(
-        select(Assignment.id).where(Assignment.user_id == user.id, queries.IS_OPEN)
+def give_all_back(session: Session, *, user: User, now: datetime) -> list[UUID]:
+    """Others get the tasks that she holds, which is answered; her drafts go."""
+    held = session.execute(
+        select(Assignment.id, Assignment.task_id)
+        .where(Assignment.user_id == user.id, queries.IS_OPEN)
+        .order_by(Assignment.id)
     ).all()
-    for assignment_id in sorted(held):
+    for assignment_id, _ in held:
         give_back(session, assignment_id=assignment_id, now=now)
     session.execute(
         update(Assignment)
         .where(Assignment.user_id == user.id, Assignment.draft.is_not(None))
         .values(draft=null())
     )
+    return [task_id for _, task_id in held]
 
 
 def forget_texts(session: Session, *, user: User, project_ids: Collection[UUID]) -> None:
