@@ -150,6 +150,8 @@ def _number(plain: type, raw: Any) -> Any:
         number = float("x" if isinstance(raw, bool) else raw)
     except (TypeError, ValueError):
         raise ValueError(f"must be {wanted}, not {raw!r}.") from None
+    except OverflowError:  # JSON has whole numbers that no float holds
+        raise ValueError("is a number of too many digits.") from None
     if not math.isfinite(number):
         raise ValueError(f"must be {wanted}, not {raw!r}.")
     if plain is int:
