@@ -3,7 +3,7 @@
 import difflib
 import math
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, asdict, fields
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -194,19 +194,21 @@ def _contradictions(config: RunConfig) -> list[dict[str, str]]:
     return found
 
 
-def score_weights(config: RewardConfig) -> dict[str, float]:
+def score_weights(config: RewardConfig, criteria: Sequence[str] | None = None) -> dict[str, float]:
     """What the score is made of, by output: `preference=1, honest=0.5`; else the preference alone.
+
+    `criteria` are those of the data, which `all` stands for.
 
     Raises:
         ValueError: for what is no output of this reward model, or no number.
 
     """
     weights: dict[str, float] = {}
+    outputs = ("preference", *(config.objectives if criteria is None else criteria))
     for pair in config.score_weights:
         name, _, value = (part.strip() for part in pair.partition("="))
-        if name not in ("preference", *config.objectives) and "all" not in config.objectives:
-            outputs = ", ".join(("preference", *config.objectives))
-            raise ValueError(f"{name!r} is none of its outputs, which are {outputs}.")
+        if name not in outputs and "all" not in outputs:
+            raise ValueError(f"{name!r} is none of its outputs, which are {', '.join(outputs)}.")
         weights[name] = _number(float, value)
     if weights and not any(weights.values()):
         raise ValueError("would make every score 0; one weight must be another number.")

@@ -15,6 +15,7 @@ from app.trainer.batches import Data, Example, Forward, encode_responses, read_e
 from app.trainer.chat import ChatFormat
 from app.trainer.course import Course
 from app.trainer.dataset import comparison_row
+from app.trainer.failures import BadInput
 from app.trainer.optimization import Updater, seed_everything
 from app.trainer.reward import evaluating, members
 from app.trainer.reward.evaluating import Judged, add_figures, pair_figures
@@ -142,9 +143,17 @@ def describe(
     scale: Scale,
     scores: Sequence[Mapping[str, Any]] = (),
 ) -> None:
-    """Write into each model its outputs, what its score is made of, and its scale."""
+    """Write into each model its outputs, what its score is made of, and its scale.
+
+    Raises:
+        BadInput: where the score is to be made of what is no output.
+
+    """
     names = (models.PREFERENCE, *criteria)
-    weights = score_weights(config)
+    try:
+        weights = score_weights(config, criteria)
+    except ValueError as error:
+        raise BadInput(f"Settings: score_weights: {error}") from error
     about: dict[str, Any] = {}
     if criteria:
         about["score_weights"] = [weights.get(name, 0.0) for name in names]
