@@ -170,6 +170,10 @@ def _contradictions(config: RunConfig) -> list[dict[str, str]]:
 
     if config.max_steps == 0:
         wrong("max_steps", "must be at least 1, or -1 to follow num_train_epochs.")
+    if config.lr_scheduler_type == "constant":
+        for name in ("warmup_steps", "warmup_ratio"):
+            if getattr(config, name):
+                wrong(name, "needs lr_scheduler_type=constant_with_warmup; constant never rises.")
     if isinstance(config, RewardConfig):
         names = config.objectives
         if len(set(names)) < len(names) or "preference" in names:
@@ -178,6 +182,8 @@ def _contradictions(config: RunConfig) -> list[dict[str, str]]:
             score_weights(config)
         except ValueError as error:
             wrong("score_weights", str(error))
+        if config.score_weights and not names:
+            wrong("score_weights", "weighs criteria: name them in objectives as well.")
     if config.load_in_4bit and not config.lora_r:
         wrong("load_in_4bit", "4-bit weights are frozen: set lora_r as well, e.g. 16.")
     if isinstance(config, DpoConfig):
