@@ -1,7 +1,6 @@
 """What a policy is rewarded by: a reward model, several of them, or a Python function."""
 
 import importlib
-import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -85,9 +84,10 @@ class FunctionJudge:
             raise self._wrong(f"raised {type(error).__name__}: {error}") from error
         if len(found) != len(responses):
             raise self._wrong(f"returned {len(found)} numbers for {len(responses)} responses")
-        if not all(math.isfinite(score) for score in found):
+        scores = torch.tensor(found, dtype=torch.float32)
+        if not scores.isfinite().all():  # or too large for 32 bit
             raise self._wrong("returned something that is not a finite number")
-        return torch.tensor(found), None
+        return scores, None
 
     def _wrong(self, what: str) -> BadInput:
         return BadInput(f"The reward function {self.name} {what}. Mend it, then --resume.")

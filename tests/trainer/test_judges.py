@@ -163,6 +163,9 @@ def short(prompts, responses):
 def nan(prompts, responses):
     return [float("nan") for _ in responses]
 
+def huge(prompts, responses):
+    return [10.0**60 for _ in responses]
+
 NOTHING = 3
 """
 
@@ -197,6 +200,7 @@ class TestFunctions:
             ("breaks", "raised ValueError: no such table"),
             ("short", "returned 1 numbers for 4 responses"),
             ("nan", "not a finite number"),
+            ("huge", "not a finite number"),
             ("missing", "cannot be loaded (AttributeError"),
             ("NOTHING", "is no function"),
         ],
