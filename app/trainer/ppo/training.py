@@ -37,8 +37,8 @@ def train(
     """Raise the reward model's score of what the policy says, at a price per nat of drift."""
     seed_everything(config.seed)
     tokenizer = models.load_tokenizer(models.locate(model, "model"))
-    chat = ChatFormat(tokenizer)
     bare = models.load_lm(model, config=config)
+    chat = ChatFormat(tokenizer, bare)
     judges = load_judges(config, chat)
     value = value_model(config, model, judges, chat, folder)
     context = min(config.max_length, models.limits_of(bare).context, judges.longest)
