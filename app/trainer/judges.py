@@ -192,9 +192,10 @@ def load_judges(config: PpoConfig, chat: ChatFormat) -> Judges:
     watcher = load_judge(watched, chat, config) if watched else None
     if config.reward_function:
         return Judges([FunctionJudge(config.reward_function, chat)], watcher)
-    if not config.reward_model_path:
+    named = members_of(config.reward_model_path or "")
+    if not named:
         raise BadInput("PPO needs a reward model: set reward_model_path to its folder.")
-    members = [load_judge(name, chat, config) for name in members_of(config.reward_model_path)]
+    members = [load_judge(name, chat, config) for name in named]
     if config.reward_hold_out:
         if len(members) < 2 or watcher:
             raise BadInput(

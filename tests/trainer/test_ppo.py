@@ -390,6 +390,8 @@ class TestRuns:
         run = train("ppo", max_steps=1)
         assert (run.code, run.err.count("\n")) == (2, 1)
         assert "reward_model_path" in run.err
+        none = train("ppo", max_steps=1, output="n", **self.quick(","))
+        assert (none.code, none.err) == (2, run.err)
         wrong = train("ppo", max_steps=1, output="w", **self.quick(micro))
         assert wrong.code == 2
         assert "is not a reward model" in wrong.err
