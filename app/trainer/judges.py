@@ -74,7 +74,7 @@ class FunctionJudge:
         self.function = load_function(name)
 
     def read(self, answered: Sequence[Example]) -> tuple[Tensor, Tensor | None]:
-        prompts = [list(answer.row.prompt) for answer in answered]
+        prompts = [[dict(m) for m in answer.row.prompt] for answer in answered]  # its own to change
         responses = [self.chat.decode(answer.responses[0]) for answer in answered]
         try:
             found = [float(score) for score in self.function(prompts, responses)]
