@@ -3,7 +3,7 @@
 import difflib
 import math
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, asdict, fields
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -150,6 +150,8 @@ def _number(plain: type, raw: Any) -> Any:
         number = float("x" if isinstance(raw, bool) else raw)
     except (TypeError, ValueError):
         raise ValueError(f"must be {wanted}, not {raw!r}.") from None
+    except OverflowError:  # JSON has whole numbers that no float holds
+        raise ValueError("is a number of too many digits.") from None
     if not math.isfinite(number):
         raise ValueError(f"must be {wanted}, not {raw!r}.")
     if plain is int:
@@ -168,6 +170,10 @@ def _contradictions(config: RunConfig) -> list[dict[str, str]]:
 
     if config.max_steps == 0:
         wrong("max_steps", "must be at least 1, or -1 to follow num_train_epochs.")
+    if config.lr_scheduler_type == "constant":
+        for name in ("warmup_steps", "warmup_ratio"):
+            if getattr(config, name):
+                wrong(name, "needs lr_scheduler_type=constant_with_warmup; constant never rises.")
     if isinstance(config, RewardConfig):
         names = config.objectives
         if len(set(names)) < len(names) or "preference" in names:
@@ -176,6 +182,8 @@ def _contradictions(config: RunConfig) -> list[dict[str, str]]:
             score_weights(config)
         except ValueError as error:
             wrong("score_weights", str(error))
+        if config.score_weights and not names:
+            wrong("score_weights", "weighs criteria: name them in objectives as well.")
     if config.load_in_4bit and not config.lora_r:
         wrong("load_in_4bit", "4-bit weights are frozen: set lora_r as well, e.g. 16.")
     if isinstance(config, DpoConfig):
@@ -192,19 +200,21 @@ def _contradictions(config: RunConfig) -> list[dict[str, str]]:
     return found
 
 
-def score_weights(config: RewardConfig) -> dict[str, float]:
+def score_weights(config: RewardConfig, criteria: Sequence[str] | None = None) -> dict[str, float]:
     """What the score is made of, by output: `preference=1, honest=0.5`; else the preference alone.
+
+    `criteria` are those of the data, which `all` stands for.
 
     Raises:
         ValueError: for what is no output of this reward model, or no number.
 
     """
     weights: dict[str, float] = {}
+    outputs = ("preference", *(config.objectives if criteria is None else criteria))
     for pair in config.score_weights:
         name, _, value = (part.strip() for part in pair.partition("="))
-        if name not in ("preference", *config.objectives) and "all" not in config.objectives:
-            outputs = ", ".join(("preference", *config.objectives))
-            raise ValueError(f"{name!r} is none of its outputs, which are {outputs}.")
+        if name not in outputs and "all" not in outputs:
+            raise ValueError(f"{name!r} is none of its outputs, which are {', '.join(outputs)}.")
         weights[name] = _number(float, value)
     if weights and not any(weights.values()):
         raise ValueError("would make every score 0; one weight must be another number.")

@@ -66,7 +66,8 @@ class ChatFormat:
     that what is trained is exactly what generation produces after the same prompt.
     """
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, lm: Any = None) -> None:
+        """Read the template; `lm` may name more tokens at which it ends a reply."""
         self.tokenizer = tokenizer
         self.has_template = bool(tokenizer.chat_template)
         if not self.has_template and tokenizer.eos_token_id is None:
@@ -81,6 +82,7 @@ class ChatFormat:
         self.rewritten = 0  # assistant turns that cannot be learned from
         self.lead = self._lead()
         self.stop_ids, self.tail_ids = self._end_of_turn()
+        self.stop_ids |= self._ends_of(lm)
 
     # -- text ---------------------------------------------------------------------------------
 
@@ -234,7 +236,7 @@ class ChatFormat:
             )
         except BadConversation as error:
             raise BadInput(f"The model's chat template does not work: {error}.") from error
-        special = set(self.tokenizer.all_special_ids) | set(self.tokenizer.added_tokens_decoder)
+        special = self._special()
         marks = [i for i, token in enumerate(reply) if token in special]
         words = len(self.encode(PROBE))
         marks = [i for i in marks if i >= words - 1]
@@ -242,3 +244,12 @@ class ChatFormat:
             return frozenset(stops), []
         end = next((i for i in marks if reply[i] in stops), marks[0])
         return frozenset(stops | {int(reply[end])}), reply[end + 1 :]
+
+    def _special(self) -> set[int]:
+        return set(self.tokenizer.all_special_ids) | set(self.tokenizer.added_tokens_decoder)
+
+    def _ends_of(self, lm: Any) -> set[int]:
+        """What the model's generation_config ends at (Llama 3 names three), words left out."""
+        named = getattr(getattr(lm, "generation_config", None), "eos_token_id", None)
+        every = named if isinstance(named, list) else [named]
+        return self._special() & set(every)

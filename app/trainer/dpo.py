@@ -32,8 +32,8 @@ def train(
     """Raise the chosen responses over the rejected, measured against the frozen start."""
     seed_everything(config.seed)
     tokenizer = models.load_tokenizer(models.locate(model, "model"))
-    chat = ChatFormat(tokenizer)
     bare = models.load_lm(model, config=config)
+    chat = ChatFormat(tokenizer, bare)
     unpaired = config.loss_type == "kto"
     data = read_examples(
         dataset,

@@ -50,8 +50,8 @@ def generate_file(
         )
     records = list(prompt_records(file))
     tokenizer = models.load_tokenizer(models.locate(model, "model"))
-    chat = ChatFormat(tokenizer)
     lm = models.load_lm(model).to(models.pick_device(device))
+    chat = ChatFormat(tokenizer, lm)
     limits = models.limits_of(lm)
     prompts = readable_prompts(records, chat, limits, sampling.max_new_tokens)
     pack = PACK if models.can_pack(lm, longest=limits.context) else 0

@@ -1,7 +1,6 @@
 """What a policy is rewarded by: a reward model, several of them, or a Python function."""
 
 import importlib
-import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -75,7 +74,7 @@ class FunctionJudge:
         self.function = load_function(name)
 
     def read(self, answered: Sequence[Example]) -> tuple[Tensor, Tensor | None]:
-        prompts = [list(answer.row.prompt) for answer in answered]
+        prompts = [[dict(m) for m in answer.row.prompt] for answer in answered]  # its own to change
         responses = [self.chat.decode(answer.responses[0]) for answer in answered]
         try:
             found = [float(score) for score in self.function(prompts, responses)]
@@ -85,9 +84,10 @@ class FunctionJudge:
             raise self._wrong(f"raised {type(error).__name__}: {error}") from error
         if len(found) != len(responses):
             raise self._wrong(f"returned {len(found)} numbers for {len(responses)} responses")
-        if not all(math.isfinite(score) for score in found):
+        scores = torch.tensor(found, dtype=torch.float32)
+        if not scores.isfinite().all():  # or too large for 32 bit
             raise self._wrong("returned something that is not a finite number")
-        return torch.tensor(found), None
+        return scores, None
 
     def _wrong(self, what: str) -> BadInput:
         return BadInput(f"The reward function {self.name} {what}. Mend it, then --resume.")
@@ -192,9 +192,10 @@ def load_judges(config: PpoConfig, chat: ChatFormat) -> Judges:
     watcher = load_judge(watched, chat, config) if watched else None
     if config.reward_function:
         return Judges([FunctionJudge(config.reward_function, chat)], watcher)
-    if not config.reward_model_path:
+    named = members_of(config.reward_model_path or "")
+    if not named:
         raise BadInput("PPO needs a reward model: set reward_model_path to its folder.")
-    members = [load_judge(name, chat, config) for name in members_of(config.reward_model_path)]
+    members = [load_judge(name, chat, config) for name in named]
     if config.reward_hold_out:
         if len(members) < 2 or watcher:
             raise BadInput(

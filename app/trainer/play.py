@@ -89,8 +89,9 @@ class Speaker:
     """A language model and how it writes conversations."""
 
     def __init__(self, folder: str, device: torch.device) -> None:
-        self.chat = ChatFormat(models.load_tokenizer(models.locate(folder, "model")))
+        tokenizer = models.load_tokenizer(models.locate(folder, "model"))
         self.lm = models.load_lm(folder).to(device).eval().requires_grad_(False)
+        self.chat = ChatFormat(tokenizer, self.lm)
 
 
 def place_of(item: Mapping[str, Any]) -> str:

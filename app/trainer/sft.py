@@ -34,8 +34,8 @@ def train(
     """Minimise -log p of every assistant token, each token of a batch with equal weight."""
     seed_everything(config.seed)
     tokenizer = models.load_tokenizer(models.locate(model, "model"))
-    chat = ChatFormat(tokenizer)
     policy = models.with_lora(models.load_lm(model, config=config), config, scores=False)
+    chat = ChatFormat(tokenizer, policy)
     data = read_examples(
         dataset,
         config,

@@ -11,7 +11,12 @@ import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+)
 
 from app.run_config import parse_config
 from app.trainer import lm as models
@@ -94,6 +99,31 @@ def test_gpt_2_takes_an_adapter_without_a_word(train, tokenizer, tmp_path: Path)
     tokenizer.save_pretrained(tmp_path / "model")
     run = train("sft", model=str(tmp_path / "model"), **LORA)
     assert (run.code, run.err) == (0, "")
+
+
+@pytest.mark.parametrize("names", ["embed_tokens", "lm_head", "q_proj, embed_tokens"])
+def test_no_adapter_on_embeddings_that_are_one_weight(names: str, train) -> None:
+    """Merged into one it would change the other: what is loaded is not what was trained."""
+    run = train("sft", **LORA, lora_target_modules=names)
+    assert run.code == 2
+    assert "input and output embeddings are one weight" in run.err
+
+
+def test_an_adapter_on_embeddings_of_their_own_comes_back(
+    train, tokenizer, micro: str, tmp_path: Path
+) -> None:
+    config = AutoConfig.from_pretrained(micro)
+    config.tie_word_embeddings = False
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    given = LORA | {"learning_rate": 3e-2, "lora_target_modules": "embed_tokens, lm_head"}
+    run = train("sft", model=str(tmp_path / "model"), **given)
+    assert run.code == 0, run.err
+    again = train(
+        "sft", model=str(run.folder / "model"), max_steps=1, learning_rate=1e-12, output="b"
+    )
+    assert again.metrics[-1]["eval_loss"] == pytest.approx(run.metrics[-1]["eval_loss"], abs=1e-5)
+    assert run.metrics[-1]["eval_loss"] < run.metrics[0]["loss"] - 0.05
 
 
 def test_without_its_adapter_the_policy_is_still_the_reference(micro: str, train) -> None:

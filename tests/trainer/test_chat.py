@@ -1,8 +1,10 @@
 """Conversations as tokens: templates of several kinds, and transcripts without one."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
+from transformers import GenerationConfig
 
 from app.trainer.chat import (
     BadConversation,
@@ -73,6 +75,16 @@ def test_a_reply_ends_with_a_token_that_stops_generation(chat: ChatFormat) -> No
     tail = len(chat.tail_ids)
     assert reply[len(reply) - tail - 1] in chat.stop_ids
     assert reply[len(reply) - tail :] == chat.tail_ids
+
+
+@pytest.mark.parametrize(("named", "ends"), [([5, 1, 399], {1, 5}), (5, {1, 5}), (None, {1})])
+def test_a_model_may_end_its_replies_at_more_tokens(named, ends: set, tokenizer) -> None:
+    """Llama 3 names three in its generation_config; a word there is the slip of a config."""
+    other = copy.deepcopy(tokenizer)
+    other.add_special_tokens({"additional_special_tokens": [other.convert_ids_to_tokens(5)]})
+    lm = SimpleNamespace(generation_config=GenerationConfig(eos_token_id=named))
+    assert ChatFormat(other).stop_ids == {1}
+    assert ChatFormat(other, lm).stop_ids == ends
 
 
 def test_the_header_of_a_reply_is_never_part_of_it(chat: ChatFormat) -> None:

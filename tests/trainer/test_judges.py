@@ -163,6 +163,15 @@ def short(prompts, responses):
 def nan(prompts, responses):
     return [float("nan") for _ in responses]
 
+def careless(prompts, responses):
+    fresh = all("?" in prompt[-1]["content"] or "." in prompt[-1]["content"] for prompt in prompts)
+    for prompt in prompts:
+        prompt[-1]["content"] = prompt[-1]["content"].strip("?.")
+    return [float(fresh) for _ in responses]
+
+def huge(prompts, responses):
+    return [10.0**60 for _ in responses]
+
 NOTHING = 3
 """
 
@@ -191,12 +200,19 @@ class TestFunctions:
         samples = run.read("samples.jsonl")
         assert all(row["score"] == -len(row["response"]) for row in samples)
 
+    def test_what_it_does_to_the_prompts_stays_with_it(self, train) -> None:
+        given = QUICK | {"max_steps": 2, "per_device_train_batch_size": 24}
+        run = train("ppo", reward_function="rewards_of_mine:careless", **given)
+        assert [row["objective/scores"] for row in run.metrics] == [1.0, 1.0]
+        assert all(row["prompt"].endswith(("?", ".")) for row in run.read("samples.jsonl"))
+
     @pytest.mark.parametrize(
         ("name", "says"),
         [
             ("breaks", "raised ValueError: no such table"),
             ("short", "returned 1 numbers for 4 responses"),
             ("nan", "not a finite number"),
+            ("huge", "not a finite number"),
             ("missing", "cannot be loaded (AttributeError"),
             ("NOTHING", "is no function"),
         ],

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -372,10 +373,25 @@ class TestRuns:
         assert shaping.mean != [0.0]
         assert shaping.std == [1.0]
 
+    def test_a_reward_model_that_does_not_know_its_scale_is_not_taken_for_one_that_has(
+        self, train, judge: str, tmp_path: Path
+    ) -> None:
+        shutil.copytree(judge, tmp_path / "judge")
+        file = tmp_path / "judge" / "config.json"
+        known = json.loads(file.read_text())
+        file.write_text(json.dumps({k: v for k, v in known.items() if not k.startswith("score_")}))
+        given = self.quick(str(tmp_path / "judge"), score_normalization="model")
+        run = train("ppo", max_steps=1, **given)
+        assert run.code == 2
+        assert "stores no figures of its scores" in run.err
+        assert "Choose reference or none." in run.err
+
     def test_without_a_reward_model_it_says_what_to_set(self, train, micro: str) -> None:
         run = train("ppo", max_steps=1)
         assert (run.code, run.err.count("\n")) == (2, 1)
         assert "reward_model_path" in run.err
+        none = train("ppo", max_steps=1, output="n", **self.quick(","))
+        assert (none.code, none.err) == (2, run.err)
         wrong = train("ppo", max_steps=1, output="w", **self.quick(micro))
         assert wrong.code == 2
         assert "is not a reward model" in wrong.err

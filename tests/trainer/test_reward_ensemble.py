@@ -1,11 +1,14 @@
 """Ensembles: members as if alone, the same rows in the same order, and what they disagree on."""
 
+import gzip
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import AutoConfig
 
 from app.run_config import RewardConfig
 from app.trainer import lm as models
@@ -57,6 +60,29 @@ def test_the_folder_says_who_they_are(run) -> None:
     assert (found["members"], len(found["alone"])) == (3, 3)
     assert sum(third["n"] for third in found["thirds"]) == last["eval_pairs"]
     assert "Its 3 members" in run.out
+
+
+def test_each_member_knows_the_scale_of_its_own_scores(run, data: Path, tmp_path: Path) -> None:
+    """Pairs leave the level of scores open: on a common scale one would always be the worst."""
+    lines = gzip.decompress((data / "preference" / "test.jsonl.gz").read_bytes())
+    (tmp_path / "in.jsonl").write_bytes(lines)
+    model, means = run.folder / "model", []
+    for folder in (model, *(model / f"member-{k}" for k in range(3))):
+        alone = tmp_path / "alone"
+        shutil.copytree(folder, alone, ignore=lambda *_: ["ensemble.json"])
+        out = str(tmp_path / "out.jsonl")
+        assert (
+            main(["score", "--model", str(alone), "--output", out, str(tmp_path / "in.jsonl")]) == 0
+        )
+        said = [json.loads(line)["scores"] for line in Path(out).read_text().splitlines()]
+        config, scores = AutoConfig.from_pretrained(folder), torch.tensor(said)
+        assert config.score_mean == pytest.approx(scores.mean().item(), abs=1e-5)
+        assert config.score_std == pytest.approx(scores.std(correction=0).item(), abs=1e-5)
+        means.append(config.score_mean)
+        shutil.rmtree(alone)
+    assert means[0] == means[1]
+    assert len(set(means)) == 3
+    assert sum(means[1:]) / 3 == pytest.approx(run.metrics[-1]["eval_score_mean"], abs=1e-5)
 
 
 def test_a_task_of_ties_alone_does_not_disagree(train, tmp_path: Path) -> None:

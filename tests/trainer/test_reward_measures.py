@@ -73,6 +73,11 @@ class TestCalibration:
         assert row["held"] == pytest.approx((0.75 + 0.0 + 0.5) / 3)
         assert found["ece"] == pytest.approx(0.75 - 1.25 / 3)
 
+    def test_equal_scores_claim_one_half_and_hold_it(self) -> None:
+        """Pairs come with the better response first, which such a judge does not know."""
+        found = measures.calibration([0.0, 0.0, 0.0], [1.0, 1.0, 0.75])
+        assert (found["ece"], found["claimed"], found["held"]) == (0.0, 0.5, 0.5)
+
 
 class TestCeiling:
     def test_by_hand(self) -> None:

@@ -229,6 +229,13 @@ class TestRuns:
             polite = (ratings["polite"] - mean) / std
             assert score == pytest.approx(seen["score"] + 0.5 * polite, abs=2e-3)
 
+    def test_a_weight_of_what_is_no_criterion_of_the_data(self, train, rated: Path) -> None:
+        """With objectives=all only the data says what there is; a slip would make all scores 0."""
+        run = train("reward", dataset=rated, objectives="all", score_weights="polit=1")
+        assert run.code == 2
+        assert run.err.startswith("Settings: score_weights: 'polit' is none of its outputs")
+        assert "preference, polite, short." in run.err
+
     def test_a_model_with_heads_goes_on_with_those_that_are_wanted(
         self, train, rated: Path
     ) -> None:

@@ -42,6 +42,13 @@ class TestReport:
         parts = {row["label"]: row["value"] for row in found["by_strength"]}
         assert parts == {"hardly": 1.0, "strength 1": 0.0, "strength 3": 1.0}
 
+    def test_a_strength_between_two_levels_counts_as_the_upper_one(self) -> None:
+        """Means of two votes are halves as often as not: levels are to be equally wide."""
+        means = (0.5, 1.5, 2.5, 3.5)
+        found = evaluation(*(judged((1, 2), [1.0, 0.0], strength=s) for s in means))
+        parts = {row["label"]: row["n"] for row in found["by_strength"]}
+        assert parts == {"strength 1": 1, "strength 2": 1, "strength 3": 1, "strength 4": 1}
+
     def test_rankings_by_the_places_between(self) -> None:
         found = evaluation(judged((1, 2, 2, 4), [3.0, 2.0, 1.0, 2.5]))
         parts = {row["label"]: (row["value"], row["n"]) for row in found["by_strength"]}

@@ -70,6 +70,13 @@ def test_values_from_the_command_line_are_text() -> None:
         ("sft", {"max_steps": 1.5}, "must be a whole number, not 1.5"),
         ("sft", {"max_steps": True}, "must be a whole number"),
         ("sft", {"max_steps": 0}, "at least 1, or -1"),
+        ("sft", {"max_steps": 10**400}, "max_steps: is a number of too many digits"),
+        (
+            "sft",
+            {"lr_scheduler_type": "constant", "warmup_ratio": 0.1},
+            "warmup_ratio: needs lr_scheduler_type=constant_with_warmup",
+        ),
+        ("reward", {"score_weights": "preference=-1"}, "name them in objectives as well"),
         ("sft", {"seed": 10**11}, "must be at most 4294967295, not 100000000000"),
         ("sft", {"learning_rate": "fast"}, "must be a number, not 'fast'"),
         ("sft", {"learning_rate": float("nan")}, "must be a number"),

@@ -338,10 +338,24 @@ def with_lora(model: Any, config: RunConfig, *, scores: bool) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft calls what transformers renames
         warnings.filterwarnings("ignore", "fan_in_fan_out is set")  # by itself, as GPT-2 needs it
+        warnings.filterwarnings("ignore", "Model has `tie_word_embeddings=True`")  # refused below
+        tied = None if scores else _tied(model)
         try:
-            return get_peft_model(model, settings)
+            adapted = get_peft_model(model, settings)
         except ValueError as error:
             raise BadInput(f"lora_target_modules: {error}") from error
+    if tied and tied != (model.get_input_embeddings(), model.get_output_embeddings()):
+        raise BadInput(
+            "lora_target_modules: this model's input and output embeddings are one weight, so that "
+            "an adapter of either would change both once it is merged. Leave them out."
+        )
+    return adapted
+
+
+def _tied(lm: Any) -> tuple[Any, Any] | None:
+    """Its input and output embeddings, where they have one weight."""
+    read, written = lm.get_input_embeddings(), lm.get_output_embeddings()
+    return (read, written) if written is not None and read.weight is written.weight else None
 
 
 def four_bit(config: RunConfig | None) -> dict[str, Any]:

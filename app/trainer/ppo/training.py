@@ -17,6 +17,7 @@ from app.trainer.batches import Example, encode_prompt, read_examples
 from app.trainer.chat import ChatFormat, readable
 from app.trainer.course import Course
 from app.trainer.dataset import prompt_row
+from app.trainer.failures import BadInput
 from app.trainer.judges import Judges, ModelJudge, load_judges
 from app.trainer.monitors import take_up
 from app.trainer.optimization import Updater, seed_everything
@@ -36,8 +37,8 @@ def train(
     """Raise the reward model's score of what the policy says, at a price per nat of drift."""
     seed_everything(config.seed)
     tokenizer = models.load_tokenizer(models.locate(model, "model"))
-    chat = ChatFormat(tokenizer)
     bare = models.load_lm(model, config=config)
+    chat = ChatFormat(tokenizer, bare)
     judges = load_judges(config, chat)
     value = value_model(config, model, judges, chat, folder)
     context = min(config.max_length, models.limits_of(bare).context, judges.longest)
@@ -152,11 +153,21 @@ def value_model(
 
 
 def normalise(shaping: Shaping, play: Play, prompts: Sequence[Example], config: PpoConfig) -> None:
-    """Set the scale of scores, so that `kl_coef` means the same whatever the reward model."""
+    """Set the scale of scores, so that `kl_coef` means the same whatever the reward model.
+
+    Raises:
+        BadInput: where a reward model is to say its scale, and does not know it.
+
+    """
     if config.score_normalization == "model":
         stored = [reward.model.config for reward in play.judges.models]
-        shaping.mean = [float(getattr(found, "score_mean", 0.0)) for found in stored]
-        shaping.std = [float(getattr(found, "score_std", 1.0)) for found in stored]
+        if not all(hasattr(found, "score_std") for found in stored):
+            raise BadInput(
+                "The reward model stores no figures of its scores, as score_normalization=model "
+                "needs them. Choose reference or none."
+            )
+        shaping.mean = [float(found.score_mean) for found in stored]
+        shaping.std = [float(found.score_std) for found in stored]
     elif config.score_normalization == "reference":
         episodes = play.episodes(prompts[:EVAL_PROMPTS], stream=REFERENCE, number=0)
         scores = torch.tensor([e.members for e in episodes])

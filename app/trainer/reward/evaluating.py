@@ -84,12 +84,19 @@ def figures(
 
 
 def score_scale(judged: Sequence[Judged], about: Any) -> dict[str, float]:
-    """Mean and deviation of the score over all responses."""
-    scores = torch.cat([models.score_of(task.heads, about).mean(-1) for task in judged])
-    return {
-        "eval_score_mean": float(scores.mean()),
-        "eval_score_std": float(scores.std(correction=0)) or 1.0,
-    }
+    """Mean and deviation of the score, the members averaged, over all responses."""
+    mean, std = mean_and_std(scores_of(judged, about).mean(-1))
+    return {"eval_score_mean": mean, "eval_score_std": std}
+
+
+def scores_of(judged: Sequence[Judged], about: Any) -> Tensor:
+    """What each member says of all responses: `(responses, members)`."""
+    return torch.cat([models.score_of(task.heads, about) for task in judged])
+
+
+def mean_and_std(scores: Tensor) -> tuple[float, float]:
+    """Of scores that are all alike the deviation is 1, so that they can be divided by it."""
+    return float(scores.mean()), float(scores.std(correction=0)) or 1.0
 
 
 def claims(judged: Sequence[Judged]) -> tuple[list[float], list[float]]:

@@ -53,11 +53,12 @@ def calibration(deltas: Sequence[float], labels: Sequence[float], bins: int = 10
 
     Each pair is turned so that the model prefers its first response: σ(|Δ|) from 0.5 to 1 is what
     it claims, the label (the share of votes, 1 where there is one) turned alike is what holds.
+    Equal scores prefer neither, so that one half holds, as in accuracy.
     """
     delta, label = np.asarray(deltas, float), np.asarray(labels, float)
     delta = np.nan_to_num(delta)  # of weights that are not numbers the next update or save tells
     sure = 1 / (1 + np.exp(-np.abs(delta).clip(max=500)))
-    true = np.where(delta >= 0, label, 1 - label)
+    true = 0.5 + np.sign(delta) * (label - 0.5)
     place = np.minimum(((sure - 0.5) * 2 * bins).astype(int), bins - 1)
     rows, error = [], 0.0
     for b in range(bins):

@@ -128,7 +128,7 @@ def by_strength(pairs: Sequence[Pair]) -> list[Figure]:
     """Accuracy by how much better people found it; in rankings, by the places between the two."""
     strengths = [pair.judged.example.row.strength for pair in pairs]
     if any(strength is not None for strength in strengths):
-        near = [None if s is None else min(9, round(abs(s))) for s in strengths]
+        near = [None if s is None else min(9, int(abs(s) + 0.5)) for s in strengths]  # half: up
         names = [None if n is None else f"strength {n}" if n else "hardly" for n in near]
         order = ["hardly", *(f"strength {n}" for n in range(1, 10))]
         return _parts(pairs, names, order)

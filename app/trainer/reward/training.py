@@ -1,7 +1,7 @@
 """The training of a reward model, top to bottom."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from app.trainer.batches import Data, Example, Forward, encode_responses, read_e
 from app.trainer.chat import ChatFormat
 from app.trainer.course import Course
 from app.trainer.dataset import comparison_row
+from app.trainer.failures import BadInput
 from app.trainer.optimization import Updater, seed_everything
 from app.trainer.reward import evaluating, members
 from app.trainer.reward.evaluating import Judged, add_figures, pair_figures
@@ -72,7 +73,7 @@ def train(
             course.log(step, metrics)
     judged = judged or judge(data.test)
     about = conclude(judged, scale, criteria, folder)
-    described(**normalisation(judged or judge(some_of(data, config)), judges[0], bool(data.test)))
+    described(normalisation(judged or judge(some_of(data, config)), judges[0], bool(data.test)))
 
     def write(path: Path) -> None:
         members.save(ensemble, tokenizer, path, final=True, **about)
@@ -140,17 +141,25 @@ def describe(
     config: RewardConfig,
     criteria: Sequence[str],
     scale: Scale,
-    **scores: Any,
+    scores: Sequence[Mapping[str, Any]] = (),
 ) -> None:
-    """Write into each model what its outputs are and what its score is made of."""
+    """Write into each model its outputs, what its score is made of, and its scale.
+
+    Raises:
+        BadInput: where the score is to be made of what is no output.
+
+    """
     names = (models.PREFERENCE, *criteria)
-    weights = score_weights(config)
-    about: dict[str, Any] = dict(scores)
+    try:
+        weights = score_weights(config, criteria)
+    except ValueError as error:
+        raise BadInput(f"Settings: score_weights: {error}") from error
+    about: dict[str, Any] = {}
     if criteria:
         about["score_weights"] = [weights.get(name, 0.0) for name in names]
         about["rating_means"], about["rating_stds"] = list(scale.means), list(scale.stds)
-    for judge in judges:
-        models.name_heads(judge, names, **about)
+    for judge, own in zip(judges, scores or [{}] * len(judges), strict=True):
+        models.name_heads(judge, names, **about, **own)
 
 
 def some_of(data: Data, config: RewardConfig) -> list[Any]:
@@ -158,14 +167,15 @@ def some_of(data: Data, config: RewardConfig) -> list[Any]:
     return data.train[: config.max_eval_samples or None]
 
 
-def normalisation(judged: Sequence[Judged], judge: Any, tested: bool) -> dict[str, Any]:  # noqa: FBT001
-    """The scale of the score, over the responses of the test split, else of training rows."""
-    found = evaluating.score_scale(judged, judge.config)
-    return {
-        "score_mean": found["eval_score_mean"],
-        "score_std": found["eval_score_std"],
-        "score_of": "test" if tested else "train",
-    }
+def normalisation(judged: Sequence[Judged], judge: Any, tested: bool) -> list[dict[str, Any]]:  # noqa: FBT001
+    """The scale of each member's score, over responses of the test split, else of training rows.
+
+    Pairs say nothing of the level of scores, so that every member comes to a level of its own.
+    """
+    return [
+        {"score_mean": mean, "score_std": std, "score_of": "test" if tested else "train"}
+        for mean, std in map(evaluating.mean_and_std, evaluating.scores_of(judged, judge.config).T)
+    ]
 
 
 def conclude(
