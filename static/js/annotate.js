@@ -155,11 +155,12 @@ const page = {
     work.classList.add("is-busy");
     this.form.form.inert = true; // what is on its way does not change any more
     const { id, key } = this.form;
-    const entry = { key, assignment: id, body: { ...this.form.body(), times: this.watch.times() }, draft: this.draftRevision + 1 };
+    const entry = { key, assignment: id, body: this.form.body(), draft: this.draftRevision + 1 };
     if (this.form.isChange) {
-      await this.change(entry);
+      await this.change(entry); // without times: those of the judgement stand
       return;
     }
+    entry.body.times = this.watch.times();
     entry.query = () => this.following(id);
     this.handedIn.set(id, this.setAside());
     const { aside, next } = this;
@@ -245,7 +246,7 @@ const page = {
     work.classList.remove("is-busy");
     this.form.form.inert = false;
     work.focus({ preventScroll: true });
-    this.changed(); // to the draft with it: she may have to open the task anew
+    if (!this.form.isChange) this.changed(); // to the draft with it: she may have to open the task anew
   },
 
   async change(entry) {
@@ -312,7 +313,8 @@ const page = {
     this.form.show();
     if (find("[data-banner-text]").textContent === this.asked) this.hideBanner();
     if (this.form.isChange) {
-      this.form.form.elements.key.value = crypto.randomUUID(); // another answer than one that may have arrived unnoticed
+      // Another answer than one that may have arrived unnoticed; the same once more keeps its key.
+      this.form.form.elements.key.value = crypto.randomUUID();
       return;
     }
     clearTimeout(this.draftTimer);

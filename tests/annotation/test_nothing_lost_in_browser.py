@@ -169,13 +169,8 @@ def test_a_refused_answer_comes_back_as_the_text_is_meant_to_look(desk):
     assert page.locator(".as-compared").count() == 0
 
 
-def test_a_change_whose_reply_was_lost_can_be_changed_again(desk):
-    page = desk.start()
-    desk.press("1", "Enter")
-    desk.wait_for_judgements(1)
-    page.goto(f"{desk.rank}/history")
-    page.get_by_role("link", name="Change").click()
-    page.locator("form.task[data-ready]").wait_for()
+def lose_one_reply(page):
+    """The next answer reaches the server, and what the server says to it never arrives."""
     cut_off = []
 
     def lose(route):
@@ -186,6 +181,22 @@ def test_a_change_whose_reply_was_lost_can_be_changed_again(desk):
         route.abort()
 
     page.route(ANSWER, lose)
+
+
+def open_a_change(desk):
+    """She judges the first task, and opens that answer again."""
+    page = desk.start()
+    desk.press("1", "Enter")
+    desk.wait_for_judgements(1)
+    page.goto(f"{desk.rank}/history")
+    page.get_by_role("link", name="Change").click()
+    page.locator("form.task[data-ready]").wait_for()
+    return page
+
+
+def test_a_change_whose_reply_was_lost_can_be_changed_again(desk):
+    page = open_a_change(desk)
+    lose_one_reply(page)
     desk.press("0", "Enter")
     desk.see("The server did not answer")
     desk.press("2", "Enter")
@@ -194,6 +205,16 @@ def test_a_change_whose_reply_was_lost_can_be_changed_again(desk):
     page.wait_for_url("**/rank/history")
     (stands,) = [each for each in desk.judgements() if each.is_current]
     assert stands.ranks != [1, 1]
+
+
+def test_a_change_whose_reply_was_lost_is_not_another_one_when_it_is_sent_again(desk):
+    page = open_a_change(desk)
+    lose_one_reply(page)
+    desk.press("0", "Enter")
+    desk.see("The server did not answer")
+    desk.press("Enter")
+    page.wait_for_url("**/rank/history")  # she need not choose between two that say the same
+    assert sorted(each.revision for each in desk.judgements()) == [1, 2]
 
 
 def test_what_is_on_its_way_does_not_change_any_more(desk):
