@@ -100,6 +100,13 @@ def test_no_key_means_what_it_should_not(desk):
     assert page.evaluate("document.activeElement.name") == "rewrite"
 
 
+def test_shift_with_a_letter_goes_to_a_response_on_any_keyboard(desk):
+    page = desk.open("four")
+    for key, code, place in (("C", "KeyC", "C"), ("\u0418", "KeyB", "B"), ("\u0624", "KeyC", "C")):
+        assert page.evaluate(PRESSED, {"key": key, "code": code, "shiftKey": True})
+        assert page.evaluate("document.activeElement.id") == f"response-{place}"
+
+
 def test_without_single_keys_the_page_says_none(desk):
     page = desk.open("rated")
     desk.press("?")
