@@ -372,7 +372,7 @@ const page = {
     const isLate = waiting > 1 || this.queue?.tries > 0;
     badge.hidden = !waiting || !isLate;
     badge.textContent = `${waiting} waiting to be sent${this.isWaiting ? ", then the next task comes" : ""}`;
-    if (!waiting && this.goesTo) this.leaveFor(this.goesTo);
+    if (!waiting && this.goesTo) queueMicrotask(() => this.goesTo && this.leaveFor(this.goesTo)); // the last one may be refused
   },
 
   // Leave for another page, once what is on its way has arrived: that page should know of it.

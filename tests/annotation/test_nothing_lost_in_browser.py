@@ -155,6 +155,29 @@ def test_a_refused_answer_comes_back_with_all_that_was_written(desk, status):
     assert page.locator("input[name=rank_A]:checked").get_attribute("value") == "4"
 
 
+def test_who_is_about_to_leave_stays_where_an_answer_is_refused(desk):
+    page = desk.start()
+    desk.press("1")
+    first = desk.shown()
+    held = []
+    page.route(ANSWER, lambda route: held.append(route))  # noqa: PLW0108  # it wants a function
+    desk.press("Enter")
+    desk.see("Four greetings")
+    page.locator("form.task[data-ready]").wait_for()
+    desk.press("u")
+    desk.see("The next page opens as soon as your answers are sent")
+    refusal = json.dumps({"title": "No", "status": 422, "detail": "No, this time."})
+    held[0].fulfill(status=422, body=refusal, content_type="application/problem+json")
+    page.get_by_role("button", name="Go back to it").click()
+    desk.see("Which egg?")
+    assert desk.shown() == first
+    assert page.locator("[name=choice]:checked").get_attribute("value") == "A1"
+    page.unroute(ANSWER)
+    page.locator("form.task[data-ready]").wait_for()
+    desk.press("Enter")
+    assert len(desk.wait_for_judgements(1)) == 1
+
+
 def test_a_refused_answer_comes_back_as_the_text_is_meant_to_look(desk):
     page = desk.start()
     desk.press("d")
