@@ -225,10 +225,12 @@ const page = {
     const isRefused = this.handedIn.has(assignment.id) && !this.queue.has(assignment.id);
     if (assignment.id === this.form.id || this.queue.has(assignment.id)) return;
     if (isRefused && !this.isWaiting) return; // she is offered the way back to it
-    if (this.isWaiting) this.show(assignment);
+    const { isWaiting } = this;
+    if (isWaiting) this.show(assignment);
     else this.next = assignment;
     if (this.pause.isOn) this.releaseNext();
     if (this.isNews(assignment)) this.tellNews();
+    if (isWaiting && !this.pause.isOn) this.prefetch(); // else she would wait for each one from now on
   },
 
   tellNews() {

@@ -501,3 +501,23 @@ def test_one_task_is_always_ahead(desk):
     page.wait_for_function(
         "id => document.querySelector('form.task').dataset.assignment !== id", arg=second
     )
+
+
+def test_after_a_task_that_had_to_be_waited_for_one_is_ahead_again(desk):
+    page = desk.page
+    page.goto(desk.rank)
+    page.route("**/assignments?html=true", lambda route: route.abort())
+    page.get_by_role("button", name="Start ranking").click()
+    page.locator("form.task[data-ready]").wait_for()
+    page.unroute("**/assignments?html=true")
+    first = desk.shown()
+    with page.expect_response("**/assignments?html=true") as ahead:
+        desk.press("1", "Enter")
+    ahead.value.finished()
+    desk.another_is_shown(first)
+    second = desk.shown()
+    desk.context.set_offline(True)
+    desk.press("1", "2", "3", "4", "Enter")
+    page.wait_for_function(
+        "id => document.querySelector('form.task').dataset.assignment !== id", arg=second
+    )
