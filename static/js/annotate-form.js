@@ -54,7 +54,8 @@ export class TaskForm {
     for (const [name, value] of fields) {
       const [kind, label, ...rest] = name.split("_");
       if (kind === "flag") ((body.flags ??= {})[label] ??= []).push(value);
-      if (kind === "rating" && value) ((body.ratings ??= {})[rest.join("_")] ??= {})[label] = Number(value);
+      // Half a number is no rating yet; a draft with it would be refused, and all else in it not kept.
+      if (kind === "rating" && value && Number.isInteger(Number(value))) ((body.ratings ??= {})[rest.join("_")] ??= {})[label] = Number(value);
     }
     const revision = Number(fields.get("revision"));
     if (revision && !partly) body.revision = revision;
