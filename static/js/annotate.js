@@ -16,6 +16,7 @@ import { TaskForm } from "./annotate-form.js";
 import { Problem } from "./api.js";
 
 const DRAFT_AFTER = 1200; // ms without a change
+const OUTLIVES = 60_000; // bytes that a browser still sends when the page is gone; its limit is 64 KiB
 const REST = 5 * 60_000; // ms away that are a break
 const JUST_PAINTED = 2000; // ms in which nobody has begun to judge
 const ANNOUNCED = 150; // characters of a prompt
@@ -324,7 +325,12 @@ const page = {
     this.hasChanges = true;
   },
 
-  async saveDraft(options = {}) {
+  // Whether it would not be sent while the page goes away.
+  isLong(draft) {
+    return new Blob([JSON.stringify(draft)]).size > OUTLIVES;
+  },
+
+  async saveDraft() {
     clearTimeout(this.draftTimer);
     if (!this.hasChanges || this.form.isChange) return;
     this.hasChanges = false;
@@ -333,7 +339,8 @@ const page = {
     const { id } = this.form;
     const draft = { ...this.form.body(true), revision: this.draftRevision };
     try {
-      const { data } = await call("PUT", `/api/v1/assignments/${id}/draft`, draft, { signal: this.draftCall.signal, ...options });
+      const options = { signal: this.draftCall.signal, keepalive: document.hidden && !this.isLong(draft) };
+      const { data } = await call("PUT", `/api/v1/assignments/${id}/draft`, draft, options);
       if (data.saved) this.tabs.tell("draft", id);
       else if (id === this.form.id) this.outdated(data.revision, draft.revision);
     } catch (problem) {
@@ -449,8 +456,13 @@ document.addEventListener("click", (event) => {
   if (menu && !menu.contains(event.target)) menu.open = false;
 });
 document.addEventListener("visibilitychange", () => {
-  if (document.hidden) page.saveDraft({ keepalive: true });
+  if (document.hidden) page.saveDraft();
   else if (page.isSignedOut) isBack().then((isHers) => isHers && page.signedInAgain());
+});
+addEventListener("beforeunload", (event) => {
+  if (!page.hasChanges || page.form.isChange || !page.isLong(page.form.body(true))) return;
+  page.saveDraft(); // while the browser asks
+  event.preventDefault();
 });
 addEventListener("pagehide", () => {
   page.isLeaving = true;

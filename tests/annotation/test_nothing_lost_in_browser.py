@@ -11,6 +11,7 @@ from app.db import SessionLocal, transaction
 from app.projects.models import Guidelines, Project
 from app.tasks.models import Assignment
 from tests.factories import PASSWORD, make_task
+from tests.waiting import until
 
 pytestmark = pytest.mark.browser
 
@@ -418,6 +419,49 @@ def test_a_draft_from_another_device_is_not_overwritten_unseen(desk):
     with SessionLocal() as session:
         kept = session.get(Assignment, desk.shown())
         assert (kept.draft, kept.draft_revision) == ({"rationale": "From the desk"}, 8)
+
+
+LOOK_AWAY = """() => {
+  Object.defineProperty(document, "hidden", { value: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
+def write_at_length(desk):
+    """More than a browser sends for a page that is gone."""
+    desk.press("e")
+    desk.page.locator("textarea[name=rewrite]").fill("word " * 15_000)
+
+
+def is_kept(assignment_id):
+    with SessionLocal() as session:
+        draft = session.get(Assignment, assignment_id).draft
+    return draft is not None and len(draft["rewrite"]) == 75_000
+
+
+def test_a_long_draft_is_saved_when_she_looks_away(desk):
+    page = desk.start()
+    write_at_length(desk)
+    with page.expect_response("**/draft"):
+        page.evaluate(LOOK_AWAY)
+    assert is_kept(desk.shown())
+
+
+def test_a_long_draft_is_saved_while_the_browser_asks_whether_to_leave(desk):
+    page = desk.start()
+    first = desk.shown()
+    write_at_length(desk)
+    asked = []
+
+    def answer(dialog):
+        asked.append(dialog.type)
+        until(lambda: is_kept(first))
+        dialog.accept()
+
+    page.on("dialog", answer)
+    page.get_by_role("link", name="My progress").click()
+    page.wait_for_url("**/progress")
+    assert asked == ["beforeunload"]
 
 
 BURST = """async (rounds) => {
