@@ -8,6 +8,7 @@ export class TaskForm {
     this.id = form.dataset.assignment;
     this.size = Number(form.dataset.size);
     this.isPair = this.size === 2;
+    this.allowsTies = form.dataset.ties === "yes";
     this.isChange = form.dataset.state === "submitted";
     this.labels = [...form.querySelectorAll(".response")].map((card) => card.dataset.label);
     form.querySelectorAll(".movers").forEach((movers) => (movers.hidden = false));
@@ -63,7 +64,10 @@ export class TaskForm {
   }
 
   missing() {
-    if (this.ranking()) return "";
+    const ranking = this.ranking();
+    const tied = this.allowsTies ? null : ranking?.find((group) => group.length > 1);
+    if (tied) return `This project has no ties. Decide which of ${tied.join(", ")} is better.`;
+    if (ranking) return "";
     if (this.isPair) return "Choose the better response first.";
     const open = this.labels.filter((label) => !this.place(label));
     return `Give ${open.join(", ")} a place first.`;

@@ -47,6 +47,24 @@ def test_a_pair_and_a_ranking_with_keys_alone(desk):
     assert desk.complaints == []
 
 
+def test_where_there_are_no_ties_none_is_spoken_of_or_handed_in(desk):
+    with transaction() as session:
+        project = session.scalars(select(Project).where(Project.name == "Kitchen help")).one()
+        project.allow_ties = False
+    page = desk.start()
+    desk.press("1", "Enter")
+    desk.see("Give each response a place; there are no ties.")
+    desk.ready()
+    assert "tie" not in page.locator("[data-legend]").inner_text()
+    second = desk.shown()
+    desk.press("1", "2", "2", "4", "Enter")
+    desk.see("This project has no ties. Decide which of B, C is better.")
+    assert desk.shown() == second
+    page.locator("#response-C").focus()
+    desk.press("3", "Enter")
+    assert len(desk.wait_for_judgements(2)) == 2
+
+
 def test_undo_opens_the_last_answers_and_keeps_both(desk):
     desk.start()
     desk.press("1")
