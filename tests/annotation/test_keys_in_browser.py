@@ -12,7 +12,7 @@ PRESSED = """(press) => {
   const { altgraph, composing, ...init } = press;
   const event = new KeyboardEvent("keydown", { bubbles: true, cancelable: true, ...init,
     modifierAltGraph: altgraph, isComposing: composing });
-  document.body.dispatchEvent(event);
+  document.activeElement.dispatchEvent(event);
   return event.defaultPrevented;
 }"""
 
@@ -76,6 +76,26 @@ def test_her_own_keys_hold_in_every_browser(desk):
         other.get_by_role("button", name="Back to the usual keys").click()
     desk.press("Escape", "s")
     assert other.locator(".skip[open]").count() == 1
+
+
+def test_a_key_that_is_a_digit_by_its_place_cannot_be_had(desk):
+    """On a French keyboard it would give a place instead; of a pair nothing stands in its way."""
+    page = desk.open("four")
+    desk.press("?")
+    said = page.locator("[data-remap-said]")
+    for key, code, shift, why in (
+        ("é", "Digit2", False, "Digits give places and ratings."),
+        ("Ф", "KeyA", True, "goes to response A."),
+    ):
+        change(desk, "skip")
+        press = {"key": key, "code": code, "shiftKey": shift}
+        page.evaluate(PRESSED, press)
+        assert why in said.inner_text()
+        desk.press("Escape")
+    change(desk, "tie")
+    with page.expect_response("**/preferences"):
+        page.evaluate(PRESSED, {"key": "é", "code": "Digit2"})
+    assert page.locator("[data-change=tie]").inner_text() == "É"
 
 
 def test_no_key_means_what_it_should_not(desk):
