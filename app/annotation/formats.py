@@ -55,8 +55,9 @@ def answer_of(view: AssignmentOut) -> Answer:
 
 def filled(given: Mapping[str, Any], *, size: int) -> Answer:
     """The form with what a judgement, or a part of one, says."""
-    # A draft may hold anything of the form of a ranking, places without a response as well.
-    ranking: list[Sequence[str]] = [group for group in given.get("ranking") or [] if group]
+    # A draft may hold anything of the form of a ranking, places without a response as well: they
+    # leave the other responses where they are.
+    ranking: list[Sequence[str]] = given.get("ranking") or []
     answer = Answer(
         ranks={label: place for place, group in enumerate(ranking, 1) for label in group},
         ratings=given.get("ratings") or {},
@@ -66,8 +67,8 @@ def filled(given: Mapping[str, Any], *, size: int) -> Answer:
         revision=given.get("revision") or 0,
     )
     if size == 2 and len(answer.ranks) == 2:
-        tie = len(ranking) == 1
-        answer.choice = "T" if tie else f"{ranking[0][0]}{given.get('strength') or 0}"
+        first, *others = [group for group in ranking if group]
+        answer.choice = f"{first[0]}{given.get('strength') or 0}" if others else "T"
     return answer
 
 

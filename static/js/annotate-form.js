@@ -42,9 +42,15 @@ export class TaskForm {
     return groups.length ? groups : null;
   }
 
+  // As a draft keeps it: a group for each place, else the only one placed so far would come back first.
+  drafted() {
+    if (this.isPair || !this.ranking(true)) return this.ranking();
+    return Array.from({ length: this.size }, (_, at) => this.labels.filter((label) => this.place(label) === at + 1));
+  }
+
   body(partly = false) {
     const body = {};
-    const ranking = this.ranking(partly);
+    const ranking = partly ? this.drafted() : this.ranking();
     if (ranking) body.ranking = ranking;
     const strength = this.isPair ? Number(this.choice()?.slice(1) ?? 0) : 0;
     if (strength) body.strength = strength;

@@ -232,6 +232,25 @@ def test_a_draft_survives_a_reload(desk):
     assert page.locator("input[name=choice]:checked").get_attribute("value") == "B3"
 
 
+def test_places_given_so_far_survive_a_reload_as_they_are(desk):
+    page = desk.start()
+    desk.press("1", "Enter")
+    desk.see("Four greetings")
+    desk.ready()
+    with page.expect_response("**/draft"):
+        desk.press("4", "2")  # the last one first
+    page.reload()
+    desk.ready()
+    placed = page.locator("[name^=rank_]:checked")
+    assert placed.evaluate_all("all => all.map((one) => one.name + one.value)") == [
+        "rank_A4",
+        "rank_B2",
+    ]
+    page.locator("#response-C").focus()
+    desk.press("1", "3")
+    desk.see("C > B > D > A")
+
+
 def test_a_task_answered_in_another_tab_is_not_answered_twice(desk):
     page = desk.start()
     first = desk.shown()
