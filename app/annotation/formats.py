@@ -19,6 +19,7 @@ from app.annotation.schemas import (
 
 CHOICE = re.compile(r"([AB])(\d)")
 NUMBER = re.compile(r"[0-9]{1,10}")
+PLACE = re.compile(r"[1-9]|10")
 
 # Weakest first, by the number of levels; without levels a choice has no strength.
 STRENGTHS = {
@@ -55,8 +56,9 @@ def answer_of(view: AssignmentOut) -> Answer:
 
 def filled(given: Mapping[str, Any], *, size: int) -> Answer:
     """The form with what a judgement, or a part of one, says."""
-    # A draft may hold anything of the form of a ranking, places without a response as well.
-    ranking: list[Sequence[str]] = [group for group in given.get("ranking") or [] if group]
+    # A draft may hold anything of the form of a ranking, places without a response as well: they
+    # leave the other responses where they are.
+    ranking: list[Sequence[str]] = given.get("ranking") or []
     answer = Answer(
         ranks={label: place for place, group in enumerate(ranking, 1) for label in group},
         ratings=given.get("ratings") or {},
@@ -66,8 +68,8 @@ def filled(given: Mapping[str, Any], *, size: int) -> Answer:
         revision=given.get("revision") or 0,
     )
     if size == 2 and len(answer.ranks) == 2:
-        tie = len(ranking) == 1
-        answer.choice = "T" if tie else f"{ranking[0][0]}{given.get('strength') or 0}"
+        first, *others = [group for group in ranking if group]
+        answer.choice = f"{first[0]}{given.get('strength') or 0}" if others else "T"
     return answer
 
 
@@ -113,7 +115,10 @@ def expected_in_words(expected: ExpectedOut) -> list[str]:
 
 
 def judgement_of_form(fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """The body of a judgement from the fields of the form; what is not filled in is left out."""
+    """The body of a judgement from the fields of the form; what is not filled in is left out.
+
+    The ranking has a group for each place, without a response or with some, as a draft has.
+    """
     body: dict[str, Any] = {"flags": {}, "ratings": {}}
     ranks: dict[int, list[str]] = {}
     for name, value in fields:
@@ -126,7 +131,7 @@ def judgement_of_form(fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
             body[name] = value
         elif name == "revision" and NUMBER.fullmatch(value):
             body["revision"] = int(value) or None
-        elif kind == "rank" and NUMBER.fullmatch(value):
+        elif kind == "rank" and PLACE.fullmatch(value):
             ranks.setdefault(int(value), []).append(rest)
         elif kind == "flag":
             body["flags"].setdefault(rest, []).append(value)
@@ -134,7 +139,7 @@ def judgement_of_form(fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
             label, _, criterion = rest.partition("_")
             body["ratings"].setdefault(criterion, {})[label] = int(value)
     if ranks:
-        body["ranking"] = [ranks[rank] for rank in sorted(ranks)]
+        body["ranking"] = [ranks.get(place, []) for place in range(1, max(ranks) + 1)]
     return body
 
 

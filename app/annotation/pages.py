@@ -224,8 +224,9 @@ def skip_form(
 def _judgement(given: dict[str, Any]) -> JudgementBody:
     if "ranking" not in given:
         raise Invalid("Say which response is better, or rank all of them, before you submit.")
+    ranking = [group for group in given["ranking"] if group]
     try:
-        return JudgementBody.model_validate(given)
+        return JudgementBody.model_validate({**given, "ranking": ranking})
     except ValidationError as error:
         first = error.errors()[0]
         raise Invalid(f"{first['loc'][0]}: {first['msg']}") from error

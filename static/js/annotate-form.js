@@ -8,6 +8,7 @@ export class TaskForm {
     this.id = form.dataset.assignment;
     this.size = Number(form.dataset.size);
     this.isPair = this.size === 2;
+    this.allowsTies = form.dataset.ties === "yes";
     this.isChange = form.dataset.state === "submitted";
     this.labels = [...form.querySelectorAll(".response")].map((card) => card.dataset.label);
     form.querySelectorAll(".movers").forEach((movers) => (movers.hidden = false));
@@ -41,9 +42,15 @@ export class TaskForm {
     return groups.length ? groups : null;
   }
 
+  // As a draft keeps it: a group for each place, else the only one placed so far would come back first.
+  drafted() {
+    if (this.isPair || !this.ranking(true)) return this.ranking();
+    return Array.from({ length: this.size }, (_, at) => this.labels.filter((label) => this.place(label) === at + 1));
+  }
+
   body(partly = false) {
     const body = {};
-    const ranking = this.ranking(partly);
+    const ranking = partly ? this.drafted() : this.ranking();
     if (ranking) body.ranking = ranking;
     const strength = this.isPair ? Number(this.choice()?.slice(1) ?? 0) : 0;
     if (strength) body.strength = strength;
@@ -54,7 +61,8 @@ export class TaskForm {
     for (const [name, value] of fields) {
       const [kind, label, ...rest] = name.split("_");
       if (kind === "flag") ((body.flags ??= {})[label] ??= []).push(value);
-      if (kind === "rating" && value) ((body.ratings ??= {})[rest.join("_")] ??= {})[label] = Number(value);
+      // Half a number is no rating yet; a draft with it would be refused, and all else in it not kept.
+      if (kind === "rating" && value && Number.isInteger(Number(value))) ((body.ratings ??= {})[rest.join("_")] ??= {})[label] = Number(value);
     }
     const revision = Number(fields.get("revision"));
     if (revision && !partly) body.revision = revision;
@@ -62,7 +70,10 @@ export class TaskForm {
   }
 
   missing() {
-    if (this.ranking()) return "";
+    const ranking = this.ranking();
+    const tied = this.allowsTies ? null : ranking?.find((group) => group.length > 1);
+    if (tied) return `This project has no ties. Decide which of ${tied.join(", ")} is better.`;
+    if (ranking) return "";
     if (this.isPair) return "Choose the better response first.";
     const open = this.labels.filter((label) => !this.place(label));
     return `Give ${open.join(", ")} a place first.`;

@@ -79,15 +79,17 @@ export class Keymap {
     return null;
   }
 
-  // Why a key cannot be had for an action; nothing when it can.
-  refusal(id, key) {
+  // Why a key, by its names, cannot be had for an action; nothing when it can.
+  refusal(id, names) {
+    const [key] = names;
     const shown = partsOf(key).join(" ");
     const { on } = ACTIONS.find((action) => action.id === id);
     if (RESERVED.has(key) || /^(Shift\+)?F\d+$/.test(key) || RESERVED.has(key.replace("Shift+", ""))) {
       return `${key === " " ? "The space bar" : shown} belongs to the browser or to a screen reader. Press another key.`;
     }
-    if (/^[0-9]$/.test(key) && on !== "pair") return "Digits give places and ratings. Press another key.";
-    if (/^Shift\+[a-j]$/.test(key)) return `${shown} goes to response ${key.slice(-1).toUpperCase()}. Press another key.`;
+    if (names.some((name) => /^[0-9]$/.test(name)) && on !== "pair") return "Digits give places and ratings. Press another key.";
+    const place = names.find((name) => /^Shift\+[a-j]$/.test(name));
+    if (place) return `${shown} goes to response ${place.slice(-1).toUpperCase()}. Press another key.`;
     const meets = (other) => other === on || ![on, other].every((each) => ["pair", "ranking"].includes(each));
     const taken = ACTIONS.find((action) => action.id !== id && meets(action.on) && this.keysOf(action.id).includes(key));
     return taken ? `${shown} is taken by “${taken.says}”. Press another key, or change that one first.` : "";

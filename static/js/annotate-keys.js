@@ -1,6 +1,6 @@
 // One handler for the whole page, so that no key depends on where the focus is.
 
-import { digitOf } from "./annotate-keymap.js";
+import { digitOf, namesOf } from "./annotate-keymap.js";
 
 const isText = (element) => element.matches?.('textarea, select, [contenteditable], input:not([type="radio"], [type="checkbox"])');
 const isPressable = (element) => element.matches?.("button, a[href], summary, dialog *");
@@ -81,8 +81,10 @@ function press(page, event) {
     return true;
   }
   if (!form.isPair && digit !== null) return event.repeat || placed(form, digit);
-  if (event.shiftKey && form.labels.includes(event.key.toUpperCase())) {
-    form.focus(event.key.toUpperCase());
+  const names = namesOf(event);
+  const label = form.labels.find((each) => names.includes(`Shift+${each.toLowerCase()}`));
+  if (label) {
+    form.focus(label);
     return true;
   }
   const action = page.keymap.actionOf(event, form.isPair ? "pair" : "ranking");

@@ -76,11 +76,12 @@ export class Remap {
       return;
     }
     const id = this.listening.dataset.change;
-    const key = event.key === "Backspace" ? null : namesOf(event).at(0);
-    if (key === undefined) return;
-    const refusal = key && this.keymap.refusal(id, key);
+    const names = namesOf(event);
+    const isNone = event.key === "Backspace";
+    if (!names.length) return;
+    const refusal = !isNone && this.keymap.refusal(id, names);
     if (refusal) this.say(refusal);
-    else this.take(id, key ? [key] : []);
+    else this.take(id, isNone ? [] : names.slice(0, 1));
   }
 
   take(id, keys) {

@@ -14,7 +14,6 @@ export class Strip {
     this.form = form;
     this.holder = form.form.querySelector("[data-strip]");
     this.holder.hidden = false;
-    this.allowsTies = form.form.dataset.ties === "yes";
     this.drag = null;
     const on = (kind, act) => this.holder.addEventListener(kind, act);
     on("pointerdown", (event) => this.down(event));
@@ -109,7 +108,7 @@ export class Strip {
       return;
     }
     const across = (x - best.box.left) / best.box.width;
-    const isTie = this.allowsTies && !best.isEmpty && across > 0.28 && across < 0.72;
+    const isTie = this.form.allowsTies && !best.isEmpty && across > 0.28 && across < 0.72;
     const drop = isTie ? "tie" : across < 0.5 ? "before" : "after";
     best.group.dataset.drop = drop;
     this.drag.to = { at: best.isEmpty ? null : Number(best.group.dataset.at), drop };

@@ -17,11 +17,16 @@ export const troubles = {
 
   async refused(entry, problem) {
     const id = entry.assignment;
+    const { goesTo } = this;
+    this.goesTo = null; // she hears of it on this page
     if (problem.status === 409 && problem.body?.errors?.[0]?.current) {
       await this.compare(entry, problem.body.errors[0].current);
       return;
     }
-    if (entry.isRescued && (await this.isDone(id))) return; // it was there already
+    if (entry.isRescued && (await this.isDone(id))) {
+      if (goesTo) this.go(goesTo); // it was there already
+      return;
+    }
     const isHere = this.form.id === id;
     const why = problem.status === 404 ? "The task was taken away, or you are no longer in this project: ask its admins." : problem.message;
     if (problem.body?.errors?.some(({ field }) => field === "guidelines_version")) {

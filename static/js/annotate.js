@@ -16,6 +16,7 @@ import { TaskForm } from "./annotate-form.js";
 import { Problem } from "./api.js";
 
 const DRAFT_AFTER = 1200; // ms without a change
+const OUTLIVES = 60_000; // bytes that a browser still sends when the page is gone; its limit is 64 KiB
 const REST = 5 * 60_000; // ms away that are a break
 const JUST_PAINTED = 2000; // ms in which nobody has begun to judge
 const ANNOUNCED = 150; // characters of a prompt
@@ -155,11 +156,12 @@ const page = {
     work.classList.add("is-busy");
     this.form.form.inert = true; // what is on its way does not change any more
     const { id, key } = this.form;
-    const entry = { key, assignment: id, body: { ...this.form.body(), times: this.watch.times() }, draft: this.draftRevision + 1 };
+    const entry = { key, assignment: id, body: this.form.body(), draft: this.draftRevision + 1 };
     if (this.form.isChange) {
-      await this.change(entry);
+      await this.change(entry); // without times: those of the judgement stand
       return;
     }
+    entry.body.times = this.watch.times();
     entry.query = () => this.following(id);
     this.handedIn.set(id, this.setAside());
     const { aside, next } = this;
@@ -224,10 +226,12 @@ const page = {
     const isRefused = this.handedIn.has(assignment.id) && !this.queue.has(assignment.id);
     if (assignment.id === this.form.id || this.queue.has(assignment.id)) return;
     if (isRefused && !this.isWaiting) return; // she is offered the way back to it
-    if (this.isWaiting) this.show(assignment);
+    const { isWaiting } = this;
+    if (isWaiting) this.show(assignment);
     else this.next = assignment;
     if (this.pause.isOn) this.releaseNext();
     if (this.isNews(assignment)) this.tellNews();
+    if (isWaiting && !this.pause.isOn) this.prefetch(); // else she would wait for each one from now on
   },
 
   tellNews() {
@@ -245,7 +249,7 @@ const page = {
     work.classList.remove("is-busy");
     this.form.form.inert = false;
     work.focus({ preventScroll: true });
-    this.changed(); // to the draft with it: she may have to open the task anew
+    if (!this.form.isChange) this.changed(); // to the draft with it: she may have to open the task anew
   },
 
   async change(entry) {
@@ -312,7 +316,8 @@ const page = {
     this.form.show();
     if (find("[data-banner-text]").textContent === this.asked) this.hideBanner();
     if (this.form.isChange) {
-      this.form.form.elements.key.value = crypto.randomUUID(); // another answer than one that may have arrived unnoticed
+      // Another answer than one that may have arrived unnoticed; the same once more keeps its key.
+      this.form.form.elements.key.value = crypto.randomUUID();
       return;
     }
     clearTimeout(this.draftTimer);
@@ -320,7 +325,12 @@ const page = {
     this.hasChanges = true;
   },
 
-  async saveDraft(options = {}) {
+  // Whether it would not be sent while the page goes away.
+  isLong(draft) {
+    return new Blob([JSON.stringify(draft)]).size > OUTLIVES;
+  },
+
+  async saveDraft() {
     clearTimeout(this.draftTimer);
     if (!this.hasChanges || this.form.isChange) return;
     this.hasChanges = false;
@@ -329,7 +339,8 @@ const page = {
     const { id } = this.form;
     const draft = { ...this.form.body(true), revision: this.draftRevision };
     try {
-      const { data } = await call("PUT", `/api/v1/assignments/${id}/draft`, draft, { signal: this.draftCall.signal, ...options });
+      const options = { signal: this.draftCall.signal, keepalive: document.hidden && !this.isLong(draft) };
+      const { data } = await call("PUT", `/api/v1/assignments/${id}/draft`, draft, options);
       if (data.saved) this.tabs.tell("draft", id);
       else if (id === this.form.id) this.outdated(data.revision, draft.revision);
     } catch (problem) {
@@ -370,7 +381,7 @@ const page = {
     const isLate = waiting > 1 || this.queue?.tries > 0;
     badge.hidden = !waiting || !isLate;
     badge.textContent = `${waiting} waiting to be sent${this.isWaiting ? ", then the next task comes" : ""}`;
-    if (!waiting && this.goesTo) this.leaveFor(this.goesTo);
+    if (!waiting && this.goesTo) queueMicrotask(() => this.goesTo && this.leaveFor(this.goesTo)); // the last one may be refused
   },
 
   // Leave for another page, once what is on its way has arrived: that page should know of it.
@@ -445,8 +456,13 @@ document.addEventListener("click", (event) => {
   if (menu && !menu.contains(event.target)) menu.open = false;
 });
 document.addEventListener("visibilitychange", () => {
-  if (document.hidden) page.saveDraft({ keepalive: true });
+  if (document.hidden) page.saveDraft();
   else if (page.isSignedOut) isBack().then((isHers) => isHers && page.signedInAgain());
+});
+addEventListener("beforeunload", (event) => {
+  if (!page.hasChanges || page.form.isChange || !page.isLong(page.form.body(true))) return;
+  page.saveDraft(); // while the browser asks
+  event.preventDefault();
 });
 addEventListener("pagehide", () => {
   page.isLeaving = true;

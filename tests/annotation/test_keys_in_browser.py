@@ -12,7 +12,7 @@ PRESSED = """(press) => {
   const { altgraph, composing, ...init } = press;
   const event = new KeyboardEvent("keydown", { bubbles: true, cancelable: true, ...init,
     modifierAltGraph: altgraph, isComposing: composing });
-  document.body.dispatchEvent(event);
+  document.activeElement.dispatchEvent(event);
   return event.defaultPrevented;
 }"""
 
@@ -78,6 +78,26 @@ def test_her_own_keys_hold_in_every_browser(desk):
     assert other.locator(".skip[open]").count() == 1
 
 
+def test_a_key_that_is_a_digit_by_its_place_cannot_be_had(desk):
+    """On a French keyboard it would give a place instead; of a pair nothing stands in its way."""
+    page = desk.open("four")
+    desk.press("?")
+    said = page.locator("[data-remap-said]")
+    for key, code, shift, why in (
+        ("é", "Digit2", False, "Digits give places and ratings."),
+        ("Ф", "KeyA", True, "goes to response A."),
+    ):
+        change(desk, "skip")
+        press = {"key": key, "code": code, "shiftKey": shift}
+        page.evaluate(PRESSED, press)
+        assert why in said.inner_text()
+        desk.press("Escape")
+    change(desk, "tie")
+    with page.expect_response("**/preferences"):
+        page.evaluate(PRESSED, {"key": "é", "code": "Digit2"})
+    assert page.locator("[data-change=tie]").inner_text() == "É"
+
+
 def test_no_key_means_what_it_should_not(desk):
     page = desk.open("pair")
     for press in (
@@ -98,6 +118,13 @@ def test_no_key_means_what_it_should_not(desk):
     assert chosen(page) == "T"
     assert page.evaluate(PRESSED, {"key": "ς", "code": "KeyW"})
     assert page.evaluate("document.activeElement.name") == "rewrite"
+
+
+def test_shift_with_a_letter_goes_to_a_response_on_any_keyboard(desk):
+    page = desk.open("four")
+    for key, code, place in (("C", "KeyC", "C"), ("\u0418", "KeyB", "B"), ("\u0624", "KeyC", "C")):
+        assert page.evaluate(PRESSED, {"key": key, "code": code, "shiftKey": True})
+        assert page.evaluate("document.activeElement.id") == f"response-{place}"
 
 
 def test_without_single_keys_the_page_says_none(desk):

@@ -11,6 +11,7 @@ from app.db import SessionLocal, transaction
 from app.projects.models import Guidelines, Project
 from app.tasks.models import Assignment
 from tests.factories import PASSWORD, make_task
+from tests.waiting import until
 
 pytestmark = pytest.mark.browser
 
@@ -155,6 +156,29 @@ def test_a_refused_answer_comes_back_with_all_that_was_written(desk, status):
     assert page.locator("input[name=rank_A]:checked").get_attribute("value") == "4"
 
 
+def test_who_is_about_to_leave_stays_where_an_answer_is_refused(desk):
+    page = desk.start()
+    desk.press("1")
+    first = desk.shown()
+    held = []
+    page.route(ANSWER, lambda route: held.append(route))  # noqa: PLW0108  # it wants a function
+    desk.press("Enter")
+    desk.see("Four greetings")
+    page.locator("form.task[data-ready]").wait_for()
+    desk.press("u")
+    desk.see("The next page opens as soon as your answers are sent")
+    refusal = json.dumps({"title": "No", "status": 422, "detail": "No, this time."})
+    held[0].fulfill(status=422, body=refusal, content_type="application/problem+json")
+    page.get_by_role("button", name="Go back to it").click()
+    desk.see("Which egg?")
+    assert desk.shown() == first
+    assert page.locator("[name=choice]:checked").get_attribute("value") == "A1"
+    page.unroute(ANSWER)
+    page.locator("form.task[data-ready]").wait_for()
+    desk.press("Enter")
+    assert len(desk.wait_for_judgements(1)) == 1
+
+
 def test_a_refused_answer_comes_back_as_the_text_is_meant_to_look(desk):
     page = desk.start()
     desk.press("d")
@@ -169,13 +193,8 @@ def test_a_refused_answer_comes_back_as_the_text_is_meant_to_look(desk):
     assert page.locator(".as-compared").count() == 0
 
 
-def test_a_change_whose_reply_was_lost_can_be_changed_again(desk):
-    page = desk.start()
-    desk.press("1", "Enter")
-    desk.wait_for_judgements(1)
-    page.goto(f"{desk.rank}/history")
-    page.get_by_role("link", name="Change").click()
-    page.locator("form.task[data-ready]").wait_for()
+def lose_one_reply(page):
+    """The next answer reaches the server, and what the server says to it never arrives."""
     cut_off = []
 
     def lose(route):
@@ -186,6 +205,22 @@ def test_a_change_whose_reply_was_lost_can_be_changed_again(desk):
         route.abort()
 
     page.route(ANSWER, lose)
+
+
+def open_a_change(desk):
+    """She judges the first task, and opens that answer again."""
+    page = desk.start()
+    desk.press("1", "Enter")
+    desk.wait_for_judgements(1)
+    page.goto(f"{desk.rank}/history")
+    page.get_by_role("link", name="Change").click()
+    page.locator("form.task[data-ready]").wait_for()
+    return page
+
+
+def test_a_change_whose_reply_was_lost_can_be_changed_again(desk):
+    page = open_a_change(desk)
+    lose_one_reply(page)
     desk.press("0", "Enter")
     desk.see("The server did not answer")
     desk.press("2", "Enter")
@@ -194,6 +229,16 @@ def test_a_change_whose_reply_was_lost_can_be_changed_again(desk):
     page.wait_for_url("**/rank/history")
     (stands,) = [each for each in desk.judgements() if each.is_current]
     assert stands.ranks != [1, 1]
+
+
+def test_a_change_whose_reply_was_lost_is_not_another_one_when_it_is_sent_again(desk):
+    page = open_a_change(desk)
+    lose_one_reply(page)
+    desk.press("0", "Enter")
+    desk.see("The server did not answer")
+    desk.press("Enter")
+    page.wait_for_url("**/rank/history")  # she need not choose between two that say the same
+    assert sorted(each.revision for each in desk.judgements()) == [1, 2]
 
 
 def test_what_is_on_its_way_does_not_change_any_more(desk):
@@ -376,6 +421,49 @@ def test_a_draft_from_another_device_is_not_overwritten_unseen(desk):
         assert (kept.draft, kept.draft_revision) == ({"rationale": "From the desk"}, 8)
 
 
+LOOK_AWAY = """() => {
+  Object.defineProperty(document, "hidden", { value: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
+def write_at_length(desk):
+    """More than a browser sends for a page that is gone."""
+    desk.press("e")
+    desk.page.locator("textarea[name=rewrite]").fill("word " * 15_000)
+
+
+def is_kept(assignment_id):
+    with SessionLocal() as session:
+        draft = session.get(Assignment, assignment_id).draft
+    return draft is not None and len(draft["rewrite"]) == 75_000
+
+
+def test_a_long_draft_is_saved_when_she_looks_away(desk):
+    page = desk.start()
+    write_at_length(desk)
+    with page.expect_response("**/draft"):
+        page.evaluate(LOOK_AWAY)
+    assert is_kept(desk.shown())
+
+
+def test_a_long_draft_is_saved_while_the_browser_asks_whether_to_leave(desk):
+    page = desk.start()
+    first = desk.shown()
+    write_at_length(desk)
+    asked = []
+
+    def answer(dialog):
+        asked.append(dialog.type)
+        until(lambda: is_kept(first))
+        dialog.accept()
+
+    page.on("dialog", answer)
+    page.get_by_role("link", name="My progress").click()
+    page.wait_for_url("**/progress")
+    assert asked == ["beforeunload"]
+
+
 BURST = """async (rounds) => {
   const pressed = [];
   for (let turn = 0; turn < rounds; turn += 1) {
@@ -450,6 +538,26 @@ def test_one_task_is_always_ahead(desk):
     page = desk.start()
     first = desk.shown()
     desk.press("1", "Enter")
+    desk.another_is_shown(first)
+    second = desk.shown()
+    desk.context.set_offline(True)
+    desk.press("1", "2", "3", "4", "Enter")
+    page.wait_for_function(
+        "id => document.querySelector('form.task').dataset.assignment !== id", arg=second
+    )
+
+
+def test_after_a_task_that_had_to_be_waited_for_one_is_ahead_again(desk):
+    page = desk.page
+    page.goto(desk.rank)
+    page.route("**/assignments?html=true", lambda route: route.abort())
+    page.get_by_role("button", name="Start ranking").click()
+    page.locator("form.task[data-ready]").wait_for()
+    page.unroute("**/assignments?html=true")
+    first = desk.shown()
+    with page.expect_response("**/assignments?html=true") as ahead:
+        desk.press("1", "Enter")
+    ahead.value.finished()
     desk.another_is_shown(first)
     second = desk.shown()
     desk.context.set_offline(True)

@@ -107,15 +107,15 @@ def test_an_unfinished_form_comes_back_with_what_was_filled_in(
     make_task(session, project, responses=["0", "1", "2"])
     session.commit()
     page = begin(browser, rank)
-    given = {"rank_A": "1", "rank_C": "2", "rationale": "not yet <done>", "rating_B_clear": "4"}
+    given = {"rank_A": "1", "rank_C": "3", "rationale": "not yet <done>", "rating_B_clear": "4"}
     reply = browser.post(action_of(page), data=fields_of(page) | given)
     assert reply.status_code == 422
     assert "Response B is missing from the ranking" in reply.text
     assert "not yet &lt;done&gt;" in reply.text
     again = fields_of(reply.text)
-    assert (again["rank_A"], again["rank_C"], again["rating_B_clear"]) == ("1", "2", "4")
+    assert (again["rank_A"], again["rank_C"], again["rating_B_clear"]) == ("1", "3", "4")
     assert stored(ana) == []
-    sent = browser.post(action_of(reply.text), data=again | {"rank_B": "3"})
+    sent = browser.post(action_of(reply.text), data=again | {"rank_B": "2"})
     assert sent.status_code == 303
     assert stored(ana)[0].ratings["clear"].count(4) == 1
 

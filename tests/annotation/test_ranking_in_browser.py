@@ -47,6 +47,24 @@ def test_a_pair_and_a_ranking_with_keys_alone(desk):
     assert desk.complaints == []
 
 
+def test_where_there_are_no_ties_none_is_spoken_of_or_handed_in(desk):
+    with transaction() as session:
+        project = session.scalars(select(Project).where(Project.name == "Kitchen help")).one()
+        project.allow_ties = False
+    page = desk.start()
+    desk.press("1", "Enter")
+    desk.see("Give each response a place; there are no ties.")
+    desk.ready()
+    assert "tie" not in page.locator("[data-legend]").inner_text()
+    second = desk.shown()
+    desk.press("1", "2", "2", "4", "Enter")
+    desk.see("This project has no ties. Decide which of B, C is better.")
+    assert desk.shown() == second
+    page.locator("#response-C").focus()
+    desk.press("3", "Enter")
+    assert len(desk.wait_for_judgements(2)) == 2
+
+
 def test_undo_opens_the_last_answers_and_keeps_both(desk):
     desk.start()
     desk.press("1")
@@ -212,6 +230,25 @@ def test_a_draft_survives_a_reload(desk):
     desk.ready()
     assert page.locator("textarea[name=rationale]").input_value() == "half a thought"
     assert page.locator("input[name=choice]:checked").get_attribute("value") == "B3"
+
+
+def test_places_given_so_far_survive_a_reload_as_they_are(desk):
+    page = desk.start()
+    desk.press("1", "Enter")
+    desk.see("Four greetings")
+    desk.ready()
+    with page.expect_response("**/draft"):
+        desk.press("4", "2")  # the last one first
+    page.reload()
+    desk.ready()
+    placed = page.locator("[name^=rank_]:checked")
+    assert placed.evaluate_all("all => all.map((one) => one.name + one.value)") == [
+        "rank_A4",
+        "rank_B2",
+    ]
+    page.locator("#response-C").focus()
+    desk.press("1", "3")
+    desk.see("C > B > D > A")
 
 
 def test_a_task_answered_in_another_tab_is_not_answered_twice(desk):

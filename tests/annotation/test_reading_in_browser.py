@@ -131,6 +131,18 @@ def test_a_number_that_is_none_is_not_left_out_unseen(desk):
     assert desk.submit()[2]["quality"][0] == 15
 
 
+def test_half_a_number_keeps_no_draft_from_being_saved(desk):
+    page = desk.open("wide")
+    page.locator(".rating-number").first.fill("3.5")
+    desk.press("Escape", "r")
+    with page.expect_response("**/draft") as saved:
+        page.keyboard.type("Because it is soft")
+    assert saved.value.ok
+    page.reload()
+    desk.ready()
+    assert page.locator("textarea[name=rationale]").input_value() == "Because it is soft"
+
+
 def test_letters_are_dragged_into_order(desk):
     page = desk.open("four")
     desk.press("1", "2", "3")
