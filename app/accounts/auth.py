@@ -59,6 +59,12 @@ def session_of_cookie(
     return login
 
 
+def bearer_key(header: str) -> str | None:
+    """The token of an Authorization header; the scheme's case says nothing (RFC 9110)."""
+    scheme, _, key = header.partition(" ")
+    return key.strip() if scheme.lower() == "bearer" else None
+
+
 def token_of_header(
     session: Session,
     request: Request,
@@ -68,10 +74,10 @@ def token_of_header(
     asked: Asked = WHO,
     **about: Any,
 ) -> LiveToken | None:
-    scheme, _, key = header.partition(" ")
-    if scheme != "Bearer":
+    key = bearer_key(header)
+    if key is None:
         return None
-    token = queries.live_token(session, key.strip(), set_time=set_time, asked=asked, **about)
+    token = queries.live_token(session, key, set_time=set_time, asked=asked, **about)
     if token is None:
         return None
     if token.scopes and "write" not in token.scopes and request.method not in SAFE_METHODS:
@@ -121,11 +127,11 @@ Visitor = Annotated[User | None, Depends(visitor)]
 
 def may_upload(headers: Headers) -> bool:
     """Whether somebody with an account asks; said before a long body is taken in."""
-    scheme, _, key = headers.get("authorization", "").partition(" ")
+    key = bearer_key(headers.get("authorization", ""))
     cookie = cookie_parser(headers.get("cookie", "")).get(SESSION_COOKIE, "")
     with transaction() as session:
-        if scheme == "Bearer":
-            return queries.live_token(session, key.strip()) is not None
+        if key is not None:
+            return queries.live_token(session, key) is not None
         return session_of_cookie(session, cookie) is not None
 
 

@@ -16,6 +16,7 @@ from app.errors import Invalid, NoRoom, TooLarge
 
 PIECE = 1 << 20
 NO_FILE = "Choose a file first; in a multipart form it is the part “file”."
+ONE_FILE = "This form has {n} files. Send them one after the other."
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
 _PART = {"type": "object", "required": ["file"], "properties": {"file": _BYTES["schema"]}}
 # What the OpenAPI document says of the body, which FastAPI does not see.
@@ -38,7 +39,7 @@ class Upload:
 
 
 async def staged_upload(request: Request) -> AsyncIterator[Upload]:
-    """The raw body, or the part `file` of a multipart form; `TooLarge` past the limit.
+    """The raw body, or the one file of a multipart form; `TooLarge` past the limit.
 
     Whoever depends on it has asked before whether the caller may write at all, and holds no
     database session meanwhile: a body may take hours to arrive.
@@ -74,12 +75,17 @@ def require_part(request: Request) -> None:
 
 async def _copy_part(request: Request, target: BinaryIO) -> str:
     async with request.form() as form:
-        part = form.get("file")
-        if not isinstance(part, UploadFile) or not part.filename:
+        # Programs name the part as they like; an input that was left empty has no name of a file.
+        parts = [part for _, part in form.multi_items() if isinstance(part, UploadFile)]
+        files = [part for part in parts if part.filename]
+        if not files:
             raise Invalid(NO_FILE)
+        if len(files) > 1:
+            raise Invalid(ONE_FILE.format(n=len(files)))
+        part = files[0]
         while piece := await part.read(PIECE):
             await run_in_threadpool(target.write, piece)
-        return part.filename
+        return part.filename or ""
 
 
 async def _copy_body(request: Request, target: BinaryIO) -> str:

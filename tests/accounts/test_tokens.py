@@ -42,6 +42,11 @@ def test_a_token_opens_the_api_until_it_expires_or_is_revoked(client, session, a
     assert reply.json()["detail"].startswith("This API token is unknown, revoked or expired")
 
 
+def test_the_scheme_may_be_written_small(client, session, ana):
+    client.headers["Authorization"] = f"bearer {make_key(session, ana)}"
+    assert client.get("/api/v1/projects").status_code == 200
+
+
 def test_revoking_ends_it_at_once_and_only_ones_own(sign_in, client, session, ana, sam):
     key = make_key(session, ana)
     token = session.scalars(select(ApiToken)).one()

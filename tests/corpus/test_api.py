@@ -52,6 +52,21 @@ def test_a_multipart_form_works_as_well(api, ada, project):
     assert (reply.status_code, reply.json()["filename"]) == (202, "data.csv")
 
 
+def test_the_part_of_a_form_may_have_any_name(api, ada, project):
+    reply = api(ada).post(
+        f"/api/v1/projects/{project.id}/imports", files={"upload": ("data.csv", b"prompt\nHi\n")}
+    )
+    assert (reply.status_code, reply.json().get("filename")) == (202, "data.csv")
+
+
+def test_of_two_files_in_one_form_none_is_lost_in_silence(api, ada, project):
+    files = [("file", (name, b"prompt\nHi\n")) for name in ("one.csv", "two.csv")]
+    program = api(ada)
+    reply = program.post(f"/api/v1/projects/{project.id}/imports", files=files)
+    assert (reply.status_code, reply.json()["detail"][:21]) == (422, "This form has 2 files")
+    assert program.get(f"/api/v1/projects/{project.id}/imports").json() == []
+
+
 def test_all_or_nothing_unless_bad_lines_are_to_be_skipped(api, ada, project, session):
     program = api(ada)
     content = LINE + b'{"prompt": ""}\n' + b"not json\n"
