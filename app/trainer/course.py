@@ -12,7 +12,7 @@ from app.run_config import RunConfig, batch_size, total_steps
 from app.trainer import lm as models
 from app.trainer.batches import Data, Example, Forward, Sampler
 from app.trainer.failures import Cancelled
-from app.trainer.optimization import Updater
+from app.trainer.optimization import Updater, unreached_peak
 from app.trainer.run_folder import RunFolder
 
 
@@ -100,7 +100,8 @@ class Course:
         `save` and `load` are for what is more than one model.
 
         Raises:
-            BadInput: when the checkpoint is of another model or other data.
+            BadInput: when the checkpoint is of another model or other data, or no update of the
+                run would change anything.
 
         """
         self.updater, self.beside = updater, beside
@@ -110,6 +111,8 @@ class Course:
             done, checkpoint, state = found
             load(model, checkpoint / "model")
             updater.load(state)
+        elif sentence := unreached_peak(self.folder.config, self.steps):
+            self.folder.warn(1, sentence)
         if beside:
             beside.begin(model, state)
         try:

@@ -43,6 +43,34 @@ def make_optimizer(model: Any, config: RunConfig) -> torch.optim.AdamW:
     )
 
 
+def warmup_of(config: RunConfig, steps: int) -> int:
+    """Updates in which the learning rate rises, of so many."""
+    return config.warmup_steps or math.ceil(config.warmup_ratio * steps)
+
+
+def unreached_peak(config: RunConfig, steps: int) -> str:
+    """A sentence where the learning rate rises to the end of the run; else "".
+
+    Raises:
+        BadInput: where the only update would be made at rate 0, with which the rise begins.
+
+    """
+    warmup = warmup_of(config, steps)
+    if steps > warmup:
+        return ""
+    name = "warmup_steps" if config.warmup_steps else "warmup_ratio"
+    if steps == 1:
+        raise BadInput(
+            "The run has one update, whose learning rate would be 0: a warm-up begins there. Set "
+            f"{name}=0, or train for longer."
+        )
+    return (
+        f"The learning rate rises in the first {warmup} updates and the run has {steps}: it comes "
+        f"to {(steps - 1) / warmup:.0%} of learning_rate ({config.learning_rate:g}). Lower {name}, "
+        "or train for longer."
+    )
+
+
 @contextlib.contextmanager
 def in_order(*, wanted: bool) -> Iterator[None]:
     """Gradients inside add up in the same order every time, where that is wanted.
@@ -107,9 +135,10 @@ class Updater:
             if config.bf16:  # shards cannot hold two types
                 models.halve_frozen(self.bare)
         self.model.train()
-        warmup = config.warmup_steps or math.ceil(config.warmup_ratio * steps)
         inner = getattr(self.optimizer, "optimizer", self.optimizer)  # inside accelerate's
-        self.schedule: Any = get_scheduler(config.lr_scheduler_type, inner, warmup, steps)
+        self.schedule: Any = get_scheduler(
+            config.lr_scheduler_type, inner, warmup_of(config, steps), steps
+        )
 
     def pieces(
         self, batch: Sequence[Example], forward: Forward

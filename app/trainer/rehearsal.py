@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from app.run_config import RunConfig, total_steps
+from app.trainer.optimization import unreached_peak
 from app.trainer.run_folder import RunFolder
 
 UPDATES, TEST_ROWS = 3, 32
@@ -40,6 +41,9 @@ class Rehearsal(RunFolder):
 
     def note(self, sentence: str) -> None:
         self.notes.append(sentence)
+
+    def warn(self, step: int, sentence: str) -> None:
+        """What so short a run warns of need not be true of the whole one."""
 
     def eval_due(self, step: int) -> bool:
         self.times.append(time.perf_counter())
@@ -91,7 +95,7 @@ def rehearse(
         "ok": True,
         "kind": kind,
         "data": folder.extra["data"],
-        "notes": folder.notes,
+        "notes": [*folder.notes, *filter(None, [unreached_peak(config, steps)])],
         "steps": steps,
         "steps_per_epoch": folder.steps_per_epoch,
         "tokens": round(steps * seconds["update"] * folder.speeds[-1]),

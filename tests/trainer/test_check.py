@@ -75,3 +75,12 @@ def test_what_would_stop_the_run_stops_the_check(check, data: Path, tmp_path: Pa
 def test_a_run_needs_a_folder_and_a_check_does_not(data: Path, micro: str, capsys) -> None:
     assert main(["sft", "--dataset", str(data), "--model", micro]) == 2
     assert "Name the run folder with --output." in capsys.readouterr().err
+
+
+def test_a_warm_up_is_held_against_the_whole_run(check) -> None:
+    given = {"per_device_train_batch_size": 4, "num_train_epochs": 5, "max_new_tokens": 8}
+    assert not any("rises" in note for note in check("sft", warmup_steps=29, **given)[1]["notes"])
+    _, report, _ = check("sft", warmup_steps=30, **given)
+    assert report["notes"][-1].startswith("The learning rate rises in the first 30 updates and")
+    code, _, err = check("sft", per_device_train_batch_size=24, warmup_ratio=0.1)
+    assert (code, "Set warmup_ratio=0" in err) == (2, True)

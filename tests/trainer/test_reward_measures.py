@@ -1,5 +1,6 @@
 """How good a judge is, in numbers: intervals, calibration, ceiling and correlations."""
 
+import itertools
 import math
 
 import numpy as np
@@ -82,14 +83,22 @@ class TestCalibration:
 class TestCeiling:
     def test_by_hand(self) -> None:
         """3 of 4 votes: 3 of 6 pairs of people agree; the majority has 75 % of the votes."""
-        found = measures.ceiling([0.75], [4])
+        found = measures.ceiling([0.75], [4], [0.0])
         assert (found["people"], found["best"]) == pytest.approx((0.5, 0.75))
 
     def test_agreement_of_people_is_unbiased_with_few_votes(self) -> None:
         rng = np.random.default_rng(3)
         votes = rng.binomial(2, 0.8, 50_000)
-        found = measures.ceiling(np.maximum(votes, 2 - votes) / 2, [2] * 50_000)
+        found = measures.ceiling(np.maximum(votes, 2 - votes) / 2, [2] * 50_000, [0.0] * 50_000)
         assert found["people"] == pytest.approx(0.8**2 + 0.2**2, abs=0.01)
+
+    @pytest.mark.parametrize("votes", ["110", "1hh", "11h0", "1h"])
+    def test_a_tie_agrees_by_one_half_with_any_other_vote(self, votes: str) -> None:
+        each = [{"1": 1.0, "h": 0.0, "0": -1.0}[vote] for vote in votes]
+        pairs = [(1 + a * b) / 2 for a, b in itertools.combinations(each, 2)]
+        share, tie = (1 + np.mean(each)) / 2, votes.count("h") / len(votes)
+        found = measures.ceiling([share], [len(votes)], [tie])
+        assert found["people"] == pytest.approx(np.mean(pairs))
 
 
 class TestCorrelations:

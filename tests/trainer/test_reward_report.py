@@ -77,6 +77,15 @@ class TestReport:
         assert found["people"] == pytest.approx((0.5 + 0.5 + 1) / 3)
         assert evaluation(judged((1, 2), [1.0, 0.0], votes=1))["people"] is None
 
+    def test_votes_that_were_ties_are_no_votes_against(self) -> None:
+        """One prefers the first, one neither: they agree by one half, and not by nothing."""
+        tied = judged((1, 2), [1.0, 0.0], p=0.75, agreement=0.5, votes=2)
+        assert evaluation(tied)["people"]["people"] == pytest.approx(0.5)
+        even = judged((1, 2), [1.0, 0.0], p=0.75, agreement=0.75, votes=4)  # 3 to 1
+        assert evaluation(even)["people"]["people"] == pytest.approx(0.5)
+        inferred = judged((1, 2), [1.0, 0.0], p=0.75, agreement=0.6, votes=4)  # no count of votes
+        assert evaluation(inferred)["people"]["people"] == pytest.approx(0.5)
+
     def test_claims_are_held_against_votes_and_ties(self) -> None:
         pair = judged((1, 2), [1.0, 0.5], p=0.6, votes=5)
         ranking = judged((1, 1, 2), [1.0, 0.0, 0.0], agreement=0.8, votes=5)

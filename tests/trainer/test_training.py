@@ -170,6 +170,26 @@ def test_metrics_are_means_over_the_logged_stretch(train) -> None:
     assert some.metrics[2]["loss"] == pytest.approx((losses[2] + losses[3]) / 2)
 
 
+def test_a_warm_up_that_outlasts_the_run_is_told(train) -> None:
+    """The first of its updates is made at rate 0, the peak is that behind the last of them."""
+    run = train("sft", max_steps=4, warmup_steps=3)
+    assert run.metrics[-1]["learning_rate"] == 1e-3
+    assert "warnings" not in run.result
+    run = train("sft", output="long", max_steps=3, warmup_steps=4)
+    assert run.metrics[-1]["learning_rate"] == pytest.approx(0.5e-3)
+    (told,) = run.result["warnings"]
+    assert told.startswith("The learning rate rises in the first 4 updates and the run has 3: it")
+    assert "comes to 50% of learning_rate (0.001). Lower warmup_steps" in told
+    assert [row["message"] for row in run.read("warnings.jsonl")] == [told]
+
+
+def test_a_run_whose_only_update_would_be_made_at_rate_0_is_refused(train) -> None:
+    run = train("dpo", max_steps=1, warmup_steps=50)
+    assert run.code == 2
+    assert "whose learning rate would be 0" in run.err
+    assert "Set warmup_steps=0" in run.err
+
+
 def test_old_checkpoints_make_room(train) -> None:
     run = train("sft", max_steps=5, save_steps=1, save_total_limit=2)
     assert {p.name for p in (run.folder / "checkpoints").iterdir()} == {"step-4", "step-5"}

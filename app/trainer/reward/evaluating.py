@@ -121,6 +121,20 @@ def votes_for_better(example: Example) -> float:
     return row.agreement if row.agreement is not None and row.votes > 1 else 1.0
 
 
+def ties_among_votes(example: Example) -> float:
+    """Share of the votes on a pair that are ties: what p has beyond the wins, twice.
+
+    0 where that makes no whole votes: p may be how likely people are to prefer it (Dawid & Skene).
+    """
+    row = example.row
+    if len(row.ranks) != 2 or row.p == 1.0 or row.agreement is None:
+        return 0.0
+    share = 2 * (row.p - row.agreement)
+    number = share * row.votes
+    whole = abs(number - round(number)) < 1e-3 and -1e-6 < share < 2 * (1 - row.p) + 1e-6
+    return share if whole else 0.0
+
+
 def disagreement(judged: Sequence[Judged]) -> dict[str, float]:
     """How far members are apart on strict pairs: deviation of Δ, and share with other winners."""
     deltas = torch.cat([apart(task) for task in judged])  # a task of ties alone has none

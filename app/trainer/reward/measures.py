@@ -78,14 +78,16 @@ def calibration(deltas: Sequence[float], labels: Sequence[float], bins: int = 10
     }
 
 
-def ceiling(shares: Sequence[float], votes: Sequence[int]) -> Figure:
+def ceiling(shares: Sequence[float], votes: Sequence[int], ties: Sequence[float]) -> Figure:
     """What people allow: `shares` of votes for the better one, of so many `votes` (at least 2).
 
-    `people`: the chance that two of them agree on a pair, n (p² + q²) - 1 over n - 1, unbiased;
-    `best`: how many votes a judge is right about who knows each majority, the mean of max(p, q).
+    `ties` are the shares of votes for neither, of which one half is in `shares`. `people`: the
+    chance that two of them agree on a pair, where a tie agrees by one half with whatever it meets,
+    as it does with a judge: (1 + (n (p - q)² - decisive share) / (n - 1)) / 2, unbiased; `best`:
+    how many votes a judge is right about who knows each majority, the mean of max(p, q).
     """
-    p, n = np.asarray(shares, float), np.asarray(votes, float)
-    agree = ((n * (p**2 + (1 - p) ** 2) - 1) / (n - 1)).clip(0, 1)
+    p, n, t = np.asarray(shares, float), np.asarray(votes, float), np.asarray(ties, float)
+    agree = ((1 + (n * (2 * p - 1) ** 2 - (1 - t)) / (n - 1)) / 2).clip(0, 1)
     return {
         "people": float(agree.mean()),
         "best": float(np.maximum(p, 1 - p).mean()),

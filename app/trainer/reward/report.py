@@ -9,7 +9,15 @@ import torch
 from app.trainer import losses
 from app.trainer.chat import readable
 from app.trainer.reward import measures
-from app.trainer.reward.evaluating import Judged, apart, claims, differs, short, votes_for_better
+from app.trainer.reward.evaluating import (
+    Judged,
+    apart,
+    claims,
+    differs,
+    short,
+    ties_among_votes,
+    votes_for_better,
+)
 from app.trainer.reward.measures import Figure
 from app.trainer.reward.ratings import Scale
 
@@ -49,6 +57,11 @@ class Pair:
     def share(self) -> float:
         """Of the votes for the better one."""
         return votes_for_better(self.judged.example)
+
+    @property
+    def ties(self) -> float:
+        """Of the votes, for neither."""
+        return ties_among_votes(self.judged.example)
 
 
 def pairs_of(judged: Sequence[Judged]) -> list[Pair]:
@@ -106,8 +119,9 @@ def people(pairs: Sequence[Pair]) -> Figure | None:
     if not voted:
         return None
     taken = [0.5 + (pair.right - 0.5) * (2 * pair.share - 1) for pair in voted]
+    shares, votes, ties = zip(*((pair.share, pair.votes, pair.ties) for pair in voted), strict=True)
     return {
-        **measures.ceiling([pair.share for pair in voted], [pair.votes for pair in voted]),
+        **measures.ceiling(shares, votes, ties),
         "model": measures.share(taken, [pair.task for pair in voted]),
     }
 
