@@ -100,8 +100,7 @@ class Course:
         `save` and `load` are for what is more than one model.
 
         Raises:
-            BadInput: when the checkpoint is of another model or other data, or no update of the
-                run would change anything.
+            BadInput: when the checkpoint is of another model or other data.
 
         """
         self.updater, self.beside = updater, beside

@@ -49,25 +49,15 @@ def warmup_of(config: RunConfig, steps: int) -> int:
 
 
 def unreached_peak(config: RunConfig, steps: int) -> str:
-    """A sentence where the learning rate rises to the end of the run; else "".
-
-    Raises:
-        BadInput: where the only update would be made at rate 0, with which the rise begins.
-
-    """
+    """A sentence where the learning rate rises, from 0, to the end of the run; else ""."""
     warmup = warmup_of(config, steps)
     if steps > warmup:
         return ""
     name = "warmup_steps" if config.warmup_steps else "warmup_ratio"
-    if steps == 1:
-        raise BadInput(
-            "The run has one update, whose learning rate would be 0: a warm-up begins there. Set "
-            f"{name}=0, or train for longer."
-        )
     return (
-        f"The learning rate rises in the first {warmup} updates and the run has {steps}: it comes "
-        f"to {(steps - 1) / warmup:.0%} of learning_rate ({config.learning_rate:g}). Lower {name}, "
-        "or train for longer."
+        f"The learning rate rises from 0 in the first {warmup} updates and the run has {steps}: it "
+        f"comes to {(steps - 1) / warmup:.0%} of learning_rate ({config.learning_rate:g}). Lower "
+        f"{name}, or train for longer."
     )
 
 

@@ -62,7 +62,7 @@ def test_a_snapshot_is_asked_for_frozen_and_downloaded(session, project, ada, an
 def test_the_name_and_the_recipe_may_be_left_out(session, project, ada, api):
     program = api(ada)
     first = program.post(f"/api/v1/projects/{project.id}/snapshots", json={})
-    second = program.post(f"/api/v1/projects/{project.id}/snapshots", json={})
+    second = program.post(f"/api/v1/projects/{project.id}/snapshots")  # and the body with them
     assert [first.json()["name"], second.json()["name"]] == ["Snapshot 1", "Snapshot 2"]
 
 

@@ -38,9 +38,16 @@ router = APIRouter(tags=["snapshots"])
 
 @router.post("/projects/{project_id}/snapshots", status_code=202)
 def create_snapshot(
-    session: SessionDep, user: CurrentUser, project: AdminProject, body: SnapshotBody
+    session: SessionDep,
+    user: CurrentUser,
+    project: AdminProject,
+    body: SnapshotBody | None = None,
 ) -> SnapshotOut:
-    """Freeze a dataset: the recipe is checked at once, the files follow in the background."""
+    """Freeze a dataset: the recipe is checked at once, the files follow in the background.
+
+    Without a body it is the recipe of the defaults.
+    """
+    body = body or SnapshotBody()
     snapshot = service.request(
         session, project=project, recipe=body.recipe, name=body.name, by=user
     )
