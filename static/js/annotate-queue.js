@@ -1,8 +1,9 @@
 // Judgements on their way: one at a time, in order, again and again until the server has them.
 //
-// What waits is also kept in the browser, so that a crash loses nothing: ids, ranks and times, never
-// a text; the rationale of such a rescued judgement comes from the draft that the server has. Each
-// tab sends its own; what a tab left behind when it died is taken over by the next, or by another.
+// What waits is also kept in the browser, so that a crash loses nothing: ids, numbers, ranks and
+// times, never a text; the rationale of such a rescued judgement comes from the draft that the server
+// has. Each tab sends its own; what a tab left behind when it died is taken over by the next, or by
+// another.
 
 import { call } from "./annotate-session.js";
 import { Problem } from "./api.js";
@@ -46,9 +47,9 @@ export class Queue {
 
   // -- what outlives the page
 
-  keep({ key, assignment, body, at }) {
+  keep({ key, assignment, body, at, draft }) {
     const { rationale, rewrite, ...rest } = body;
-    const kept = { key, assignment, at, tab: this.tab, body: rationale || rewrite ? { ...rest, from_draft: true } : rest };
+    const kept = { key, assignment, at, draft, tab: this.tab, body: rationale || rewrite ? { ...rest, from_draft: true } : rest };
     try {
       localStorage.setItem(this.prefix + key, JSON.stringify(kept));
     } catch {
