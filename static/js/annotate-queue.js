@@ -49,7 +49,12 @@ export class Queue {
 
   keep({ key, assignment, body, at, draft }) {
     const { rationale, rewrite, ...rest } = body;
-    const kept = { key, assignment, at, draft, tab: this.tab, body: rationale || rewrite ? { ...rest, from_draft: true } : rest };
+    if (rationale || rewrite) {
+      rest.from_draft = true;
+      if (!rationale) rest.rationale = ""; // cleared: an older draft may have one
+      if (!rewrite) rest.rewrite = "";
+    }
+    const kept = { key, assignment, at, draft, tab: this.tab, body: rest };
     try {
       localStorage.setItem(this.prefix + key, JSON.stringify(kept));
     } catch {
