@@ -132,6 +132,7 @@ export const troubles = {
     this.isReady = !this.isWaiting;
     this.saveDraft();
     this.queue.resume();
+    this.lease?.askAnew();
     this.prefetch();
   },
 
