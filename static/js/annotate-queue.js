@@ -14,6 +14,14 @@ const PASSING = new Set([0, 408, 425, 429, 500, 502, 503, 504]);
 const PATIENCE = 30_000; // ms for one answer: a connection may hang without being lost
 const STUBBORN = 4; // tries after which one that the server stumbles over lets the others pass
 
+// What is left out comes from the draft. A text that she cleared does not: an older draft may have it.
+function withoutTexts(body) {
+  if (body.from_draft) return body; // kept once before, by a tab that died
+  const { rationale, rewrite, ...said } = body;
+  const cleared = { ...(rationale ? {} : { rationale: "" }), ...(rewrite ? {} : { rewrite: "" }) };
+  return rationale || rewrite ? { ...said, ...cleared, from_draft: true } : said;
+}
+
 const lockOf = (tab) => `touchstone.tab.${tab}`;
 
 export class Queue {
@@ -48,13 +56,7 @@ export class Queue {
   // -- what outlives the page
 
   keep({ key, assignment, body, at, draft }) {
-    const { rationale, rewrite, ...rest } = body;
-    if (rationale || rewrite) {
-      rest.from_draft = true;
-      if (!rationale) rest.rationale = ""; // cleared: an older draft may have one
-      if (!rewrite) rest.rewrite = "";
-    }
-    const kept = { key, assignment, at, draft, tab: this.tab, body: rest };
+    const kept = { key, assignment, at, draft, tab: this.tab, body: withoutTexts(body) };
     try {
       localStorage.setItem(this.prefix + key, JSON.stringify(kept));
     } catch {

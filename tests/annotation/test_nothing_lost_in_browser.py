@@ -283,11 +283,10 @@ def write_hand_in_and_crash(desk):
     page = desk.start()
     with page.expect_response("**/draft"):
         desk.think("Because it is soft")
-    desk.context.set_offline(True)
+    page.route(ANSWER, lambda route: route.abort())
     desk.press("1", "Enter")
     desk.see("1 waiting to be sent")
     page.close(run_before_unload=False)
-    desk.context.set_offline(False)
     desk.page = desk.context.new_page()
     return desk.page
 
@@ -392,7 +391,8 @@ def test_after_a_working_day_the_browser_keeps_nothing_of_what_was_read(desk):
     stored, _, databases, caches = json.loads(kept)
     (waiting,) = [json.loads(stored[key]) for key in stored if "queue" in key]
     assert set(waiting) == {"key", "assignment", "at", "draft", "tab", "body"}
-    assert set(waiting["body"]) == {"ranking", "times", "from_draft"}
+    assert set(waiting["body"]) == {"ranking", "times", "from_draft", "rewrite"}
+    assert waiting["body"]["rewrite"] == ""
     assert (databases, caches) == ([], [])
     desk.context.set_offline(False)
     desk.wait_for_judgements(2)
