@@ -63,7 +63,8 @@ class Times(Body):
 class JudgementBody(Body):
     """`PUT /assignments/{id}/annotation`: groups of labels, best first; a group is a tie.
 
-    `from_draft`: take the texts from the draft. A browser keeps no text of what it could not send.
+    `from_draft`: take the texts that are left out here from the draft; an empty one was cleared. A
+    browser keeps no text of what it could not send.
     """
 
     ranking: Ranking

@@ -92,6 +92,8 @@ export class Stopwatch {
   }
 }
 
+const LONGEST_PAUSE = 30_000; // ms between two tries to prolong a lease
+
 // The lease of the task on the screen: prolonged while somebody works, with a warning else.
 export class Lease {
   constructor({ secondsLeft, leaseSeconds, show, renew, isActive }) {
@@ -100,6 +102,7 @@ export class Lease {
     this.show = show;
     this.renew = renew;
     this.isActive = isActive;
+    this.askAnew();
     this.timer = setInterval(() => this.tick(), 1000);
     this.tick();
   }
@@ -110,7 +113,8 @@ export class Lease {
 
   async tick() {
     if (this.isAsking) return;
-    if (this.left < this.length / 3 && this.left > 0 && this.isActive() && !this.isRefused) {
+    const isDue = this.left < this.length / 3 && this.left > 0 && performance.now() >= this.asksAt;
+    if (isDue && this.isActive() && !this.isRefused) {
       await this.prolong();
     }
     const warnAt = Math.max(60_000, Math.min(this.length / 5, 300_000));
@@ -118,14 +122,23 @@ export class Lease {
     else this.show(null);
   }
 
+  // The server may be there again: without the pauses that have grown meanwhile.
+  askAnew() {
+    this.pause = 1000;
+    this.asksAt = 0;
+  }
+
   async prolong() {
     this.isAsking = true;
     try {
       await this.renew();
       this.ends = performance.now() + this.length;
+      this.askAnew();
     } catch (problem) {
       this.isRefused = problem.status === 409;
       if (this.isRefused) this.reason = problem.message;
+      this.pause = Math.min(2 * this.pause, LONGEST_PAUSE);
+      this.asksAt = performance.now() + this.pause;
     }
     this.isAsking = false;
   }

@@ -1,8 +1,9 @@
 // Judgements on their way: one at a time, in order, again and again until the server has them.
 //
-// What waits is also kept in the browser, so that a crash loses nothing: ids, ranks and times, never
-// a text; the rationale of such a rescued judgement comes from the draft that the server has. Each
-// tab sends its own; what a tab left behind when it died is taken over by the next, or by another.
+// What waits is also kept in the browser, so that a crash loses nothing: ids, numbers, ranks and
+// times, never a text; the rationale of such a rescued judgement comes from the draft that the server
+// has. Each tab sends its own; what a tab left behind when it died is taken over by the next, or by
+// another.
 
 import { call } from "./annotate-session.js";
 import { Problem } from "./api.js";
@@ -12,6 +13,14 @@ const LONGEST_WAIT = 300_000; // even if the server asks for more
 const PASSING = new Set([0, 408, 425, 429, 500, 502, 503, 504]);
 const PATIENCE = 30_000; // ms for one answer: a connection may hang without being lost
 const STUBBORN = 4; // tries after which one that the server stumbles over lets the others pass
+
+// What is left out comes from the draft. A text that she cleared does not: an older draft may have it.
+function withoutTexts(body) {
+  if (body.from_draft) return body; // kept once before, by a tab that died
+  const { rationale, rewrite, ...said } = body;
+  const cleared = { ...(rationale ? {} : { rationale: "" }), ...(rewrite ? {} : { rewrite: "" }) };
+  return rationale || rewrite ? { ...said, ...cleared, from_draft: true } : said;
+}
 
 const lockOf = (tab) => `touchstone.tab.${tab}`;
 
@@ -46,9 +55,8 @@ export class Queue {
 
   // -- what outlives the page
 
-  keep({ key, assignment, body, at }) {
-    const { rationale, rewrite, ...rest } = body;
-    const kept = { key, assignment, at, tab: this.tab, body: rationale || rewrite ? { ...rest, from_draft: true } : rest };
+  keep({ key, assignment, body, at, draft }) {
+    const kept = { key, assignment, at, draft, tab: this.tab, body: withoutTexts(body) };
     try {
       localStorage.setItem(this.prefix + key, JSON.stringify(kept));
     } catch {

@@ -2,6 +2,7 @@
 // refused, another tab or device, a sign-in that has ended. Nothing she wrote is cleared. These are
 // methods of the page.
 
+import { GONE, isDone, keepAsDraft, refusalOf } from "./annotate-rescue.js";
 import { call } from "./annotate-session.js";
 import { choose } from "./annotate-versions.js";
 
@@ -23,40 +24,21 @@ export const troubles = {
       await this.compare(entry, problem.body.errors[0].current);
       return;
     }
-    if (entry.isRescued && (await this.isDone(id))) {
+    if (entry.isRescued && (await isDone(id))) {
       if (goesTo) this.go(goesTo); // it was there already
       return;
     }
-    const isHere = this.form.id === id;
-    const why = problem.status === 404 ? "The task was taken away, or you are no longer in this project: ask its admins." : problem.message;
-    if (problem.body?.errors?.some(({ field }) => field === "guidelines_version")) {
-      // What is asked has changed: the form of before would only be refused again.
-      if (!isHere) this.keepAsDraft(entry);
-      this.handedIn.delete(id);
-      const message = isHere ? problem.message : `Your answer to an earlier task was not taken. ${problem.message}`;
-      this.say(message, [{ text: "Open it", href: `/assignments/${id}` }]);
-      return;
-    }
+    const isHere = this.form.id === id && !entry.isRescued; // what a crash left is on no screen
+    const isNews = problem.body?.errors?.some(({ field }) => field === "guidelines_version");
+    if (isNews) this.handedIn.delete(id); // what is asked has changed: its form would only be refused again
+    const open = { text: isNews ? "Open it" : "Go back to it", href: `/assignments/${id}` };
     if (isHere) {
-      this.say(why);
+      this.say(problem.status === 404 ? GONE : problem.message, isNews ? [open] : []);
       return;
     }
-    const back = this.handedIn.has(id) ? { act: () => this.goBackTo(id) } : { href: `/assignments/${id}` };
-    this.say(`Your answer to an earlier task was not taken. ${why}`, [{ text: "Go back to it", ...back }]);
-  },
-
-  // The form is gone: what it said is there when she opens the task again.
-  keepAsDraft({ assignment, draft, body: { times: _, ...said } }) {
-    call("PUT", `/api/v1/assignments/${assignment}/draft`, { ...said, revision: draft }).catch(() => {});
-  },
-
-  async isDone(id) {
-    try {
-      const { data } = await call("GET", `/api/v1/assignments/${id}`);
-      return data.state === "submitted";
-    } catch {
-      return false;
-    }
+    const hasForm = this.handedIn.has(id);
+    const text = refusalOf(entry, problem, hasForm || (await keepAsDraft(entry)));
+    this.say(text, [hasForm ? { text: open.text, act: () => this.goBackTo(id) } : open]);
   },
 
   // Two answers of hers to one task: she says which one stands. One such question at a time.
@@ -150,6 +132,7 @@ export const troubles = {
     this.isReady = !this.isWaiting;
     this.saveDraft();
     this.queue.resume();
+    this.lease?.askAnew();
     this.prefetch();
   },
 

@@ -1,7 +1,9 @@
 // Two answers of hers to one task, side by side: the stored one and the one she just gave.
 
+export const orderOf = ({ ranking }) => ranking.map((group) => group.join(" = ")).join("  >  ");
+
 const words = (given, levels) => {
-  const order = given.ranking.map((group) => group.join(" = ")).join("  >  ");
+  const order = orderOf(given);
   return given.strength ? `${order}, by ${given.strength} of ${levels || given.strength}` : order;
 };
 

@@ -469,7 +469,10 @@ addEventListener("pagehide", () => {
   page.releaseNext({ keepalive: true });
 });
 addEventListener("pageshow", (event) => event.persisted && location.reload());
-addEventListener("online", () => page.saveDraft());
+addEventListener("online", () => {
+  page.saveDraft();
+  page.lease?.askAnew();
+});
 addEventListener("resize", () => {
   page.reading.fit();
   page.measure();

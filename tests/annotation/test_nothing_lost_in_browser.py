@@ -278,6 +278,42 @@ def test_what_waited_when_the_power_went_is_sent_from_any_page_of_hers(desk):
     desk.page.wait_for_function("Object.keys(localStorage).every(key => !key.includes('queue'))")
 
 
+def write_hand_in_and_crash(desk):
+    """Her text is saved; what she chose is nowhere but in the browser. Answers her new page."""
+    page = desk.start()
+    with page.expect_response("**/draft"):
+        desk.think("Because it is soft")
+    page.route(ANSWER, lambda route: route.abort())
+    desk.press("1", "Enter")
+    desk.see("1 waiting to be sent")
+    page.close(run_before_unload=False)
+    desk.page = desk.context.new_page()
+    return desk.page
+
+
+@pytest.mark.parametrize("where", ["", "/progress", "/history"])
+def test_what_a_crash_left_and_the_server_refuses_is_a_draft_then(desk, where):
+    page = write_hand_in_and_crash(desk)
+    answer_once(page, status=422)
+    page.goto(f"{desk.rank}{where}")
+    desk.see("Your answer to an earlier task was not taken. No, this time.")
+    page.get_by_role("link", name="Go back to it").click()
+    page.wait_for_url("**/assignments/*")
+    desk.see("Which egg?")
+    page.locator("form.task[data-ready]").wait_for()
+    assert page.locator("[name=choice]:checked").get_attribute("value") == "A1"
+    assert page.locator("textarea[name=rationale]").input_value() == "Because it is soft"
+
+
+def test_what_a_crash_left_is_told_where_nothing_else_keeps_it(desk):
+    page = write_hand_in_and_crash(desk)
+    answer_once(page, status=404)
+    page.route("**/draft", lambda route: route.fulfill(status=404, body="{}"))
+    page.goto(f"{desk.rank}/progress")
+    desk.see("The task was taken away, or you are no longer in this project")
+    desk.see("You had said: A > B.")
+
+
 def test_a_tab_that_lives_sends_what_a_dead_one_left(desk):
     page = desk.start()
     page.route(ANSWER, lambda route: route.abort())
@@ -354,8 +390,9 @@ def test_after_a_working_day_the_browser_keeps_nothing_of_what_was_read(desk):
         assert text not in kept
     stored, _, databases, caches = json.loads(kept)
     (waiting,) = [json.loads(stored[key]) for key in stored if "queue" in key]
-    assert set(waiting) == {"key", "assignment", "at", "tab", "body"}
-    assert set(waiting["body"]) == {"ranking", "times", "from_draft"}
+    assert set(waiting) == {"key", "assignment", "at", "draft", "tab", "body"}
+    assert set(waiting["body"]) == {"ranking", "times", "from_draft", "rewrite"}
+    assert waiting["body"]["rewrite"] == ""
     assert (databases, caches) == ([], [])
     desk.context.set_offline(False)
     desk.wait_for_judgements(2)

@@ -331,6 +331,15 @@ class TestDrafts:
         assert len(set(annotation.ranks)) == 2  # the rest is what she sent
 
     @pytest.mark.usefixtures("task")
+    def test_a_text_that_was_cleared_does_not_come_back_from_it(self, ana, works, stored):
+        worker = works(ana)
+        mine = worker.claim().json()
+        worker.draft(mine, revision=1, rationale="no longer meant", rewrite="better")
+        assert worker.submit(mine, "B>A=C", from_draft=True, rationale="").status_code == 201
+        (annotation,) = stored(ana)
+        assert (annotation.rationale, annotation.rewrite) == (None, "better")
+
+    @pytest.mark.usefixtures("task")
     def test_it_survives_a_lease_that_ran_out(self, ana, rui, works, clock):
         worker, other = works(ana), works(rui)
         mine = worker.claim().json()

@@ -128,6 +128,32 @@ def test_nobody_there_stops_the_clock_and_a_key_only_goes_on(desk):
     assert len(desk.wait_for_judgements(1)) == 1
 
 
+LEASE = """async () => {
+  const { Lease } = await import("/static/js/annotate-clock.js");
+  window.asked = 0;
+  const renew = async () => {
+    window.asked += 1;
+    throw { status: 0 };
+  };
+  const times = { secondsLeft: 590, leaseSeconds: 1800 };
+  window.lease = new Lease({ ...times, isActive: () => true, show() {}, renew });
+}"""
+
+
+def test_who_cannot_prolong_a_lease_asks_ever_more_seldom(desk):
+    page = desk.page
+    page.clock.install(time=0)
+    page.goto(f"{desk.address}/sign-in?next=/account")
+    page.clock.pause_at(60_000)
+    page.evaluate(LEASE)
+    page.clock.run_for(120_000)
+    asked = page.evaluate("window.asked")
+    assert 1 < asked < 10
+    page.evaluate("window.lease.askAnew()")  # she is back
+    page.clock.run_for(2_000)
+    assert page.evaluate("window.asked") > asked
+
+
 def open_tasks(desk):
     with SessionLocal() as session:
         return session.scalar(

@@ -159,9 +159,10 @@ def _values(
     }
 
 
-def _written(*texts: str | None) -> str | None:
-    """The first in which something is written: a model would be taught a blank answer."""
-    return next((text for text in texts if text and text.strip()), None)
+def _written(text: str | None, drafted: str | None) -> str | None:
+    """What was given, else drafted; a blank one is none: a model would be taught a blank answer."""
+    given = drafted if text is None else text
+    return given if given and given.strip() else None
 
 
 def _times(

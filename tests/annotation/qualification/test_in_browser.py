@@ -3,6 +3,7 @@
 import pytest
 
 from app.accounts import service as accounts
+from app.accounts.models import User
 from app.db import SessionLocal, database_now, transaction
 from app.projects.models import Membership
 from app.web.protection import SESSION_COOKIE
@@ -100,6 +101,30 @@ def test_from_the_offer_to_real_work_with_keys_alone(exam):
     with SessionLocal() as session:
         assert session.get(Membership, (exam.project_id, exam.ana)).qualified_at is not None
     assert exam.complaints == []
+
+
+def set_keys(exam, **ranking):
+    with transaction() as session:
+        session.get_one(User, exam.ana).preferences = {"ranking": ranking}
+    exam.page.goto(f"{exam.rank}/qualification")
+    exam.page.locator("[autofocus]:focus").wait_for()
+    exam.page.wait_for_load_state("networkidle")
+
+
+def test_her_own_keys_hold_on_any_keyboard_or_none_do(exam):
+    page = exam.page
+    dialog = page.locator("#guidelines-dialog")
+    set_keys(exam, keys={"guidelines": ["k"]})
+    exam.press("g")
+    assert dialog.is_hidden()
+    page.evaluate(
+        """document.activeElement.dispatchEvent(new KeyboardEvent("keydown",
+          { key: "л", code: "KeyK", bubbles: true, cancelable: true }))"""
+    )
+    dialog.wait_for()
+    set_keys(exam, keys={"guidelines": ["k"]}, single_keys=False)
+    exam.press("k", "g")
+    assert dialog.is_hidden()
 
 
 def test_a_wrong_answer_on_a_phone_without_javascript(exam, browser):
