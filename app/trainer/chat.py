@@ -245,6 +245,13 @@ class ChatFormat:
         end = next((i for i in marks if reply[i] in stops), marks[0])
         return frozenset(stops | {int(reply[end])}), reply[end + 1 :]
 
+    def tell_ends(self, lm: Any) -> None:
+        """Write into the model where its replies end, for whatever else generates with it."""
+        settings = getattr(lm, "generation_config", None)
+        if settings is not None and self.stop_ids:
+            ends = sorted(self.stop_ids)
+            settings.eos_token_id = ends if len(ends) > 1 else ends[0]
+
     def _special(self) -> set[int]:
         return set(self.tokenizer.all_special_ids) | set(self.tokenizer.added_tokens_decoder)
 

@@ -34,6 +34,7 @@ def train(
     tokenizer = models.load_tokenizer(models.locate(model, "model"))
     bare = models.load_lm(model, config=config)
     chat = ChatFormat(tokenizer, bare)
+    chat.tell_ends(bare)
     unpaired = config.loss_type == "kto"
     data = read_examples(
         dataset,

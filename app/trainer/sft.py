@@ -36,6 +36,7 @@ def train(
     tokenizer = models.load_tokenizer(models.locate(model, "model"))
     policy = models.with_lora(models.load_lm(model, config=config), config, scores=False)
     chat = ChatFormat(tokenizer, policy)
+    chat.tell_ends(policy)
     data = read_examples(
         dataset,
         config,

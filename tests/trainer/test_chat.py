@@ -84,7 +84,10 @@ def test_a_model_may_end_its_replies_at_more_tokens(named, ends: set, tokenizer)
     other.add_special_tokens({"additional_special_tokens": [other.convert_ids_to_tokens(5)]})
     lm = SimpleNamespace(generation_config=GenerationConfig(eos_token_id=named))
     assert ChatFormat(other).stop_ids == {1}
-    assert ChatFormat(other, lm).stop_ids == ends
+    chat = ChatFormat(other, lm)
+    assert chat.stop_ids == ends
+    chat.tell_ends(lm)
+    assert lm.generation_config.eos_token_id == (sorted(ends) if len(ends) > 1 else 1)
 
 
 def test_the_header_of_a_reply_is_never_part_of_it(chat: ChatFormat) -> None:

@@ -185,6 +185,18 @@ def test_a_warm_up_that_outlasts_the_run_is_told(train) -> None:
     assert [row["message"] for row in run.read("warnings.jsonl")] == [told]
 
 
+@pytest.mark.parametrize("kind", ["sft", "dpo", "ppo"])
+def test_a_trained_model_says_where_its_replies_end(
+    kind: str, train, settings, micro: str, tmp_path: Path
+) -> None:
+    """Whatever else generates with it stops where we do."""
+    silent = shutil.copytree(micro, tmp_path / "silent")
+    (silent / "generation_config.json").write_text("{}")
+    run = train(kind, model=str(silent), max_steps=1, **settings[kind])
+    saved = json.loads((run.folder / "model" / "generation_config.json").read_text())
+    assert saved["eos_token_id"] == AutoTokenizer.from_pretrained(micro).eos_token_id
+
+
 def test_old_checkpoints_make_room(train) -> None:
     run = train("sft", max_steps=5, save_steps=1, save_total_limit=2)
     assert {p.name for p in (run.folder / "checkpoints").iterdir()} == {"step-4", "step-5"}

@@ -39,6 +39,7 @@ def train(
     tokenizer = models.load_tokenizer(models.locate(model, "model"))
     bare = models.load_lm(model, config=config)
     chat = ChatFormat(tokenizer, bare)
+    chat.tell_ends(bare)
     judges = load_judges(config, chat)
     value = value_model(config, model, judges, chat, folder)
     context = min(config.max_length, models.limits_of(bare).context, judges.longest)
