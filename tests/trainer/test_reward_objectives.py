@@ -16,6 +16,7 @@ from app.trainer.__main__ import main
 from app.trainer.batches import Example
 from app.trainer.dataset import Row
 from app.trainer.failures import BadInput
+from app.trainer.reward.evaluating import Judged, rating_loss
 from app.trainer.reward.objectives import Shares, losses_of
 from app.trainer.reward.ratings import Ratings, Scale
 from tests.trainer import manners
@@ -155,6 +156,8 @@ class TestLoss:
             assert sum(p[0][member] for p in parts).item() == pytest.approx(compared.item())
             found = sum(p[1][member] for p in parts).item()
             assert found == pytest.approx(((one + two) / 2).item())
+            judged = [Judged(e, h[member][:, None]) for e, h in zip(batch, heads, strict=True)]
+            assert rating_loss(judged, scale) == pytest.approx(found)  # of the test split as well
 
     def test_gradient(self) -> None:
         scale, config = Scale((0.0,), (1.0,), 1.0), RewardConfig()

@@ -156,14 +156,18 @@ def differs(deltas: Tensor) -> Tensor:
 
 
 def rating_loss(judged: Sequence[Judged], scale: Scale) -> float | None:
-    """Squared error of the ratings in standard deviations, over all criteria; 1 is no knowledge."""
-    error = weight = 0.0
+    """Squared error of the ratings in standard deviations; 1 is no knowledge.
+
+    The mean over the criteria that somebody rated, as in training: each counts alike.
+    """
+    error = weight = torch.zeros(len(scale.means))
     for task in judged:
         if task.example.row.ratings:
             wanted, raters = scale.targets(task.example)
-            error += float(losses.rating_error(task.heads.mean(1)[:, 1:], wanted, raters).sum())
-            weight += float((~wanted.isnan() * raters[:, None]).sum())
-    return error / weight if weight else None
+            error = error + losses.rating_error(task.heads.mean(1)[:, 1:], wanted, raters)
+            weight = weight + (~wanted.isnan() * raters[:, None]).sum(0)
+    rated = weight > 0
+    return float((error[rated] / weight[rated]).mean()) if rated.any() else None
 
 
 # -- pairs ------------------------------------------------------------------------------------
