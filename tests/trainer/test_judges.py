@@ -14,6 +14,7 @@ from app.trainer import lm as models
 from app.trainer import ppo
 from app.trainer.failures import BadInput
 from app.trainer.judges import aggregate, members_of
+from app.trainer.ppo.training import LEVELS
 from tests.trainer import manners
 from tests.trainer.manners import ask, say
 from tests.trainer.test_ppo import episode
@@ -92,12 +93,15 @@ class TestEnsembles:
             stage(reward_model_path=judge, reward_hold_out=True)
 
     def test_a_run_with_an_ensemble_logs_how_far_it_disagrees(self, train, ensemble: Path) -> None:
+        given = {"reward_model_path": ensemble, "reward_aggregation": "lower_bound"}
+        given |= {"response_length": 6, "per_device_train_batch_size": 4}
         run = train(
-            "ppo", max_steps=4, reward_model_path=ensemble, reward_aggregation="lower_bound",
-            reward_hold_out=True, response_length=6, per_device_train_batch_size=4,
-            score_normalization="reference",
-        )  # fmt: skip
+            "ppo", max_steps=4, score_normalization="reference", reward_hold_out=True, **given
+        )
         assert run.code == 0, run.err
+        assert LEVELS not in run.result["notes"]
+        bare = train("ppo", max_steps=1, output="bare", **given)
+        assert LEVELS in bare.result["notes"]
         assert run.metrics[-1]["monitor/disagreement"] > 0
         assert "monitor/watched_score" in run.metrics[-1]
 

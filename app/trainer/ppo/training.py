@@ -30,6 +30,12 @@ from app.trainer.run_folder import RunFolder
 EVAL_PROMPTS = 64  # most prompts answered in one evaluation
 EVALUATION, REFERENCE = 1, 2  # streams of sampling noise beside that of training (0)
 
+# Bradley & Terry's model leaves the level open, so that each member comes to one of its own.
+LEVELS = (
+    "The reward models are compared as they are, each with a level of its own, so that the lowest "
+    "may always be the same one: set score_normalization=model or reference."
+)
+
 
 def train(
     config: PpoConfig, dataset: Path, model: str, folder: RunFolder, accelerator: Accelerator
@@ -41,6 +47,9 @@ def train(
     chat = ChatFormat(tokenizer, bare)
     chat.tell_ends(bare)
     judges = load_judges(config, chat)
+    compares = config.reward_aggregation != "mean" and len(judges.models) > 1
+    if compares and config.score_normalization == "none":
+        folder.note(LEVELS)
     value = value_model(config, model, judges, chat, folder)
     context = min(config.max_length, models.limits_of(bare).context, judges.longest)
     data = read_examples(
