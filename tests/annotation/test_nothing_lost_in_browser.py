@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select
 
 from app.accounts.models import LoginSession
 from app.annotation.models import Annotation
@@ -11,7 +11,6 @@ from app.db import SessionLocal, transaction
 from app.projects.models import Guidelines, Project
 from app.tasks.models import Assignment
 from tests.factories import PASSWORD, make_task
-from tests.waiting import until
 
 pytestmark = pytest.mark.browser
 
@@ -398,109 +397,6 @@ def test_after_a_working_day_the_browser_keeps_nothing_of_what_was_read(desk):
     desk.wait_for_judgements(2)
 
 
-def test_the_back_button_meets_no_dead_form(desk):
-    page = desk.start()
-    first = desk.shown()
-    desk.press("1", "Enter")
-    desk.another_is_shown(first)
-    shown = desk.shown()
-    page.goto(f"{desk.rank}/history")
-    page.go_back()
-    desk.ready()
-    assert desk.shown() == shown
-    desk.press("1", "2", "3", "4", "Enter")
-    assert len(desk.wait_for_judgements(2)) == 2
-
-
-def test_two_tabs_know_of_each_other(desk):
-    desk.start()
-    first = desk.shown()
-    other = desk.context.new_page()
-    other.goto(desk.rank)
-    other.get_by_text("You have this task open in another tab too").wait_for()
-    other.locator("form.task[data-ready]").wait_for()
-    desk.think("Here first")
-    other.get_by_text("This task was changed in another tab just now").wait_for()
-    other.get_by_role("button", name="Load that version").click()
-    other.locator("form.task[data-ready]").wait_for()
-    other.wait_for_load_state("networkidle")
-    assert other.locator("textarea[name=rationale]").input_value() == "Here first"
-    desk.press("1")
-    desk.press("Enter")
-    desk.another_is_shown(first)
-    other.get_by_text("You have answered this task in another tab").wait_for()
-    other.keyboard.press("0")
-    other.keyboard.press("Enter")
-    dialog = other.get_by_role("dialog", name="You have answered this task already")
-    assert "A > B" in dialog.get_by_label("The stored one").inner_text()
-    assert "A = B" in dialog.get_by_label("The one you just gave").inner_text()
-    assert len(desk.judgements()) == 1
-    dialog.get_by_role("button", name="Take the one I just gave").click()
-    assert [each.ranks for each in desk.wait_for_judgements(2) if each.is_current] == [[1, 1]]
-
-
-def test_a_draft_from_another_device_is_not_overwritten_unseen(desk):
-    page = desk.start()
-    with transaction() as session:
-        session.execute(
-            update(Assignment)
-            .where(Assignment.id == desk.shown())
-            .values(draft={"rationale": "From the phone"}, draft_revision=7)
-        )
-    desk.think("From the desk")
-    desk.see("This task was changed in another tab or on another device")
-    with SessionLocal() as session:
-        assert session.get(Assignment, desk.shown()).draft == {"rationale": "From the phone"}
-    with page.expect_response("**/draft"):
-        page.get_by_role("button", name="Keep what is here").click()
-    with SessionLocal() as session:
-        kept = session.get(Assignment, desk.shown())
-        assert (kept.draft, kept.draft_revision) == ({"rationale": "From the desk"}, 8)
-
-
-LOOK_AWAY = """() => {
-  Object.defineProperty(document, "hidden", { value: true });
-  document.dispatchEvent(new Event("visibilitychange"));
-}"""
-
-
-def write_at_length(desk):
-    """More than a browser sends for a page that is gone."""
-    desk.press("e")
-    desk.page.locator("textarea[name=rewrite]").fill("word " * 15_000)
-
-
-def is_kept(assignment_id):
-    with SessionLocal() as session:
-        draft = session.get(Assignment, assignment_id).draft
-    return draft is not None and len(draft["rewrite"]) == 75_000
-
-
-def test_a_long_draft_is_saved_when_she_looks_away(desk):
-    page = desk.start()
-    write_at_length(desk)
-    with page.expect_response("**/draft"):
-        page.evaluate(LOOK_AWAY)
-    assert is_kept(desk.shown())
-
-
-def test_a_long_draft_is_saved_while_the_browser_asks_whether_to_leave(desk):
-    page = desk.start()
-    first = desk.shown()
-    write_at_length(desk)
-    asked = []
-
-    def answer(dialog):
-        asked.append(dialog.type)
-        until(lambda: is_kept(first))
-        dialog.accept()
-
-    page.on("dialog", answer)
-    page.get_by_role("link", name="My progress").click()
-    page.wait_for_url("**/progress")
-    assert asked == ["beforeunload"]
-
-
 BURST = """async (rounds) => {
   const pressed = [];
   for (let turn = 0; turn < rounds; turn += 1) {
@@ -571,17 +467,19 @@ def test_new_guidelines_are_read_before_the_next_task(desk):
     assert versions == {1, 2}
 
 
-def test_one_task_is_always_ahead(desk):
-    page = desk.start()
-    first = desk.shown()
-    desk.press("1", "Enter")
-    desk.another_is_shown(first)
+def the_next_comes_without_a_network(desk):
     second = desk.shown()
     desk.context.set_offline(True)
     desk.press("1", "2", "3", "4", "Enter")
-    page.wait_for_function(
-        "id => document.querySelector('form.task').dataset.assignment !== id", arg=second
-    )
+    desk.another_is_shown(second)
+
+
+def test_one_task_is_always_ahead(desk):
+    desk.start()
+    first = desk.shown()
+    desk.press("1", "Enter")
+    desk.another_is_shown(first)
+    the_next_comes_without_a_network(desk)
 
 
 def test_after_a_task_that_had_to_be_waited_for_one_is_ahead_again(desk):
@@ -596,9 +494,4 @@ def test_after_a_task_that_had_to_be_waited_for_one_is_ahead_again(desk):
         desk.press("1", "Enter")
     ahead.value.finished()
     desk.another_is_shown(first)
-    second = desk.shown()
-    desk.context.set_offline(True)
-    desk.press("1", "2", "3", "4", "Enter")
-    page.wait_for_function(
-        "id => document.querySelector('form.task').dataset.assignment !== id", arg=second
-    )
+    the_next_comes_without_a_network(desk)

@@ -1,0 +1,113 @@
+"""Drafts and tabs, in a real browser: what she typed last stands, wherever she typed it."""
+
+import pytest
+from sqlalchemy import update
+
+from app.db import SessionLocal, transaction
+from app.tasks.models import Assignment
+from tests.waiting import until
+
+pytestmark = pytest.mark.browser
+
+
+def test_the_back_button_meets_no_dead_form(desk):
+    page = desk.start()
+    first = desk.shown()
+    desk.press("1", "Enter")
+    desk.another_is_shown(first)
+    shown = desk.shown()
+    page.goto(f"{desk.rank}/history")
+    page.go_back()
+    desk.ready()
+    assert desk.shown() == shown
+    desk.press("1", "2", "3", "4", "Enter")
+    assert len(desk.wait_for_judgements(2)) == 2
+
+
+def test_two_tabs_know_of_each_other(desk):
+    desk.start()
+    first = desk.shown()
+    other = desk.context.new_page()
+    other.goto(desk.rank)
+    other.get_by_text("You have this task open in another tab too").wait_for()
+    other.locator("form.task[data-ready]").wait_for()
+    desk.think("Here first")
+    other.get_by_text("This task was changed in another tab just now").wait_for()
+    other.get_by_role("button", name="Load that version").click()
+    other.locator("form.task[data-ready]").wait_for()
+    other.wait_for_load_state("networkidle")
+    assert other.locator("textarea[name=rationale]").input_value() == "Here first"
+    desk.press("1")
+    desk.press("Enter")
+    desk.another_is_shown(first)
+    other.get_by_text("You have answered this task in another tab").wait_for()
+    other.keyboard.press("0")
+    other.keyboard.press("Enter")
+    dialog = other.get_by_role("dialog", name="You have answered this task already")
+    assert "A > B" in dialog.get_by_label("The stored one").inner_text()
+    assert "A = B" in dialog.get_by_label("The one you just gave").inner_text()
+    assert len(desk.judgements()) == 1
+    dialog.get_by_role("button", name="Take the one I just gave").click()
+    assert [each.ranks for each in desk.wait_for_judgements(2) if each.is_current] == [[1, 1]]
+
+
+def test_a_draft_from_another_device_is_not_overwritten_unseen(desk):
+    page = desk.start()
+    with transaction() as session:
+        session.execute(
+            update(Assignment)
+            .where(Assignment.id == desk.shown())
+            .values(draft={"rationale": "From the phone"}, draft_revision=7)
+        )
+    desk.think("From the desk")
+    desk.see("This task was changed in another tab or on another device")
+    with SessionLocal() as session:
+        assert session.get(Assignment, desk.shown()).draft == {"rationale": "From the phone"}
+    with page.expect_response("**/draft"):
+        page.get_by_role("button", name="Keep what is here").click()
+    with SessionLocal() as session:
+        kept = session.get(Assignment, desk.shown())
+        assert (kept.draft, kept.draft_revision) == ({"rationale": "From the desk"}, 8)
+
+
+LOOK_AWAY = """() => {
+  Object.defineProperty(document, "hidden", { value: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
+def write_at_length(desk):
+    """More than a browser sends for a page that is gone."""
+    desk.press("e")
+    desk.page.locator("textarea[name=rewrite]").fill("word " * 15_000)
+
+
+def is_kept(assignment_id):
+    with SessionLocal() as session:
+        draft = session.get(Assignment, assignment_id).draft
+    return draft is not None and len(draft["rewrite"]) == 75_000
+
+
+def test_a_long_draft_is_saved_when_she_looks_away(desk):
+    page = desk.start()
+    write_at_length(desk)
+    with page.expect_response("**/draft"):
+        page.evaluate(LOOK_AWAY)
+    assert is_kept(desk.shown())
+
+
+def test_a_long_draft_is_saved_while_the_browser_asks_whether_to_leave(desk):
+    page = desk.start()
+    first = desk.shown()
+    write_at_length(desk)
+    asked = []
+
+    def answer(dialog):
+        asked.append(dialog.type)
+        until(lambda: is_kept(first))
+        dialog.accept()
+
+    page.on("dialog", answer)
+    page.get_by_role("link", name="My progress").click()
+    page.wait_for_url("**/progress")
+    assert asked == ["beforeunload"]
