@@ -75,8 +75,9 @@ def test_a_wrong_upload_is_told_on_the_same_page(sign_in, ada, project, content,
 
 
 def test_no_file_chosen_is_told(sign_in, ada, project):
+    left_empty = {"file": ("", b"", "application/octet-stream")}  # as a browser sends it
     reply = sign_in(ada).post(
-        f"/projects/{project.id}/imports", files={"other": ("x", b"x")}, data={"format": "auto"}
+        f"/projects/{project.id}/imports", files=left_empty, data={"format": "auto"}
     )
     assert reply.status_code == 422
     assert "Choose a file first" in reply.text
