@@ -167,7 +167,9 @@ def test_who_is_about_to_leave_stays_where_an_answer_is_refused(desk):
     desk.press("u")
     desk.see("The next page opens as soon as your answers are sent")
     refusal = json.dumps({"title": "No", "status": 422, "detail": "No, this time."})
-    held[0].fulfill(status=422, body=refusal, content_type="application/problem+json")
+    desk.until(lambda: held)[0].fulfill(
+        status=422, body=refusal, content_type="application/problem+json"
+    )
     page.get_by_role("button", name="Go back to it").click()
     desk.see("Which egg?")
     assert desk.shown() == first
