@@ -32,7 +32,7 @@ WIDE = [
     },
 ]
 HEBREW = "שלום עולם\n\n- ראשון\n- שני\n\nLeft to right, safe\u202etxt.exe."
-TABLE = "|" + "a column|" * 14 + "\n|" + "---|" * 14 + "\n|" + "value|" * 14 + "\n\n" + "w" * 400
+TABLE = "| |" + "a column|" * 13 + "\n|" + "---|" * 14 + "\n|" + "value|" * 14 + "\n\n" + "w" * 400
 
 
 def long_text(name, parts):

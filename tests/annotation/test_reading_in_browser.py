@@ -247,6 +247,18 @@ def test_of_several_the_one_with_the_focus_is_compared(desk):
     assert page.locator("#response-A ins").count() > 0
 
 
+def test_words_in_a_table_stay_whole(desk):
+    page = desk.open("mixed", width=900)
+    lines = page.locator(".response-text td").evaluate_all(
+        """cells => cells.map((cell) => {
+          const range = document.createRange();
+          range.selectNodeContents(cell);
+          return range.getClientRects().length;
+        })"""
+    )
+    assert lines == [1] * 14
+
+
 def test_texts_run_their_own_way(desk):
     page = desk.open("mixed")
     hebrew = page.locator(".response-text", has_text="שלום")
