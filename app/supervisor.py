@@ -9,18 +9,21 @@ import contextlib
 import errno
 import http.client
 import json
+import mmap
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from app.config import Settings
 from app.errors import Conflict, Invalid
@@ -70,10 +73,16 @@ class Supervisor:
         self.hurry = threading.Event()
         self.looked_at = time.monotonic()
         self.gate, self.opener = os.pipe()  # the web process waits at it while we prepare
-        serve = touchstone("serve", "--fd", str(listener.fileno()), "--after", str(self.gate))
-        self.parts = [Part("web process", serve), Part("worker", touchstone("worker"))]
-        # They share the socket: whoever is free takes the next visitor.
-        self.later = [Part("web process", serve) for _ in range(web_processes - 1)]
+        self.counts = shared_page()  # how many connections each web process has
+        # They share the socket: who has the fewest takes the next visitor.
+        first, *later = (Part("web process", self._serve(each)) for each in range(web_processes))
+        self.parts = [first, Part("worker", touchstone("worker"))]
+        self.later = later
+
+    def _serve(self, number: int) -> Sequence[str]:
+        shared = {"--fd": self.listener.fileno(), "--after": self.gate}
+        shared |= {"--counts": self.counts.fileno(), "--number": number}
+        return touchstone("serve", *(str(word) for pair in shared.items() for word in pair))
 
     def listen_to_signals(self) -> None:
         def stop(_number: int, _frame: object) -> None:
@@ -143,7 +152,7 @@ class Supervisor:
             env=os.environ | {SUPERVISOR: str(os.getpid())},
             stdin=subprocess.DEVNULL,
             stdout=stdout,
-            pass_fds=[self.listener.fileno(), self.gate],
+            pass_fds=[self.listener.fileno(), self.gate, self.counts.fileno()],
             start_new_session=True,  # Ctrl-C in the terminal is for us; we tell them in order
         )
 
@@ -346,6 +355,13 @@ def answers(listener: socket.socket) -> bool:
         return False
     finally:
         connection.close()
+
+
+def shared_page() -> BinaryIO:
+    """A file that is nowhere in a folder, for memory that processes share: one page of zeros."""
+    page = tempfile.TemporaryFile()  # noqa: SIM115 -- it is the caller's
+    page.truncate(mmap.PAGESIZE)
+    return page
 
 
 def touchstone(*arguments: str) -> list[str]:

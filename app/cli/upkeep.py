@@ -53,6 +53,10 @@ def serve(
     gate: Annotated[
         int | None, typer.Option("--after", hidden=True, help="A pipe whose end is the start.")
     ] = None,
+    counts: Annotated[
+        int, typer.Option(hidden=True, help="A file of counts that the processes share.")
+    ] = -1,
+    number: Annotated[int, typer.Option(hidden=True, help="Which of the processes it is.")] = 0,
 ) -> None:
     """Run one web process; any number may share a database."""
     import os
@@ -64,7 +68,7 @@ def serve(
     from app.main import create_app
     from app.postgres import configured
     from app.supervisor import address, follow_supervisor, listening
-    from app.web.listening import SharingServer
+    from app.web.listening import Counts, SharingServer
 
     follow_supervisor()
     own = socket.socket(fileno=listener) if listener is not None else listening(host, port)
@@ -78,7 +82,8 @@ def serve(
                 server_header=False,
                 forwarded_allow_ips=settings.trusted_proxies,
                 timeout_graceful_shutdown=5,
-            )
+            ),
+            Counts(counts, number=number),
         )
         loaded()
         if gate is not None:

@@ -38,9 +38,9 @@ from app.db import SessionDep, connect, database_now, transaction
 from app.main import create_app
 from app.postgres import running
 from app.schema import migrate
-from app.supervisor import listening
+from app.supervisor import listening, shared_page
 from app.tasks.service.lending import take
-from app.web.listening import SharingServer
+from app.web.listening import Counts, SharingServer
 from tests.conftest import psycopg_url
 from tests.factories import (
     make_many_judged,
@@ -71,12 +71,12 @@ def application() -> FastAPI:
     return app
 
 
-def serve(listener: int) -> None:
+def serve(listener: int, counts: int, number: int) -> None:
     """A web process, as `touchstone serve` makes them."""
     own = socket.socket(fileno=listener)
     config = uvicorn.Config(application(), log_config=None, access_log=False, server_header=False)
     loaded()
-    SharingServer(config).run(sockets=[own])
+    SharingServer(config, Counts(counts, number=number)).run(sockets=[own])
 
 
 @dataclass
@@ -187,12 +187,15 @@ def process_of(port: int) -> bytes:
 @contextmanager
 def server(url: str, *, webs: int) -> Iterator[tuple[int, list[int]]]:
     """So many web processes: their port, and their pids."""
-    with listening("127.0.0.1", 0) as listener:
-        port, descriptor = listener.getsockname()[1], listener.fileno()
-        command = [sys.executable, "-m", "tests.benchmarks.annotation", "--serve", str(descriptor)]
+    with listening("127.0.0.1", 0) as listener, shared_page() as page:
+        port, shared = listener.getsockname()[1], [listener.fileno(), page.fileno()]
+        command = [sys.executable, "-m", "tests.benchmarks.annotation", "--serve"]
         environment = {**os.environ, "BENCHMARK_DATABASE": url, "TOUCHSTONE_LOG_LEVEL": "error"}
         processes = [
-            subprocess.Popen(command, env=environment, pass_fds=[descriptor]) for _ in range(webs)
+            subprocess.Popen(
+                [*command, *map(str, [*shared, number])], env=environment, pass_fds=shared
+            )
+            for number in range(webs)
         ]
         try:
             wait_until(
@@ -350,10 +353,10 @@ def main() -> None:
     parser.add_argument("--plan", action="store_true", help="show the query plan of a claim")
     parser.add_argument("--people", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--seconds", type=float, default=8)
-    parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--serve", type=int, nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve is not None:
-        serve(arguments.serve)
+        serve(*arguments.serve)
         return
     with tempfile.TemporaryDirectory(prefix="touchstone-annotation-") as folder:
         Path(folder).chmod(0o755)

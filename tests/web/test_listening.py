@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -15,9 +16,9 @@ from typing import Any
 import pytest
 import uvicorn
 
-from app.supervisor import listening
+from app.supervisor import listening, shared_page
 from app.web import listening as web_listening
-from app.web.listening import SharingServer
+from app.web.listening import Counts, SharingServer
 from tests.waiting import until
 
 
@@ -28,8 +29,8 @@ async def who(scope: Any, _receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": f"process {os.getpid()}".encode()})
 
 
-def made() -> SharingServer:
-    return SharingServer(uvicorn.Config(who, lifespan="off", log_config=None))
+def made(counts: Counts | None = None) -> SharingServer:
+    return SharingServer(uvicorn.Config(who, lifespan="off", log_config=None), counts)
 
 
 def asked(connection: socket.socket) -> str:
@@ -48,25 +49,48 @@ def listener() -> Iterator[socket.socket]:
         yield found
 
 
-def test_those_that_come_at_once_are_shared(listener: socket.socket) -> None:
-    address, command = listener.getsockname(), [sys.executable, "-m", "tests.web.test_listening"]
+@pytest.fixture
+def processes(listener: socket.socket) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Two web processes that listen there."""
     with ExitStack() as stack:
-        for _ in range(2):
-            process = subprocess.Popen(
-                [*command, str(listener.fileno())], pass_fds=[listener.fileno()]
-            )
+        shared = [listener.fileno(), stack.enter_context(shared_page()).fileno()]
+        command = [sys.executable, "-m", "tests.web.test_listening", *map(str, shared)]
+        found = []
+        for number in range(2):
+            process = subprocess.Popen([*command, str(number)], pass_fds=shared)
             stack.callback(process.wait)
-            stack.callback(process.terminate)
+            stack.callback(process.kill)
+            found.append(process)
 
         def first() -> str:
-            with socket.create_connection(address, timeout=60) as connection:
+            with socket.create_connection(listener.getsockname(), timeout=60) as connection:
                 return asked(connection)
 
         until(lambda: len({first() for _ in range(8)}) == 2)
-        people = [stack.enter_context(socket.create_connection(address)) for _ in range(40)]
+        yield found
+
+
+def test_those_that_come_at_once_are_shared(listener: socket.socket, processes: list[Any]) -> None:
+    with ExitStack() as stack:
+        people = [
+            stack.enter_context(socket.create_connection(listener.getsockname())) for _ in range(40)
+        ]
         each = Counter(asked(person) for person in people)
     assert len(each) == 2
-    assert min(each.values()) >= 14, each
+    assert min(each.values()) >= 18, each
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_those_of_a_process_that_ended_are_taken_by_the_other(
+    listener: socket.socket, processes: list[subprocess.Popen[bytes]], number: signal.Signals
+) -> None:
+    processes[0].send_signal(number)
+    processes[0].wait(60)
+    with ExitStack() as stack:
+        people = [
+            stack.enter_context(socket.create_connection(listener.getsockname())) for _ in range(40)
+        ]
+        assert {asked(person) for person in people} == {str(processes[1].pid)}
 
 
 @contextmanager
@@ -116,4 +140,5 @@ def test_a_connection_waits_until_there_is_a_file_for_it(
 
 
 if __name__ == "__main__":
-    made().run(sockets=[socket.socket(fileno=int(sys.argv[1]))])
+    file, page, number = (int(each) for each in sys.argv[1:])
+    made(Counts(page, number=number)).run(sockets=[socket.socket(fileno=file)])
