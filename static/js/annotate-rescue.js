@@ -33,3 +33,19 @@ export function refusalOf({ body }, problem, isKept) {
   const said = isKept ? "" : ` You had said: ${orderOf(body)}.`;
   return `Your answer to an earlier task was not taken. ${why}${said}`;
 }
+
+// A notice for each, since several may be refused at once: what is said of one must not go with what
+// is said next. It stays until she goes back to that task.
+export function tell(id, text, control) {
+  takeBack(id);
+  const notice = document.createElement("p");
+  notice.className = "notice notice-warn";
+  notice.dataset.refused = id;
+  notice.setAttribute("role", "alert");
+  notice.append(`${text} `, control);
+  document.querySelector("[data-user]").after(notice); // the first: what the page begins with
+}
+
+export function takeBack(id) {
+  document.querySelector(`[data-refused="${id}"]`)?.remove();
+}
