@@ -1,5 +1,6 @@
 // An answer that the server refused while its form is gone, be it with a task left behind or in a crash.
 
+import { asControl } from "./annotate-html.js";
 import { call } from "./annotate-session.js";
 import { orderOf } from "./annotate-versions.js";
 
@@ -42,7 +43,7 @@ export function tell(id, text, control) {
   notice.className = "notice notice-warn";
   notice.dataset.refused = id;
   notice.setAttribute("role", "alert");
-  notice.append(`${text} `, control);
+  notice.append(`${text} `, control, " ", asControl({ text: "Close", act: () => takeBack(id) }));
   document.querySelector("[data-user]").after(notice); // the first: what the page begins with
 }
 

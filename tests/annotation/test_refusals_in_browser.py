@@ -47,6 +47,8 @@ def test_each_of_two_that_a_crash_left_is_told_on_the_ranking_page(desk):
     links = backs(page).get_by_role("link", name="Go back to it")
     ways = {link.get_attribute("href") for link in links.all()}
     assert ways == {f"/assignments/{first}", f"/assignments/{second}"}
+    backs(page).first.get_by_role("button", name="Close").click()
+    assert backs(page).count() == 1
 
 
 def test_what_is_said_next_does_not_hide_the_way_back_to_a_refused_one(desk):
