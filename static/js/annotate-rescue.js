@@ -36,7 +36,7 @@ export function refusalOf({ body }, problem, isKept) {
 }
 
 // A notice for each, since several may be refused at once: what is said of one must not go with what
-// is said next. It stays until she goes back to that task.
+// is said next. It stays until she goes back to that task, or closes it.
 export function tell(id, text, control) {
   takeBack(id);
   const notice = document.createElement("p");
