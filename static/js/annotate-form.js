@@ -10,10 +10,21 @@ export class TaskForm {
     this.isPair = this.size === 2;
     this.allowsTies = form.dataset.ties === "yes";
     this.isChange = form.dataset.state === "submitted";
-    this.labels = [...form.querySelectorAll(".response")].map((card) => card.dataset.label);
+    // Found once: with a book on the screen, a search through the form takes longer than a key may.
+    this.cards = new Map([...form.querySelectorAll(".response")].map((card) => [card.dataset.label, card]));
+    this.labels = [...this.cards.keys()];
+    this.inputs = new Map(this.labels.map((label) => [label, this.named(`rank_${label}`)]));
+    this.scale = this.named("choice");
+    this.rated = [...form.querySelectorAll(".rating")];
+    this.ratedButton = form.querySelector("[data-rated]");
+    this.summary = form.querySelector("[data-summary]");
     form.querySelectorAll(".movers").forEach((movers) => (movers.hidden = false));
     this.strip = this.isPair ? null : new Strip(this);
-    form.querySelector(".summary").classList.toggle("visually-hidden", !this.isPair);
+    this.summary.classList.toggle("visually-hidden", !this.isPair);
+  }
+
+  named(name) {
+    return [...this.form.querySelectorAll(`input[name="${name}"]`)];
   }
 
   get key() {
@@ -21,7 +32,7 @@ export class TaskForm {
   }
 
   card(label) {
-    return this.form.querySelector(`.response[data-label="${label}"]`);
+    return this.cards.get(label);
   }
 
   // The groups of labels, best first; with `partly`, also while some have no place yet.
@@ -82,7 +93,7 @@ export class TaskForm {
   // -- a pair: one scale from A to B
 
   steps() {
-    return [...this.form.querySelectorAll('input[name="choice"]')];
+    return this.scale;
   }
 
   choice() {
@@ -116,7 +127,7 @@ export class TaskForm {
   // -- several responses: a place each, the same place is a tie
 
   places(label) {
-    return [...this.form.querySelectorAll(`input[name="rank_${label}"]`)];
+    return this.inputs.get(label);
   }
 
   place(label) {
@@ -186,7 +197,7 @@ export class TaskForm {
   // -- ratings: they are optional, and digits give one while it has the focus
 
   ratings() {
-    return [...this.form.querySelectorAll(".rating")];
+    return this.rated;
   }
 
   isRated(rating) {
@@ -227,7 +238,7 @@ export class TaskForm {
 
   // How many are given, and where the first missing one is.
   showRatings() {
-    const button = this.form.querySelector("[data-rated]");
+    const button = this.ratedButton;
     const all = this.ratings();
     if (!button || !all.length) return;
     const given = all.filter((rating) => this.isRated(rating)).length;
@@ -253,7 +264,7 @@ export class TaskForm {
     }
     this.strip?.draw();
     this.showRatings();
-    const summary = this.form.querySelector("[data-summary]");
+    const { summary } = this;
     summary.classList.toggle("is-decided", isDone);
     const text = this.words(ranking);
     if (text && summary.textContent !== text) summary.textContent = text;

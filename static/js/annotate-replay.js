@@ -1,7 +1,8 @@
 // Pages beside the ranking page: what still waits in this browser goes out from here as well.
 
+import { asControl } from "./annotate-html.js";
 import { Queue } from "./annotate-queue.js";
-import { isDone, keepAsDraft, refusalOf } from "./annotate-rescue.js";
+import { isDone, keepAsDraft, refusalOf, tell } from "./annotate-rescue.js";
 
 const holder = document.querySelector("[data-user]");
 const badge = document.querySelector("[data-queue]");
@@ -14,14 +15,8 @@ function say(text) {
 async function refused(entry, problem) {
   const isAnother = problem.body?.errors?.[0]?.current; // she has answered otherwise elsewhere
   if (!isAnother && (await isDone(entry.assignment))) return; // it was there already
-  const link = document.createElement("a");
-  link.href = `/assignments/${entry.assignment}`;
-  link.textContent = "Go back to it";
-  const notice = document.createElement("p");
-  notice.className = "notice notice-warn";
-  notice.setAttribute("role", "alert");
-  notice.append(`${refusalOf(entry, problem, await keepAsDraft(entry))} `, link);
-  holder.after(notice);
+  const back = asControl({ text: "Go back to it", href: `/assignments/${entry.assignment}` });
+  tell(entry.assignment, refusalOf(entry, problem, await keepAsDraft(entry)), back);
 }
 
 new Queue({

@@ -1,5 +1,6 @@
 // An answer that the server refused while its form is gone, be it with a task left behind or in a crash.
 
+import { asControl } from "./annotate-html.js";
 import { call } from "./annotate-session.js";
 import { orderOf } from "./annotate-versions.js";
 
@@ -32,4 +33,20 @@ export function refusalOf({ body }, problem, isKept) {
   const why = problem.status === 404 ? GONE : problem.message;
   const said = isKept ? "" : ` You had said: ${orderOf(body)}.`;
   return `Your answer to an earlier task was not taken. ${why}${said}`;
+}
+
+// A notice for each, since several may be refused at once: what is said of one must not go with what
+// is said next. It stays until she goes back to that task, or closes it.
+export function tell(id, text, control) {
+  takeBack(id);
+  const notice = document.createElement("p");
+  notice.className = "notice notice-warn";
+  notice.dataset.refused = id;
+  notice.setAttribute("role", "alert");
+  notice.append(`${text} `, control, " ", asControl({ text: "Close", act: () => takeBack(id) }));
+  document.querySelector("[data-user]").after(notice); // the first: what the page begins with
+}
+
+export function takeBack(id) {
+  document.querySelector(`[data-refused="${id}"]`)?.remove();
 }

@@ -2,7 +2,8 @@
 // refused, another tab or device, a sign-in that has ended. Nothing she wrote is cleared. These are
 // methods of the page.
 
-import { GONE, isDone, keepAsDraft, refusalOf } from "./annotate-rescue.js";
+import { asControl } from "./annotate-html.js";
+import { GONE, isDone, keepAsDraft, refusalOf, tell } from "./annotate-rescue.js";
 import { call } from "./annotate-session.js";
 import { choose } from "./annotate-versions.js";
 
@@ -38,7 +39,7 @@ export const troubles = {
     }
     const hasForm = this.handedIn.has(id);
     const text = refusalOf(entry, problem, hasForm || (await keepAsDraft(entry)));
-    this.say(text, [hasForm ? { text: open.text, act: () => this.goBackTo(id) } : open]);
+    tell(id, text, asControl(hasForm ? { text: open.text, act: () => this.goBackTo(id) } : open));
   },
 
   // Two answers of hers to one task: she says which one stands. One such question at a time.

@@ -6,10 +6,11 @@ import { Reading } from "./annotate-reading.js";
 import { Remap } from "./annotate-remap.js";
 import { Rewrite } from "./annotate-rewrite.js";
 import { panels } from "./annotate-panels.js";
-import { fragmentOf } from "./annotate-html.js";
+import { asControl, fragmentOf } from "./annotate-html.js";
 import { careFor } from "./annotate-care.js";
 import { Lease, Stopwatch } from "./annotate-clock.js";
 import { Queue } from "./annotate-queue.js";
+import { takeBack } from "./annotate-rescue.js";
 import { call, isBack } from "./annotate-session.js";
 import { troubles } from "./annotate-troubles.js";
 import { TaskForm } from "./annotate-form.js";
@@ -196,6 +197,7 @@ const page = {
   // Back to a task that was handed in and refused; the one on the screen waits meanwhile.
   async goBackTo(id) {
     this.hideBanner();
+    takeBack(id);
     this.isReady = false;
     await this.saveDraft();
     this.aside = this.setAside();
@@ -212,6 +214,7 @@ const page = {
   sent(entry, answer) {
     this.handedIn.delete(entry.assignment);
     this.tabs.tell("sent", entry.assignment);
+    takeBack(entry.assignment);
     this.done += 1;
     find("[data-done]").textContent = this.done;
     if (entry.isRescued && entry.assignment === this.form.id) this.go(rank); // it was shown as still open
@@ -411,17 +414,6 @@ const page = {
   },
 };
 Object.defineProperties(page, Object.getOwnPropertyDescriptors(panels));
-
-function asControl({ text, href, isNew, act }) {
-  const control = document.createElement(href ? "a" : "button");
-  control.className = "btn btn-small";
-  control.textContent = text;
-  if (href) control.href = href;
-  else control.type = "button";
-  if (isNew) control.target = "_blank";
-  if (act) control.addEventListener("click", act);
-  return control;
-}
 
 page.queue = new Queue({
   user: work.dataset.user,

@@ -132,3 +132,30 @@ def test_a_repeat_answers_and_looks_like_any_other_task(session, project, worker
     items = worker.client.get("/api/v1/me/annotations").json()["items"]
     assert len({str(shape(item)) for item in items}) == 1
     assert {item["counted"] for item in items} == {True}
+
+
+def test_what_she_gives_back_comes_again_be_it_gold_or_not(session, project, worker, monkeypatch):
+    """Else she could look through the tasks first: those that stay away would be gold."""
+    monkeypatch.setattr(turns, "CHANCE", Random(5))
+    project.gold_rate = 0.5
+    for number in range(12):
+        gold = {"wanted": 2} if number % 3 else {"prefers": [[0, 1]]}
+        task = make_task(session, project, prompt=f"question {number:02}", **gold)
+        task.random_key = number / 12
+    session.commit()
+    met = set()
+    for _ in range(150):
+        mine = worker.claim().json()
+        met.add(mine["id"])
+        worker.draft(mine, revision=1, rationale="half a thought")
+        assert worker.post(mine, "release").status_code == 204
+    assert len(met) == 12
+    judged = []
+    while (claimed := worker.claim()).status_code != 204:
+        assert claimed.json()["draft"]["rationale"] == "half a thought"
+        judged.append(claimed.json()["id"])
+        worker.submit(claimed.json(), "A>B")
+    assert len(judged) == len(set(judged))
+    assert set(judged) <= met
+    session.expire_all()
+    assert session.get(Membership, (project.id, worker.user.id)).gold_seen >= 2

@@ -350,3 +350,20 @@ def test_an_answer_that_does_not_fit_a_new_scale_is_told_and_kept(desk):
     assert page.locator("textarea[name=rationale]").input_value() == "Runny is better."
     assert page.locator('input[name="choice"][value="A3"]').count() == 0
     assert desk.judgements() == []
+
+
+def test_a_digit_does_not_search_through_the_texts(desk):
+    """With a book on the screen each such search takes longer than a key may."""
+    page = desk.start()
+    desk.press("1", "Enter")
+    desk.see("Four greetings")
+    desk.ready()
+    page.evaluate(
+        """() => {
+          const form = document.querySelector("form.task");
+          form.querySelector = form.querySelectorAll = (what) => console.error(`searched: ${what}`);
+        }"""
+    )
+    desk.press("2", "1", "3", "4", "Backspace", "4", "Shift+ArrowUp")
+    desk.see("B > A > D > C")
+    assert desk.complaints == []

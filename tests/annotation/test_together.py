@@ -1,6 +1,7 @@
 """The same submission at the same time, over real connections."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from random import Random
 
@@ -15,7 +16,7 @@ from app.db import SessionLocal, database_now, transaction
 from app.errors import AppError
 from app.projects.models import Membership, Project
 from app.tasks import service as tasks
-from app.tasks.models import Assignment, AssignmentState, Task
+from app.tasks.models import Assignment, AssignmentState, SkipReason, Task
 from app.tasks.queries import responses_of, why_nothing
 from tests.factories import make_member, make_project, make_task, make_user
 
@@ -215,3 +216,23 @@ def test_an_import_and_people_meet_at_one_task(rush):
     with SessionLocal() as session:
         task = session.get(Task, task_id)
         assert (task.leased, task.counted, task.wanted) == (0, 11, 11)
+
+
+def test_what_is_passed_on_late_is_not_lent_to_her_at_the_same_time(rush):
+    project_id, task_id, people, _ = rush
+    mine = claim(project_id, people[0])
+    with ThreadPoolExecutor(1) as pool, transaction() as session:
+        project = session.get_one(Project, project_id)
+        assignment = session.get_one(Assignment, mine)
+        given = {"assignment": assignment, "project": project, "now": database_now(session)}
+        with transaction() as other:  # it was given back
+            again = other.get_one(Assignment, mine)
+            service.release(other, **given | {"assignment": again})
+        service.skip(session, **given, reason=SkipReason.OTHER, note=None)
+        claiming = pool.submit(claim, project_id, people[0])
+        time.sleep(0.5)  # it waits for the skip
+        session.commit()
+        assert claiming.result() is None
+    with SessionLocal() as session:
+        assert session.get_one(Assignment, mine).state is AssignmentState.SKIPPED
+        assert session.get_one(Task, task_id).leased == 0

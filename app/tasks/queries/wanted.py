@@ -200,7 +200,11 @@ def wanted_task(*, lanes: bool, locks: bool) -> Select[UUID]:
 
 
 def gold_task(*, lanes: bool) -> Select[UUID]:
-    """A gold task in force that she may judge and has never had, not even for a moment."""
+    """A gold task in force that is hers to judge and new to her, as ordinary ones are.
+
+    What she gave back comes again: else that it stays away would tell gold, and who gives back
+    whatever comes would have used it all up without a single answer.
+    """
     return (
         select(Task.id)
         .where(
@@ -209,7 +213,7 @@ def gold_task(*, lanes: bool) -> Select[UUID]:
             Task.closed_at.is_(None),
             IN_HER_LANES if lanes else IN_PLAIN_LANE,
             IS_IN_FORCE,
-            NEVER_HAD,
+            IS_NEW,
         )
         .order_by(Task.random_key)
         .limit(1)
