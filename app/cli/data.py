@@ -378,9 +378,11 @@ def owner_of(session: "Session", email: str | None) -> "User":
 
 def read_table(file: Path) -> dict[str, Any]:
     """The object in a JSON or TOML file."""
-    text = file.read_text()
     try:
+        text = file.read_text(encoding="utf-8-sig")  # some editors begin with a byte order mark
         found = tomllib.loads(text) if file.suffix == ".toml" else json.loads(text)
+    except UnicodeDecodeError:
+        fail(f"{file} is not UTF-8. Save it as UTF-8.")
     except ValueError as error:
         fail(f"{file} is not valid {'TOML' if file.suffix == '.toml' else 'JSON'}: {error}.")
     if not isinstance(found, dict):

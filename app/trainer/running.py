@@ -181,7 +181,7 @@ def chosen_settings(options: argparse.Namespace) -> dict[str, Any]:
 def read_settings(file: Path) -> dict[str, Any]:
     toml = file.suffix == ".toml"
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")  # some editors begin with a byte order mark
         found = tomllib.loads(text) if toml else json.loads(text)
     except OSError as error:
         raise BadInput(f"The settings in {file} cannot be read: {error.strerror}.") from error

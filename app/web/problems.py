@@ -105,7 +105,10 @@ def invalid_request(request: Request, error: RequestValidationError) -> Response
     """What is wrong with which field, in words; the values sent are not repeated."""
     if any(item["loc"][0] == "path" for item in error.errors()):  # no id of ours looks like that
         return app_error(request, NotFound())
-    errors = [_trouble(item) for item in error.errors()]
+    errors: list[dict[str, str]] = []
+    for item in error.errors():  # a body that the permission reads, too, is complained of twice
+        if (trouble := _trouble(item)) not in errors:
+            errors.append(trouble)
     detail = "; ".join(f"{item['field']}: {item['message']}" for item in errors[:5])
     return problem(request, status=422, title=Invalid.title, detail=detail, errors=errors)
 

@@ -144,12 +144,14 @@ def test_what_is_no_error_is_told_as_well(session, project, ada, tmp_path):
     lines[4] |= {"responses": ["", "full"]}
     lines[5]["prompt"] = "0?"
     lines[6]["annotations"] = [line | {"annotator": "kim"}]
+    lines[7]["annotations"] = [line | {"annotator": "dataset:judge"}] * 2
     row = checked(session, project, ada, json_lines(tmp_path / "a.jsonl", lines))
     told = {each["message"][:24]: each["lines"] for each in row.report["warnings"]}
     assert told == {
         "Two responses read the s": [4],
         "A response is empty. Peo": [5],
         "The prompt stands in an ": [6],
+        "A source judges the row ": [8],
         "Every judgement of a pai": [],
         "“Kim” and “kim” would be": [],
     }

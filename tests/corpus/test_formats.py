@@ -241,3 +241,34 @@ def test_parquet_rows_are_like_lines():
     as_lines = tasks(rows[0], rows[1] | {"id": None})
     assert from_parquet[0] == as_lines[0]
     assert from_parquet[1].messages == [user("b")]
+
+
+def test_a_parquet_map_is_an_object():
+    """Spark writes the messages of a conversation as maps, and counts by name as well."""
+    messages = [[{"role": "user", "content": "a"}], [{"role": "user", "content": "b"}]] * 2
+    texts = pa.map_(pa.string(), pa.string())
+    table = pa.table(
+        {
+            "prompt": pa.array(
+                [[list(m.items()) for m in one] for one in messages], pa.list_(texts)
+            ),
+            "responses": [["x", "y"]] * 4,
+            "votes": pa.array(
+                [[("up", 1)], None, [], [("up", 2), ("down", 3)]], pa.map_(pa.string(), pa.int64())
+            ),
+        }
+    )
+    sink = io.BytesIO()
+    pq.write_table(table, sink)
+    found = tasks_in(sink.getvalue())
+    assert [task.messages for task in found] == messages
+    assert [task.meta.get("votes") for task in found] == [{"up": 1}, None, {}, {"up": 2, "down": 3}]
+
+
+def test_a_parquet_map_with_a_key_twice_is_refused():
+    """One of the two values would be lost in silence."""
+    twice = pa.array([[("up", 1), ("up", 2)]], pa.map_(pa.string(), pa.int64()))
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"prompt": ["a"], "responses": [["x", "y"]], "votes": twice}), sink)
+    with pytest.raises(BadFile, match="A map in row 1 of the Parquet file has a key twice; keep"):
+        tasks_in(sink.getvalue())

@@ -55,6 +55,14 @@ def test_a_model_from_scratch_learns_at_rates_of_its_own(
     assert fresh["config"]["save_steps"] == 5  # so that a lost worker costs little
 
 
+def test_a_body_that_does_not_fit_is_complained_of_once(api: Api, ada: User) -> None:
+    """It is read twice: for the permission, and for the run."""
+    answer = api(ada).post("/api/v1/runs", json={"kind": "sft", "base": {"new": "tiny"}})
+    assert answer.status_code == 422
+    assert answer.json()["errors"] == [{"field": "snapshot_id", "message": "Field required"}]
+    assert answer.json()["detail"] == "snapshot_id: Field required"
+
+
 def test_a_setting_that_does_not_exist_is_named_with_a_suggestion(
     session: Session, api: Api, ada: User, project: Project
 ) -> None:

@@ -8,7 +8,7 @@ from starlette.testclient import TestClient
 from app.accounts.models import User
 from app.projects.models import Project
 from app.runs.formats import stories
-from app.runs.models import RunKind, Sample
+from app.runs.models import Metric, RunKind, Sample
 from tests.runs.factories import make_run, make_snapshot
 
 
@@ -64,3 +64,31 @@ def test_the_page_tells_how_an_answer_changed(
     assert page.count("&lt;b&gt;at 30&lt;/b&gt;") == 2  # now, and in its place
     scores = sign_in(ada).get(f"/projects/{project.id}/runs/{judge.id}").text
     assert "How the scores changed: 3 steps" in scores
+
+
+def test_a_program_reads_all_steps_and_texts_page_by_page(
+    session: Session, api: Callable[[User], TestClient], ada: User, project: Project
+) -> None:
+    run = make_run(session, make_snapshot(session, project), RunKind.SFT, step=3)
+    for step in (1, 2, 3):
+        session.add(Metric(run_id=run.id, attempt=0, step=step, values={"loss": 1.0}))
+        for text in "ab":
+            session.add(Sample(run_id=run.id, attempt=0, step=step, values={"response": text}))
+    session.commit()
+    program = api(ada)
+
+    def pages(address: str) -> list[dict[str, object]]:
+        answer = program.get(f"{address}?limit=1").json()
+        items = answer["items"]
+        while answer["next_cursor"] is not None:
+            assert len(items) < 10, "the pages do not end"
+            answer = program.get(f"{address}?limit=1&cursor={answer['next_cursor']}").json()
+            items += answer["items"]
+        return items
+
+    steps = [item["step"] for item in pages(f"/api/v1/runs/{run.id}/metrics")]
+    texts = [(item["step"], item["response"]) for item in pages(f"/api/v1/runs/{run.id}/samples")]
+    assert steps == [1, 2, 3]
+    assert texts == [(step, text) for step in (3, 2, 1) for text in "ab"]
+    for wrong in ("samples?cursor=0", "samples?cursor=x", "metrics?cursor=x"):
+        assert program.get(f"/api/v1/runs/{run.id}/{wrong}").status_code in {404, 422}

@@ -97,11 +97,13 @@ def test_bad_input_ends_with_a_sentence(touchstone, arguments, sentence):
         ("recipe.toml", "a = ", "is not valid TOML"),
         ("recipe.json", "[1]", "must hold one object"),
         ("recipe.json", '{"min_votes": 2}', "recipe.json: min_votes: there is no such setting"),
+        ("recipe.json", '\ufeff{"min_votes": 2}', "min_votes: there is no such setting"),
+        ("recipe.json", b'{"name": "caf\xe9"}', "is not UTF-8. Save it as UTF-8."),
     ],
 )
 def test_a_recipe_that_cannot_be_read_is_explained(touchstone, tmp_path, name, content, sentence):
     file = tmp_path / name
-    file.write_text(content)
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
     said = touchstone("snapshot", "Kitchen", "--recipe", file)
     assert said.code == 2
     assert sentence in said.errors

@@ -119,8 +119,11 @@ class TestInputs:
     def test_settings_come_from_a_file_and_the_command_line_wins(
         self, train, tmp_path: Path
     ) -> None:
-        for name, text in (("c.toml", "max_steps = 1\nbeta = 0.3\n"), ("c.json", '{"beta": 0.3}')):
-            (tmp_path / name).write_text(text)
+        for name, text in (
+            ("c.toml", "max_steps = 1\nbeta = 0.3\n"),
+            ("c.json", '\ufeff{"beta": 0.3}'),  # as some editors begin a file
+        ):
+            (tmp_path / name).write_text(text, encoding="utf-8")
             run = train("dpo", "--config", str(tmp_path / name), max_steps=2, output=name + "-run")
             config = json.loads((run.folder / "config.json").read_text())
             assert (config["beta"], config["max_steps"]) == (0.3, 2)

@@ -105,12 +105,24 @@ def rows(file: File, limits: Limits) -> Iterator[list[Any]]:
                 number += 1
                 yield [(number, None, None, size)]
                 continue
-            found = piece.to_pylist()
+            found = _found(piece, first=number + 1)
             yield [
                 _line(number + place, row, size=size // piece.num_rows)
                 for place, row in enumerate(found, 1)
             ]
             number += len(found)
+
+
+def _found(piece: pa.RecordBatch, *, first: int) -> list[dict[str, Any]]:
+    """The rows of the piece; a map is an object, as in lines of JSON."""
+    try:
+        return list(piece.to_pylist(maps_as_pydicts="strict"))
+    except KeyError as error:
+        last = first + piece.num_rows - 1
+        where = f"row {first:,}" if first == last else f"rows {first:,} to {last:,}"
+        raise Refused(
+            f"A map in {where} of the Parquet file has a key twice; keep one of them.", first
+        ) from error
 
 
 def _allow(room: int, *, taken: int | None = None) -> int:
@@ -172,6 +184,9 @@ def _unpacked_size(values: Any) -> int:
         return int(pc.sum(lengths.cast(pa.int64())).as_py() or 0)
     if isinstance(values, pa.StructArray):
         return sum(_unpacked_size(field) for field in values.flatten())
+    if isinstance(values, pa.MapArray):  # which is a list of pairs, and does not flatten
+        kept = slice(values.offsets[0].as_py(), values.offsets[-1].as_py())
+        return _unpacked_size(values.keys[kept]) + _unpacked_size(values.items[kept])
     if isinstance(values, pa.ListArray | pa.LargeListArray | pa.FixedSizeListArray):
         return _unpacked_size(values.flatten())
     return int(values.nbytes)
@@ -219,7 +234,7 @@ def _line(number: int, row: dict[str, Any], *, size: int) -> tuple[int, Any, str
 def _plain(value: Any, *, where: str) -> Any:
     """The value as JSON knows it, without the nulls that a common schema forces on a row."""
     if isinstance(value, dict):
-        return {k: _plain(v, where=where) for k, v in value.items() if v is not None}
+        return {str(k): _plain(v, where=where) for k, v in value.items() if v is not None}
     if isinstance(value, list):
         return [_plain(item, where=where) for item in value]
     if isinstance(value, datetime | date):

@@ -107,6 +107,9 @@ class Survey:
                     line,
                 )
             self._seen.add(key)
+        judges = Counter(judgement.annotator for judgement in task.annotations)
+        if any(count > 1 and self._is_source(name) for name, count in judges.items()):
+            self._note("A source judges the row more than once. Only its first word counts.", line)
         for judgement in task.annotations:
             self._look_at(line, judgement)
         self._order_tells = self._order_tells or task.order_tells

@@ -44,6 +44,7 @@ from app.web.downloads import folder_archive
 router = APIRouter(tags=["runs"])
 
 Limit = Annotated[int, Query(ge=1, le=200)]
+Step = Annotated[int, Query(ge=-1, lt=2**31 - 1)]
 MOST_STEPS = 5000  # of curves in one answer
 
 
@@ -96,10 +97,12 @@ def get_run(session: SessionDep, run: ViewedRun) -> RunOut:
 def run_metrics(
     session: SessionDep,
     run: ViewedRun,
-    after_step: Annotated[int, Query(ge=-1)] = -1,
+    after_step: Step = -1,
+    cursor: Step = -1,
     limit: Annotated[int, Query(ge=1, le=MOST_STEPS)] = MOST_STEPS,
 ) -> MetricsOut:
     """What was logged after a step. Ask again with the last step; `cursor` is a step, too."""
+    after_step = max(after_step, cursor)
     items = queries.metrics_of(session, run=run, after_step=after_step, limit=limit + 1)
     return MetricsOut(
         items=items[:limit],
@@ -117,7 +120,7 @@ def run_curves(
     session: SessionDep,
     run: ViewedRun,
     metric: Annotated[list[MetricName], Query(max_length=64)],
-    after_step: Annotated[int, Query(ge=-1, lt=2**31 - 1)] = -1,
+    after_step: Step = -1,
     points: Annotated[int, Query(ge=2, le=10_000)] = 1000,
 ) -> CurvesOut:
     """Curves in about so many points each, whatever the number of steps: extremes are kept."""
@@ -139,12 +142,21 @@ def run_curves(
 def run_samples(
     session: SessionDep,
     run: ViewedRun,
-    after_step: Annotated[int, Query(ge=-1)] = -1,
+    after_step: Step = -1,
+    cursor: Annotated[int | None, Query(ge=0, lt=2**63)] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 500,
 ) -> SamplesOut:
     """Texts the model wrote during the run, the last step first."""
-    items = queries.samples_of(session, run=run, after_step=after_step, limit=limit)
-    return SamplesOut(items=items, next_cursor=None)
+    after = None
+    if cursor is not None:
+        after = found(queries.sample_in(session, run=run, sample_id=cursor))
+    items = queries.samples_of(
+        session, run=run, after_step=after_step, after=after, limit=limit + 1
+    )
+    return SamplesOut(
+        items=items[:limit],
+        next_cursor=items[limit - 1]["id"] if len(items) > limit else None,
+    )
 
 
 @router.get("/runs/{run_id}/resources")

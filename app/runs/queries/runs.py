@@ -62,20 +62,35 @@ def metrics_of(
 
 
 def samples_of(
-    session: Session, *, run: Run, after_step: int = -1, limit: int = 500
+    session: Session,
+    *,
+    run: Run,
+    after_step: int = -1,
+    after: Sample | None = None,
+    limit: int = 500,
 ) -> list[JsonObject]:
-    """Texts the model wrote during the run, the last step first."""
-    rows = session.scalars(
-        select(Sample)
-        .where(
-            Sample.run_id == run.id,
-            Sample.step > after_step,
-            or_(Sample.attempt == run.attempt, Sample.step <= run.start_step),
+    """Texts the model wrote during the run, the last step first.
+
+    `after` is the last one already seen.
+    """
+    samples = select(Sample).where(
+        Sample.run_id == run.id,
+        Sample.step > after_step,
+        or_(Sample.attempt == run.attempt, Sample.step <= run.start_step),
+    )
+    if after is not None:
+        samples = samples.where(
+            or_(
+                Sample.step < after.step,
+                (Sample.step == after.step) & (Sample.id > after.id),
+            )
         )
-        .order_by(Sample.step.desc(), Sample.id)
-        .limit(limit)
-    ).all()
-    return [{"step": sample.step, **sample.values} for sample in rows]
+    rows = session.scalars(samples.order_by(Sample.step.desc(), Sample.id).limit(limit)).all()
+    return [{"step": row.step, **row.values, "id": str(row.id)} for row in rows]
+
+
+def sample_in(session: Session, *, run: Run, sample_id: int) -> Sample | None:
+    return session.scalar(select(Sample).where(Sample.id == sample_id, Sample.run_id == run.id))
 
 
 # -- chains -----------------------------------------------------------------------------------
