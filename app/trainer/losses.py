@@ -258,6 +258,9 @@ def ppo_value(
 
 
 def adapted_kl_coef(coef: float, kl: float, *, target: float, horizon: int, episodes: int) -> float:
-    """Proportional control of the KL price (Ziegler et al. 2019, §2.2)."""
+    """Proportional control of the KL price (Ziegler et al. 2019, §2.2): at most a fifth a step.
+
+    A batch longer than five horizons would else turn the price below 0.
+    """
     error = min(max(kl / target - 1, -0.2), 0.2)
-    return coef * (1 + error * episodes / horizon)
+    return coef * (1 + error * min(1.0, episodes / horizon))

@@ -135,8 +135,8 @@ def gradients(play: ppo.Play, advantages: Tensor, responses: list[tuple[int, ...
         ppo.mini_batch([episode.example], [0], targets, *given)
         by_token = config.algorithm == "ppo"  # a mean over as many tokens as there happen to be
         weights = list(play.updater.bare.policy.parameters())
-        own = torch.cat([p.grad.flatten() for p in weights]).double()
-        found.append(own * (episode.actions if by_token else 1))
+        gradient = torch.cat([p.grad.flatten() for p in weights]).double()
+        found.append(gradient * (episode.actions if by_token else 1))
         play.updater.optimizer.zero_grad()
     return torch.stack(found)
 
