@@ -207,13 +207,19 @@ def gae(rewards: Tensor, values: Tensor, *, gamma: float, lam: float) -> tuple[T
     return advantages, advantages + values
 
 
+def in_groups(rewards: Tensor, group: int) -> Tensor:
+    """In 64 bit, where equal rewards are equal to their mean: AdamW makes a step of any rest."""
+    return rewards.double().view(-1, group)
+
+
 def leave_one_out(rewards: Tensor, group: int) -> Tensor:
     """Each reward less the mean of the others to its prompt (RLOO, Ahmadian et al. 2024, eq. 7).
 
     `(episodes,)` with the responses to a prompt one behind the other → `(episodes,)`.
     """
-    own = rewards.view(-1, group)
-    return (own - (own.sum(1, keepdim=True) - own) / (group - 1)).flatten()
+    own = in_groups(rewards, group)
+    others = (own.sum(1, keepdim=True) - own) / (group - 1)
+    return (own - others).flatten().to(rewards.dtype)
 
 
 def group_advantages(rewards: Tensor, group: int, *, scale: str = "group") -> Tensor:
@@ -222,13 +228,13 @@ def group_advantages(rewards: Tensor, group: int, *, scale: str = "group") -> Te
     `scale` is that of the group, of the batch, or none (Dr. GRPO); with TRL the deviation is the
     unbiased one plus 1e-4. `(episodes,)` in groups → `(episodes,)`.
     """
-    own = rewards.view(-1, group)
+    own = in_groups(rewards, group)
     centred = own - own.mean(1, keepdim=True)
     if scale == "group":
         centred = centred / (own.std(1, keepdim=True) + 1e-4)
     elif scale == "batch":
-        centred = centred / (rewards.std() + 1e-4)
-    return centred.flatten()
+        centred = centred / (own.std() + 1e-4)
+    return centred.flatten().to(rewards.dtype)
 
 
 def ppo_policy(
@@ -252,6 +258,9 @@ def ppo_value(
 
 
 def adapted_kl_coef(coef: float, kl: float, *, target: float, horizon: int, episodes: int) -> float:
-    """Proportional control of the KL price (Ziegler et al. 2019, §2.2)."""
+    """Proportional control of the KL price (Ziegler et al. 2019, §2.2): at most a fifth a step.
+
+    A batch longer than five horizons would else turn the price below 0.
+    """
     error = min(max(kl / target - 1, -0.2), 0.2)
-    return coef * (1 + error * episodes / horizon)
+    return coef * (1 + error * min(1.0, episodes / horizon))

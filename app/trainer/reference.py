@@ -109,11 +109,12 @@ def checksum(values: Tensor) -> str:
 
 
 def content_key(lm: Any, examples: Sequence[Example], forward: Forward) -> str:
-    """A hash of weights, tokens and settings: equal keys, equal log-probabilities."""
-    digest = hashlib.sha256(repr(forward).encode())
+    """A hash of weights, how they are read, tokens and settings: equal keys, equal logps."""
+    digest = hashlib.sha256(repr(forward).encode() + lm.config.to_json_string().encode())
     for name, weights in sorted(lm.state_dict().items()):
         digest.update(name.encode())
-        digest.update(weights.detach().cpu().contiguous().view(torch.uint8).numpy())
+        flat = weights.detach().cpu().contiguous().flatten()  # of a single number too
+        digest.update(flat.view(torch.uint8).numpy())
     for example in examples:
         digest.update(repr((example.prompt, example.responses)).encode())
     return digest.hexdigest()

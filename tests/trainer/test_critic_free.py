@@ -41,6 +41,15 @@ class TestAdvantages:
             assert found[:2].tolist() == [0.0, 0.0]
         assert losses.leave_one_out(torch.tensor([2.0, 2.0]), 2).tolist() == [0.0, 0.0]
 
+    @pytest.mark.parametrize("group", [2, 3, 4, 7, 16])
+    @pytest.mark.parametrize("reward", [0.1, -7.77, 1000.1])
+    def test_equal_rewards_teach_nothing_whatever_they_are(self, group: int, reward: float) -> None:
+        """A mean in 32 bit is not that of its equal terms, and the deviation no more than this."""
+        rewards = torch.full((2 * group,), reward)
+        assert not losses.leave_one_out(rewards, group).any()
+        for scale in ("group", "batch", "none"):
+            assert not losses.group_advantages(rewards, group, scale=scale).any()
+
     def test_kl_is_taken_off_the_reward_unless_it_is_in_the_loss(self) -> None:
         scores, kl = torch.tensor([1.0, 1.0]), torch.tensor([4.0, 0.0])
 

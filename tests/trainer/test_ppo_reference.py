@@ -115,3 +115,13 @@ def test_the_price_of_kl_follows_its_target_over_many_steps() -> None:
         ppo.adapt(shaping, config, kl, 16)
         price *= 1 + max(-0.2, min(0.2, (kl - 6.0) / 6.0)) * 16 / 100
         assert shaping.kl_coef == pytest.approx(price, rel=1e-12)
+
+
+@pytest.mark.parametrize("kl", [0.0, 60.0])
+def test_a_horizon_shorter_than_a_batch_never_pays_for_kl(kl: float) -> None:
+    """A price below 0 would push the policy away from its reference, faster with every step."""
+    config = PpoConfig(kl_target=6.0, kl_horizon=10, kl_coef=0.2)
+    shaping = ppo.Shaping(config.kl_coef)
+    for step in range(1, 5):
+        ppo.adapt(shaping, config, kl, 64)
+        assert shaping.kl_coef == pytest.approx(0.2 * (1.2 if kl else 0.8) ** step)
