@@ -184,12 +184,16 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
 
 
 def whiten(values: Tensor, mask: Tensor, *, shift_mean: bool = True) -> Tensor:
-    """Mean 0 and variance 1 (unbiased) over the masked entries; others become 0."""
-    mean = masked_mean(values, mask)
+    """Mean 0 and variance 1 (unbiased) over the masked entries; others become 0.
+
+    In 64 bit, where equal values are equal to their mean: the rest would be blown up to noise.
+    """
+    wide = values.double()
+    mean = masked_mean(wide, mask)
     count = mask.sum()
-    variance = ((values - mean) ** 2 * mask).sum() / (count - 1).clamp(min=1)
-    whitened = (values - mean) * torch.rsqrt(variance + 1e-8)
-    return (whitened if shift_mean else whitened + mean) * mask
+    variance = ((wide - mean) ** 2 * mask).sum() / (count - 1).clamp(min=1)
+    whitened = (wide - mean) * torch.rsqrt(variance + 1e-8)
+    return ((whitened if shift_mean else whitened + mean) * mask).to(values.dtype)
 
 
 def gae(rewards: Tensor, values: Tensor, *, gamma: float, lam: float) -> tuple[Tensor, Tensor]:

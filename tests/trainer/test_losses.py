@@ -192,6 +192,11 @@ class TestPpo:
         kept = losses.whiten(values, mask, shift_mean=False)[mask]
         assert kept.mean().item() == pytest.approx(values[mask].mean().item(), rel=1e-4)
 
+    @pytest.mark.parametrize("value", [0.1, 1000.1])
+    def test_equal_values_whitened_are_exactly_0(self, value: float) -> None:
+        mask = torch.ones(5, 7, dtype=torch.bool)
+        assert not losses.whiten(torch.full((5, 7), value), mask).any()
+
     def test_at_ratio_1_the_policy_loss_is_minus_the_advantage(self) -> None:
         logps, advantages = torch.randn(6), torch.randn(6)
         loss, ratio, clipped = losses.ppo_policy(logps, logps, advantages, 0.2)
