@@ -8,11 +8,24 @@ ANSWER = "**/api/v1/assignments/*/annotation*"
 SIGN_IN_TO_WIFI = "<!doctype html><title>Welcome to the hotel</title>"
 
 
-@pytest.mark.parametrize("body", [SIGN_IN_TO_WIFI, '{"id": "1234", "revis', ""])
-def test_an_answer_counts_as_sent_only_when_the_server_says_so(desk, body):
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, SIGN_IN_TO_WIFI),
+        (200, '{"id": "1234", "revis'),
+        (200, ""),
+        (502, SIGN_IN_TO_WIFI),
+        (511, SIGN_IN_TO_WIFI),  # the honest way to ask for a sign-in
+        (404, "404 page not found"),  # a proxy, while the server starts anew
+        (520, ""),  # what some proxies say of a server that they do not reach
+    ],
+)
+def test_an_answer_counts_as_sent_only_when_the_server_says_so(desk, status, body):
     page = desk.start()
     first = desk.shown()
-    page.route(ANSWER, lambda route: route.fulfill(status=200, body=body, content_type="text/html"))
+    page.route(
+        ANSWER, lambda route: route.fulfill(status=status, body=body, content_type="text/html")
+    )
     desk.press("1", "Enter")
     desk.another_is_shown(first)
     desk.see("1 waiting to be sent")
