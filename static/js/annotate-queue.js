@@ -10,7 +10,7 @@ import { Problem } from "./api.js";
 
 const WAITS = [1_000, 2_000, 5_000, 10_000, 20_000, 30_000];
 const LONGEST_WAIT = 300_000; // even if the server asks for more
-const PASSING = new Set([0, 408, 425, 429, 500, 502, 503, 504]);
+const PASSING = new Set([0, 408, 425, 429]);
 const PATIENCE = 30_000; // ms for one answer: a connection may hang without being lost
 const STUBBORN = 4; // tries after which one that the server stumbles over lets the others pass
 
@@ -22,6 +22,8 @@ function withoutTexts(body) {
   return rationale || rewrite ? { ...said, ...cleared, from_draft: true } : said;
 }
 
+// What the server, or a proxy before it, stumbles over; the server's own 404 says why.
+const isPassing = ({ status, body }) => status >= 500 || PASSING.has(status) || (status === 404 && !body);
 const lockOf = (tab) => `touchstone.tab.${tab}`;
 
 export class Queue {
@@ -115,7 +117,7 @@ export class Queue {
     const entry = this.entries[0];
     const answer = await this.send(entry);
     this.isBusy = false;
-    if (answer instanceof Problem && PASSING.has(answer.status)) {
+    if (answer instanceof Problem && isPassing(answer)) {
       this.wait(answer);
       return;
     }

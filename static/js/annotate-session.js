@@ -73,6 +73,7 @@ export async function signIn(email, password) {
   }
   const data = await reply.json().catch(() => null);
   if (!reply.ok) throw new Problem(reply.status, data, reply.headers.get("Retry-After"));
+  if (data === null) throw new Problem(0, null);
   if (data.user_id !== owner) return { isHers: false, name: data.name };
   take(data.form_token);
   return { isHers: true, name: data.name };

@@ -13,6 +13,7 @@ export class Problem extends Error {
 
 export async function api(method, url, body, { headers = {}, ...options } = {}) {
   let reply;
+  let text;
   try {
     reply = await fetch(url, {
       method,
@@ -26,19 +27,21 @@ export async function api(method, url, body, { headers = {}, ...options } = {}) 
       body: body === undefined ? undefined : JSON.stringify(body),
       ...options,
     });
+    text = await reply.text();
   } catch {
     throw new Problem(0, null);
   }
-  const text = await reply.text();
-  const data = text ? parse(text) : null;
+  const data = parse(text);
   if (!reply.ok) throw new Problem(reply.status, data, reply.headers.get("Retry-After"));
-  return { status: reply.status, data };
+  // The page of a Wi-Fi that asks to sign in, or half an answer, is not the server's word.
+  if (data === undefined && reply.status !== 204) throw new Problem(0, null);
+  return { status: reply.status, data: data ?? null };
 }
 
 function parse(text) {
   try {
     return JSON.parse(text);
   } catch {
-    return null;
+    return undefined;
   }
 }
