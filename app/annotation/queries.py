@@ -27,7 +27,7 @@ from app.corpus.models import Prompt
 from app.projects.models import Membership, Project
 from app.tasks import queries as tasks
 from app.tasks import rules as task_rules
-from app.tasks.models import Assignment, AssignmentState, QualificationAttempt, Task
+from app.tasks.models import Assignment, AssignmentState, QualificationAttempt, Task, TaskKind
 from app.tasks.schemas import Gold
 
 PACE_OF, PACE_FROM = 50, 5  # of the last so many tasks, and from so many on
@@ -261,6 +261,16 @@ def pace(session: Session, *, project: Project, user: User) -> float | None:
     return milliseconds / 1000 if number >= PACE_FROM else None
 
 
+def is_surplus(session: Session, *, annotation: Annotation) -> bool:
+    """Whether it came too late to count. Gold and repeats never are: they count by design not.
+
+    Nor is what was re-queued: if only ordinary tasks stopped counting, the others would be known.
+    """
+    kind = session.scalar(select(Task.kind).where(Task.id == annotation.task_id))
+    counts = annotation.counted or annotation.is_repeat or annotation.requeue_id is not None
+    return not counts and kind is TaskKind.ORDINARY
+
+
 def can_change(session: Session, *, assignment: Assignment) -> bool:
     """Whether it is among her last submissions in the project."""
     later = session.scalars(
@@ -288,7 +298,7 @@ def history(
 ) -> list[HistoryItem]:
     """Her current judgements, newest first, from the one before `before` on."""
     mine = (
-        select(Annotation, Assignment, Prompt.messages)
+        select(Annotation, Assignment, Task.kind, Prompt.messages)
         .join(Assignment, Assignment.id == Annotation.assignment_id)
         .join(Task, Task.id == Assignment.task_id)
         .join(Prompt, Prompt.id == Task.prompt_id)
@@ -312,11 +322,17 @@ def history(
             assignment_id=str(assignment.id),
             project_id=str(assignment.project_id),
             prompt=_beginning(messages),
-            counted=assignment.attempt_id is None,
+            counted=assignment.attempt_id is None
+            and (
+                annotation.counted
+                or kind is not TaskKind.ORDINARY
+                or annotation.is_repeat
+                or annotation.requeue_id is not None
+            ),
             qualification=assignment.attempt_id is not None,
             submitted_at=annotation.submitted_at,
         )
-        for annotation, assignment, messages in rows
+        for annotation, assignment, kind, messages in rows
     ]
 
 

@@ -207,8 +207,6 @@ class SubmittedOut(BaseModel):
     """`next` is there where it was asked for: the following assignment, or null.
 
     After a question of the qualification it is null, and `feedback` says whether it was right.
-    `counted` is false for such a question alone. Whether a late answer still counts is not told:
-    only an ordinary task can have gone to somebody else, so that it would tell which ones are gold.
     """
 
     id: str

@@ -247,30 +247,3 @@ def test_gold_comes_at_no_place_in_particular(session, project, ana):
     assert mannwhitneyu(ids[True], ids[False]).pvalue > 1e-6  # uuid4 has no seed
     gaps = Counter(b - a for a, b in zip(turns[True], turns[True][1:], strict=False))
     assert len(gaps) >= 3  # not every n-th
-
-
-def test_a_late_answer_tells_nothing_though_only_ordinary_tasks_can_be_taken(
-    session, worker, rui, stored
-):
-    for task in session.scalars(select(Task).where(Task.kind == TaskKind.ORDINARY)):
-        task.wanted = 1
-    worker.project.overlap_min = worker.project.overlap_max = 1
-    session.commit()
-    told = {True: [], False: []}
-    while (claimed := worker.claim()).status_code != 204:
-        mine = claimed.json()
-        worker.post(mine, "release")
-        if not is_gold(session, mine):  # its only place is taken meanwhile
-            task = session.get(Task, session.get(Assignment, mine["id"]).task_id)
-            make_annotation(session, task, rui, ranks=[1, 2])
-            session.commit()
-        late = worker.submit(mine, "A>B", key=mine["id"])
-        again = worker.submit(mine, "A>B", key=mine["id"])
-        told[is_gold(session, mine)].append([late.json()["counted"], again.json()["counted"]])
-    assert all(told.values())
-    assert told[True] + told[False] == [[True, True]] * (len(told[True]) + len(told[False]))
-    assert {each.counted for each in stored(worker.user)} == {False}
-    items = worker.client.get("/api/v1/me/annotations").json()["items"]
-    assert {item["counted"] for item in items} == {True}
-    page = worker.client.get(f"/projects/{worker.project.id}/rank/history").text
-    assert "too late" not in page

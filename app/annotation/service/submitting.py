@@ -60,7 +60,7 @@ class Submission:
 
     annotation_id: UUID
     revision: int
-    counted: bool  # as its author may know it: work of hers, and no question
+    counted: bool  # as its author may know it: gold and repeats look like any other task
     is_new: bool
     holds: Sequence[UUID] | None = None  # her other open assignments, where they are known
 
@@ -115,7 +115,15 @@ def submit(
     if is_question:
         score_answer(session, assignment=assignment, ranks=values["ranks"], now=now)
         return Submission(annotation_id, revision=1, counted=False, is_new=True)
-    return Submission(annotation_id, revision=1, counted=True, is_new=True, holds=completion.holds)
+    has_key = completion.is_gold or completion.is_qualification
+    is_ordinary = not has_key and not assignment.is_repeat
+    return Submission(
+        annotation_id,
+        revision=1,
+        counted=completion.counts or not is_ordinary,
+        is_new=True,
+        holds=completion.holds,
+    )
 
 
 def body_hash(assignment: Assignment, judgement: JudgementBody) -> bytes:
@@ -287,8 +295,8 @@ def _replay(
             return None
         if known.body_hash != digest:
             raise Invalid(OTHER_BODY)
-    is_question = assignment.attempt_id is not None
-    return Submission(known.id, known.revision, counted=not is_question, is_new=False)
+    counted = assignment.attempt_id is None and not queries.is_surplus(session, annotation=known)
+    return Submission(known.id, known.revision, counted=counted, is_new=False)
 
 
 def _revise(
@@ -334,6 +342,7 @@ def _revise(
                 }
             ],
         )
+    surplus = queries.is_surplus(session, annotation=replaced)
     times = ("wall_ms", "visible_ms", "active_ms")  # of the judgement, not of its correction
     annotation_id = _append(
         session,
@@ -344,7 +353,7 @@ def _revise(
         replaced=replaced,
     )
     spare_overlap(session, project=project, task_ids=[assignment.task_id])
-    return Submission(annotation_id, replaced.revision + 1, counted=True, is_new=True)
+    return Submission(annotation_id, replaced.revision + 1, counted=not surplus, is_new=True)
 
 
 def _told_since(session: Session, assignment: Assignment) -> datetime | None:
