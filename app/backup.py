@@ -275,7 +275,7 @@ def checked_summary(tar: tarfile.TarFile, file: Path) -> dict[str, Any]:
         _ = summary["dump_sha256"], summary["made_at"]
     except (KeyError, TypeError, ValueError) as error:
         raise Invalid(f"{file} is no backup of Touchstone.") from error
-    if version not in {WITHOUT_CHECKSUMS, VERSION}:
+    if version not in (WITHOUT_CHECKSUMS, VERSION):  # it may be anything
         raise Invalid(f"{file} was written by a newer Touchstone. Restore it with that version.")
     if not is_known(schema):
         raise Invalid(

@@ -146,7 +146,7 @@ def test_a_damaged_dump_is_found_by_its_checksum(saved, server_url, tmp_path):
 def test_a_backup_of_a_newer_version_is_refused(saved, server_url, tmp_path):
     with tarfile.open(saved) as tar:
         summary = json.load(tar.extractfile("backup.json"))
-    for change in ({"touchstone_backup": 99}, {"schema": "9999_future"}):
+    for change in ({"touchstone_backup": 99}, {"touchstone_backup": [2]}, {"schema": "9999"}):
         newer = rewritten(
             saved, tmp_path / "newer.tar", **{"backup.json": json.dumps(summary | change).encode()}
         )
