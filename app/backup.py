@@ -4,6 +4,7 @@
     database.dump     pg_dump's own format
     artifacts/…       the local artifact store; another store keeps its own copies
     secrets/…
+    checksums.json    of each artifact and secret; the last, so that what breaks off lacks it
 
 The dump comes first: artifacts never change once the database knows them, so all that the dump
 names are still there when they are copied.
@@ -41,8 +42,9 @@ from app.privacy.formats import ledger
 from app.schema import is_at_head, is_known, migrate
 from app.supervisor import only_one
 
-VERSION = 1
-SUMMARY, DUMP = "backup.json", "database.dump"
+VERSION = 2
+WITHOUT_CHECKSUMS = 1  # the version before
+SUMMARY, DUMP, CHECKSUMS = "backup.json", "database.dump", "checksums.json"
 PRELUDE = b"""SET lock_timeout = '10s';
 DROP SCHEMA public CASCADE;
 CREATE SCHEMA public;
@@ -66,16 +68,18 @@ def write(settings: Settings, file: Path, *, report: Report) -> str:
         summary |= {"dump_sha256": digest(dump), "artifact_files": len(files)}
         try:
             descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "wb") as raw, tarfile.open(fileobj=raw, mode="w") as tar:
+            with os.fdopen(descriptor, "wb") as raw, archive(raw) as tar:
                 add_bytes(tar, SUMMARY, json.dumps(summary, indent=2).encode())
                 tar.add(dump, DUMP)
                 total = sum(path.stat().st_size for path, _ in files)
                 done = 0
+                checksums = {}
                 for path, name in files:
                     with contextlib.suppress(FileNotFoundError):  # removed by its owner meanwhile
-                        tar.add(path, name)
+                        checksums[name] = add_file(tar, name, path)
                         done += path.stat().st_size
                         report(done, total=total)
+                add_bytes(tar, CHECKSUMS, json.dumps(checksums).encode())
                 raw.flush()
             with unfinished.open("rb") as written:
                 os.fsync(written.fileno())
@@ -111,10 +115,12 @@ def read(settings: Settings, file: Path, *, replace: bool, report: Report) -> st
                             "TOUCHSTONE_HOME."
                         )
                 files = checked_files(tar)  # to the end: what breaks off is found here
+                has_checksums = summary["touchstone_backup"] != WITHOUT_CHECKSUMS
+                checksums = checked_content(tar, files, file) if has_checksums else {}
                 erased = known_erasures(engine)
-                unpack(settings, files["artifacts"], tar, report=report)
+                unpack(settings, files["artifacts"], tar, checksums, report=report)
                 restore_database(dump, conninfo(url))
-                unpack(settings, files["secrets"], tar, report=report)
+                unpack(settings, files["secrets"], tar, checksums, report=report)
                 migrate(engine)
                 again = erase_again(engine, erased)
             finally:
@@ -177,7 +183,7 @@ def checked_files(tar: tarfile.TarFile) -> dict[str, list[tarfile.TarInfo]]:
     files: dict[str, list[tarfile.TarInfo]] = {"artifacts": [], "secrets": []}
     for member in tar:
         parts = PurePosixPath(member.name).parts
-        if member.name in {SUMMARY, DUMP}:
+        if member.name in {SUMMARY, DUMP, CHECKSUMS}:
             continue
         if not member.isfile() or ".." in parts or parts[0] not in files:
             raise Invalid(f"The backup names a file outside its place: {member.name}.")
@@ -185,8 +191,39 @@ def checked_files(tar: tarfile.TarFile) -> dict[str, list[tarfile.TarInfo]]:
     return files
 
 
+def checked_content(
+    tar: tarfile.TarFile, files: dict[str, list[tarfile.TarInfo]], file: Path
+) -> dict[str, str]:
+    """The recorded checksums; `Invalid` where a file is missing or is not as it was."""
+    try:
+        checksums: dict[str, str] = json.load(inner_file(tar, CHECKSUMS, file))
+    except (Invalid, ValueError) as error:  # a header that cannot be read ends a tar file, too
+        raise Invalid(f"{file} breaks off or is damaged. Nothing was changed.") from error
+    found = {member.name: member for kind in files.values() for member in kind}
+    if found.keys() != checksums.keys():
+        raise Invalid(f"{file} is damaged: it does not have all its files. Nothing was changed.")
+    for name, member in found.items():
+        content = tar.extractfile(member)
+        assert content is not None
+        if hashlib.file_digest(content, "sha256").hexdigest() != checksums[name]:  # type: ignore[arg-type]
+            raise Invalid(f"{file} is damaged: {name} is not as it was. Nothing was changed.")
+    return checksums
+
+
+def is_whole(target: Path, member: tarfile.TarInfo, checksum: str | None) -> bool:
+    """Whether the artifact is there already, as the backup has it."""
+    if not target.exists():
+        return False
+    return checksum is None or (target.stat().st_size == member.size and digest(target) == checksum)
+
+
 def unpack(
-    settings: Settings, members: list[tarfile.TarInfo], tar: tarfile.TarFile, *, report: Report
+    settings: Settings,
+    members: list[tarfile.TarInfo],
+    tar: tarfile.TarFile,
+    checksums: dict[str, str],
+    *,
+    report: Report,
 ) -> None:
     """Put artifacts or secrets in their places; an artifact that is there already stays."""
     local = artifacts.local_path("")
@@ -194,9 +231,11 @@ def unpack(
         kind, *inside = PurePosixPath(member.name).parts
         is_secret = kind == "secrets"
         root = settings.secrets_path if is_secret else local
-        if root is None or (not is_secret and root.joinpath(*inside).exists()):
+        if root is None:
             continue
         target = root.joinpath(*inside)
+        if not is_secret and is_whole(target, member, checksums.get(member.name)):
+            continue
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700 if is_secret else 0o777)
         unfinished = target.with_name(target.name + ".unfinished")
         source = tar.extractfile(member)
@@ -236,7 +275,7 @@ def checked_summary(tar: tarfile.TarFile, file: Path) -> dict[str, Any]:
         _ = summary["dump_sha256"], summary["made_at"]
     except (KeyError, TypeError, ValueError) as error:
         raise Invalid(f"{file} is no backup of Touchstone.") from error
-    if version != VERSION:
+    if version not in (WITHOUT_CHECKSUMS, VERSION):  # it may be anything
         raise Invalid(f"{file} was written by a newer Touchstone. Restore it with that version.")
     if not is_known(schema):
         raise Invalid(
@@ -305,6 +344,31 @@ def run(program: str, *arguments: str) -> None:
 
 def conninfo(url: str) -> str:
     return url.replace("postgresql+psycopg://", "postgresql://", 1)
+
+
+def archive(raw: IO[bytes]) -> tarfile.TarFile:
+    """To write to; a file that stands in the store under two names is in it twice."""
+    return tarfile.open(fileobj=raw, mode="w", dereference=True)
+
+
+class Hashed:
+    """A file that is read once, for its content and its checksum."""
+
+    def __init__(self, raw: IO[bytes]) -> None:
+        self.raw, self.sha256 = raw, hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        content = self.raw.read(size)
+        self.sha256.update(content)
+        return content
+
+
+def add_file(tar: tarfile.TarFile, name: str, path: Path) -> str:
+    member = tar.gettarinfo(path, name)
+    with path.open("rb") as raw:
+        content = Hashed(raw)
+        tar.addfile(member, content)
+    return content.sha256.hexdigest()
 
 
 def add_bytes(tar: tarfile.TarFile, name: str, content: bytes) -> None:

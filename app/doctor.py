@@ -14,14 +14,18 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 from pydantic import AliasChoices
-from sqlalchemy import Connection, create_engine, make_url, text
+from sqlalchemy import Connection, create_engine, make_url, select, text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from app import artifacts
+from app import artifacts, models  # noqa: F401 # relationships need every domain's tables
+from app.artifacts import StoredFile
 from app.config import Settings, settings
-from app.errors import Conflict
+from app.datasets.models import Snapshot
+from app.db import JobState
+from app.errors import AppError, Conflict
 from app.postgres import PostgresProblem, configured, normal_url
+from app.runs.models import Checkpoint
 from app.schema import is_at_head
 from app.supervisor import PORT, listening, running_url
 from app.work.queries.checks import invariants
@@ -31,6 +35,14 @@ CONSTRAINTS = ROOT / "constraints.txt"
 MINIMAL_DISK, GOOD_DISK = 2, 10  # GB
 OLDEST_POSTGRES = 15
 SHOWN = 5  # rows that break an invariant; the page of the work names more
+STORED = {
+    "checkpoint": select(Checkpoint.name, Checkpoint.path, Checkpoint.files)
+    .where(Checkpoint.removed_at.is_(None))
+    .order_by(Checkpoint.created_at),
+    "snapshot": select(Snapshot.name, Snapshot.path, Snapshot.files)
+    .where(Snapshot.state == JobState.SUCCEEDED, Snapshot.files_removed_at.is_(None))
+    .order_by(Snapshot.created_at),
+}
 NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -170,6 +182,7 @@ def check_server(url: str) -> Iterator[Finding]:
             if is_at_head(connection):
                 yield Finding(Mark.GOOD, "The schema is this version's")
                 yield from check_invariants(connection)
+                yield from check_stored(connection)
             else:
                 own = "" if settings.database_url else " (`touchstone up` does it by itself)"
                 mark = Mark.BAD if settings.database_url else Mark.NOTE
@@ -192,6 +205,34 @@ def check_invariants(connection: Connection) -> Iterator[Finding]:
         )
     if not broken:
         yield Finding(Mark.GOOD, f"The {len(results)} invariants of tasks and judgements hold")
+
+
+def check_stored(connection: Connection) -> Iterator[Finding]:
+    """What the database knows to be stored is there, as long as it was; reading it would be slow.
+
+    Where the store itself does not answer, `check_artifacts` says so.
+    """
+    if artifacts.is_elsewhere() and artifacts.trouble() is not None:
+        return
+    kept = [(kind, connection.execute(query).all()) for kind, query in STORED.items()]
+    broken = 0
+    for kind, rows in kept:
+        for name, path, files in rows:
+            try:
+                artifacts.check_whole(
+                    path,
+                    [StoredFile(each["path"], each["bytes"], each["sha256"]) for each in files],
+                )
+            except (AppError, OSError) as error:
+                broken += 1
+                why = error.detail if isinstance(error, AppError) else f"{error}."
+                if broken <= SHOWN:
+                    yield Finding(Mark.BAD, f"The files of the {kind} “{name}”: {why}")
+    if broken > SHOWN:
+        yield Finding(Mark.BAD, f"The same holds for {broken - SHOWN} more")
+    if not broken:
+        counted = " and ".join(f"{len(rows)} {kind}s" for kind, rows in kept)
+        yield Finding(Mark.GOOD, f"The files of {counted}")
 
 
 def check_artifacts() -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from app.cli.terminal import connected, fail, progress
+from app.cli.terminal import connected, fail, progress, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -296,7 +296,9 @@ def export_project(
     from app.db import transaction
     from app.projects.service import settings_of
 
-    with connected(), progress("Exporting") as report:
+    # Half of a project is no export of it, nor are its settings without it.
+    beside = whole(settings) if settings else contextlib.nullcontext()
+    with connected(), progress("Exporting") as report, beside:
         with transaction() as session:
             found = project_of(session, project)
             project_id = found.id
@@ -310,13 +312,10 @@ def export_project(
             done += 1
             report(done)
 
-        try:
+        with whole(file):
             lines = write_project(
                 project_id=project_id, file=file, annotators=Annotators(annotators), beat=beat
             )
-        except BaseException:
-            file.unlink(missing_ok=True)  # half of a project is no export of it
-            raise
     print(f"{file}: {lines:,} line{'' if lines == 1 else 's'}")
 
 

@@ -1,14 +1,17 @@
 """What all commands share: one sentence for an error, the database, progress."""
 
 import contextlib
+import errno
 import signal
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NoReturn
 
 BAD_INPUT = 2
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 def sentence_of(error: BaseException) -> str | None:
@@ -24,6 +27,8 @@ def sentence_of(error: BaseException) -> str | None:
         return f"touchstone.toml is not valid TOML: {error}"
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}."
+    if isinstance(error, OSError) and error.errno in NO_ROOM:  # a write names no file
+        return f"A file could not be written: {error.strerror}."
 
     from procrastinate.exceptions import ConnectorException
     from psycopg import OperationalError as Disconnected
@@ -46,6 +51,18 @@ def sentence_of(error: BaseException) -> str | None:
 def fail(sentence: str, code: int = BAD_INPUT) -> NoReturn:
     sys.stderr.write(f"touchstone: {sentence}\n")
     sys.exit(code)
+
+
+@contextmanager
+def whole(file: Path) -> Iterator[None]:
+    """What the block writes to `file` comes whole or not at all; an error of the disk names it."""
+    try:
+        yield
+    except BaseException as error:
+        file.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            raise OSError(error.errno, error.strerror, str(file)) from error
+        raise
 
 
 def end_in_order() -> None:

@@ -12,6 +12,7 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    TypeAdapter,
     ValidationError,
     model_validator,
 )
@@ -39,6 +40,22 @@ Temperatures = Annotated[
 ]
 
 
+_ONE = TypeAdapter(Temperature)
+_SEVERAL = TypeAdapter(Annotated[list[Temperature], Field(min_length=1, max_length=MOST)])
+
+
+def one_or_several(given: Any) -> Any:
+    """Checked here, as the one or as the other: a union would complain of both, by their types."""
+    return (_SEVERAL if isinstance(given, list) else _ONE).validate_python(given)
+
+
+OneOrSeveral = Annotated[
+    Temperature | Annotated[list[Temperature], Field(min_length=1, max_length=MOST)],
+    Field(union_mode="left_to_right"),
+    BeforeValidator(one_or_several),
+]
+
+
 class WriterBody(Body):
     """A source of responses: a checkpoint of the project, or an endpoint by its name or id.
 
@@ -49,10 +66,7 @@ class WriterBody(Body):
     checkpoint_id: UUID | None = None
     endpoint: Name | None = None
     n: Annotated[int, Field(ge=1, le=MOST)] = 2
-    temperature: Annotated[
-        Temperature | Annotated[list[Temperature], Field(min_length=1, max_length=MOST)],
-        Field(union_mode="left_to_right"),
-    ] = 0.8
+    temperature: OneOrSeveral = 0.8
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     max_new_tokens: Annotated[int, Field(ge=1, le=4096)] = 128
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 42
@@ -111,10 +125,7 @@ class GenerationBody(Body):
     checkpoint_id: UUID | None = None
     endpoint: Name | None = None
     n: Annotated[int, Field(ge=1, le=MOST)] = 4
-    temperature: Annotated[
-        Temperature | Annotated[list[Temperature], Field(min_length=1, max_length=MOST)],
-        Field(union_mode="left_to_right"),
-    ] = 0.8
+    temperature: OneOrSeveral = 0.8
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     max_new_tokens: Annotated[int, Field(ge=1, le=4096)] = 128
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 42

@@ -38,16 +38,18 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         try:
             return int(options.run(options))
-        except (RuntimeError, MemoryError) as error:
+        except Failure:
+            raise
+        except Exception as error:
             if is_out_of_memory(error):
                 raise OutOfMemory(
                     "Out of memory. Lower --batch-size, or use --device cpu."
                 ) from error
-            raise
-        except OSError as error:
-            if is_disk_full(error):
+            if is_disk_full(error):  # an error of safetensors is no OSError
                 raise DiskFull("The disk is full. Make room, then run it again.") from error
-            if error.filename and error.strerror and not isinstance(error, BrokenPipeError):
+            if isinstance(error, BrokenPipeError):
+                raise
+            if isinstance(error, OSError) and error.filename and error.strerror:
                 raise BadInput(f"{error.filename}: {error.strerror}.") from error
             raise
     except Failure as failure:

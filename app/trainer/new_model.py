@@ -88,10 +88,14 @@ def new_model(
     partial = output.with_name(f".{output.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    lm.save_pretrained(partial)
-    tokenizer.save_pretrained(partial)
-    shutil.rmtree(output, ignore_errors=True)
-    partial.rename(output)
+    try:
+        lm.save_pretrained(partial)
+        tokenizer.save_pretrained(partial)
+        shutil.rmtree(output, ignore_errors=True)
+        partial.rename(output)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
     parameters = sum(p.numel() for p in lm.parameters())
     print(f"{output}: {parameters / 1e6:.2f} M parameters, {len(tokenizer)} tokens.")  # noqa: T201
 

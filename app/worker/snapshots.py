@@ -145,6 +145,33 @@ def _room(output: Path | None) -> Iterator[None]:
         raise
 
 
+def _copy(made: Snapshot, output: Path) -> None:
+    """Copy its files, to be written to as they are not in the store; all of them, or none."""
+    assert made.path is not None
+    try:
+        with artifacts.local_folder(made.path) as folder:
+            for file in filter(Path.is_file, sorted(folder.rglob("*"))):
+                target = output / file.relative_to(folder)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, target)
+    except BaseException as error:
+        _clear(output)
+        if isinstance(error, OSError):
+            raise Invalid(
+                f"“{made.name}” is frozen, but could not be copied to {output}: "
+                f"{error.strerror or error}. Its files can be downloaded from its page."
+            ) from error
+        raise
+
+
+def _clear(folder: Path) -> None:
+    for each in folder.iterdir():
+        if each.is_dir():
+            shutil.rmtree(each, ignore_errors=True)
+        else:
+            each.unlink(missing_ok=True)
+
+
 def freeze_now(
     *,
     project_id: UUID,
@@ -162,11 +189,7 @@ def freeze_now(
     with _room(output):
         made = _frozen_now(project_id, recipe, name, beat)
         if output is not None:
-            assert made.path is not None
-            with artifacts.local_folder(made.path) as folder:
-                shutil.copytree(
-                    folder, output, dirs_exist_ok=True, copy_function=shutil.copyfile
-                )  # not as it is in the store, read-only
+            _copy(made, output)
     return made
 
 

@@ -1,6 +1,8 @@
 """The job with real connections: one moment, one attempt, one worker after another."""
 
+import errno
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -17,7 +19,7 @@ from app.datasets.queries import see_one_moment
 from app.datasets.queries.recipes import twins_of
 from app.datasets.schemas import Recipe
 from app.db import JobState, transaction
-from app.errors import LeaseLost
+from app.errors import Invalid, LeaseLost
 from app.projects.models import Project
 from app.tasks.models import Task
 from app.worker.snapshots import build, freeze_now, freeze_snapshot
@@ -157,6 +159,32 @@ def test_a_full_disk_ends_in_a_sentence(project_id, monkeypatch, tmp_path):
     assert failed.state is JobState.FAILED
     assert "could not be written" in failed.error
     assert "artifact store" in failed.error
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_copy_that_finds_no_room_is_taken_away_and_the_snapshot_stays(
+    project_id, monkeypatch, tmp_path, is_there
+):
+    copied = shutil.copyfile
+
+    def until_the_disk_is_full(source, target):
+        if str(target).endswith("README.md"):
+            raise OSError(errno.ENOSPC, "No space left on device", source, None, target)
+        return copied(source, target)
+
+    monkeypatch.setattr(shutil, "copyfile", until_the_disk_is_full)
+    output = tmp_path / "dataset"
+    if is_there:
+        output.mkdir()
+    with pytest.raises(
+        Invalid, match=r"is frozen, but could .*dataset: No space left on device\."
+    ) as no:
+        freeze_now(project_id=project_id, recipe=Recipe(test_share=0), name="One", output=output)
+    assert "“One”" in no.value.detail
+    assert output.exists() == is_there
+    assert not is_there or list(output.iterdir()) == []
+    with transaction() as session:
+        assert session.query(Snapshot).one().state is JobState.SUCCEEDED
 
 
 def everything_of(snapshot):

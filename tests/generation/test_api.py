@@ -4,14 +4,15 @@ from collections.abc import Callable
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
 from app.accounts.models import User
 from app.completions import KEYS, addresses
 from app.config import settings
-from app.generation.models import Endpoint, Writer
+from app.db import JobState
+from app.generation.models import Endpoint, Generation, Writer
 from app.projects.models import Project
 from app.runs.models import RunKind
 from tests.factories import make_prompt
@@ -119,6 +120,42 @@ def test_what_makes_no_sense_is_told(
     assert answer.status_code == 422
     assert sentence in answer.text
     assert session.scalars(select(Writer)).all() == []
+
+
+@pytest.mark.parametrize(
+    ("temperature", "field"),
+    [(-1, ""), ("hot", ""), ([], ""), (None, ""), ({"a": 1}, ""), ([1, 3], ".1"), (["hot"], ".0")],
+)
+def test_a_wrong_temperature_is_named_as_it_was_sent(
+    client: TestClient, project: Project, temperature: object, field: str
+) -> None:
+    its = f"/api/v1/projects/{project.id}/generations"
+    writer = {"endpoint": "Lab", "n": 2, "temperature": temperature}
+    for body, within in ((writer, ""), ({"writers": [writer]}, "writers.0.")):
+        answer = client.post(its, json=body)
+        assert answer.status_code == 422
+        named = [each["field"] for each in answer.json()["errors"]]
+        assert named == [f"{within}temperature{field}"]
+
+
+def test_a_finished_generation_is_not_resumed(
+    client: TestClient, session: Session, project: Project
+) -> None:
+    client.post(f"/api/v1/projects/{project.id}/endpoints", json=LAB)
+    its = f"/api/v1/projects/{project.id}/generations"
+    made = client.post(its, json={"endpoint": "Lab", "n": 2}).json()["id"]
+    for state, ended, sentence in (
+        (JobState.RUNNING, None, "This generation is running already."),
+        (
+            JobState.SUCCEEDED,
+            func.now(),
+            "This generation has succeeded; there is nothing to resume.",
+        ),
+    ):
+        session.execute(update(Generation).values(state=state, finished_at=ended))
+        session.commit()
+        answer = client.post(f"/api/v1/generations/{made}/resume")
+        assert (answer.status_code, answer.json()["detail"]) == (409, sentence)
 
 
 def test_writers_of_other_projects_are_not_there(

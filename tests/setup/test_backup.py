@@ -146,7 +146,7 @@ def test_a_damaged_dump_is_found_by_its_checksum(saved, server_url, tmp_path):
 def test_a_backup_of_a_newer_version_is_refused(saved, server_url, tmp_path):
     with tarfile.open(saved) as tar:
         summary = json.load(tar.extractfile("backup.json"))
-    for change in ({"touchstone_backup": 99}, {"schema": "9999_future"}):
+    for change in ({"touchstone_backup": 99}, {"touchstone_backup": [2]}, {"schema": "9999"}):
         newer = rewritten(
             saved, tmp_path / "newer.tar", **{"backup.json": json.dumps(summary | change).encode()}
         )
@@ -209,6 +209,76 @@ def test_a_backup_that_breaks_off_is_named(saved, server_url, tmp_path, pack, sh
         pytest.raises(Invalid, match=r"breaks off or is damaged|is no backup of Touchstone"),
     ):
         backup.read(settings, tmp_path / "short", replace=False, report=silent)
+
+
+WEIGHTS = "artifacts/runs/1/attempt-1/weights.bin"
+
+
+@pytest.mark.parametrize(
+    ("harm", "sentence"),
+    [
+        (lambda at, content: content[: at.offset], "breaks off or is damaged"),
+        (lambda at, content: flipped(content, at.offset + 5), "breaks off or is damaged"),
+        (lambda at, content: flipped(content, at.offset_data + 50), f"{WEIGHTS} is not as it was"),
+    ],
+)
+def test_a_file_that_is_lost_or_changed_is_found_before_anything_is(
+    saved, server_url, template, tmp_path, harm, sentence
+):
+    """A tar file that ends between two files, or has a byte that fell over, reads like a whole."""
+    with tarfile.open(saved) as tar:
+        at = tar.getmember(WEIGHTS)
+    broken = tmp_path / "broken.tar"
+    broken.write_bytes(harm(at, saved.read_bytes()))
+    with installation(server_url, tmp_path / "used", template=template) as engine:
+        with SessionLocal(bind=engine) as session:
+            make_user(session, "Sam")
+            session.commit()
+        with pytest.raises(Invalid, match=sentence):
+            backup.read(settings, broken, replace=True, report=silent)
+        with SessionLocal(bind=engine) as session:
+            assert session.scalars(select(User.name)).all() == ["Sam"]
+        assert not artifacts.exists("runs/1")
+
+
+def flipped(content, place):
+    return content[:place] + bytes([content[place] ^ 0x40]) + content[place + 1 :]
+
+
+def test_a_damaged_artifact_is_replaced_by_that_of_the_backup(saved, server_url, tmp_path):
+    with installation(server_url, tmp_path / "used"):
+        for damage in (b"weights", b"w" * 7000):
+            stored = artifacts.local_path("runs/1/attempt-1/weights.bin")
+            stored.parent.mkdir(parents=True, exist_ok=True)
+            stored.unlink(missing_ok=True)
+            stored.write_bytes(damage)
+            backup.read(settings, saved, replace=True, report=silent)
+            assert stored.read_bytes() == b"weights" * 1000
+
+
+def test_a_file_with_two_names_in_the_store_comes_back_under_both(server_url, template, tmp_path):
+    file, names = tmp_path / "saved.tar", ("one", "two")
+    with installation(server_url, tmp_path / "home", template=template):
+        first, second = (artifacts.local_path(f"runs/{name}/weights.bin") for name in names)
+        for each in (first, second):
+            each.parent.mkdir(parents=True)
+        first.write_bytes(b"weights")
+        second.hardlink_to(first)
+        backup.write(settings, file, report=silent)
+    with installation(server_url, tmp_path / "elsewhere"):
+        backup.read(settings, file, replace=False, report=silent)
+        for name in names:
+            assert artifacts.local_path(f"runs/{name}/weights.bin").read_bytes() == b"weights"
+
+
+def test_a_backup_of_the_first_version_comes_back_without_checksums(saved, server_url, tmp_path):
+    with tarfile.open(saved) as tar:
+        summary = json.load(tar.extractfile("backup.json")) | {"touchstone_backup": 1}
+    changed = {"backup.json": json.dumps(summary).encode(), "checksums.json": None}
+    first = rewritten(saved, tmp_path / "first.tar", **changed)
+    with installation(server_url, tmp_path / "new"):
+        sentence = backup.read(settings, first, replace=False, report=silent)
+        assert sentence.endswith("database and 2 files.")
 
 
 def test_an_empty_installation_has_nothing_to_back_up(server_url, tmp_path):

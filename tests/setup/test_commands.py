@@ -1,5 +1,6 @@
 """The command line: bad input ends with one sentence and a code of 2; output is for programs."""
 
+import errno
 import gc
 import io
 import json
@@ -7,6 +8,7 @@ import re
 import signal
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import psycopg
 import psycopg_pool
@@ -161,6 +163,32 @@ def test_a_worker_without_its_database_says_so(error):
     assert sentence_of(error).startswith("The database does not answer: ")
 
 
+@pytest.fixture
+def full(monkeypatch):
+    """A disk where the files of one folder find no room: opening works, writing does not."""
+
+    def fill(folder):
+        folder.mkdir()
+        opened = Path.open
+
+        def on_a_full_disk(path, *arguments, **options):
+            if path.parent != folder:
+                return opened(path, *arguments, **options)
+            opened(path, *arguments, **options).close()
+            return opened(Path("/dev/full"), "wb", buffering=0)
+
+        monkeypatch.setattr(Path, "open", on_a_full_disk)
+        return folder
+
+    return fill
+
+
+def test_a_full_disk_is_named_though_no_file_is():
+    error = OSError(errno.ENOSPC, "No space left on device")
+    assert sentence_of(error) == "A file could not be written: No space left on device."
+    assert sentence_of(OSError("something of our own")) is None
+
+
 def test_a_database_that_does_not_answer_is_named(tmp_path):
     url = "postgresql://nobody@127.0.0.1:1/none"
     done = program(tmp_path / "home", "user", "list", DATABASE_URL=url)
@@ -271,3 +299,18 @@ def test_a_project_moves_as_one_file(touchstone, tmp_path):
     assert touchstone("export", "Cellar", tmp_path / "x.jsonl").code == 2
     assert not (tmp_path / "x.jsonl").exists()
     assert "no folder" in touchstone("export", "Garden", tmp_path / "no" / "x.jsonl").errors
+
+
+@pytest.mark.usefixtures("installation")
+def test_an_export_that_finds_no_room_leaves_nothing(touchstone, tmp_path, full):
+    file = tmp_path / "kitchen.jsonl"
+    file.write_text('{"prompt": "How long do I boil eggs?", "responses": ["Ten.", "No idea."]}\n')
+    touchstone("project", "create", "Kitchen")
+    touchstone("import", "Kitchen", file)
+    at = full(tmp_path / "full")
+    for name in ("whole.jsonl", "whole.jsonl.gz"):
+        done = touchstone("export", "Kitchen", at / name, "--settings", tmp_path / "settings.json")
+        assert (done.code, done.output) == (2, "")
+        assert f"touchstone: {at / name}: No space left on device.\n" in done.errors
+        assert "Traceback" not in done.errors
+        assert not [*at.iterdir(), *tmp_path.glob("settings*")]

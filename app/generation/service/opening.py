@@ -152,7 +152,7 @@ def resume_generation(session: Session, *, generation: Generation, by: User) -> 
     )
     session.refresh(generation)
     if queued is None:
-        rules.must_be_final(generation.state)
+        rules.must_be_final(generation.state, what="generation")
     _queue(session, generation)
     audit(
         session,

@@ -127,10 +127,10 @@ def field_of(error: str, config: Mapping[str, Any], base: Mapping[str, Any]) -> 
     return "snapshot_id" if {"dataset", "rows", "row", "data"} & set(words) else ""
 
 
-def must_be_final(state: str) -> None:
-    """`Conflict` with the reason unless a run in this state can be resumed."""
+def must_be_final(state: str, *, what: str = "run") -> None:
+    """`Conflict` with the reason unless a run (or the like) in this state can be resumed."""
     if can_move(state, "queued") and state != "running":
         return
     if state == "succeeded":
-        raise Conflict("This run has succeeded; there is nothing to resume.")
-    raise Conflict(f"This run is {state} already.")
+        raise Conflict(f"This {what} has succeeded; there is nothing to resume.")
+    raise Conflict(f"This {what} is {state} already.")
