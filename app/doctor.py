@@ -231,7 +231,9 @@ def check_stored(connection: Connection) -> Iterator[Finding]:
     if broken > SHOWN:
         yield Finding(Mark.BAD, f"The same holds for {broken - SHOWN} more")
     if not broken:
-        counted = " and ".join(f"{len(rows)} {kind}s" for kind, rows in kept)
+        counted = " and ".join(
+            f"{len(rows)} {kind}{'' if len(rows) == 1 else 's'}" for kind, rows in kept
+        )
         yield Finding(Mark.GOOD, f"The files of {counted}")
 
 
