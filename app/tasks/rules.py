@@ -46,9 +46,9 @@ def gold_chance(claimed: int, *, rate: float, share: float | None = None) -> flo
     """Probability that the next task is gold, for somebody who was handed `claimed` so far.
 
     Every claim is a draw of its own, so that the past tells nothing about the next one. `share`
-    is the person's own rate where she has one.
+    is the person's own rate where she has one; it may be of a time when the project's was lower.
     """
-    own = rate if share is None else share
+    own = max(rate, share or 0.0)
     return min(LARGEST_SHARE, own * DENSE_FACTOR if claimed < DENSE_CLAIMS else own)
 
 

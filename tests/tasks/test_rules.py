@@ -136,6 +136,7 @@ def test_gold_is_denser_at_the_start_and_never_certain():
     assert rules.gold_chance(3, rate=0.5) == 0.5
     assert rules.gold_chance(3, rate=0) == 0
     assert rules.gold_chance(100, rate=0.05, share=0.2) == 0.2
+    assert rules.gold_chance(100, rate=0.4, share=0.2) == 0.4  # of a time with a lower rate
     assert rules.raised_share(0.05) == 0.2
     assert rules.raised_share(0.4) == 0.5
 
