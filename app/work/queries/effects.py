@@ -46,6 +46,17 @@ def in_doubt(session: Session, *, project: Project) -> int:
     ).one()
 
 
+def own_limits(session: Session, *, project: Project) -> dict[str, int]:
+    """People who have a limit of their own, whatever the project's is, by setting."""
+    daily, total = session.execute(
+        select(func.count(Membership.daily_limit), func.count(Membership.total_limit))
+        .select_from(Membership)
+        .join(User)
+        .where(*takes_part(project), Membership.role != Role.VIEWER)
+    ).one()
+    return {"daily_limit": daily, "total_limit": total}
+
+
 def judgements_under(session: Session, *, project: Project, version: int) -> int:
     """People's current judgements that name this version of the guidelines."""
     return session.scalars(

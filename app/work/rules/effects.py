@@ -1,7 +1,7 @@
 """What a change of settings will do, in sentences, told from live numbers: pure rules."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from app.annotation.rules import DEFAULT_CONFIDENCE
@@ -38,6 +38,7 @@ class Facts:
     gold_tasks: int
     unfit: Mapping[str, int]
     in_doubt: int = 0  # people with a share of gold of their own
+    own_limits: Mapping[str, int] = field(default_factory=dict)  # people with one, by setting
     unsure: float = 0.0
     still: float = 0.0
     still_fewer: tuple[float, float] = (0.0, 0.0)
@@ -89,6 +90,12 @@ def may_be_unsure(cell: Cell, *, least: int, most: int) -> bool:
     return is_open and max(least, cell.at_least) <= cell.counted < most
 
 
+def leases_beyond(cell: Cell, *, most: int) -> int:
+    """Of the leases of such a task, those that this overlap would not have given."""
+    beyond = cell.leased + cell.counted - max(most, cell.at_least)
+    return 0 if cell.is_closed else max(0, min(cell.leased, beyond))
+
+
 def _overlap(facts: Facts) -> Effect:
     least, most = facts.after("overlap_min"), facts.after("overlap_max")
     cells = [(cell, target(cell, least=least)) for cell in facts.census.cells]
@@ -100,9 +107,7 @@ def _overlap(facts: Facts) -> Effect:
         if not cell.is_complete and cell.leased == 0 and goal == cell.counted
     ]
     fewer = [(cell, goal) for cell, goal in cells if cell.counted < goal < cell.wanted]
-    beyond = sum(
-        cell.leased * cell.tasks for cell, goal in cells if least < cell.wanted and goal > least
-    )
+    beyond = facts.census.total(lambda cell: leases_beyond(cell, most=most))
     about = "about " if facts.is_guess else ""
     parts = [_more(facts, again, "complete task", "opens", "open", " again")]
     parts.append(_more(facts, grown, "open task", "wants", "want", ""))
@@ -227,11 +232,15 @@ def _gold_rate(facts: Facts) -> str:
         f" {some(facts.in_doubt, 'person', 'people')} whose gold answers are in doubt "
         f"{does(facts.in_doubt, 'keeps', 'keep')} a larger share, whatever the rate."
     )
-    return (
-        f"From each person’s next claim on, denser among her first tasks. There "
-        f"{does(facts.gold_tasks, 'is', 'are')} {some(facts.gold_tasks, 'gold task')}, each of "
-        f"which a person gets once at most.{doubted if facts.in_doubt else ''}"
-    )
+    if facts.after("gold_rate"):
+        told = (
+            f"From each person’s next claim on, denser among her first tasks. There "
+            f"{does(facts.gold_tasks, 'is', 'are')} {some(facts.gold_tasks, 'gold task')}, each of "
+            "which a person gets once at most."
+        )
+    else:
+        told = "From each person’s next claim on no gold is mixed in any more."
+    return f"{told}{doubted if facts.in_doubt else ''}"
 
 
 def _paused(facts: Facts) -> str:
@@ -253,11 +262,28 @@ def _qualification(facts: Facts) -> str:
     if was and not becomes:
         return "From the next claim on nobody is asked to qualify."
     if becomes and not was:
-        return (
+        told = (
             "Annotators must pass before their next task, but for those who are through already or "
             "of whom a judgement counts."
         )
+        held = (
+            " What somebody who must pass has on the screen now can be handed in, and goes back "
+            "with her next claim; her draft stays."
+        )
+        return f"{told}{held if facts.held else ''}"
     return "For attempts that begin from now on; one that is under way goes on by its own rules."
+
+
+def _limit(setting: str) -> Callable[[Facts], str]:
+    def tell(facts: Facts) -> str:
+        own = facts.own_limits.get(setting, 0)
+        stays = (
+            f" {some(own, 'person', 'people')} {does(own, 'has', 'have')} a limit of "
+            f"{does(own, 'her', 'their')} own, which stays."
+        )
+        return f"{_from_the_next_claim(facts)}{stays if own else ''}"
+
+    return tell
 
 
 def _cost(_facts: Facts) -> str:
@@ -280,6 +306,7 @@ SENTENCES: Mapping[str, Callable[[Facts], str]] = {
     ),
     "lease_minutes": _lease,
     "paused": _paused,
+    **{setting: _limit(setting) for setting in ("daily_limit", "total_limit")},
     **dict.fromkeys(("qualification_size", "qualification_pass"), _qualification),
     **dict.fromkeys(("cost_per_hour", "cost_per_judgement", "currency"), _cost),
     "name": lambda _: "Shown from now on; nothing else changes.",

@@ -87,6 +87,7 @@ def _facts(
         held=len(held),
         gold_tasks=n_gold(session, project=project),
         in_doubt=queries.in_doubt(session, project=project),
+        own_limits=queries.own_limits(session, project=project),
         unfit=unfit(queries.open_drafts(session, project=project), changed),
         **unsure,
     )
