@@ -101,7 +101,7 @@ def submit(
     completion = tasks.complete(session, assignment=assignment, now=now)
     if completion is None:
         replay = _replay(session, assignment=assignment, user=user, values=values)
-        return replay or _revise(session, at, values=values, revision=judgement.revision)
+        return replay or _revise(session, at, values=values, judgement=judgement)
     is_question = assignment.attempt_id is not None
     # What is in time is looked at by the job that closes what the guidelines show.
     is_told = completion.is_late and _told_since(session, assignment) is not None
@@ -300,9 +300,12 @@ def _replay(
 
 
 def _revise(
-    session: Session, at: Place, *, values: dict[str, Any], revision: int | None
+    session: Session, at: Place, *, values: dict[str, Any], judgement: JudgementBody
 ) -> Submission:
-    """Append a revision to a submitted judgement; the older ones stay."""
+    """Append a revision to a submitted judgement; the older ones stay.
+
+    There is no draft any more: texts that are left out for it are those that were handed in.
+    """
     assignment, project = at.assignment, at.project
     if assignment.attempt_id is not None:
         raise Conflict(
@@ -324,7 +327,7 @@ def _revise(
         .where(
             Annotation.assignment_id == assignment.id,
             Annotation.is_current.is_(True),
-            Annotation.revision == revision,
+            Annotation.revision == judgement.revision,
         )
         .values(is_current=False)
         .returning(Annotation)
@@ -343,11 +346,13 @@ def _revise(
             ],
         )
     surplus = queries.is_surplus(session, annotation=replaced)
-    times = ("wall_ms", "visible_ms", "active_ms")  # of the judgement, not of its correction
+    kept = ["wall_ms", "visible_ms", "active_ms"]  # of the judgement, not of its correction
+    if judgement.from_draft:
+        kept += [text for text in ("rationale", "rewrite") if getattr(judgement, text) is None]
     annotation_id = _append(
         session,
         at,
-        values=values | {name: getattr(replaced, name) for name in times},
+        values=values | {name: getattr(replaced, name) for name in kept},
         counted=replaced.counted,
         gold=task_queries.gold_in_force(session, task_id=assignment.task_id),
         replaced=replaced,
