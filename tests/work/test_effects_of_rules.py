@@ -6,6 +6,7 @@ from app.accounts.models import Role
 from app.db import database_now
 from app.projects.models import Membership
 from app.tasks.models import Assignment, AssignmentState
+from app.tasks.service.closing import retire
 from tests.factories import make_member, make_question, make_task, make_user
 
 
@@ -104,3 +105,14 @@ def test_what_somebody_holds_when_she_has_to_qualify_is_told_as_it_goes(
     late = {"ranking": [["A"], ["B"]]}
     reply = worker.put(f"/api/v1/assignments/{held}/annotation", json=late).json()
     assert reply["counted"] is True
+
+
+def test_gold_that_the_guidelines_show_is_not_told_as_gold(change, project, session):
+    shown = make_task(session, project, prompt="shown", prefers=[[0, 1]])
+    kept = make_task(session, project, prompt="kept", prefers=[[0, 1]])
+    retire(session, project=project, task_ids=[shown.id])
+    session.commit()
+    assert "There is 1 gold task," in change(gold_rate=0.2)["gold_rate"]
+    retire(session, project=project, task_ids=[kept.id])
+    session.commit()
+    assert change(gold_rate=0.3)["gold_rate"].startswith("There are no gold tasks yet")

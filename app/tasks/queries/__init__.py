@@ -39,6 +39,7 @@ from app.tasks.queries.takers import Taker, leaves_enough, takers
 from app.tasks.queries.wanted import (
     AN_ORDINARY_TASK,
     IS_GOLD,
+    IS_IN_FORCE,
     IS_OPEN,
     IS_ORDINARY,
     IS_QUALIFICATION,
@@ -61,6 +62,7 @@ __all__ = [
     "AN_ORDINARY_TASK",
     "HOLDS",
     "IS_GOLD",
+    "IS_IN_FORCE",
     "IS_OPEN",
     "IS_ORDINARY",
     "IS_QUALIFICATION",

@@ -14,7 +14,7 @@ from app.db import JsonObject
 from app.projects.models import Membership, Project
 from app.projects.queries import takes_part
 from app.tasks.models import Assignment, Task
-from app.tasks.queries import IS_OPEN, IS_ORDINARY
+from app.tasks.queries import IS_GOLD, IS_IN_FORCE, IS_OPEN, IS_ORDINARY
 
 SAMPLE = 1_000  # complete tasks by which the unsure ones are told
 
@@ -32,6 +32,15 @@ def readers(session: Session, *, project: Project, is_empty: bool) -> int:
             *takes_part(project),
             Membership.role == Role.ANNOTATOR,
             *([Membership.guidelines_read > 0] if is_empty else ()),
+        )
+    ).one()
+
+
+def gold_tasks(session: Session, *, project: Project) -> int:
+    """Gold that can come to somebody: what the guidelines show does not."""
+    return session.scalars(
+        select(func.count()).where(
+            Task.project_id == project.id, IS_GOLD, Task.closed_at.is_(None), IS_IN_FORCE
         )
     ).one()
 

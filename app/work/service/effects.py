@@ -11,7 +11,6 @@ from app.db import JsonObject
 from app.projects import service as projects
 from app.projects.models import Project
 from app.projects.schemas import ProjectPatch
-from app.quality.queries.people import n_gold
 from app.work.queries import effects as queries
 from app.work.queries import figures
 from app.work.rules import effects as rules
@@ -85,7 +84,7 @@ def _facts(
         ),
         holders=len({each.user_id for each in held}),
         held=len(held),
-        gold_tasks=n_gold(session, project=project),
+        gold_tasks=queries.gold_tasks(session, project=project),
         in_doubt=queries.in_doubt(session, project=project),
         own_limits=queries.own_limits(session, project=project),
         unfit=unfit(queries.open_drafts(session, project=project), changed),
