@@ -3,8 +3,11 @@
 import pytest
 
 from app.accounts.models import Role
+from app.annotation.service import requeue
+from app.annotation.service.requeue import Which
 from app.db import database_now
 from app.projects.models import Membership
+from app.projects.queries import member
 from app.tasks.models import Assignment, AssignmentState
 from app.tasks.service.closing import retire
 from tests.factories import make_member, make_question, make_task, make_user
@@ -116,3 +119,28 @@ def test_gold_that_the_guidelines_show_is_not_told_as_gold(change, project, sess
     retire(session, project=project, task_ids=[kept.id])
     session.commit()
     assert change(gold_rate=0.3)["gold_rate"].startswith("There are no gold tasks yet")
+
+
+def test_only_judgements_that_count_now_let_somebody_in(change, api, ada, ana, project, session):
+    """She corrected one, and it was taken out of the count: the older one does not count for it."""
+    make_task(session, project)
+    for number in range(2):
+        make_question(session, project, prompt=f"question {number}")
+    session.commit()
+    worker = api(ana)
+    mine = worker.post(f"/api/v1/projects/{project.id}/assignments").json()["id"]
+    for revision, ranking in ((None, [["A"], ["B"]]), (1, [["B"], ["A"]])):
+        body = {"ranking": ranking, "revision": revision}
+        worker.put(f"/api/v1/assignments/{mine}/annotation", json=body)
+    requeue(
+        session,
+        project=project,
+        membership=member(session, project=project, user_id=ana.id),
+        which=Which(last=1),
+        by=ada,
+        now=database_now(session),
+    )
+    session.commit()
+    assert "of whom a judgement counts" in change(qualification={"size": 2})["qualification_size"]
+    session.expire_all()
+    assert session.get_one(Membership, (project.id, ana.id)).qualified_at is None

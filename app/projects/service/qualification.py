@@ -9,7 +9,7 @@ from app.accounts.models import Role
 from app.projects.models import Membership, Project
 
 # Annotations stand right of projects: asked by the table's name, as a string key would.
-ANNOTATION = table("annotation", column("project_id"), column("user_id"), column("counted"))
+ANNOTATION = table("annotation", *map(column, ("project_id", "user_id", "counted", "is_current")))
 
 
 def admit_proven(session: Session, *, project: Project, now: datetime) -> None:
@@ -18,6 +18,7 @@ def admit_proven(session: Session, *, project: Project, now: datetime) -> None:
         ANNOTATION.c.user_id == Membership.user_id,
         ANNOTATION.c.project_id == project.id,
         ANNOTATION.c.counted,
+        ANNOTATION.c.is_current,  # an older revision may say that it counts for ever
     )
     session.execute(
         update(Membership)
