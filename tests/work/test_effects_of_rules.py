@@ -144,3 +144,18 @@ def test_only_judgements_that_count_now_let_somebody_in(change, api, ada, ana, p
     assert "of whom a judgement counts" in change(qualification={"size": 2})["qualification_size"]
     session.expire_all()
     assert session.get_one(Membership, (project.id, ana.id)).qualified_at is None
+
+
+def test_a_draft_that_names_a_criterion_that_goes_is_told_and_refused(
+    change, api, ana, project, session
+):
+    """Also where no response has its value yet: the name alone is refused."""
+    project.criteria = [{"key": "tone", "label": "Tone", "min": 1, "max": 5}]
+    make_task(session, project)
+    session.commit()
+    worker = api(ana)
+    mine = worker.post(f"/api/v1/projects/{project.id}/assignments").json()["id"]
+    said = {"ranking": [["A"], ["B"]], "ratings": {"tone": {}}}
+    worker.put(f"/api/v1/assignments/{mine}/draft", json=said | {"revision": 1})
+    assert "1 unfinished judgement on a screen does not fit" in change(criteria=[])["criteria"]
+    assert worker.put(f"/api/v1/assignments/{mine}/annotation", json=said).status_code == 422

@@ -132,9 +132,9 @@ def unfit(drafts: Collection[JsonObject], changed: Mapping[str, Any]) -> dict[st
         scales = {each["key"]: (each["min"], each["max"]) for each in changed["criteria"]}
         found["criteria"] = sum(
             any(
-                key not in scales or not scales[key][0] <= value <= scales[key][1]
+                key not in scales
+                or any(not scales[key][0] <= value <= scales[key][1] for value in values.values())
                 for key, values in (draft.get("ratings") or {}).items()
-                for value in values.values()
             )
             for draft in drafts
         )
