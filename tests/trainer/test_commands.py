@@ -227,6 +227,17 @@ class TestScore:
         for a, b in zip(scored, lines(alone), strict=True):
             assert a["scores"] == pytest.approx(b["scores"], abs=1e-5)
 
+    def test_a_line_without_responses_gets_no_scores(
+        self, command, judge: str, tmp_path: Path
+    ) -> None:
+        """As `generate` leaves a prompt to which every try was empty."""
+        file = tmp_path / "l.jsonl"
+        rows = [{"prompt": "x", "responses": []}, {"prompt": "x", "responses": ["a"]}]
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        code, out, err = command("score", "--model", judge, file)
+        assert code == 0, err
+        assert [len(row["scores"]) for row in lines(out)] == [0, 1]
+
     def test_half_a_character_gets_no_score_and_stays_as_it_came(
         self, command, judge: str, micro: str, tmp_path: Path
     ) -> None:
