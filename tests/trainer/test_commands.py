@@ -137,6 +137,18 @@ class TestGenerate:
             assert all(r["text"] and r["source"] == "model:x" for r in row["responses"])
         assert "generate 4/4" in err
 
+    def test_what_was_said_of_other_responses_stays_behind(
+        self, command, micro: str, tmp_path: Path
+    ) -> None:
+        """Else an import would take the ranks of a snapshot's rows for those of the new texts."""
+        file = tmp_path / "ranking.jsonl"
+        row = manners.rows("ranking", manners.prompts()[:1])[0]
+        said = {"adjudication": {"ranks": [1, 2, 2, 3]}, "scores": [2, 1, 1, 0], "strength": 2}
+        file.write_text(json.dumps(row | said | {"prompt_id": "p", "tags": ["tea"]}) + "\n")
+        code, out, err = self.run(command, micro, file)
+        assert code == 0, err
+        assert set(lines(out)[0]) == {"prompt", "responses", "weight", "prompt_id", "tags"}
+
     @pytest.mark.parametrize(
         "option",
         [
