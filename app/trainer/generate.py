@@ -75,6 +75,8 @@ def generate_file(
             )
             for (record, _), responses in zip(part, texts, strict=True):
                 line = {k: v for k, v in record.items() if k not in ANSWERS}
+                if line.get("prompt") is None:
+                    line["prompt"] = line.pop("messages")  # as an import calls it beside responses
                 line["responses"] = [{"text": text, "source": name} for text in responses if text]
                 stream.write(printable(json.dumps(line, ensure_ascii=False)) + "\n")
             stream.flush()

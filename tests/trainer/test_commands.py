@@ -1,11 +1,13 @@
 """`new`, `generate` and `score`, from the command line to the lines they write."""
 
+import io
 import json
 from pathlib import Path
 
 import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from app.corpus.formats import Limits, read_file
 from app.trainer.__main__ import main
 from app.trainer.generate import kept_lines
 from tests.trainer import manners
@@ -136,6 +138,19 @@ class TestGenerate:
             assert len(row["responses"]) == 2
             assert all(r["text"] and r["source"] == "model:x" for r in row["responses"])
         assert "generate 4/4" in err
+
+    def test_a_prompt_that_came_as_messages_can_be_imported(
+        self, command, micro: str, tmp_path: Path
+    ) -> None:
+        file, asked = tmp_path / "prompts.jsonl", manners.ask("Tell me about tea.")
+        rows = [{"messages": asked, "system": "Be brief."}, {"prompt": None, "messages": asked}]
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        code, out, err = self.run(command, micro, file)
+        assert code == 0, err
+        limits = Limits(file_bytes=1 << 20, line_bytes=1 << 20, rows=100)
+        read = list(read_file(io.BytesIO(out.encode()), format="auto", limits=limits))
+        assert [row.problem for row in read] == [None, None]
+        assert [row.task.messages for row in read if row.task] == [asked, asked]
 
     def test_what_was_said_of_other_responses_stays_behind(
         self, command, micro: str, tmp_path: Path
