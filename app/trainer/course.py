@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from accelerate import Accelerator
+from safetensors import SafetensorError
 
 from app.run_config import RunConfig, batch_size, total_steps
 from app.trainer import lm as models
 from app.trainer.batches import Data, Example, Forward, Sampler
 from app.trainer.failures import Cancelled
 from app.trainer.optimization import Updater, unreached_peak
-from app.trainer.run_folder import RunFolder
+from app.trainer.run_folder import RunFolder, unreadable
 
 
 class Beside(Protocol):
@@ -100,7 +101,7 @@ class Course:
         `save` and `load` are for what is more than one model.
 
         Raises:
-            BadInput: when the checkpoint is of another model or other data.
+            BadInput: when the checkpoint is of another model or other data, or cannot be read.
 
         """
         self.updater, self.beside = updater, beside
@@ -108,7 +109,10 @@ class Course:
         done, state = 0, dict[str, Any]()
         if found := self.folder.load_checkpoint():
             done, checkpoint, state = found
-            load(model, checkpoint / "model")
+            try:
+                load(model, checkpoint / "model")
+            except (OSError, SafetensorError) as error:
+                raise unreadable(checkpoint) from error
             updater.load(state)
         elif sentence := unreached_peak(self.folder.config, self.steps):
             self.folder.warn(1, sentence)

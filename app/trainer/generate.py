@@ -15,7 +15,12 @@ from app.trainer.failures import BadInput, signals
 from app.trainer.rollout import Sampling, generate, noise_seed
 from app.trainer.run_folder import Progress
 
-ANSWERS = frozenset({"responses", "annotations", "gold", "chosen", "rejected", "completion"})
+# Other answers in a line, and what people or models said of them: not true of the new ones.
+ANSWERS = frozenset(
+    {"responses", "chosen", "rejected", "completion", "response_ids", "chosen_id", "rejected_id"}
+    | {"annotations", "gold", "adjudication", "ranks", "ratings", "strength", "margin"}
+    | {"agreement", "n_annotators", "scores", "score_stds", "predicted_ratings"}
+)
 PACK = 2048  # tokens of prompts that are read at once
 TRIES = 4  # an empty response cannot be judged: draw again, at most this often
 
@@ -70,6 +75,8 @@ def generate_file(
             )
             for (record, _), responses in zip(part, texts, strict=True):
                 line = {k: v for k, v in record.items() if k not in ANSWERS}
+                if line.get("prompt") is None:
+                    line["prompt"] = line.pop("messages")  # as an import calls it beside responses
                 line["responses"] = [{"text": text, "source": name} for text in responses if text]
                 stream.write(printable(json.dumps(line, ensure_ascii=False)) + "\n")
             stream.flush()

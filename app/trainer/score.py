@@ -114,7 +114,9 @@ def responses_row(where: str, record: dict[str, Any]) -> Row:
     """A line as a row: `{prompt, responses}` or `{prompt, chosen, rejected}`."""
     need(record, where, "score", ("prompt", "responses"), ("prompt", "chosen", "rejected"))
     prompt = prompt_row(where, record).prompt
-    given = record.get("responses") or [record.get("chosen"), record.get("rejected")]
+    given, pair = record.get("responses"), [record.get("chosen"), record.get("rejected")]
+    if given in (None, []) and None not in pair:
+        given = pair
     return Row(where, prompt, as_replies(given, where))
 
 

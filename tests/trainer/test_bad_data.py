@@ -314,6 +314,16 @@ def test_texts_prompts_with_completions_and_transcripts_train_too(attempt) -> No
     assert empty.result["data"]["train"]["dropped"] == {"the text is empty": 1}
 
 
+def test_a_text_of_one_token_has_nothing_to_predict(attempt, tmp_path: Path) -> None:
+    """A mean over no token at all is no loss, of an update or of the test split."""
+    manners.write_split(tmp_path / "made", "sft", "test", [{"text": "<|end|>"}])
+    rows = [{"text": "<|end|>"}, {"text": "A plain text about tea."}]
+    run = attempt("sft", rows, per_device_train_batch_size=1, max_steps=2)
+    assert run.code == 0, run.err
+    alone = {"it is a single token, which nothing comes before": 1}
+    assert [run.result["data"][split]["dropped"] for split in ("train", "test")] == [alone, alone]
+
+
 def test_the_folder_of_one_config_is_enough(train, data: Path) -> None:
     run = train("sft", dataset=data / "sft", max_steps=1, num_samples=0)
     assert run.code == 0, run.err

@@ -1,11 +1,13 @@
 """`new`, `generate` and `score`, from the command line to the lines they write."""
 
+import io
 import json
 from pathlib import Path
 
 import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from app.corpus.formats import Limits, read_file
 from app.trainer.__main__ import main
 from app.trainer.generate import kept_lines
 from tests.trainer import manners
@@ -137,6 +139,31 @@ class TestGenerate:
             assert all(r["text"] and r["source"] == "model:x" for r in row["responses"])
         assert "generate 4/4" in err
 
+    def test_a_prompt_that_came_as_messages_can_be_imported(
+        self, command, micro: str, tmp_path: Path
+    ) -> None:
+        file, asked = tmp_path / "prompts.jsonl", manners.ask("Tell me about tea.")
+        rows = [{"messages": asked, "system": "Be brief."}, {"prompt": None, "messages": asked}]
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        code, out, err = self.run(command, micro, file)
+        assert code == 0, err
+        limits = Limits(file_bytes=1 << 20, line_bytes=1 << 20, rows=100)
+        read = list(read_file(io.BytesIO(out.encode()), format="auto", limits=limits))
+        assert [row.problem for row in read] == [None, None]
+        assert [row.task.messages for row in read if row.task] == [asked, asked]
+
+    def test_what_was_said_of_other_responses_stays_behind(
+        self, command, micro: str, tmp_path: Path
+    ) -> None:
+        """Else an import would take the ranks of a snapshot's rows for those of the new texts."""
+        file = tmp_path / "ranking.jsonl"
+        row = manners.rows("ranking", manners.prompts()[:1])[0]
+        said = {"adjudication": {"ranks": [1, 2, 2, 3]}, "scores": [2, 1, 1, 0], "strength": 2}
+        file.write_text(json.dumps(row | said | {"prompt_id": "p", "tags": ["tea"]}) + "\n")
+        code, out, err = self.run(command, micro, file)
+        assert code == 0, err
+        assert set(lines(out)[0]) == {"prompt", "responses", "weight", "prompt_id", "tags"}
+
     @pytest.mark.parametrize(
         "option",
         [
@@ -226,6 +253,17 @@ class TestScore:
         alone = command("score", "--model", judge, "--batch-size", 1, file)[1]
         for a, b in zip(scored, lines(alone), strict=True):
             assert a["scores"] == pytest.approx(b["scores"], abs=1e-5)
+
+    def test_a_line_without_responses_gets_no_scores(
+        self, command, judge: str, tmp_path: Path
+    ) -> None:
+        """As `generate` leaves a prompt to which every try was empty."""
+        file = tmp_path / "l.jsonl"
+        rows = [{"prompt": "x", "responses": []}, {"prompt": "x", "responses": ["a"]}]
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        code, out, err = command("score", "--model", judge, file)
+        assert code == 0, err
+        assert [len(row["scores"]) for row in lines(out)] == [0, 1]
 
     def test_half_a_character_gets_no_score_and_stays_as_it_came(
         self, command, judge: str, micro: str, tmp_path: Path

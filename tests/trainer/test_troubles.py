@@ -314,6 +314,15 @@ class TestResume:
         assert run.code == 2
         assert "holds a run of sft, which dpo cannot resume" in sentence(run.err)
 
+    @pytest.mark.parametrize("kind", ["sft", "reward"])
+    def test_weights_of_a_checkpoint_that_were_cut_off_are_named(self, kind: str, train) -> None:
+        """As a disk that lost its power leaves them."""
+        weights = train(kind, max_steps=1).folder / "checkpoints/step-1/model/model.safetensors"
+        weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
+        broken = train(kind, "--resume", max_steps=2)
+        assert broken.code == 2
+        assert "step-1 cannot be read. Remove it" in sentence(broken.err)
+
     def test_files_that_cannot_be_read_are_named(self, train) -> None:
         run = train("sft", max_steps=1)
         (run.folder / "checkpoints" / "step-1" / "state.pt").write_bytes(b"cut off")

@@ -257,6 +257,8 @@ def _unusable(example: Example, max_length: int) -> str:
         return f"longer than max_length = {max_length} tokens"
     if example.said and not any(any(mask) for mask in example.said):
         return "there is no assistant message to learn from"
+    if example.said and not example.targets:
+        return "it is a single token, which nothing comes before"
     return ""
 
 

@@ -10,6 +10,7 @@ from app.trainer.run_folder.folder import (
     FOR_PEOPLE,
     WARNINGS,
     RunFolder,
+    unreadable,
 )
 
 __all__ = [
@@ -18,4 +19,5 @@ __all__ = [
     "Progress",
     "RunFolder",
     "read_config",
+    "unreadable",
 ]

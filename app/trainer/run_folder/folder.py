@@ -47,6 +47,13 @@ TRAINED = ("metrics.jsonl", "checkpoints", "model")
 LATEST = ("eval_", "learning_rate", "episode", "objective/kl_coef")
 
 
+def unreadable(checkpoint: Path) -> BadInput:
+    return BadInput(
+        f"The checkpoint {checkpoint} cannot be read. Remove it to go on from the one before it, "
+        "or begin anew with another --output."
+    )
+
+
 class RunFolder:
     """Everything a run writes. Only the main process writes; all processes may ask it to stop."""
 
@@ -304,10 +311,7 @@ class RunFolder:
             state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
             own = state["folder"]
         except (OSError, EOFError, RuntimeError, UnpicklingError, KeyError) as error:
-            raise BadInput(
-                f"The checkpoint {folder} cannot be read. Remove it to go on from the one before "
-                "it, or begin anew with another --output."
-            ) from error
+            raise unreadable(folder) from error
         for what, found in self.start.items():
             if own["start"].get(what, found) != found:  # an older run may not have noted it
                 raise BadInput(
