@@ -66,11 +66,13 @@ class SharingServer(uvicorn.Server):
         self._hold_back(listener, waited=0)
 
     def _hold_back(self, listener: socket.socket, waited: int) -> None:
+        if self.should_exit:
+            return  # the others take it
         self._tell()
         ahead = min(self._counts.ahead(), MOST)
         if ahead <= waited:
             self._take(listener, 1 + ahead // 2)  # who should have taken them may be dead
-        elif not self.should_exit:
+        else:
             asyncio.get_running_loop().call_later(STEP, self._hold_back, listener, waited + 1)
 
     def _tell(self) -> None:
