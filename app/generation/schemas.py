@@ -35,13 +35,10 @@ def several(given: Any) -> Any:
     return given if isinstance(given, list | tuple) else [given]
 
 
-Temperatures = Annotated[
-    list[Temperature], BeforeValidator(several), Field(min_length=1, max_length=MOST)
-]
+Several = Annotated[list[Temperature], Field(min_length=1, max_length=MOST)]
+Temperatures = Annotated[Several, BeforeValidator(several)]
 
-
-_ONE = TypeAdapter(Temperature)
-_SEVERAL = TypeAdapter(Annotated[list[Temperature], Field(min_length=1, max_length=MOST)])
+_ONE, _SEVERAL = TypeAdapter(Temperature), TypeAdapter(Several)
 
 
 def one_or_several(given: Any) -> Any:
@@ -50,9 +47,7 @@ def one_or_several(given: Any) -> Any:
 
 
 OneOrSeveral = Annotated[
-    Temperature | Annotated[list[Temperature], Field(min_length=1, max_length=MOST)],
-    Field(union_mode="left_to_right"),
-    BeforeValidator(one_or_several),
+    Temperature | Several, Field(union_mode="left_to_right"), BeforeValidator(one_or_several)
 ]
 
 
