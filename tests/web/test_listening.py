@@ -5,6 +5,7 @@ import errno
 import os
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import threading
@@ -71,13 +72,15 @@ def processes(listener: socket.socket) -> Iterator[list[subprocess.Popen[bytes]]
 
 
 def test_those_that_come_at_once_are_shared(listener: socket.socket, processes: list[Any]) -> None:
-    with ExitStack() as stack:
-        people = [
-            stack.enter_context(socket.create_connection(listener.getsockname())) for _ in range(40)
-        ]
-        each = Counter(asked(person) for person in people)
-    assert len(each) == 2
-    assert min(each.values()) >= 18, each
+    fewest = []
+    for _ in range(5):
+        with ExitStack() as stack:
+            address = listener.getsockname()
+            people = [stack.enter_context(socket.create_connection(address)) for _ in range(40)]
+            each = Counter(asked(person) for person in people)
+        assert len(each) == 2
+        fewest.append(min(each.values()))
+    assert statistics.median(fewest) >= 18, fewest  # a busy machine may halt one for a while
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
