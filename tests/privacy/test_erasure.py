@@ -282,6 +282,7 @@ def test_her_places_are_free_again(session, world, maria, ada):
 
 def test_a_closed_task_asks_for_nobody_in_her_place(session, world, maria, ada):
     task_service.close_tasks(session, task_ids=[task.id for task in world.tasks])
+    assert service.reach(session, user=maria, project=None).opened == 0
     erase(session, maria, ada, judgements=True)
     tasks = session.scalars(select(Task).where(Task.id.in_([t.id for t in world.tasks]))).all()
     assert all(task.leased + task.counted == task.wanted for task in tasks)
@@ -363,6 +364,7 @@ def test_adaptive_overlap_asks_on_where_it_is_unsure_without_her(session, people
         make_annotation(session, task, people.rui, ranks=ranks)
         make_annotation(session, task, maria, ranks=[1, 2])
     session.commit()
+    assert service.reach(session, user=maria, project=project).opened == 1
     erase(session, maria, ada, judgements=True, project_id=project.id)
     assert (session.get_one(Task, split.id).wanted, session.get_one(Task, split.id).counted) == (
         3,

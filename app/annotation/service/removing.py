@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from app.accounts.models import User
 from app.annotation.models import Annotation, Removal, Requeue
 from app.annotation.service.overlap import decide_overlap
-from app.annotation.service.requeue import AS_ROWS
+from app.annotation.service.requeue import AS_ROWS, opened_without
 from app.projects.models import MemberMessage, Membership, Project, Standing
 from app.tasks import queries
 from app.tasks import service as tasks
@@ -71,22 +71,16 @@ def removable(session: Session, *, user: User, project: Project) -> Removable:
     """What a removal would find now."""
     is_current = Annotation.is_current.is_(True)
     counts = is_current & Annotation.counted.is_(True) & (Task.kind == TaskKind.ORDINARY)
-    left = Task.leased + Task.counted - 1
-    is_short = left < func.greatest(Project.overlap_min, Task.at_least)
     has_text = func.coalesce(Annotation.rationale, Annotation.rewrite).is_not(None)
-    row = session.execute(
-        select(
-            func.count().filter(is_current),
-            func.count().filter(counts),
-            func.count().filter(counts & is_short),
-            func.count().filter(has_text),
-        )
-        .select_from(Annotation)
-        .join(Task, Task.id == Annotation.task_id)
-        .join(Project, Project.id == Task.project_id)
-        .where(Annotation.user_id == user.id, Annotation.project_id == project.id)
+    hers = (Annotation.user_id == user.id) & (Annotation.project_id == project.id)
+    judgements, texts = session.execute(
+        select(func.count().filter(is_current), func.count().filter(has_text)).where(hers)
     ).one()
-    return Removable(*row)
+    counted = session.scalars(
+        select(Annotation.task_id).join(Task, Task.id == Annotation.task_id).where(hers, counts)
+    ).all()
+    opened = opened_without(session, project=project, user_id=user.id, task_ids=counted)
+    return Removable(judgements, counted=len(counted), opened=opened, texts=texts)
 
 
 def lock_work(session: Session, *, user: User, projects: Sequence[Project]) -> None:

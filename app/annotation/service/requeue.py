@@ -82,20 +82,27 @@ _has_enough = _left >= most_wanted()
 def reach(session: Session, *, project: Project, membership: Membership, which: Which) -> Reach:
     """What it would do now; it may be a little else by the time that it is done."""
     task_ids = [task_id for _, task_id in session.execute(_hers(project, membership, which))]
+    opened = opened_without(session, project=project, user_id=membership.user_id, task_ids=task_ids)
+    return Reach(len(task_ids), opened=opened, closed=len(task_ids) - opened)
+
+
+def opened_without(
+    session: Session, *, project: Project, user_id: UUID, task_ids: Sequence[UUID]
+) -> int:
+    """How many of these tasks want another judgement once hers, which counts, does not."""
     unsure = (
-        unsure_tasks(session, task_ids, Annotation.user_id != membership.user_id)
+        unsure_tasks(session, task_ids, Annotation.user_id != user_id)
         if project.overlap_max > project.overlap_min
         else []
     )
     is_asked_more = and_(Task.leased == 0, among(Task.id, unsure), ~_has_enough)
-    opened = session.scalars(
+    return session.scalars(
         select(func.count()).where(
             among(Task.id, task_ids),
             Task.closed_at.is_(None),
             or_(_left < least_wanted(), is_asked_more),
         )
     ).one()
-    return Reach(len(task_ids), opened=opened, closed=len(task_ids) - opened)
 
 
 def requeue(
