@@ -295,6 +295,8 @@ def test_whose_gold_is_in_doubt_gets_more_whatever_the_rate(api, ada, ana, proje
     project.gold_rate = 0.1
     hers = session.get_one(Membership, (project.id, ana.id))
     hers.gold_share = 0.2  # of her first tasks half
+    gus = make_user(session, "Gus B")
+    make_member(session, project, gus, Role.VIEWER, gold_share=0.2)  # of when he judged
     for number in range(20):
         make_task(session, project, prompt=f"task {number}")
         make_task(session, project, prompt=f"gold {number}", prefers=[[0, 1]])

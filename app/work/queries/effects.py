@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from app.accounts.models import Role, User
@@ -51,8 +51,12 @@ def in_doubt(session: Session, *, project: Project) -> int:
         select(func.count())
         .select_from(Membership)
         .join(User)
-        .where(*takes_part(project), Membership.gold_share.is_not(None))
+        .where(*_gets_work(project), Membership.gold_share.is_not(None))
     ).one()
+
+
+def _gets_work(project: Project) -> tuple[ColumnElement[bool], ...]:
+    return (*takes_part(project), Membership.role != Role.VIEWER)
 
 
 def own_limits(session: Session, *, project: Project) -> dict[str, int]:
@@ -61,7 +65,7 @@ def own_limits(session: Session, *, project: Project) -> dict[str, int]:
         select(func.count(Membership.daily_limit), func.count(Membership.total_limit))
         .select_from(Membership)
         .join(User)
-        .where(*takes_part(project), Membership.role != Role.VIEWER)
+        .where(*_gets_work(project))
     ).one()
     return {"daily_limit": daily, "total_limit": total}
 
