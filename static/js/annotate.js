@@ -100,7 +100,9 @@ const page = {
     const root = document.documentElement.style;
     const prompt = find(".prompt", work);
     const sticks = getComputedStyle(prompt).position === "sticky";
-    root.setProperty("--prompt-height", `${(sticks ? prompt.offsetHeight : 0) + 12}px`);
+    const banner = find("[data-banner]").offsetHeight;
+    root.setProperty("--banner-height", `${banner}px`);
+    root.setProperty("--prompt-height", `${banner + (sticks ? prompt.offsetHeight : 0) + 12}px`);
     const legend = find("[data-legend]").offsetHeight;
     root.setProperty("--legend-height", `${legend}px`);
     const bars = find(".decision", work).offsetHeight + legend;
@@ -367,6 +369,7 @@ const page = {
     holder.replaceChildren(...actions.map(asControl));
     banner.setAttribute("role", "alert");
     banner.hidden = false;
+    this.measure();
   },
 
   // Until she does something about it.
@@ -376,7 +379,10 @@ const page = {
   },
 
   hideBanner() {
-    find("[data-banner]").hidden = true;
+    const banner = find("[data-banner]");
+    if (banner.hidden) return;
+    banner.hidden = true;
+    this.measure();
   },
 
   showQueue(waiting) {
