@@ -62,7 +62,9 @@ export const troubles = {
       }
     }
     this.handedIn.delete(entry.assignment);
-    if (isHere) this.go(this.form.isChange ? history : rank);
+    if (!isHere) return;
+    this.stopDrafts();
+    this.go(this.form.isChange ? history : rank);
   },
 
   // -- another tab or device

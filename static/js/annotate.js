@@ -262,6 +262,7 @@ const page = {
       await call("PUT", `/api/v1/assignments/${entry.assignment}/annotation`, entry.body, { headers: { "Idempotency-Key": entry.key } });
       this.go(history);
     } catch (problem) {
+      this.hasChanges = true;
       if (problem.status === 401) this.signedOut(problem, true);
       else await this.refused(entry, problem);
       this.stay();
@@ -320,6 +321,7 @@ const page = {
   changed() {
     this.form.show();
     if (find("[data-banner-text]").textContent === this.asked) this.hideBanner();
+    this.hasChanges = true;
     if (this.form.isChange) {
       // Another answer than one that may have arrived unnoticed; the same once more keeps its key.
       this.form.form.elements.key.value = crypto.randomUUID();
@@ -327,7 +329,6 @@ const page = {
     }
     clearTimeout(this.draftTimer);
     this.draftTimer = setTimeout(() => this.saveDraft(), DRAFT_AFTER);
-    this.hasChanges = true;
   },
 
   // Whether it would not be sent while the page goes away.
@@ -440,6 +441,7 @@ work.addEventListener("click", (event) => {
   const mover = event.target.closest("[data-move]");
   if (mover) page.form.move(mover.closest(".response").dataset.label, Number(mover.dataset.move));
   if (event.target.closest("[data-rated]")) page.openRating();
+  if (event.target.closest("[data-unchanged]")) page.stopDrafts();
   // A press on a step of the scale; arrows walk along it and say nothing final.
   if (event.detail && event.target.matches('input[name="choice"]')) page.choose(() => {});
 });
@@ -458,7 +460,8 @@ document.addEventListener("visibilitychange", () => {
   else if (page.isSignedOut) isBack().then((isHers) => isHers && page.signedInAgain());
 });
 addEventListener("beforeunload", (event) => {
-  if (!page.hasChanges || page.form.isChange || !page.isLong(page.form.body(true))) return;
+  // What is changed in an answer has no draft.
+  if (!page.hasChanges || !(page.form.isChange || page.isLong(page.form.body(true)))) return;
   page.saveDraft(); // while the browser asks
   event.preventDefault();
 });

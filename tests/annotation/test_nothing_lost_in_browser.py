@@ -242,6 +242,24 @@ def test_a_change_whose_reply_was_lost_is_not_another_one_when_it_is_sent_again(
     assert sorted(each.revision for each in desk.judgements()) == [1, 2]
 
 
+def test_the_browser_asks_before_a_change_that_is_not_saved_goes(desk):
+    page = open_a_change(desk)
+    asked = []
+    page.on("dialog", lambda dialog: asked.append(dialog.type) or dialog.dismiss())
+    desk.think("A long and thoughtful reason")
+    page.get_by_role("link", name="My progress").click()
+    assert desk.until(lambda: asked) == ["beforeunload"]
+    page.get_by_role("button", name="Save the change").click()
+    page.wait_for_url("**/rank/history")
+    page.get_by_role("link", name="Change").click()
+    page.locator("form.task[data-ready]").wait_for()
+    assert page.locator("textarea[name=rationale]").input_value() == "A long and thoughtful reason"
+    desk.press("2", "s")
+    page.get_by_role("link", name="Back without changing").click()
+    page.wait_for_url("**/rank/history")
+    assert asked == ["beforeunload"]
+
+
 def test_what_is_on_its_way_does_not_change_any_more(desk):
     page = desk.start()
     for key, shown in (("1", "Which egg?"), ("4", "Four greetings")):
