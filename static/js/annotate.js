@@ -202,7 +202,7 @@ const page = {
     takeBack(id);
     this.isReady = false;
     await this.saveDraft();
-    this.aside = this.setAside();
+    this.aside = this.isWaiting ? null : this.setAside(); // what is on its way does not come back
     this.putBack(this.handedIn.get(id));
   },
 
