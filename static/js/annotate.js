@@ -9,6 +9,7 @@ import { panels } from "./annotate-panels.js";
 import { asControl, fragmentOf } from "./annotate-html.js";
 import { careFor } from "./annotate-care.js";
 import { Lease, Stopwatch } from "./annotate-clock.js";
+import { settle } from "./annotate-pause.js";
 import { Queue } from "./annotate-queue.js";
 import { takeBack } from "./annotate-rescue.js";
 import { call, isBack } from "./annotate-session.js";
@@ -43,6 +44,7 @@ const page = {
     this.lease?.end();
     this.watch = new Stopwatch(words, spent);
     this.lease = this.form.isChange ? null : this.startLease();
+    this.lease?.tick();
     this.draftRevision = Number(this.form.form.dataset.draftRevision);
     this.form.show();
     this.rewrite = new Rewrite(this.form, (text) => this.reading.say(text));
@@ -77,16 +79,22 @@ const page = {
       this.putBack(this.handedIn.get(assignment.id)); // refused before: with all that was filled in
       return;
     }
-    const form = fragmentOf(assignment.html).querySelector("form");
+    const { form, ends } = assignment;
     form.classList.add("task-in");
-    form.dataset.secondsLeft -= Math.round((performance.now() - assignment.at) / 1000);
+    this.place(form, ends);
+    work.focus({ preventScroll: true });
+    this.begin();
+  },
+
+  // Before her, in the place of the one before; the second half of a double click is not for it.
+  place(form, ends) {
+    form.dataset.secondsLeft = Math.max(0, Math.round((ends - performance.now()) / 1000));
     work.replaceChildren(form);
+    settle(work);
     this.isWaiting = false;
     work.classList.remove("is-busy");
     scrollTo(0, 0);
-    work.focus({ preventScroll: true });
     this.announce(form);
-    this.begin();
   },
 
   // A screen reader hears of it: where the focus is has not changed.
@@ -167,9 +175,9 @@ const page = {
     entry.body.times = this.watch.times();
     entry.query = () => this.following(id);
     this.handedIn.set(id, this.setAside());
-    const { aside, next } = this;
+    const { aside } = this;
+    const next = aside ? null : this.takeNext();
     this.aside = null;
-    if (!aside) this.next = null;
     this.isWaiting = !aside && !next;
     const answer = this.queue.add(entry);
     if (aside) this.putBack(aside);
@@ -187,12 +195,7 @@ const page = {
   putBack({ form, times, ends }) {
     delete form.dataset.ready;
     form.inert = false;
-    form.dataset.secondsLeft = Math.max(0, Math.round(((ends ?? 0) - performance.now()) / 1000));
-    work.replaceChildren(form);
-    this.isWaiting = false;
-    work.classList.remove("is-busy");
-    scrollTo(0, 0);
-    this.announce(form);
+    this.place(form, ends ?? 0);
     this.begin(times);
   },
 
@@ -227,7 +230,8 @@ const page = {
   },
 
   arrive(assignment) {
-    assignment.at = performance.now();
+    assignment.form = fragmentOf(assignment.html).querySelector("form");
+    assignment.ends = performance.now() + assignment.form.dataset.secondsLeft * 1000;
     const isRefused = this.handedIn.has(assignment.id) && !this.queue.has(assignment.id);
     if (assignment.id === this.form.id || this.queue.has(assignment.id)) return;
     if (isRefused && !this.isWaiting) return; // she is offered the way back to it
@@ -279,6 +283,13 @@ const page = {
     }
   },
 
+  // What was fetched ahead; one whose time has run out meanwhile is claimed anew.
+  takeNext() {
+    const { next } = this;
+    this.next = null;
+    return next && next.ends > performance.now() ? next : null;
+  },
+
   // What was fetched ahead goes back to the others.
   releaseNext(options = {}) {
     if (this.next && !this.keepsNext) call("POST", `/api/v1/assignments/${this.next.id}/release`, undefined, options).catch(() => {});
@@ -304,9 +315,9 @@ const page = {
       return;
     }
     this.hideBanner();
-    const { aside, next } = this;
+    const { aside } = this;
+    const next = aside ? null : this.takeNext();
     this.aside = null;
-    if (!aside) this.next = null;
     if (aside) this.putBack(aside);
     else if (!next) this.go(rank);
     else {
