@@ -104,7 +104,6 @@ export class Lease {
     this.isActive = isActive;
     this.askAnew();
     this.timer = setInterval(() => this.tick(), 1000);
-    this.tick();
   }
 
   get left() {

@@ -4,6 +4,12 @@
 const LOOK_EVERY = 1_000;
 const SETTLING = 400; // ms in which the second half of a double tap must not land on the task
 
+// Nothing is pressed in it for a moment.
+export function settle(cover) {
+  cover.classList.add("is-waking");
+  setTimeout(() => cover.classList.remove("is-waking"), SETTLING);
+}
+
 const minutes = (ms) => `${Math.floor(ms / 60_000)}:${String(Math.floor(ms / 1_000) % 60).padStart(2, "0")}`;
 
 export class Pause {
@@ -66,8 +72,7 @@ export class Pause {
     if (!this.isOn) return;
     this.isOn = false;
     this.dialog.close();
-    this.cover.classList.add("is-waking");
-    setTimeout(() => this.cover.classList.remove("is-waking"), SETTLING);
+    settle(this.cover);
     this.watch().resume();
     this.ended(Date.now() - this.since);
   }

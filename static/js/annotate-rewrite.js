@@ -35,11 +35,12 @@ export class Rewrite {
     this.write(answer);
   }
 
-  // What stood there can be had back with one press.
+  // What she wrote there can be had back with one press, however many copies she looks at.
   write(text) {
-    this.before = this.box.value;
+    if (this.box.value !== this.copied) this.before = this.box.value;
+    this.copied = text;
     this.box.value = text;
-    this.back.hidden = !this.before.trim();
+    this.back.hidden = !this.before.trim() || this.before === text;
     this.box.dispatchEvent(new Event("input", { bubbles: true }));
     this.box.focus();
     this.box.setSelectionRange(0, 0);

@@ -37,9 +37,11 @@ export const troubles = {
       this.say(problem.status === 404 ? GONE : problem.message, isNews ? [open] : []);
       return;
     }
-    const hasForm = this.handedIn.has(id);
-    const text = refusalOf(entry, problem, hasForm || (await keepAsDraft(entry)));
-    tell(id, text, asControl(hasForm ? { text: open.text, act: () => this.goBackTo(id) } : open));
+    const isKept = await keepAsDraft(entry); // the form here is gone with the page
+    const held = this.handedIn.get(id);
+    if (held && isKept) held.form.dataset.draftRevision = entry.draft;
+    const text = refusalOf(entry, problem, held || isKept);
+    tell(id, text, asControl(held ? { text: open.text, act: () => this.goBackTo(id) } : open));
   },
 
   // Two answers of hers to one task: she says which one stands. One such question at a time.
@@ -62,7 +64,9 @@ export const troubles = {
       }
     }
     this.handedIn.delete(entry.assignment);
-    if (isHere) this.go(this.form.isChange ? history : rank);
+    if (!isHere) return;
+    this.stopDrafts();
+    this.go(this.form.isChange ? history : rank);
   },
 
   // -- another tab or device

@@ -9,6 +9,7 @@ import { panels } from "./annotate-panels.js";
 import { asControl, fragmentOf } from "./annotate-html.js";
 import { careFor } from "./annotate-care.js";
 import { Lease, Stopwatch } from "./annotate-clock.js";
+import { settle } from "./annotate-pause.js";
 import { Queue } from "./annotate-queue.js";
 import { takeBack } from "./annotate-rescue.js";
 import { call, isBack } from "./annotate-session.js";
@@ -43,6 +44,7 @@ const page = {
     this.lease?.end();
     this.watch = new Stopwatch(words, spent);
     this.lease = this.form.isChange ? null : this.startLease();
+    this.lease?.tick();
     this.draftRevision = Number(this.form.form.dataset.draftRevision);
     this.form.show();
     this.rewrite = new Rewrite(this.form, (text) => this.reading.say(text));
@@ -77,16 +79,22 @@ const page = {
       this.putBack(this.handedIn.get(assignment.id)); // refused before: with all that was filled in
       return;
     }
-    const form = fragmentOf(assignment.html).querySelector("form");
+    const { form, ends } = assignment;
     form.classList.add("task-in");
-    form.dataset.secondsLeft -= Math.round((performance.now() - assignment.at) / 1000);
+    this.place(form, ends);
+    work.focus({ preventScroll: true });
+    this.begin();
+  },
+
+  // Before her, in the place of the one before; the second half of a double click is not for it.
+  place(form, ends) {
+    form.dataset.secondsLeft = Math.max(0, Math.round((ends - performance.now()) / 1000));
     work.replaceChildren(form);
+    settle(work);
     this.isWaiting = false;
     work.classList.remove("is-busy");
     scrollTo(0, 0);
-    work.focus({ preventScroll: true });
     this.announce(form);
-    this.begin();
   },
 
   // A screen reader hears of it: where the focus is has not changed.
@@ -100,7 +108,9 @@ const page = {
     const root = document.documentElement.style;
     const prompt = find(".prompt", work);
     const sticks = getComputedStyle(prompt).position === "sticky";
-    root.setProperty("--prompt-height", `${(sticks ? prompt.offsetHeight : 0) + 12}px`);
+    const banner = find("[data-banner]").offsetHeight;
+    root.setProperty("--banner-height", `${banner}px`);
+    root.setProperty("--prompt-height", `${banner + (sticks ? prompt.offsetHeight : 0) + 12}px`);
     const legend = find("[data-legend]").offsetHeight;
     root.setProperty("--legend-height", `${legend}px`);
     const bars = find(".decision", work).offsetHeight + legend;
@@ -165,9 +175,9 @@ const page = {
     entry.body.times = this.watch.times();
     entry.query = () => this.following(id);
     this.handedIn.set(id, this.setAside());
-    const { aside, next } = this;
+    const { aside } = this;
+    const next = aside ? null : this.takeNext();
     this.aside = null;
-    if (!aside) this.next = null;
     this.isWaiting = !aside && !next;
     const answer = this.queue.add(entry);
     if (aside) this.putBack(aside);
@@ -185,12 +195,7 @@ const page = {
   putBack({ form, times, ends }) {
     delete form.dataset.ready;
     form.inert = false;
-    form.dataset.secondsLeft = Math.max(0, Math.round(((ends ?? 0) - performance.now()) / 1000));
-    work.replaceChildren(form);
-    this.isWaiting = false;
-    work.classList.remove("is-busy");
-    scrollTo(0, 0);
-    this.announce(form);
+    this.place(form, ends ?? 0);
     this.begin(times);
   },
 
@@ -200,7 +205,7 @@ const page = {
     takeBack(id);
     this.isReady = false;
     await this.saveDraft();
-    this.aside = this.setAside();
+    this.aside = this.isWaiting ? null : this.setAside(); // what is on its way does not come back
     this.putBack(this.handedIn.get(id));
   },
 
@@ -225,7 +230,8 @@ const page = {
   },
 
   arrive(assignment) {
-    assignment.at = performance.now();
+    assignment.form = fragmentOf(assignment.html).querySelector("form");
+    assignment.ends = performance.now() + assignment.form.dataset.secondsLeft * 1000;
     const isRefused = this.handedIn.has(assignment.id) && !this.queue.has(assignment.id);
     if (assignment.id === this.form.id || this.queue.has(assignment.id)) return;
     if (isRefused && !this.isWaiting) return; // she is offered the way back to it
@@ -260,6 +266,7 @@ const page = {
       await call("PUT", `/api/v1/assignments/${entry.assignment}/annotation`, entry.body, { headers: { "Idempotency-Key": entry.key } });
       this.go(history);
     } catch (problem) {
+      this.hasChanges = true;
       if (problem.status === 401) this.signedOut(problem, true);
       else await this.refused(entry, problem);
       this.stay();
@@ -274,6 +281,13 @@ const page = {
     } catch {
       // the next submission asks again
     }
+  },
+
+  // What was fetched ahead; one whose time has run out meanwhile is claimed anew.
+  takeNext() {
+    const { next } = this;
+    this.next = null;
+    return next && next.ends > performance.now() ? next : null;
   },
 
   // What was fetched ahead goes back to the others.
@@ -301,9 +315,9 @@ const page = {
       return;
     }
     this.hideBanner();
-    const { aside, next } = this;
+    const { aside } = this;
+    const next = aside ? null : this.takeNext();
     this.aside = null;
-    if (!aside) this.next = null;
     if (aside) this.putBack(aside);
     else if (!next) this.go(rank);
     else {
@@ -318,6 +332,7 @@ const page = {
   changed() {
     this.form.show();
     if (find("[data-banner-text]").textContent === this.asked) this.hideBanner();
+    this.hasChanges = true;
     if (this.form.isChange) {
       // Another answer than one that may have arrived unnoticed; the same once more keeps its key.
       this.form.form.elements.key.value = crypto.randomUUID();
@@ -325,7 +340,6 @@ const page = {
     }
     clearTimeout(this.draftTimer);
     this.draftTimer = setTimeout(() => this.saveDraft(), DRAFT_AFTER);
-    this.hasChanges = true;
   },
 
   // Whether it would not be sent while the page goes away.
@@ -367,6 +381,7 @@ const page = {
     holder.replaceChildren(...actions.map(asControl));
     banner.setAttribute("role", "alert");
     banner.hidden = false;
+    this.measure();
   },
 
   // Until she does something about it.
@@ -376,7 +391,10 @@ const page = {
   },
 
   hideBanner() {
-    find("[data-banner]").hidden = true;
+    const banner = find("[data-banner]");
+    if (banner.hidden) return;
+    banner.hidden = true;
+    this.measure();
   },
 
   showQueue(waiting) {
@@ -434,6 +452,7 @@ work.addEventListener("click", (event) => {
   const mover = event.target.closest("[data-move]");
   if (mover) page.form.move(mover.closest(".response").dataset.label, Number(mover.dataset.move));
   if (event.target.closest("[data-rated]")) page.openRating();
+  if (event.target.closest("[data-unchanged]")) page.stopDrafts();
   // A press on a step of the scale; arrows walk along it and say nothing final.
   if (event.detail && event.target.matches('input[name="choice"]')) page.choose(() => {});
 });
@@ -452,7 +471,8 @@ document.addEventListener("visibilitychange", () => {
   else if (page.isSignedOut) isBack().then((isHers) => isHers && page.signedInAgain());
 });
 addEventListener("beforeunload", (event) => {
-  if (!page.hasChanges || page.form.isChange || !page.isLong(page.form.body(true))) return;
+  // What is changed in an answer has no draft.
+  if (!page.hasChanges || !(page.form.isChange || page.isLong(page.form.body(true)))) return;
   page.saveDraft(); // while the browser asks
   event.preventDefault();
 });

@@ -164,6 +164,24 @@ def test_a_choice_is_the_answer_for_who_wants_it_so(desk):
     assert (row.strength, ranks) == (3, [2, 1])
 
 
+def test_a_double_click_is_no_answer_to_the_next_task(desk):
+    page = desk.open("pair")
+    page.wait_for_load_state("networkidle")  # one is ahead
+    first = desk.shown()
+    desk.press("?")
+    with page.expect_response("**/preferences"):
+        page.get_by_label("Submit at once when I choose").check()
+    desk.press("Escape")
+    with page.expect_response("**/annotation?**"):
+        page.locator('[name=choice][value="B3"]').dblclick(delay=60)
+    page.wait_for_function(
+        "id => document.querySelector('form.task')?.dataset.assignment !== id", arg=first
+    )
+    desk.ready()
+    assert chosen(page) is None
+    page.locator('[name=choice][value="B3"]').click(trial=True)  # a moment later it can be had
+
+
 def test_arrows_scroll_a_box_that_scrolls_and_walk_elsewhere(desk):
     page = desk.open("mixed", width=700, height=500)
     page.locator(".response-text table").focus()

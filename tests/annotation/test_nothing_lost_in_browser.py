@@ -155,6 +155,46 @@ def test_a_refused_answer_comes_back_with_all_that_was_written(desk, status):
     assert page.locator("input[name=rank_A]:checked").get_attribute("value") == "4"
 
 
+def test_a_refused_answer_is_a_draft_when_she_leaves_the_page(desk):
+    page = desk.start()
+    first = desk.shown()
+    answer_once(page, status=403, times=2)
+    desk.think("Because it is soft")
+    desk.press("1", "Enter")
+    page.get_by_role("button", name="Go back to it").wait_for()
+    page.goto(f"{desk.address}/assignments/{first}")
+    desk.ready()
+    assert page.locator("textarea[name=rationale]").input_value() == "Because it is soft"
+    assert page.locator("[name=choice]:checked").get_attribute("value") == "A1"
+
+
+def test_what_is_on_its_way_does_not_come_back_after_a_refused_one(desk):
+    page = desk.start()
+    first = desk.shown()
+    answer_once(page, status=422)
+    desk.press("1", "Enter")
+    back = page.get_by_role("button", name="Go back to it")
+    back.wait_for()
+    desk.ready()
+    second = desk.shown()
+    page.unroute(ANSWER)
+    held = []
+    page.route(ANSWER, lambda route: held.append(route))  # noqa: PLW0108  # it wants a function
+    desk.press("1", "2", "3", "4", "Enter")
+    desk.until(lambda: held)
+    assert desk.shown() == second  # nothing was ahead
+    back.click()
+    desk.another_is_shown(second)
+    held[0].continue_()
+    page.unroute(ANSWER)
+    desk.wait_for_judgements(1)
+    desk.ready()
+    desk.press("Enter")
+    desk.another_is_shown(first)
+    assert desk.shown() != second
+    assert len(desk.wait_for_judgements(2)) == 2
+
+
 def test_who_is_about_to_leave_stays_where_an_answer_is_refused(desk):
     page = desk.start()
     desk.press("1")
@@ -240,6 +280,24 @@ def test_a_change_whose_reply_was_lost_is_not_another_one_when_it_is_sent_again(
     desk.press("Enter")
     page.wait_for_url("**/rank/history")  # she need not choose between two that say the same
     assert sorted(each.revision for each in desk.judgements()) == [1, 2]
+
+
+def test_the_browser_asks_before_a_change_that_is_not_saved_goes(desk):
+    page = open_a_change(desk)
+    asked = []
+    page.on("dialog", lambda dialog: asked.append(dialog.type) or dialog.dismiss())
+    desk.think("A long and thoughtful reason")
+    page.get_by_role("link", name="My progress").click()
+    assert desk.until(lambda: asked) == ["beforeunload"]
+    page.get_by_role("button", name="Save the change").click()
+    page.wait_for_url("**/rank/history")
+    page.get_by_role("link", name="Change").click()
+    page.locator("form.task[data-ready]").wait_for()
+    assert page.locator("textarea[name=rationale]").input_value() == "A long and thoughtful reason"
+    desk.press("2", "s")
+    page.get_by_role("link", name="Back without changing").click()
+    page.wait_for_url("**/rank/history")
+    assert asked == ["beforeunload"]
 
 
 def test_what_is_on_its_way_does_not_change_any_more(desk):

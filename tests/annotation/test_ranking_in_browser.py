@@ -96,6 +96,23 @@ def test_skipping_asks_why(desk):
         assert (row.state, row.skip_reason) == (AssignmentState.SKIPPED, "language")
 
 
+@pytest.mark.parametrize(("width", "height"), [(390, 600), (320, 256), (1280, 500)])
+def test_what_is_said_is_seen_wherever_she_reads(desk, width, height):
+    page = desk.start()
+    first = desk.shown()
+    desk.press("1", "Enter")
+    desk.another_is_shown(first)
+    page.set_viewport_size({"width": width, "height": height})
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    page.get_by_role("button", name="Submit").click()
+    said = page.get_by_text("Give A, B, C, D a place first")
+    said.wait_for()
+    seen = said.bounding_box()
+    prompt = page.get_by_text("Four greetings", exact=True).bounding_box()
+    assert 0 <= seen["y"] < height / 2
+    assert prompt["y"] < 0 or prompt["y"] >= seen["y"] + seen["height"]
+
+
 def test_a_skip_can_be_taken_back(desk):
     page = desk.start()
     first = desk.shown()

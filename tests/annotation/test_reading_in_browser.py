@@ -68,6 +68,29 @@ def test_a_better_response_is_written_kept_and_shown_again(desk):
     assert box.input_value() == "Well: Steam it."
 
 
+def test_her_own_words_come_back_after_any_number_of_copies(desk):
+    page = desk.open("pair")
+    desk.press("e")
+    page.keyboard.type("Steam it.")
+    box = page.locator("textarea[name=rewrite]")
+    for letter in "AB":
+        before = box.input_value()
+        page.get_by_role("button", name=f"Start from {letter}").click()
+        desk.until(lambda before=before: box.input_value() != before)
+    back = page.get_by_role("button", name="Bring back")
+    back.click()
+    assert box.input_value() == "Steam it."
+    assert back.is_hidden()
+    page.get_by_role("button", name="Start from A").click()
+    back.wait_for()
+    page.keyboard.type("Well: ")  # this is hers as well
+    mixed = box.input_value()
+    page.get_by_role("button", name="Start from B").click()
+    desk.until(lambda: box.input_value() != mixed)
+    back.click()
+    assert box.input_value() == mixed
+
+
 def test_ratings_are_given_by_digits_and_are_optional(desk):
     page = desk.open("rated")
     rated = page.locator("[data-rated]")

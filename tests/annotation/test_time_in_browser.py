@@ -1,9 +1,9 @@
 """Honest time: what the clocks count, the pause that stops them, and a word about breaks."""
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
-from app.db import SessionLocal
+from app.db import SessionLocal, transaction
 from app.tasks.models import Assignment, AssignmentState
 
 pytestmark = pytest.mark.browser
@@ -152,6 +152,31 @@ def test_who_cannot_prolong_a_lease_asks_ever_more_seldom(desk):
     page.evaluate("window.lease.askAnew()")  # she is back
     page.clock.run_for(2_000)
     assert page.evaluate("window.asked") > asked
+
+
+def test_what_was_ahead_for_too_long_is_claimed_anew(desk):
+    page = desk.page
+    page.clock.install()
+    desk.start()
+    first = desk.shown()
+    for _ in range(38):  # at it all the time
+        page.clock.fast_forward(50_000)
+        desk.press("Shift")
+    desk.press("1", "Enter")
+    desk.another_is_shown(first)
+    assert int(page.locator("form.task").get_attribute("data-seconds-left")) > 0
+    page.clock.fast_forward(2_000)
+    assert not page.get_by_text("The time for this task has run out").is_visible()
+
+
+def test_a_task_whose_time_is_over_says_so_and_breaks_nothing(desk):
+    page = desk.start()
+    with transaction() as session:
+        session.execute(update(Assignment).values(leased_until=func.now()))
+    page.goto(f"{desk.address}/assignments/{desk.shown()}")
+    desk.ready()
+    desk.see("The time for this task has run out")
+    assert desk.complaints == []
 
 
 def open_tasks(desk):
