@@ -77,6 +77,14 @@ def name_of_cache(lm: Any) -> str:
     return "cache_params" if "cache_params" in taken else "past_key_values"
 
 
+def take_rows(cache: Cache, rows: Any) -> None:
+    """Go on with these rows, one of them several times where wanted.
+
+    What transformers has for it, `batch_select_indices`, knows nothing of states.
+    """
+    cache.reorder_cache(rows)
+
+
 def settle(cache: Cache, lines: Sequence[Line], room: int) -> None:
     """Lay the cache out for what will be written behind these lines of what was read."""
     first = cache.layers[0]

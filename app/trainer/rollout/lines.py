@@ -7,7 +7,15 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
-from app.trainer.lm import can_record, has_room, limits_of, name_of_cache, record, write_at
+from app.trainer.lm import (
+    can_record,
+    has_room,
+    limits_of,
+    name_of_cache,
+    record,
+    take_rows,
+    write_at,
+)
 from app.trainer.rollout.prompts import Read
 from app.trainer.rollout.sampling import Sampling, choose
 
@@ -85,7 +93,7 @@ class Lines:
 
     def leave(self, keep: Tensor) -> None:
         """Go on with these lines alone."""
-        self.cache.reorder_cache(keep)
+        take_rows(self.cache, keep)
         for name in ("rows", "noise", "written", "done", "positions", "token", "mask"):
             setattr(self, name, getattr(self, name)[keep])
 
