@@ -18,7 +18,7 @@ from app.trainer import lm as models
 from app.trainer.batches import Example, Forward
 from app.trainer.failures import BadInput, Diverged
 from app.trainer.lm.soundness import first_broken
-from app.trainer.processes import shared_pieces, total
+from app.trainer.processes import put_together, shared_pieces, total
 
 
 def seed_everything(seed: int) -> None:
@@ -236,7 +236,9 @@ class Updater:
         return {
             "optimizer": models.gathered(self.optimizer.state_dict()),
             "scheduler": self.schedule.state_dict(),
-            "random": random_state(),
+            "random": put_together(
+                self.accelerator, [self.accelerator.process_index], [random_state()]
+            ),
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
@@ -247,7 +249,9 @@ class Updater:
         }
         self.optimizer.load_state_dict(state["optimizer"] | {"state": moments})
         self.schedule.load_state_dict(state["scheduler"])
-        set_random_state(state["random"])
+        drawn = state["random"]
+        each = drawn if isinstance(drawn, list) else [drawn]  # an older run kept the first alone
+        set_random_state(each[self.accelerator.process_index % len(each)])
         follow(self.schedule)
 
 

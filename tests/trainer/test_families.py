@@ -59,6 +59,19 @@ PADDED: dict[str, dict[str, Any]] = {
         "window_size": 256,
     },
     "mamba": {"state_size": 4, "expand": 2, "conv_kernel": 4, "time_step_rank": 4},  # a state
+    "mamba2": {
+        "state_size": 4, "expand": 2, "conv_kernel": 4, "num_heads": 8, "head_dim": 8,
+        "n_groups": 1,
+    },
+    "lfm2": {"layer_types": ["conv", "full_attention"]},  # states in some layers
+    "qwen3_5_text": {
+        "layer_types": ["linear_attention", "full_attention"], "linear_num_value_heads": 4,
+        "linear_num_key_heads": 2, "linear_key_head_dim": 8, "linear_value_head_dim": 8,
+    },
+    "falcon_h1": {  # a state beside attention
+        "mamba_d_ssm": 32, "mamba_n_heads": 4, "mamba_d_head": 8, "mamba_d_state": 4,
+        "mamba_n_groups": 1,
+    },
 }  # fmt: skip
 EVERY = pytest.mark.parametrize("family", FAMILIES)
 UNCOMPILED = pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
@@ -205,6 +218,7 @@ def test_experts_are_trained_without_a_loss_of_their_router(
         ("bert", {}, "is an encoder: it reads what comes later"),
         ("t5", {"d_model": 32, "d_ff": 48, "num_layers": 2, "num_heads": 4, "d_kv": 8},
          "is an encoder with a decoder"),
+        ("rwkv", {"attention_hidden_size": 32}, "keeps what it has read in a cache of its own"),
     ],
 )  # fmt: skip
 def test_what_is_no_decoder_is_refused(

@@ -194,6 +194,19 @@ def test_what_two_began_two_can_resume_and_so_can_one(
     same(alone.figures(), whole.figures()[1:])
 
 
+def test_each_process_resumes_with_its_own_chance(together, tmp_path: Path) -> None:
+    """What adapters drop: a process draws for its own tokens, of which it has more or fewer."""
+    given = {"lora_r": 2, "lora_dropout": 0.5, "max_steps": 3, "learning_rate": 1e-2}
+    given |= {"save_steps": 1, "save_total_limit": 0, "per_device_train_batch_size": 2}
+    whole = together("sft", env={}, **given)
+    assert whole.wait() == [0, 0], whole.errors
+    first = Path("checkpoints") / "step-1"
+    shutil.copytree(whole.folder / first, tmp_path / "again" / first)
+    again = together("sft", "--resume", env={}, output="again", **given)
+    assert again.wait() == [0, 0], again.errors
+    assert again.figures() == whole.figures()[1:]
+
+
 def test_a_process_without_rows_goes_along(train, together, tmp_path: Path) -> None:
     """The second batch of each epoch has one row for two processes."""
     few = manners.rows("preference", manners.prompts()[:3])

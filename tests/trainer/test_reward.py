@@ -156,6 +156,18 @@ class TestRuns:
         assert config.score_mean == pytest.approx(run.metrics[-1]["eval_score_mean"])
         assert config.score_std == pytest.approx(run.metrics[-1]["eval_score_std"])
 
+    def test_a_model_on_its_way_has_not_the_scale_of_the_one_it_began_as(
+        self, train, judge: str
+    ) -> None:
+        from transformers import AutoConfig
+
+        run = train("reward", model=judge, max_steps=1)
+        places = {"start": Path(judge), "way": run.folder / "checkpoints" / "step-1" / "model"}
+        places["end"] = run.folder / "model"
+        found = {name: AutoConfig.from_pretrained(place) for name, place in places.items()}
+        assert not hasattr(found["way"], "score_std")
+        assert found["start"].score_std != found["end"].score_std
+
     def test_a_long_prompt_with_a_system_message_is_fine(self, train, tmp_path: Path) -> None:
         system = [{"role": "system", "content": "Be kind."}]
         row = {"prompt": system + ask("x"), "chosen": say("a"), "rejected": say("b")}

@@ -115,6 +115,19 @@ def test_greedy_text_is_that_of_the_plain_model_one_prompt_at_a_time(lm) -> None
     assert responses == [greedy_without_cache(lm, p, 12, frozenset()) for p in PROMPTS]
 
 
+@pytest.mark.parametrize("family", ["mamba2", "lfm2", "qwen3_5_text", "falcon_h1"])
+def test_a_state_is_remembered_like_keys_and_values(family: str) -> None:
+    """Left padded, asked twice, and left by rows that have ended."""
+    lm = made_family(family).eval()
+    asked = [*PROMPTS, *PROMPTS[:2]]
+    stops = frozenset({greedy_without_cache(lm, p, 12, frozenset())[4] for p in PROMPTS[:2]})
+    wanted = [greedy_without_cache(lm, p, 12, stops) for p in asked]
+    assert len({len(response) for response in wanted}) > 1
+    given = {"stop_ids": stops, "seeds": [0] * len(asked)}
+    for size in (1, len(asked)):
+        assert generate(lm, asked, Sampling(12, 0), batch_size=size, **given) == wanted
+
+
 def test_rows_that_end_early_do_not_disturb_the_others(lm) -> None:
     """Stops are tokens that some rows reach soon, so that the cache is compacted on the way."""
     free = made(lm, Sampling(12, temperature=0.9))

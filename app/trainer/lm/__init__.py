@@ -1,7 +1,15 @@
 """Models: loading and saving them safely, reading log-probabilities and scores from a layout."""
 
 from app.trainer.lm.attention import attend_by_tree, choose_attention, keeps_scores, mask_for
-from app.trainer.lm.cache import Line, has_room, roomy_cache, settle, write_at
+from app.trainer.lm.cache import (
+    Line,
+    has_room,
+    name_of_cache,
+    roomy_cache,
+    settle,
+    take_rows,
+    write_at,
+)
 from app.trainer.lm.compiling import compile_parts
 from app.trainer.lm.familiarity import Familiarity, features_of, pooled
 from app.trainer.lm.forward import (
@@ -89,6 +97,7 @@ __all__ = [
     "mask_for",
     "member_folders",
     "name_heads",
+    "name_of_cache",
     "new_head",
     "outputs_of",
     "pick_device",
@@ -104,6 +113,7 @@ __all__ = [
     "shard",
     "sharding_wanted",
     "synchronise",
+    "take_rows",
     "target_logits",
     "target_logps",
     "target_states",

@@ -5,6 +5,7 @@ the prompts have been read: a line for each response, filled up on the left, wit
 behind, in the type in which attention computes, which it would make of it every time otherwise.
 """
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -67,6 +68,21 @@ def roomy_cache(lm: Any) -> Cache | None:
 def has_room(cache: Cache) -> bool:
     """Whether it is such a one."""
     return isinstance(cache.layers[0], RoomyLayer)
+
+
+def name_of_cache(lm: Any) -> str:
+    """The argument by which the model takes its cache; what it does not know it ignores (Mamba)."""
+    whole = lm.get_base_model() if hasattr(lm, "peft_config") else lm
+    taken = inspect.signature(whole.forward).parameters
+    return "cache_params" if "cache_params" in taken else "past_key_values"
+
+
+def take_rows(cache: Cache, rows: Any) -> None:
+    """Go on with these rows, one of them several times where wanted.
+
+    What transformers has for it, `batch_select_indices`, knows nothing of states.
+    """
+    cache.reorder_cache(rows)
 
 
 def settle(cache: Cache, lines: Sequence[Line], room: int) -> None:

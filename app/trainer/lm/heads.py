@@ -47,8 +47,13 @@ def score_of(heads: Tensor, config: Any) -> Tensor:
 
 
 def with_heads(model: Any, wanted: Sequence[str]) -> Any:
-    """The model with these outputs: those that it has go on, the others begin anew."""
+    """The model with these outputs to train: those that it has go on, the others begin anew.
+
+    What was known of its scores is not true of those to come.
+    """
     found = heads_of(model.config)
+    for key in KEPT:
+        vars(model.config).pop(key, None)
     if tuple(wanted) == found:
         return model
     old = model.score

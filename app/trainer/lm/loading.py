@@ -114,6 +114,11 @@ def load_lm(name: str, *, role: str = "model", config: RunConfig | None = None) 
             )  # fmt: skip
         lm, info = loaded
         _complete(info, name, role)
+        if not lm._supports_default_dynamic_cache():  # noqa: SLF001 - it has no public name
+            raise BadInput(
+                f"{name} ({described.model_type}) keeps what it has read in a cache of its own, "
+                "and cannot write here. Choose a decoder such as Llama, Qwen, Gemma or Mistral."
+            )
         refuse_broken(lm, name, role)
         return lm
 

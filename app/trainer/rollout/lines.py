@@ -7,7 +7,15 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
-from app.trainer.lm import can_record, has_room, limits_of, record, write_at
+from app.trainer.lm import (
+    can_record,
+    has_room,
+    limits_of,
+    name_of_cache,
+    record,
+    take_rows,
+    write_at,
+)
 from app.trainer.rollout.prompts import Read
 from app.trainer.rollout.sampling import Sampling, choose
 
@@ -22,6 +30,7 @@ class Lines:
     ) -> None:
         logits, self.cache, self.mask = read
         self.lm, self.sampling, device = lm, sampling, lm.device
+        self.by = name_of_cache(lm)
         count, most = noise.shape
         self.stops = torch.tensor(sorted(stop_ids), dtype=torch.long, device=device)
         self.last = limits_of(lm).context - 1  # place of a token
@@ -49,13 +58,14 @@ class Lines:
 
     def read_token(self, mask: Tensor) -> None:
         """Read the last token, and choose the next."""
+        by_state = self.by == "cache_params"  # which has no columns for a mask to hide
         out = self.lm(
             input_ids=self.token,
-            attention_mask=mask,
+            attention_mask=None if by_state else mask,
             position_ids=self.positions,
-            past_key_values=self.cache,
             use_cache=True,
             logits_to_keep=1,
+            **{self.by: self.cache},
         )
         self.choose(out.logits[:, -1].float())
 
@@ -83,7 +93,7 @@ class Lines:
 
     def leave(self, keep: Tensor) -> None:
         """Go on with these lines alone."""
-        self.cache.batch_select_indices(keep)
+        take_rows(self.cache, keep)
         for name in ("rows", "noise", "written", "done", "positions", "token", "mask"):
             setattr(self, name, getattr(self, name)[keep])
 

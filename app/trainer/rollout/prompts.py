@@ -9,7 +9,7 @@ from transformers import Cache, DynamicCache
 
 from app.trainer.batches import Example, Forward, pieces
 from app.trainer.dataset import Row
-from app.trainer.lm import Line, mask_for, roomy_cache, settle
+from app.trainer.lm import Line, mask_for, name_of_cache, roomy_cache, settle, take_rows
 
 Read = tuple[Tensor, Cache, Tensor]  # logits, cache and mask of a line for each prompt
 
@@ -22,7 +22,7 @@ def read_prompts(lm: Any, prompts: Sequence[Sequence[int]], pack: int, *, room: 
         usual = DynamicCache(config=lm.config)
         logits = _read_padded(lm, each, usual)
         if len(each) < len(prompts):
-            usual.batch_select_indices(torch.tensor(line, device=lm.device))
+            take_rows(usual, torch.tensor(line, device=lm.device))
     elif pack:
         logits, lines = _read_packed(lm, each, cache, pack)
         settle(cache, [lines[i] for i in line], room)
@@ -65,9 +65,9 @@ def _read_padded(lm: Any, prompts: Sequence[tuple[int, ...]], cache: Cache) -> T
         input_ids=ids,
         attention_mask=mask,
         position_ids=(mask.cumsum(1) - 1).clamp(min=0),
-        past_key_values=cache,
         use_cache=True,
         logits_to_keep=1,
+        **{name_of_cache(lm): cache},
     )
     logits: Tensor = out.logits[:, -1]
     return logits
