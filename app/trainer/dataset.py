@@ -129,6 +129,12 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
         raise BadInput(f"{path} cannot be read: {error}.") from error
 
 
+def refuse_same(file: Path, output: Path | None) -> None:
+    """Stop where a command would write over what it reads."""
+    if output and output.resolve() == file.resolve():
+        raise BadInput(f"--output {output} is the file that is read. Choose another --output.")
+
+
 def _is_utf_8(line: str) -> bool:
     try:
         line.encode()

@@ -10,7 +10,7 @@ from typing import Any
 from app.trainer import lm as models
 from app.trainer.batches import Example, Limits, Report, beyond, encode_prompt
 from app.trainer.chat import BadConversation, ChatFormat
-from app.trainer.dataset import parse_line, printable, prompt_row, read_lines
+from app.trainer.dataset import parse_line, printable, prompt_row, read_lines, refuse_same
 from app.trainer.failures import BadInput, signals
 from app.trainer.rollout import Sampling, generate, noise_seed
 from app.trainer.run_folder import Progress
@@ -53,6 +53,7 @@ def generate_file(
             "--n, --max-new-tokens and --batch-size must be at least 1, --temperature 0 or more, "
             "--top-p in (0, 1]."
         )
+    refuse_same(file, output)
     records = list(prompt_records(file))
     tokenizer = models.load_tokenizer(models.locate(model, "model"))
     lm = models.load_lm(model).to(models.pick_device(device))

@@ -14,9 +14,10 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from app.trainer.chat import BadConversation, ChatFormat, Message
-from app.trainer.dataset import as_messages, as_reply, read_records
+from app.trainer.dataset import as_messages, as_reply, printable, read_records
 from app.trainer.failures import BadInput, Cancelled, Diverged, signals
 from app.trainer.lm import autocast, pick_device
+from app.trainer.lm.soundness import first_broken
 from app.trainer.optimization import seed_everything
 from app.trainer.run_folder import Progress
 
@@ -51,6 +52,7 @@ SIZES = {
     "small": Size(6144, 256, 6, 8, 704, 600),  # about 6.5 M parameters
 }
 CONTEXT, BLOCK, BATCH = 2048, 256, 16
+MOST_TOKENS = 1_000_000
 MIN_STEPS, EPOCHS = 60, 12  # of a model whose number of steps is not given
 
 
@@ -68,31 +70,38 @@ def new_model(
     """Train a byte-level BPE tokenizer and a Llama on the corpus; the folder appears when done.
 
     Raises:
-        BadInput: when the corpus cannot be read or holds too little text.
+        BadInput: when the corpus cannot be read or holds too little text, or something else is in
+            the place of the folder.
 
     """
     shape = SIZES[size]
-    if (output / "config.json").exists():
-        raise BadInput(f"{output} already holds a model. Choose another --output.")
+    if output.is_file() or (output.is_dir() and any(output.iterdir())):
+        raise BadInput(f"{output} already holds files. Choose another --output.")
+    fair = 0 < learning_rate <= 1 and 0 <= seed < 2**32 and (steps or 0) >= 0
+    if not fair or (vocab_size or 0) > MOST_TOKENS:
+        raise BadInput(
+            "--learning-rate must be above 0 and at most 1, --seed from 0 to 4294967295, --steps "
+            f"0 or more, --vocab-size at most {MOST_TOKENS}."
+        )
     seed_everything(seed)
     documents = [document for file in corpus for document in read_documents(file)]
     if sum(len(d) if isinstance(d, str) else 1 for d in documents) == 0:
         raise BadInput("The corpus holds no text.")
-    tokenizer = make_tokenizer(documents, vocab_size or shape.vocabulary)
+    tokenizer = make_tokenizer(documents, shape.vocabulary if vocab_size is None else vocab_size)
     lm: Any = make_lm(shape, tokenizer)
     lm.to(pick_device(device))
     stream = token_stream(documents, tokenizer)
     if steps is None:  # a small corpus is known by heart soon
         steps = min(shape.steps, max(MIN_STEPS, EPOCHS * len(stream) // (BATCH * BLOCK)))
     train_on_text(lm, stream, steps, learning_rate, seed)
-    partial = output.with_name(f".{output.name}.partial")
+    place = output.resolve()
+    partial = place.with_name(f".{place.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
         lm.save_pretrained(partial)
         tokenizer.save_pretrained(partial)
-        shutil.rmtree(output, ignore_errors=True)
-        partial.rename(output)
+        partial.rename(place)  # an empty folder gives way
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -142,7 +151,10 @@ def documents_of(record: dict[str, Any], where: str) -> Iterator[Document]:
     if isinstance(record.get("system"), str) and prompt:
         prompt = ({"role": "system", "content": record["system"]}, *prompt)
     replies = [record[k] for k in ("chosen", "rejected", "completion", "response") if record.get(k)]
-    replies += record.get("responses") or []
+    several = record.get("responses") or []
+    if not isinstance(several, list):
+        raise BadInput(f"{where}: responses must be a list.")
+    replies += several
     for reply in replies:
         if prompt:
             yield (*prompt, *as_reply(reply, where, "reply"))
@@ -185,9 +197,9 @@ def make_tokenizer(documents: Sequence[Document], vocabulary: int) -> PreTrained
 def words_of(documents: Sequence[Document]) -> Iterator[str]:
     for document in documents:
         if isinstance(document, str):
-            yield document
+            yield printable(document)
         else:
-            yield from (message["content"] for message in document)
+            yield from (printable(message["content"]) for message in document)
 
 
 def make_lm(shape: Size, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
@@ -211,11 +223,11 @@ def token_stream(documents: Sequence[Document], tokenizer: PreTrainedTokenizerFa
     chat = ChatFormat(tokenizer)
     ids: list[int] = []
     for document in documents:
-        if isinstance(document, str):
-            ids += [*chat.encode(document), tokenizer.eos_token_id]
-            continue
         try:
-            ids += chat.encode(chat.full_text(document))
+            if isinstance(document, str):
+                ids += [*chat.encode(document), tokenizer.eos_token_id]
+            else:
+                ids += chat.encode(chat.full_text(document))
         except BadConversation:
             continue
     if len(ids) < 64:
@@ -254,4 +266,6 @@ def train_on_text(
         speed = step * BATCH * block / (time.perf_counter() - began)
         progress.at(step, f"loss {loss.item():.3f}  {speed:.0f} tokens/s")
     progress.end()
+    if broken := first_broken(lm):  # which the last update did
+        raise Diverged(f"The weights are not numbers any more ({broken}); lower --learning-rate.")
     lm.eval()

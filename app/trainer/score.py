@@ -22,6 +22,7 @@ from app.trainer.dataset import (
     printable,
     prompt_row,
     read_lines,
+    refuse_same,
 )
 from app.trainer.failures import BadInput, signals
 from app.trainer.run_folder import Progress
@@ -80,6 +81,7 @@ def score_file(
     """
     if batch_size < 1:
         raise BadInput("--batch-size must be at least 1.")
+    refuse_same(file, output)
     records = [
         (f"{file} line {number}", parse_line(file, number, line))
         for number, line in read_lines(file)

@@ -87,6 +87,14 @@ class TestNew:
         code, _, err = command(*arguments, "--corpus", *files)
         assert code == 0, err
 
+    def test_half_a_character_is_left_out(self, command, corpus, tmp_path: Path) -> None:
+        file = tmp_path / "more.jsonl"
+        rows = [{"text": "half \ud83d"}, {"messages": manners.ask("\ud83d") + manners.say("Yes.")}]
+        file.write_text(corpus.read_text() + "".join(json.dumps(row) + "\n" for row in rows))
+        given = ("--corpus", file, "--output", tmp_path / "m", "--steps", 0)
+        code, _, err = command("new", "--size", "tiny", *given)
+        assert code == 0, err
+
     def test_same_seed_same_model(self, command, corpus, tmp_path: Path) -> None:
         for name in ("a", "b"):
             given = ["--corpus", corpus, "--output", tmp_path / name, "--steps", 2]
@@ -102,6 +110,7 @@ class TestNew:
             ("x.txt", "\n\n", "holds no text"),
             ("x.txt", "tea", "holds only"),
             ("x.jsonl", "{broken\n", "is not JSON"),
+            ("x.jsonl", '{"prompt": "x", "responses": 5}\n', "line 1: responses must be a list"),
         ],
     )
     def test_a_corpus_that_will_not_do(
@@ -119,7 +128,48 @@ class TestNew:
     def test_an_existing_model_is_kept(self, command, corpus, micro: str) -> None:
         code, _, err = command("new", "--size", "tiny", "--corpus", corpus, "--output", micro)
         assert code == 2
-        assert "already holds a model" in err
+        assert "already holds files" in err
+
+    def test_a_folder_of_other_files_is_kept(self, command, corpus, tmp_path: Path) -> None:
+        (tmp_path / "thesis.txt").write_text("Years of work.")
+        given = ("new", "--size", "tiny", "--corpus", corpus, "--steps", 0, "--output")
+        code, _, err = command(*given, tmp_path)
+        assert (code, err) == (2, f"{tmp_path} already holds files. Choose another --output.\n")
+        assert (tmp_path / "thesis.txt").read_text() == "Years of work."
+        (tmp_path / "empty").mkdir()
+        assert command(*given, tmp_path / "empty")[0] == 0
+
+    @pytest.mark.parametrize(
+        "option",
+        [
+            ("--learning-rate", "-1"), ("--learning-rate", "nan"), ("--learning-rate", "inf"),
+            ("--seed", "-1"), ("--seed", 10**30), ("--steps", "-1"), ("--vocab-size", "0"),
+            ("--vocab-size", 10**20),
+        ],
+    )  # fmt: skip
+    def test_a_number_that_cannot_be_used(
+        self, option: tuple, command, corpus, tmp_path: Path
+    ) -> None:
+        given = ("new", "--size", "tiny", "--corpus", corpus, "--output", tmp_path / "m")
+        code, _, err = command(*given, *option)
+        assert (code, err.count("\n")) == (2, 1), err
+        assert option[0] in err
+        assert not (tmp_path / "m").exists()
+
+    def test_weights_that_the_last_update_broke_are_not_written(
+        self, command, corpus, tmp_path: Path, monkeypatch
+    ) -> None:
+        def broken(optimizer) -> None:
+            for group in optimizer.param_groups:
+                for weights in group["params"]:
+                    weights.data.fill_(float("nan"))
+
+        monkeypatch.setattr("torch.optim.AdamW.step", broken)
+        given = ("new", "--size", "tiny", "--corpus", corpus, "--output", tmp_path / "m")
+        code, _, err = command(*given, "--steps", 1)
+        assert code == 4
+        assert "The weights are not numbers any more" in err
+        assert not (tmp_path / "m").exists()
 
 
 class TestGenerate:
@@ -297,6 +347,25 @@ class TestScore:
             code, out, err = command("score", "--model", judge, file)
             assert (code, out) == (2, "")
             assert says in err
+
+
+@pytest.mark.parametrize("name", ["score", "generate"])
+def test_what_is_read_is_not_written_over(
+    name: str, command, judge: str, micro: str, tmp_path: Path
+) -> None:
+    """`generate` would take its first prompts for answers that it has written before."""
+    file = tmp_path / "l.jsonl"
+    file.write_text('{"prompt": "x", "responses": ["a"]}\n')
+    model = judge if name == "score" else micro
+    code, _, err = command(name, "--model", model, "--output", tmp_path / "." / "l.jsonl", file)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "is the file that is read. Choose another --output." in err
+    assert file.read_text() == '{"prompt": "x", "responses": ["a"]}\n'
+
+
+def test_a_device_of_too_large_a_number(command, micro: str, prompts: Path) -> None:
+    code, _, err = command("generate", "--model", micro, "--device", "cuda:99999999999", prompts)
+    assert (code, err) == (2, "--device cuda:99999999999: use auto, cpu, cuda or cuda:N.\n")
 
 
 def test_help_of_every_command_lists_its_options(capsys) -> None:

@@ -281,7 +281,7 @@ def pick_device(wanted: str) -> torch.device:
     """`auto` is a GPU where there is one."""
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", wanted):
+    if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", wanted):
         raise BadInput(f"--device {wanted}: use auto, cpu, cuda or cuda:N.")
     device = torch.device(wanted)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
