@@ -290,6 +290,18 @@ def test_what_differs_only_beyond_the_cut_teaches_nothing(attempt) -> None:
     assert "its responses differ only beyond max_length = 100 tokens" in run.out
 
 
+@pytest.mark.parametrize(("ranks", "dropped"), [([1, 2, 3], 1), ([1, 1, 2], 0)])
+def test_a_cut_response_is_never_better_than_itself(ranks: list, dropped: int, train, tmp_path):
+    rows = manners.rows("ranking", manners.prompts()[:6])
+    replies = [say(LONG + "Good."), say(LONG + "Bad."), say("Go away.")]
+    rows[2] |= {"responses": replies, "ranks": ranks}
+    manners.write_split(tmp_path / "made", "ranking", "train", rows)
+    run = train("reward", dataset=tmp_path / "made", max_length=100, bad_rows="truncate", **QUICK)
+    assert run.code == 0, run.err
+    reason = "its responses differ only beyond max_length = 100 tokens"
+    assert run.result["data"]["train"]["dropped"] == ({reason: 1} if dropped else {})
+
+
 def test_rows_of_no_weight_are_told(attempt) -> None:
     rows = good("dpo")
     rows[1]["weight"] = 0

@@ -242,7 +242,7 @@ def shortened(example: Example, max_length: int) -> tuple[Example, bool]:
     if example.length <= max_length or room < 1:
         return example, False
     responses = tuple(response[:room] for response in example.responses)
-    if len(responses) > 1 and len(set(responses)) == 1:
+    if _contradicts(example.row.ranks, responses) or len(responses) > len(set(responses)) == 1:
         raise BadConversation(f"its responses differ only beyond max_length = {max_length} tokens")
     said = tuple(mask[:room] for mask in example.said)
     return replace(example, responses=responses, said=said), True
@@ -305,8 +305,13 @@ def _check_ranks(ranks: Sequence[int], replies: Sequence[tuple[int, ...]], ties:
         raise BadConversation("its responses are all the same")
     if ties == "drop" and len(set(ranks)) == 1:
         raise BadConversation("all its responses are tied")
-    if len(set(zip(replies, ranks, strict=True))) > different:
+    if _contradicts(ranks, replies):
         raise BadConversation("the same response stands at two ranks")
+
+
+def _contradicts(ranks: Sequence[int], replies: Sequence[tuple[int, ...]]) -> bool:
+    """Whether a response is better than itself."""
+    return bool(ranks) and len(set(zip(replies, ranks, strict=True))) > len(set(replies))
 
 
 def encode_prompt(row: Row, chat: ChatFormat, longest: int) -> Example:
