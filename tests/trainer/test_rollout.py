@@ -70,6 +70,16 @@ def test_nothing_is_written_beyond_what_the_model_reads(*, compact: bool) -> Non
     assert [len(p) + len(r) for p, r in zip(PROMPTS, found, strict=True)] == [24] * 4
 
 
+@pytest.mark.parametrize("pack", [0, 1000])
+def test_no_room_is_made_for_tokens_that_the_model_never_reads(lm, pack: int) -> None:
+    """Whoever asks for as many as there may be gets the same, not 4 GB of noise for each."""
+    first = made(lm, Sampling(12))
+    stops = frozenset({response[3] for response in first})
+    given = {"stop_ids": stops, "seeds": [noise_seed(0, i) for i in range(4)], "pack": pack}
+    endless = generate(lm, PROMPTS, Sampling(10**9), batch_size=4, **given)
+    assert endless == generate(lm, PROMPTS, Sampling(2048), batch_size=4, **given)
+
+
 def test_a_token_is_written_where_there_is_room_for_it(lm, monkeypatch) -> None:
     places = set()
     real = cache.RoomyLayer.update

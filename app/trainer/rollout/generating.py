@@ -1,6 +1,7 @@
 """Responses of a language model to prompts, in batches."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -8,7 +9,7 @@ from accelerate import Accelerator
 
 from app.trainer.batches import Example
 from app.trainer.chat import ChatFormat
-from app.trainer.lm import autocast, sharding_wanted
+from app.trainer.lm import autocast, limits_of, sharding_wanted
 from app.trainer.processes import put_together, shares
 from app.trainer.rollout.lines import go_on
 from app.trainer.rollout.prompts import read_prompts
@@ -40,6 +41,8 @@ def generate(
     the step of a model that takes packs is recorded and played back, unless `recorded` is off.
     `check` is called between batches and may raise.
     """
+    most = min(sampling.max_new_tokens, limits_of(lm).context)  # there is noise and room for each
+    sampling = replace(sampling, max_new_tokens=most)
     was_training = lm.training
     lm.eval()
     order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
