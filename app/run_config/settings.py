@@ -29,7 +29,7 @@ class RunConfig:
     )
     bf16: bool = setting(False, "Compute in bfloat16 over 32-bit weights.")
     lora_r: int = setting(
-        0, "Rank of LoRA adapters; 0 trains all weights.", at_least=0, group="lora"
+        0, "Rank of LoRA adapters; 0 trains all weights.", at_least=0, at_most=16384, group="lora"
     )
     lora_alpha: int = setting(16, "Scale of the adapters (alpha / r).", at_least=1, group="lora")
     lora_dropout: float = setting(

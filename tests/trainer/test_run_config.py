@@ -70,6 +70,10 @@ def test_values_from_the_command_line_are_text() -> None:
         ("sft", {"max_steps": 1.5}, "must be a whole number, not 1.5"),
         ("sft", {"max_steps": True}, "must be a whole number"),
         ("sft", {"max_steps": 0}, "at least 1, or -1"),
+        ("sft", {"max_new_tokens": 1e300}, "is too large a number; 1e+18 is the most"),
+        ("ppo", {"score_clip": 1e300}, "is too large a number; 1e+18 is the most"),
+        ("reward", {"score_weights": "preference=-1e300"}, "is too large a number"),
+        ("dpo", {"lora_r": 10**9}, "must be at most 16384, not 1000000000"),
         ("sft", {"max_steps": 10**400}, "max_steps: is a number of too many digits"),
         (
             "sft",
