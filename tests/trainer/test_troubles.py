@@ -295,6 +295,18 @@ class TestResume:
         assert moved.code == 0, moved.err
         assert moved.figures() == whole.figures()[2:]
 
+    def test_what_people_put_into_the_folder_is_passed_over(self, train) -> None:
+        given = {"save_steps": 1, "save_total_limit": 1, "num_samples": 0}
+        first = train("sft", max_steps=1, **given)
+        saved = first.folder / "checkpoints"
+        shutil.copytree(saved / "step-1", saved / "step-1-backup")
+        with (first.folder / "metrics.jsonl").open("ab") as metrics:
+            metrics.write(b'\xff\n[]\n{"note": "good so far"}\n')
+        run = train("sft", "--resume", max_steps=2, **given)
+        assert run.code == 0, run.err
+        assert sorted(p.name for p in saved.iterdir()) == ["step-1-backup", "step-2"]
+        assert [row["step"] for row in run.metrics] == [1, 2]
+
     def test_where_no_run_is_there_is_nothing_to_resume(self, train) -> None:
         run = train("sft", "--resume", max_steps=2)
         assert run.code == 2

@@ -47,10 +47,10 @@ def keep_upto(path: Path, step: int) -> None:
     kept = []
     for line in path.read_bytes().split(b"\n"):
         try:
-            row = json.loads(line)
-        except ValueError:
+            within = json.loads(line)["step"] <= step
+        except (ValueError, TypeError, KeyError):  # somebody else wrote it
             continue
-        if row["step"] <= step:
+        if within:
             kept.append(line.decode() + "\n")
     write_whole(path, "".join(kept))
 

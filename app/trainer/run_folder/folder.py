@@ -279,8 +279,9 @@ class RunFolder:
             discard(self.path / "checkpoints" / f"step-{old}")
 
     def _checkpoints(self) -> list[int]:
-        names = (p.name for p in (self.path / "checkpoints").glob("step-*") if p.is_dir())
-        return sorted(int(name.removeprefix("step-")) for name in names)
+        folders = (p for p in (self.path / "checkpoints").glob("step-*") if p.is_dir())
+        numbers = (folder.name.removeprefix("step-") for folder in folders)
+        return sorted(int(number) for number in numbers if number.isdecimal())  # else: a copy of it
 
     def kept(self) -> str:
         """Where a run that went wrong can be taken up."""
@@ -310,7 +311,7 @@ class RunFolder:
         try:
             state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
             own = state["folder"]
-        except (OSError, EOFError, RuntimeError, UnpicklingError, KeyError) as error:
+        except (OSError, EOFError, RuntimeError, UnpicklingError, KeyError, TypeError) as error:
             raise unreadable(folder) from error
         for what, found in self.start.items():
             if own["start"].get(what, found) != found:  # an older run may not have noted it
