@@ -216,5 +216,9 @@ def contradictions(config: PpoConfig) -> Iterator[tuple[str, str]]:
         yield "response_length", "must leave room for the prompt within max_length."
     if config.reward_function and config.reward_model_path:
         yield "reward_function", "takes the place of reward_model_path: name only one of them."
+    if config.reward_function and config.reward_hold_out:
+        yield "reward_hold_out", "keeps back one member of an ensemble; a function has none."
+    if config.kl_target and not config.kl_coef:
+        yield "kl_target", "multiplies kl_coef, which stays 0 from 0: begin with some, e.g. 0.05."
     if config.reward_function and config.score_normalization == "model":
         yield "score_normalization", "a function stores no figures: choose reference or none."

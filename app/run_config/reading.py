@@ -12,8 +12,7 @@ from app.run_config.ppo import PpoConfig
 from app.run_config.ppo import contradictions as ppo_contradictions
 from app.run_config.settings import DpoConfig, RewardConfig, RunConfig
 
-
-LARGEST = 1e18  # torch counts in 64 bit, and computes in floats of 32
+LARGEST = {int: 1e18, float: 1e30}  # torch counts in 64 bit, and computes in 32
 
 
 class ConfigError(ValueError):
@@ -157,8 +156,8 @@ def _number(plain: type, raw: Any) -> Any:
         raise ValueError("is a number of too many digits.") from None
     if not math.isfinite(number):
         raise ValueError(f"must be {wanted}, not {raw!r}.")
-    if abs(number) > LARGEST:
-        raise ValueError(f"is too large a number; {LARGEST:g} is the most.")
+    if abs(number) > LARGEST[plain]:
+        raise ValueError(f"is too large a number; {LARGEST[plain]:g} is the most.")
     if plain is int:
         if number != int(number):
             raise ValueError(f"must be {wanted}, not {raw!r}.")

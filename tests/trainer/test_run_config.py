@@ -71,7 +71,7 @@ def test_values_from_the_command_line_are_text() -> None:
         ("sft", {"max_steps": True}, "must be a whole number"),
         ("sft", {"max_steps": 0}, "at least 1, or -1"),
         ("sft", {"max_new_tokens": 1e300}, "is too large a number; 1e+18 is the most"),
-        ("ppo", {"score_clip": 1e300}, "is too large a number; 1e+18 is the most"),
+        ("ppo", {"score_clip": 1e300}, "is too large a number; 1e+30 is the most"),
         ("reward", {"score_weights": "preference=-1e300"}, "is too large a number"),
         ("dpo", {"lora_r": 10**9}, "must be at most 16384, not 1000000000"),
         ("sft", {"max_steps": 10**400}, "max_steps: is a number of too many digits"),
@@ -96,6 +96,8 @@ def test_values_from_the_command_line_are_text() -> None:
         ("dpo", {"label_smoothing": 0.5}, "must be at most 0.499"),
         ("ppo", {"num_mini_batches": 3}, "must divide the 16 episodes"),
         ("ppo", {"response_length": 2000}, "must leave room for the prompt"),
+        ("ppo", {"reward_function": "a:f", "reward_hold_out": True}, "a function has none"),
+        ("ppo", {"kl_target": 6, "kl_coef": 0}, "kl_target: multiplies kl_coef"),
         ("grpo", {}, "'grpo' is none of sft, reward, dpo, ppo"),
     ],
 )
