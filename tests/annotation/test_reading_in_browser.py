@@ -186,6 +186,39 @@ def test_letters_are_dragged_into_order(desk):
     assert ranks == [3, 1, 1, 3]
 
 
+def test_a_letter_let_go_far_away_is_not_dragged_on(desk):
+    page = desk.open("four")
+    desk.press("1", "2", "3")
+    before = order(page)
+    box = page.locator('[data-chip="A"]').bounding_box()
+    page.mouse.move(box["x"] + 5, box["y"] + 5)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 5, 5)  # at once, as a fast hand does
+    page.mouse.up()
+    box = page.locator('[data-chip="C"]').bounding_box()
+    for step in (1, 20):
+        page.mouse.move(box["x"] + step, box["y"] + 5)
+    assert page.locator(".is-dragged").count() == 0
+    page.mouse.down()
+    page.mouse.up()
+    assert order(page) == before
+    assert page.evaluate("document.activeElement.id") == "response-C"
+
+
+def test_a_second_finger_does_not_let_go_of_a_letter(desk):
+    page = desk.open("four")
+    desk.press("1", "2", "3")
+    drag(page, "C", "A", across=0.05, hold=True)
+    for kind in ("pointerdown", "pointerup"):
+        page.locator('[data-chip="B"]').dispatch_event(
+            kind, {"pointerId": 77, "pointerType": "touch", "isPrimary": False}
+        )
+    assert page.locator(".is-dragged").inner_text() == "C"
+    assert order(page).startswith("A  >  B  >  C")
+    page.mouse.up()
+    assert order(page).startswith("C  >  A  >  B")
+
+
 def test_letters_are_dragged_by_touch(desk):
     page = desk.open("ten", width=390, height=844, has_touch=True, is_mobile=True)
     touch = page.context.new_cdp_session(page)
