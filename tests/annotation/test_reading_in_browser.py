@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from app.db import SessionLocal
+from app.tasks.models import Assignment
 from tests.annotation.reading_desk import Desk, opened_projects
 from tests.axe import faults
 
@@ -66,6 +68,44 @@ def test_a_better_response_is_written_kept_and_shown_again(desk):
     desk.see("with a better one")
     page.goto(f"{desk.address}/assignments/{first}")
     assert box.input_value() == "Well: Steam it."
+
+
+def test_what_is_cut_off_where_she_pastes_is_told(desk):
+    page = desk.open("pair")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.evaluate("navigator.clipboard.writeText('line\\r\\n'.repeat(2001))")  # as Windows copies
+    desk.press("r", "Control+v")
+    page.get_by_text("The last 5 of what you put in are left out.").wait_for()
+    assert page.locator("textarea[name=rationale]").input_value() == "line\n" * 2000
+
+
+def test_her_texts_are_the_same_without_javascript(desk):
+    page = desk.open("pair", java_script_enabled=False)
+    page.locator("[name=choice][value=T]").check()
+    for name in ("rationale", "rewrite"):
+        page.locator(f".{name} > summary").click()
+        page.locator(f"[name={name}]").fill("\n\n  one\ntwo")
+    shown = desk.shown()
+    page.locator("[data-submit]").click()
+    desk.until(lambda: desk.shown() != shown)
+    row, _, _ = desk.kept(shown)
+    assert row.rationale == row.rewrite == "\n\n  one\ntwo"
+    page.goto(f"{desk.address}/assignments/{shown}")
+    assert page.locator("[name=rewrite]").input_value() == "\n\n  one\ntwo"
+
+
+def test_enter_without_javascript_does_what_it_is_pressed_for(desk):
+    page = desk.open("pair", java_script_enabled=False)
+    for answer, state in (("[name=choice][value=T]", "submitted"), ("[name=note]", "skipped")):
+        shown = desk.shown()
+        if state == "skipped":
+            page.locator(".skip > summary").click()
+            page.get_by_label("The prompt is unclear").check()
+        page.locator(answer).click()
+        desk.press("Enter")
+        desk.until(lambda before=shown: desk.shown() != before)
+        with SessionLocal() as session:
+            assert session.get_one(Assignment, shown).state == state
 
 
 def test_her_own_words_come_back_after_any_number_of_copies(desk):
@@ -152,6 +192,17 @@ def test_a_number_that_is_none_is_not_left_out_unseen(desk):
     box.fill("15")
     desk.press("Escape")
     assert desk.submit()[2]["quality"][0] == 15
+
+
+def test_the_wheel_scrolls_and_changes_no_rating(desk):
+    page = desk.open("wide", height=400)
+    box = page.locator(".rating-number").first
+    box.fill("87")
+    over = box.bounding_box()
+    page.mouse.move(over["x"] + 10, over["y"] + 10)
+    page.mouse.wheel(0, 60)
+    desk.until(lambda: box.bounding_box()["y"] < over["y"] - 30)
+    assert box.input_value() == "87"
 
 
 def test_half_a_number_keeps_no_draft_from_being_saved(desk):
@@ -392,6 +443,15 @@ def test_at_320_pixels_nothing_is_cut_off_or_too_small(desk, name):
     panel = page.locator(".reading-panel").bounding_box()
     assert panel["x"] >= 0
     assert panel["x"] + panel["width"] <= 320
+
+
+def test_at_400_percent_the_text_is_read_over_the_whole_window(desk):
+    page = desk.open("ten", width=320, height=256)
+    page.locator("#response-E").focus()
+    desk.until(lambda: page.locator("#response-E .response-text").bounding_box()["y"] > 0)
+    assert not page.locator(".decision").evaluate(
+        "bar => bar.getBoundingClientRect().top < innerHeight"
+    )
 
 
 def test_nothing_stands_in_the_way_of_assistive_technology(desk):
