@@ -128,7 +128,7 @@ def judgement_of_form(fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
         if name == "choice":
             body |= _pair(value)
         elif name in {"rationale", "rewrite"}:
-            body[name] = value
+            body[name] = value.replace("\r\n", "\n")  # as a form sends the end of a line
         elif name == "revision" and NUMBER.fullmatch(value):
             body["revision"] = int(value) or None
         elif kind == "rank" and PLACE.fullmatch(value):

@@ -197,7 +197,6 @@ def skip_form(
             {"reason": fields.get("reason"), "note": fields.get("note") or None}
         )
     except ValidationError:
-        given = formats.judgement_of_form(fields.multi_items())
         error = Invalid("Choose a reason for skipping this task.")
         return _task_page(
             request,
@@ -207,7 +206,6 @@ def skip_form(
             user=user,
             now=now,
             error=error,
-            given=given,
         )
     service.skip(
         session,

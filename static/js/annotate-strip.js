@@ -18,7 +18,7 @@ export class Strip {
     const on = (kind, act) => this.holder.addEventListener(kind, act);
     on("pointerdown", (event) => this.down(event));
     on("pointermove", (event) => this.move(event));
-    on("pointerup", () => this.up());
+    on("pointerup", (event) => this.up(event));
     on("pointercancel", () => this.end());
     on("click", (event) => this.click(event));
     on("keydown", (event) => event.key === "Escape" && this.drag && this.end());
@@ -71,7 +71,8 @@ export class Strip {
   down(event) {
     const chip = event.target.closest(".chip");
     this.wasDragged = false;
-    if (!chip || event.button > 0) return;
+    if (!chip || event.button > 0 || !event.isPrimary) return; // a second finger is about something else
+    chip.setPointerCapture(event.pointerId); // wherever it is let go, however fast it went
     this.start = { chip, x: event.clientX, y: event.clientY, id: event.pointerId };
   }
 
@@ -82,7 +83,6 @@ export class Strip {
     if (!this.drag) {
       if (Math.hypot(dx, dy) < DRAG_FROM) return;
       this.drag = { label: start.chip.dataset.chip };
-      start.chip.setPointerCapture(event.pointerId);
       start.chip.classList.add("is-dragged");
       this.holder.classList.add("is-dragging");
     }
@@ -114,7 +114,8 @@ export class Strip {
     this.drag.to = { at: best.isEmpty ? null : Number(best.group.dataset.at), drop };
   }
 
-  up() {
+  up(event) {
+    if (event.pointerId !== this.start?.id) return;
     const { drag } = this;
     this.end();
     if (!drag) return;

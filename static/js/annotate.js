@@ -25,6 +25,7 @@ const ANNOUNCED = 150; // characters of a prompt
 const work = document.querySelector("[data-work]");
 const { project, rank, history } = work.dataset;
 const find = (selector, root = document) => root.querySelector(selector);
+const skipForm = find("#skip-form");
 
 const page = {
   ...troubles,
@@ -107,13 +108,13 @@ const page = {
   measure() {
     const root = document.documentElement.style;
     const prompt = find(".prompt", work);
-    const sticks = getComputedStyle(prompt).position === "sticky";
+    const height = (bar) => (getComputedStyle(bar).position === "sticky" ? bar.offsetHeight : 0);
     const banner = find("[data-banner]").offsetHeight;
     root.setProperty("--banner-height", `${banner}px`);
-    root.setProperty("--prompt-height", `${banner + (sticks ? prompt.offsetHeight : 0) + 12}px`);
+    root.setProperty("--prompt-height", `${banner + height(prompt) + 12}px`);
     const legend = find("[data-legend]").offsetHeight;
     root.setProperty("--legend-height", `${legend}px`);
-    const bars = find(".decision", work).offsetHeight + legend;
+    const bars = height(find(".decision", work)) + legend;
     root.setProperty("--bar-height", `${bars + 12}px`);
   },
 
@@ -298,7 +299,7 @@ const page = {
 
   async skip() {
     if (!this.isReady) return;
-    const fields = new FormData(this.form.form);
+    const fields = new FormData(skipForm);
     if (!fields.get("reason")) {
       this.ask("Choose a reason for skipping this task.");
       return;
@@ -444,10 +445,21 @@ careFor(page, work);
 
 work.addEventListener("submit", (event) => {
   event.preventDefault();
-  if (event.submitter?.hasAttribute("data-skip")) page.skip();
-  else page.submit();
+  page.submit();
+});
+skipForm.addEventListener("submit", (event) => {
+  event.preventDefault();
+  page.skip();
 });
 for (const kind of ["change", "input"]) work.addEventListener(kind, () => page.changed());
+// Who scrolls by the wheel changes no rating that has the focus.
+work.addEventListener("wheel", ({ target }) => target.matches(".rating-number") && target.blur(), { passive: true });
+work.addEventListener("beforeinput", (event) => {
+  const { value, selectionStart, selectionEnd, maxLength } = event.target;
+  const left = maxLength - value.length + selectionEnd - selectionStart;
+  const over = (event.data ?? "").replaceAll("\r\n", "\n").length - left;
+  if (maxLength > 0 && over > 0) page.say(`There is room for ${maxLength} characters. The last ${over} of what you put in are left out.`);
+});
 work.addEventListener("click", (event) => {
   const mover = event.target.closest("[data-move]");
   if (mover) page.form.move(mover.closest(".response").dataset.label, Number(mover.dataset.move));

@@ -66,7 +66,7 @@ def open_projects():
             project = make_project(session, name, by=ana, criteria=CRITERIA.get(name, []))
             make_member(session, project, ana, Role.ANNOTATOR)
             ids[name] = project.id
-            for number in range(4):
+            for number in range(9):
                 prompt = make_prompt(session, project, f"Which one, {name} {number}? " * 12)
                 prompt.language = "he" if name == "mixed" else "English"
                 make_task(session, project, prompt=prompt, responses=texts, wanted=9)
@@ -108,7 +108,8 @@ class Desk(Hands):
         start = page.get_by_role("button", name="Start ranking")
         if start.count():
             start.click()
-        self.ready()
+        if options.get("java_script_enabled", True):
+            self.ready()
         return page
 
     def listen(self, message):

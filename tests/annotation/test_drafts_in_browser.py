@@ -88,6 +88,24 @@ def is_kept(assignment_id):
     return draft is not None and len(draft["rewrite"]) == 75_000
 
 
+def test_a_browser_that_goes_back_shows_the_newest_draft(desk):
+    page = desk.start()
+    with page.expect_response("**/draft"):
+        desk.think("old words")
+    page.get_by_role("link", name="My progress").click()
+    page.wait_for_url("**/progress")
+    other = desk.context.new_page()
+    other.goto(desk.rank)
+    other.locator("form.task[data-ready]").wait_for()
+    other.keyboard.press("r")
+    with other.expect_response("**/draft"):
+        other.locator("[name=rationale]").fill("new words")
+    other.close()
+    page.go_back()
+    desk.ready()
+    assert page.locator("[name=rationale]").input_value() == "new words"
+
+
 def test_a_long_draft_is_saved_when_she_looks_away(desk):
     page = desk.start()
     write_at_length(desk)

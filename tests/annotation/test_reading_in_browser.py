@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from app.db import SessionLocal
+from app.tasks.models import Assignment
 from tests.annotation.reading_desk import Desk, opened_projects
 from tests.axe import faults
 
@@ -66,6 +68,44 @@ def test_a_better_response_is_written_kept_and_shown_again(desk):
     desk.see("with a better one")
     page.goto(f"{desk.address}/assignments/{first}")
     assert box.input_value() == "Well: Steam it."
+
+
+def test_what_is_cut_off_where_she_pastes_is_told(desk):
+    page = desk.open("pair")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.evaluate("navigator.clipboard.writeText('line\\r\\n'.repeat(2001))")  # as Windows copies
+    desk.press("r", "Control+v")
+    page.get_by_text("The last 5 of what you put in are left out.").wait_for()
+    assert page.locator("textarea[name=rationale]").input_value() == "line\n" * 2000
+
+
+def test_her_texts_are_the_same_without_javascript(desk):
+    page = desk.open("pair", java_script_enabled=False)
+    page.locator("[name=choice][value=T]").check()
+    for name in ("rationale", "rewrite"):
+        page.locator(f".{name} > summary").click()
+        page.locator(f"[name={name}]").fill("\n\n  one\ntwo")
+    shown = desk.shown()
+    page.locator("[data-submit]").click()
+    desk.until(lambda: desk.shown() != shown)
+    row, _, _ = desk.kept(shown)
+    assert row.rationale == row.rewrite == "\n\n  one\ntwo"
+    page.goto(f"{desk.address}/assignments/{shown}")
+    assert page.locator("[name=rewrite]").input_value() == "\n\n  one\ntwo"
+
+
+def test_enter_without_javascript_does_what_it_is_pressed_for(desk):
+    page = desk.open("pair", java_script_enabled=False)
+    for answer, state in (("[name=choice][value=T]", "submitted"), ("[name=note]", "skipped")):
+        shown = desk.shown()
+        if state == "skipped":
+            page.locator(".skip > summary").click()
+            page.get_by_label("The prompt is unclear").check()
+        page.locator(answer).click()
+        desk.press("Enter")
+        desk.until(lambda before=shown: desk.shown() != before)
+        with SessionLocal() as session:
+            assert session.get_one(Assignment, shown).state == state
 
 
 def test_her_own_words_come_back_after_any_number_of_copies(desk):
@@ -154,6 +194,17 @@ def test_a_number_that_is_none_is_not_left_out_unseen(desk):
     assert desk.submit()[2]["quality"][0] == 15
 
 
+def test_the_wheel_scrolls_and_changes_no_rating(desk):
+    page = desk.open("wide", height=400)
+    box = page.locator(".rating-number").first
+    box.fill("87")
+    over = box.bounding_box()
+    page.mouse.move(over["x"] + 10, over["y"] + 10)
+    page.mouse.wheel(0, 60)
+    desk.until(lambda: box.bounding_box()["y"] < over["y"] - 30)
+    assert box.input_value() == "87"
+
+
 def test_half_a_number_keeps_no_draft_from_being_saved(desk):
     page = desk.open("wide")
     page.locator(".rating-number").first.fill("3.5")
@@ -184,6 +235,39 @@ def test_letters_are_dragged_into_order(desk):
     assert page.locator(".strip-group").first.inner_text().split() == ["B", "=", "C"]
     _, ranks, _ = desk.submit()
     assert ranks == [3, 1, 1, 3]
+
+
+def test_a_letter_let_go_far_away_is_not_dragged_on(desk):
+    page = desk.open("four")
+    desk.press("1", "2", "3")
+    before = order(page)
+    box = page.locator('[data-chip="A"]').bounding_box()
+    page.mouse.move(box["x"] + 5, box["y"] + 5)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 5, 5)  # at once, as a fast hand does
+    page.mouse.up()
+    box = page.locator('[data-chip="C"]').bounding_box()
+    for step in (1, 20):
+        page.mouse.move(box["x"] + step, box["y"] + 5)
+    assert page.locator(".is-dragged").count() == 0
+    page.mouse.down()
+    page.mouse.up()
+    assert order(page) == before
+    assert page.evaluate("document.activeElement.id") == "response-C"
+
+
+def test_a_second_finger_does_not_let_go_of_a_letter(desk):
+    page = desk.open("four")
+    desk.press("1", "2", "3")
+    drag(page, "C", "A", across=0.05, hold=True)
+    for kind in ("pointerdown", "pointerup"):
+        page.locator('[data-chip="B"]').dispatch_event(
+            kind, {"pointerId": 77, "pointerType": "touch", "isPrimary": False}
+        )
+    assert page.locator(".is-dragged").inner_text() == "C"
+    assert order(page).startswith("A  >  B  >  C")
+    page.mouse.up()
+    assert order(page).startswith("C  >  A  >  B")
 
 
 def test_letters_are_dragged_by_touch(desk):
@@ -359,6 +443,15 @@ def test_at_320_pixels_nothing_is_cut_off_or_too_small(desk, name):
     panel = page.locator(".reading-panel").bounding_box()
     assert panel["x"] >= 0
     assert panel["x"] + panel["width"] <= 320
+
+
+def test_at_400_percent_the_text_is_read_over_the_whole_window(desk):
+    page = desk.open("ten", width=320, height=256)
+    page.locator("#response-E").focus()
+    desk.until(lambda: page.locator("#response-E .response-text").bounding_box()["y"] > 0)
+    assert not page.locator(".decision").evaluate(
+        "bar => bar.getBoundingClientRect().top < innerHeight"
+    )
 
 
 def test_nothing_stands_in_the_way_of_assistive_technology(desk):
