@@ -161,11 +161,8 @@ const page = {
       return;
     }
     if (!this.form.form.reportValidity()) return; // a rating that is no number would be left out unseen
-    this.isReady = false;
-    this.hideBanner();
+    this.hold();
     this.stopDrafts();
-    work.classList.add("is-busy");
-    this.form.form.inert = true; // what is on its way does not change any more
     const { id, key } = this.form;
     const entry = { key, assignment: id, body: this.form.body(), draft: this.draftRevision + 1 };
     if (this.form.isChange) {
@@ -183,6 +180,15 @@ const page = {
     if (aside) this.putBack(aside);
     else if (next) this.show(next);
     if ((await answer) instanceof Problem && this.form.id === id) this.stay();
+  },
+
+  // What is on its way does not change any more; who wanted to leave before it has gone on instead.
+  hold() {
+    this.isReady = false;
+    this.goesTo = null;
+    this.hideBanner();
+    work.classList.add("is-busy");
+    this.form.form.inert = true;
   },
 
   // The form on the screen with all that is filled in, to be put back as it was.
@@ -203,6 +209,7 @@ const page = {
   async goBackTo(id) {
     this.hideBanner();
     takeBack(id);
+    if (this.form.id === id || this.queue.has(id)) return; // it is there, or handed in once more
     this.isReady = false;
     await this.saveDraft();
     this.aside = this.isWaiting ? null : this.setAside(); // what is on its way does not come back
@@ -251,7 +258,7 @@ const page = {
     else this.say("The guidelines have changed. Finish this task as you began it; before the next one you see what is new.");
   },
 
-  // A submission that the server refused while its form is still there.
+  // What was on its way from the form that is still there has not been taken.
   stay() {
     this.isWaiting = false;
     this.isReady = true;
@@ -303,7 +310,7 @@ const page = {
       this.ask("Choose a reason for skipping this task.");
       return;
     }
-    this.isReady = false;
+    this.hold();
     await this.saveDraft();
     const { id } = this.form;
     try {
@@ -311,13 +318,13 @@ const page = {
     } catch (problem) {
       if (problem.status === 401) this.signedOut(problem, true);
       else this.say(problem.message);
-      this.isReady = true;
+      this.stay();
       return;
     }
-    this.hideBanner();
     const { aside } = this;
     const next = aside ? null : this.takeNext();
     this.aside = null;
+    this.isWaiting = !aside && !next;
     if (aside) this.putBack(aside);
     else if (!next) this.go(rank);
     else {
