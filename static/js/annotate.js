@@ -366,9 +366,10 @@ const page = {
       const options = { signal: this.draftCall.signal, keepalive: document.hidden && !this.isLong(draft) };
       const { data } = await call("PUT", `/api/v1/assignments/${id}/draft`, draft, options);
       if (data.saved) this.tabs.tell("draft", id);
-      else if (id === this.form.id) this.outdated(data.revision, draft.revision);
+      else if (id === this.form.id && draft.revision === this.draftRevision) this.outdated(data.revision, draft.revision); // else her next one is there
+      this.isCutOff = false;
     } catch (problem) {
-      if (id === this.form.id && this.isReady) this.hasChanges = true; // the next change, or signing in, saves it
+      if (id === this.form.id && this.isReady) this.hasChanges = this.isCutOff = true; // the next change, or signing in, saves it
       if (problem.status === 401) this.signedOut(problem);
     }
   },
@@ -478,8 +479,8 @@ document.addEventListener("visibilitychange", () => {
   else if (page.isSignedOut) isBack().then((isHers) => isHers && page.signedInAgain());
 });
 addEventListener("beforeunload", (event) => {
-  // What is changed in an answer has no draft.
-  if (!page.hasChanges || !(page.form.isChange || page.isLong(page.form.body(true)))) return;
+  // What is changed in an answer has no draft; what could not be saved before cannot be now.
+  if (!page.hasChanges || !(page.form.isChange || page.isCutOff || page.isLong(page.form.body(true)))) return;
   page.saveDraft(); // while the browser asks
   event.preventDefault();
 });
