@@ -8,7 +8,7 @@ import { Rewrite } from "./annotate-rewrite.js";
 import { panels } from "./annotate-panels.js";
 import { asControl, fragmentOf } from "./annotate-html.js";
 import { careFor } from "./annotate-care.js";
-import { Lease, Stopwatch } from "./annotate-clock.js";
+import { Lease, leaseClock, Stopwatch } from "./annotate-clock.js";
 import { settle } from "./annotate-pause.js";
 import { Queue } from "./annotate-queue.js";
 import { takeBack } from "./annotate-rescue.js";
@@ -88,7 +88,7 @@ const page = {
 
   // Before her, in the place of the one before; the second half of a double click is not for it.
   place(form, ends) {
-    form.dataset.secondsLeft = Math.max(0, Math.round((ends - performance.now()) / 1000));
+    form.dataset.secondsLeft = Math.max(0, Math.round((ends - leaseClock()) / 1000));
     work.replaceChildren(form);
     settle(work);
     this.isWaiting = false;
@@ -238,7 +238,7 @@ const page = {
 
   arrive(assignment) {
     assignment.form = fragmentOf(assignment.html).querySelector("form");
-    assignment.ends = performance.now() + assignment.form.dataset.secondsLeft * 1000;
+    assignment.ends = leaseClock() + assignment.form.dataset.secondsLeft * 1000;
     const isRefused = this.handedIn.has(assignment.id) && !this.queue.has(assignment.id);
     if (assignment.id === this.form.id || this.queue.has(assignment.id)) return;
     if (isRefused && !this.isWaiting) return; // she is offered the way back to it
@@ -294,7 +294,7 @@ const page = {
   takeNext() {
     const { next } = this;
     this.next = null;
-    return next && next.ends > performance.now() ? next : null;
+    return next && next.ends > leaseClock() ? next : null;
   },
 
   // What was fetched ahead goes back to the others.
