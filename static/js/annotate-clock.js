@@ -92,12 +92,22 @@ export class Stopwatch {
   }
 }
 
+const offset = Date.now() - performance.now();
+let slept = 0;
+
+// ms on a clock that goes on while the machine sleeps, as performance.now() does not everywhere, and
+// that nobody can put back.
+export function leaseClock() {
+  slept = Math.max(slept, Date.now() - performance.now() - offset);
+  return performance.now() + slept;
+}
+
 const LONGEST_PAUSE = 30_000; // ms between two tries to prolong a lease
 
 // The lease of the task on the screen: prolonged while somebody works, with a warning else.
 export class Lease {
   constructor({ secondsLeft, leaseSeconds, show, renew, isActive }) {
-    this.ends = performance.now() + secondsLeft * 1000;
+    this.ends = leaseClock() + secondsLeft * 1000;
     this.length = leaseSeconds * 1000;
     this.show = show;
     this.renew = renew;
@@ -107,12 +117,12 @@ export class Lease {
   }
 
   get left() {
-    return this.ends - performance.now();
+    return this.ends - leaseClock();
   }
 
   async tick() {
     if (this.isAsking) return;
-    const isDue = this.left < this.length / 3 && this.left > 0 && performance.now() >= this.asksAt;
+    const isDue = this.left < this.length / 3 && this.left > 0 && leaseClock() >= this.asksAt;
     if (isDue && this.isActive() && !this.isRefused) {
       await this.prolong();
     }
@@ -131,13 +141,13 @@ export class Lease {
     this.isAsking = true;
     try {
       await this.renew();
-      this.ends = performance.now() + this.length;
+      this.ends = leaseClock() + this.length;
       this.askAnew();
     } catch (problem) {
       this.isRefused = problem.status === 409;
       if (this.isRefused) this.reason = problem.message;
       this.pause = Math.min(2 * this.pause, LONGEST_PAUSE);
-      this.asksAt = performance.now() + this.pause;
+      this.asksAt = leaseClock() + this.pause;
     }
     this.isAsking = false;
   }

@@ -48,7 +48,8 @@ export function listenToKeys(page) {
     }
     if (isText(event.target)) return;
     if (!page.isReady) {
-      // The next task is not painted yet: nothing typed now may land on it.
+      // The next task is not painted yet: nothing typed now may land on it. What is beside it can be pressed.
+      if (isPressable(event.target) && !event.target.closest("[data-work]")) return;
       if (event.key.length === 1 || event.key === "Enter") event.preventDefault();
       return;
     }

@@ -36,18 +36,20 @@ export class Queue {
     addEventListener("online", () => this.pump());
     document.addEventListener("visibilitychange", () => document.hidden || this.pump());
     addEventListener("beforeunload", (event) => this.entries.length && event.preventDefault());
-    navigator.locks?.request(lockOf(this.tab), () => new Promise(() => {})); // as long as it lives
+    const whileItLives = () => new Promise(() => {});
+    navigator.locks?.request(lockOf(this.tab), whileItLives).catch(() => {}); // refused where there is no storage
     this.recover();
   }
 
   // Resolves with the server's answer, or with the Problem when it refuses. It goes out once the
   // caller has put the next task on the screen, so that the one behind that is asked for with it.
+  // Where she is signed out, she is asked to sign in with each.
   add(entry) {
     return new Promise((resolve) => {
       this.entries.push({ ...entry, at: Date.now(), resolve });
       this.keep(this.entries.at(-1));
       this.changed(this.entries.length);
-      queueMicrotask(() => this.pump());
+      queueMicrotask(() => this.resume());
     });
   }
 

@@ -21,6 +21,8 @@ export const troubles = {
     const id = entry.assignment;
     const { goesTo } = this;
     this.goesTo = null; // she hears of it on this page
+    if (goesTo && this.isWaiting) this.say("You are done with the task below.", [{ text: "To the next task", act: () => this.go(rank) }]);
+    else if (goesTo) this.hideBanner();
     if (problem.status === 409 && problem.body?.errors?.[0]?.current) {
       await this.compare(entry, problem.body.errors[0].current);
       return;

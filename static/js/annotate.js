@@ -8,7 +8,7 @@ import { Rewrite } from "./annotate-rewrite.js";
 import { panels } from "./annotate-panels.js";
 import { asControl, fragmentOf } from "./annotate-html.js";
 import { careFor } from "./annotate-care.js";
-import { Lease, Stopwatch } from "./annotate-clock.js";
+import { Lease, leaseClock, Stopwatch } from "./annotate-clock.js";
 import { settle } from "./annotate-pause.js";
 import { Queue } from "./annotate-queue.js";
 import { takeBack } from "./annotate-rescue.js";
@@ -89,7 +89,7 @@ const page = {
 
   // Before her, in the place of the one before; the second half of a double click is not for it.
   place(form, ends) {
-    form.dataset.secondsLeft = Math.max(0, Math.round((ends - performance.now()) / 1000));
+    form.dataset.secondsLeft = Math.max(0, Math.round((ends - leaseClock()) / 1000));
     work.replaceChildren(form);
     settle(work);
     this.isWaiting = false;
@@ -162,11 +162,8 @@ const page = {
       return;
     }
     if (!this.form.form.reportValidity()) return; // a rating that is no number would be left out unseen
-    this.isReady = false;
-    this.hideBanner();
+    this.hold();
     this.stopDrafts();
-    work.classList.add("is-busy");
-    this.form.form.inert = true; // what is on its way does not change any more
     const { id, key } = this.form;
     const entry = { key, assignment: id, body: this.form.body(), draft: this.draftRevision + 1 };
     if (this.form.isChange) {
@@ -184,6 +181,15 @@ const page = {
     if (aside) this.putBack(aside);
     else if (next) this.show(next);
     if ((await answer) instanceof Problem && this.form.id === id) this.stay();
+  },
+
+  // What is on its way does not change any more; who wanted to leave before it has gone on instead.
+  hold() {
+    this.isReady = false;
+    this.goesTo = null;
+    this.hideBanner();
+    work.classList.add("is-busy");
+    this.form.form.inert = true;
   },
 
   // The form on the screen with all that is filled in, to be put back as it was.
@@ -204,6 +210,7 @@ const page = {
   async goBackTo(id) {
     this.hideBanner();
     takeBack(id);
+    if (this.form.id === id || this.queue.has(id)) return; // it is there, or handed in once more
     this.isReady = false;
     await this.saveDraft();
     this.aside = this.isWaiting ? null : this.setAside(); // what is on its way does not come back
@@ -232,7 +239,7 @@ const page = {
 
   arrive(assignment) {
     assignment.form = fragmentOf(assignment.html).querySelector("form");
-    assignment.ends = performance.now() + assignment.form.dataset.secondsLeft * 1000;
+    assignment.ends = leaseClock() + assignment.form.dataset.secondsLeft * 1000;
     const isRefused = this.handedIn.has(assignment.id) && !this.queue.has(assignment.id);
     if (assignment.id === this.form.id || this.queue.has(assignment.id)) return;
     if (isRefused && !this.isWaiting) return; // she is offered the way back to it
@@ -252,7 +259,7 @@ const page = {
     else this.say("The guidelines have changed. Finish this task as you began it; before the next one you see what is new.");
   },
 
-  // A submission that the server refused while its form is still there.
+  // What was on its way from the form that is still there has not been taken.
   stay() {
     this.isWaiting = false;
     this.isReady = true;
@@ -288,7 +295,7 @@ const page = {
   takeNext() {
     const { next } = this;
     this.next = null;
-    return next && next.ends > performance.now() ? next : null;
+    return next && next.ends > leaseClock() ? next : null;
   },
 
   // What was fetched ahead goes back to the others.
@@ -304,7 +311,7 @@ const page = {
       this.ask("Choose a reason for skipping this task.");
       return;
     }
-    this.isReady = false;
+    this.hold();
     await this.saveDraft();
     const { id } = this.form;
     try {
@@ -312,13 +319,13 @@ const page = {
     } catch (problem) {
       if (problem.status === 401) this.signedOut(problem, true);
       else this.say(problem.message);
-      this.isReady = true;
+      this.stay();
       return;
     }
-    this.hideBanner();
     const { aside } = this;
     const next = aside ? null : this.takeNext();
     this.aside = null;
+    this.isWaiting = !aside && !next;
     if (aside) this.putBack(aside);
     else if (!next) this.go(rank);
     else {
@@ -360,9 +367,10 @@ const page = {
       const options = { signal: this.draftCall.signal, keepalive: document.hidden && !this.isLong(draft) };
       const { data } = await call("PUT", `/api/v1/assignments/${id}/draft`, draft, options);
       if (data.saved) this.tabs.tell("draft", id);
-      else if (id === this.form.id) this.outdated(data.revision, draft.revision);
+      else if (id === this.form.id && draft.revision === this.draftRevision) this.outdated(data.revision, draft.revision); // else her next one is there
+      this.isCutOff = false;
     } catch (problem) {
-      if (id === this.form.id && this.isReady) this.hasChanges = true; // the next change, or signing in, saves it
+      if (id === this.form.id && this.isReady) this.hasChanges = this.isCutOff = true; // the next change, or signing in, saves it
       if (problem.status === 401) this.signedOut(problem);
     }
   },
@@ -483,8 +491,8 @@ document.addEventListener("visibilitychange", () => {
   else if (page.isSignedOut) isBack().then((isHers) => isHers && page.signedInAgain());
 });
 addEventListener("beforeunload", (event) => {
-  // What is changed in an answer has no draft.
-  if (!page.hasChanges || !(page.form.isChange || page.isLong(page.form.body(true)))) return;
+  // What is changed in an answer has no draft; what could not be saved before cannot be now.
+  if (!page.hasChanges || !(page.form.isChange || page.isCutOff || page.isLong(page.form.body(true)))) return;
   page.saveDraft(); // while the browser asks
   event.preventDefault();
 });

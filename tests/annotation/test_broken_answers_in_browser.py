@@ -2,6 +2,9 @@
 
 import pytest
 
+from app.db import SessionLocal
+from app.tasks.models import Assignment
+
 pytestmark = pytest.mark.browser
 
 ANSWER = "**/api/v1/assignments/*/annotation*"
@@ -47,3 +50,21 @@ def test_a_task_is_skipped_only_when_the_server_says_so(desk):
     desk.press("Enter")
     desk.another_is_shown(first)
     assert desk.complaints == []
+
+
+def test_a_note_about_a_skip_that_is_on_its_way_does_not_change_any_more(desk):
+    page = desk.start()
+    first = desk.shown()
+    held = []
+    page.route("**/skip", lambda route: held.append(route))  # noqa: PLW0108  # it wants a function
+    desk.press("s", "3")
+    note = page.locator("[name=note]")
+    note.fill("Raw")
+    note.press("Control+Enter")
+    desk.until(lambda: held)
+    page.keyboard.type(" meat")
+    said = note.input_value()
+    held[0].continue_()
+    desk.another_is_shown(first)
+    with SessionLocal() as session:
+        assert session.get(Assignment, first).skip_note == said

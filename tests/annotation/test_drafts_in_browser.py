@@ -129,3 +129,43 @@ def test_a_long_draft_is_saved_while_the_browser_asks_whether_to_leave(desk):
     page.get_by_role("link", name="My progress").click()
     page.wait_for_url("**/progress")
     assert asked == ["beforeunload"]
+
+
+def test_words_that_could_not_be_saved_do_not_go_unasked(desk):
+    page = desk.start()
+    asked = []
+    page.on("dialog", lambda dialog: asked.append(dialog.type) or dialog.dismiss())
+    page.route("**/draft", lambda route: route.abort())
+    with page.expect_event("requestfailed"):
+        desk.think("Half a thought")
+    desk.press("u")
+    assert desk.until(lambda: asked) == ["beforeunload"]
+    page.unroute("**/draft")
+    with page.expect_response("**/draft"):
+        desk.think(", now whole")
+    desk.press("u")
+    page.wait_for_url("**/rank/history")
+    assert asked == ["beforeunload"]
+
+
+def test_her_own_newer_draft_is_no_other_version(desk):
+    page = desk.start()
+    held = []
+
+    def hold_the_first(route):
+        if held:
+            route.continue_()
+        else:
+            held.append(route)
+
+    page.route("**/draft", hold_the_first)
+    desk.think("Half")
+    desk.until(lambda: held)
+    with page.expect_response("**/draft"):
+        desk.think(" a thought")
+    with page.expect_response("**/draft") as late:
+        held[0].continue_()
+    assert late.value.json()["saved"] is False
+    with page.expect_response("**/draft"):
+        desk.think(", now whole")
+    assert page.get_by_text("was changed in another tab").count() == 0

@@ -112,6 +112,63 @@ def test_nobody_sends_the_answers_of_somebody_else(desk):
     page.wait_for_function("Object.keys(localStorage).every(key => !key.includes('queue'))")
 
 
+def test_who_signs_in_later_is_asked_again_with_the_next_answer(desk):
+    page = desk.start()
+    end_sign_in()
+    desk.press("1", "Enter")
+    page.get_by_role("dialog").get_by_role("button", name="Not now").click()
+    desk.see("Four greetings")
+    page.locator("form.task[data-ready]").wait_for()
+    desk.press("1", "2", "3", "4", "Enter")
+    sign_in_here(page, "ana@example.org")
+    assert len(desk.wait_for_judgements(2)) == 2
+    desk.see("Pair")
+    desk.ready()
+
+
+def test_who_waits_can_press_what_is_said_by_key(desk):
+    page = desk.start()
+    end_sign_in()
+    desk.press("1", "Enter")
+    sign_in_here(page, "rui@example.org")
+    page.get_by_role("button", name="Sign in as before").press("Enter")
+    sign_in_here(page, "ana@example.org")
+    assert len(desk.wait_for_judgements(1)) == 1
+
+
+def test_who_goes_on_working_stays_on_the_page(desk):
+    page = desk.start()
+    first = desk.shown()
+    desk.context.set_offline(True)
+    desk.press("1", "Enter")
+    desk.another_is_shown(first)
+    desk.press("u")
+    desk.see("The next page opens as soon as your answers are sent")
+    desk.press("1", "2", "3", "4", "Enter")
+    desk.see("2 waiting to be sent, then the next task comes")
+    desk.context.set_offline(False)
+    desk.wait_for_judgements(2)
+    desk.see("Pair")
+    desk.ready()
+    assert page.url == desk.rank
+
+
+def test_a_browser_without_storage_is_worked_in_as_well(desk):
+    desk.page.add_init_script(
+        """const get = () => { throw new DOMException("", "SecurityError"); };
+        for (const name of ["localStorage", "sessionStorage"]) {
+          Object.defineProperty(window, name, { get });
+        }
+        LockManager.prototype.request = async () => get();"""
+    )
+    desk.start()
+    first = desk.shown()
+    desk.press("1", "Enter")
+    desk.another_is_shown(first)
+    desk.wait_for_judgements(1)
+    assert desk.complaints == []
+
+
 def test_a_busy_server_is_asked_again_when_it_says_so(desk):
     page = desk.page
     page.clock.install()

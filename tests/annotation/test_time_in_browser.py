@@ -188,6 +188,15 @@ def open_tasks(desk):
         )
 
 
+def test_a_machine_that_slept_says_that_the_time_is_over(desk):
+    page = desk.start()
+    # The clock of the page stands still meanwhile, as it does on most systems.
+    page.evaluate("(now => (Date.now = () => now() + 3_600_000))(Date.now)")
+    desk.see("The time for this task has run out")
+    desk.press("p")
+    page.get_by_role("dialog").get_by_text("The time for this task has run out").wait_for()
+
+
 def test_a_break_stops_the_clock_and_gives_back_what_was_fetched_ahead(desk):
     page = desk.page
     page.clock.install()
