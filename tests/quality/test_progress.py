@@ -3,7 +3,9 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import select
 
+from app.annotation.models import Annotation
 from app.projects.models import Membership
 from app.quality.rules import progress as rules
 from app.tasks.models import Assignment, AssignmentState, SkipReason
@@ -34,6 +36,21 @@ def judged(session, project, user, *, others=(), ranks=(1, 2), at=NOW, **fields)
     for other, theirs in others:
         make_annotation(session, task, other, ranks=list(theirs), submitted_at=at)
     return task
+
+
+def corrected(session, task, user, *, ranks, at):
+    """The last revision of her judgement of a task, replaced."""
+    before = session.scalars(
+        select(Annotation).where(
+            Annotation.task_id == task.id, Annotation.user_id == user.id, Annotation.is_current
+        )
+    ).one()
+    before.is_current = False
+    session.flush()
+    same = ("project_id", "task_id", "assignment_id", "user_id", "guidelines_version", "counted")
+    kept = {name: getattr(before, name) for name in same}
+    revision = before.revision + 1
+    session.add(Annotation(**kept, revision=revision, ranks=ranks, submitted_at=at))
 
 
 def test_the_figures_of_today_of_the_week_and_in_all(session, project, ana, rui, progress):
@@ -98,6 +115,30 @@ def test_gold_and_repeats_and_what_comes_later_move_no_agreement(
     make_annotation(session, task, rui, ranks=[2, 1], submitted_at=NOW)  # this week
     session.commit()
     assert progress().json()["weeks"] == first
+
+
+def test_a_correction_moves_no_figure_of_a_week_that_is_over(
+    session, project, ana, rui, progress, at
+):
+    """A correction of gold never does, so she would see what was gold, now or a week later."""
+    for number in range(21):
+        theirs = (1, 2) if number < 15 else (2, 1)
+        task = judged(session, project, ana, others=[(rui, theirs)], at=LAST_WEEK)
+    corrected(session, task, ana, ranks=[2, 1], at=LAST_WEEK + timedelta(hours=1))
+    session.commit()
+    newest = progress().json()["weeks"][0]
+    assert (newest["tasks"], newest["agreement"]) == (21, pytest.approx(16 / 21))
+    corrected(session, task, ana, ranks=[1, 2], at=NOW)
+    session.commit()
+    assert progress().json()["weeks"][0] == newest
+    at.now = NOW + timedelta(weeks=1)
+    assert progress().json()["weeks"][:2] == [
+        {"monday": "2026-03-16", "tasks": 0, "agreement": None, "reason": "0 of at least 20 tasks"},
+        newest,
+    ]
+    corrected(session, task, rui, ranks=[1, 2], at=at.now)
+    session.commit()
+    assert progress().json()["weeks"][1] == newest
 
 
 def test_it_names_no_gold_and_nobody_else(session, project, ana, rui, progress, sign_in):

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, func, literal_column, select
+from sqlalchemy import ColumnElement, Row, Select, and_, exists, func, literal_column, select
 from sqlalchemy.orm import Session, aliased
 
 from app.accounts.models import User
@@ -101,25 +101,40 @@ def shared_judgements(
 ) -> Sequence[tuple[datetime, UUID, list[int], list[int]]]:
     """(when, task, her ranks, another's) of ordinary tasks that others have judged as well.
 
-    Of others, too, only what was there at `until`: a week's figure stands still until the next.
+    Hers as she had it at the end of that week, theirs at `until`: a week's figure stands still
+    until the next, or she would see which of her corrections move it. Those of gold never do.
     """
-    theirs = aliased(Annotation)
+    hers, theirs = aliased(Annotation), aliased(Annotation)
+    end_of_week = func.date_trunc("week", Assignment.finished_at, "UTC") + timedelta(weeks=1)
     rows = session.execute(
-        select(Annotation.submitted_at, Annotation.task_id, Annotation.ranks, theirs.ranks)
-        .join(Task, Task.id == Annotation.task_id)
-        .join(theirs, theirs.task_id == Annotation.task_id)
+        select(Assignment.finished_at, hers.task_id, hers.ranks, theirs.ranks)
+        .join(hers, hers.assignment_id == Assignment.id)
+        .join(Task, Task.id == hers.task_id)
+        .join(theirs, theirs.task_id == hers.task_id)
         .where(
-            Annotation.user_id == user.id,
-            Annotation.project_id == project.id,
-            Annotation.is_current,
-            Annotation.counted,
-            Annotation.submitted_at >= since,
-            Annotation.submitted_at < until,
+            Assignment.user_id == user.id,
+            Assignment.project_id == project.id,
+            Assignment.state == AssignmentState.SUBMITTED,
+            Assignment.finished_at >= since,
+            Assignment.finished_at < until,
+            _stood(hers, at=end_of_week),
             Task.kind == TaskKind.ORDINARY,
             theirs.user_id != user.id,
-            theirs.is_current,
-            theirs.counted,
-            theirs.submitted_at < until,
+            _stood(theirs, at=until),
         )
     )
-    return [(row[0], row[1], row[2], row[3]) for row in rows]
+    return [(moment, task_id, mine, other) for moment, task_id, mine, other in rows if moment]
+
+
+def _stood(revision: type[Annotation], *, at: Any) -> ColumnElement[bool]:
+    """Whether it was the last revision of a judgement at that moment; the judgement counts now."""
+    later, current = aliased(Annotation), aliased(Annotation)
+    is_replaced = exists().where(
+        later.assignment_id == revision.assignment_id,
+        later.revision > revision.revision,
+        later.submitted_at < at,
+    )
+    counts = exists().where(
+        current.assignment_id == revision.assignment_id, current.is_current, current.counted
+    )
+    return and_(revision.submitted_at < at, ~is_replaced, counts)
