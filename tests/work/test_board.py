@@ -5,13 +5,13 @@ from datetime import timedelta
 import pytest
 
 from app.db import database_now
-from app.tasks.models import Assignment, AssignmentState, SkipReason
+from app.tasks.models import Assignment, AssignmentState, QualificationAttempt, SkipReason
 from app.work.rules import shift
 from app.work.rules.census import census
 from app.work.rules.demand import Pace, demand, how, in_words, saving_in_words
 from app.work.rules.words import ago, hours, some
 from app.work.service import board
-from tests.factories import make_annotation, make_task
+from tests.factories import make_annotation, make_question, make_task
 
 
 @pytest.fixture
@@ -107,6 +107,30 @@ def test_a_task_that_was_closed_before_anybody_judged_it_is_in_one_state(
     states = [tasks[state] for state in ("complete", "held", "begun", "untouched")]
     assert states == [3, 2, 3, 1]
     assert sum(states) == tasks["total"]
+
+
+@pytest.mark.usefixtures("busy")
+def test_questions_of_the_qualification_slow_nobody_down(api, ada, rui, project, session):
+    path = f"/api/v1/projects/{project.id}/work"
+    before = api(ada).get(path).json()
+    now = database_now(session)
+    attempt = QualificationAttempt(
+        project_id=project.id, user_id=rui.id, number=1, size=9, needed=9,
+        answered=1, correct=1, started_at=now,
+    )  # fmt: skip
+    session.add(attempt)
+    session.flush()
+    question = make_question(session, project)
+    answer = make_annotation(session, question, rui, ranks=[1, 2], active_ms=3_600_000)
+    asked = session.get_one(Assignment, answer.assignment_id)
+    asked.attempt_id, asked.question = attempt.id, 1
+    session.commit()
+    board.forget()
+    after = api(ada).get(path).json()
+    assert before["demand"]["active_hours_last_day"] > 0
+    for figure in ("active_hours_last_day", "judgements_per_hour", "person_hours", "people"):
+        assert after["demand"][figure] == before["demand"][figure]
+    assert after["hours"] == before["hours"]
 
 
 @pytest.mark.usefixtures("busy")

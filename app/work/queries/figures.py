@@ -176,7 +176,8 @@ class Hour:
 def hours_since(session: Session, *, project: Project, since: datetime) -> list[Hour]:
     """Judgements made here (not imported) from a moment on, by person and hour.
 
-    Their time is the active one where a browser measured it; a correction takes none.
+    Their time is the active one where a browser measured it; a correction takes none. Questions
+    of the qualification are no work: they say nothing of how long the rest will take.
     """
     hour = func.date_trunc("hour", Annotation.submitted_at)
     spent = func.coalesce(
@@ -193,11 +194,13 @@ def hours_since(session: Session, *, project: Project, since: datetime) -> list[
             func.max(Annotation.submitted_at),
         )
         .join(User, User.id == Annotation.user_id)
+        .join(Assignment, Assignment.id == Annotation.assignment_id)
         .where(
             Annotation.project_id == project.id,
             Annotation.submitted_at >= since,
             Annotation.revision == 1,
             Annotation.wall_ms.is_not(None),
+            Assignment.attempt_id.is_(None),
         )
         .group_by(Annotation.user_id, User.name, hour)
     )
