@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from reprlib import repr as brief
 from typing import Any
 
 from app.trainer.chat import BadConversation, Message, parse_transcript
@@ -173,7 +174,7 @@ def sft_row(where: str, record: Mapping[str, Any]) -> Row:
         messages = (*prompt, *as_reply(record["completion"], where, "completion"))
     else:
         need(record, where, "messages", ("messages",), ("prompt", "completion"), ("text",))
-        raise BadInput(f"{where}: text must be text, not {record['text']!r}.")
+        raise BadInput(f"{where}: text must be text, not {brief(record['text'])}.")
     return Row(where, messages)
 
 
@@ -223,7 +224,7 @@ def unpaired_row(where: str, record: Mapping[str, Any]) -> Row:
     """`{prompt, completion, label}`."""
     need(record, where, "unpaired", ("prompt", "completion", "label"))
     if record["label"] not in (True, False):
-        raise BadInput(f"{where}: label must be true or false, not {record['label']!r}.")
+        raise BadInput(f"{where}: label must be true or false, not {brief(record['label'])}.")
     return Row(
         where,
         with_system(record, where, as_messages(record["prompt"], where, "prompt")),
@@ -244,9 +245,9 @@ def with_system(
     record: Mapping[str, Any], where: str, messages: tuple[Message, ...]
 ) -> tuple[Message, ...]:
     """The conversation behind the system prompt that stands beside it, where there is one."""
-    system = record.get("system") or ""
-    if not isinstance(system, str):
-        raise BadInput(f"{where}: system must be text, not {system!r}.")
+    system = record.get("system")
+    if not isinstance(system, str | None):
+        raise BadInput(f"{where}: system must be text, not {brief(system)}.")
     return ({"role": "system", "content": system}, *messages) if system else messages
 
 
@@ -282,7 +283,7 @@ def number(
         return default
     # compared, because JSON has whole numbers that no float holds
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < math.inf:
-        raise BadInput(f"{where}: {key} must be a number, not {value!r}.")
+        raise BadInput(f"{where}: {key} must be a number, not {brief(value)}.")
     if abs(value) > LARGEST:
         raise BadInput(f"{where}: {key} is too large a number; {LARGEST:g} is the most.")
     if not at_least <= value <= at_most:
@@ -301,7 +302,7 @@ def as_ranks(value: Any, where: str) -> tuple[int, ...]:
     if not isinstance(value, list) or any(
         isinstance(rank, bool) or not isinstance(rank, int | float) or rank % 1 for rank in value
     ):
-        raise BadInput(f"{where}: ranks must be a list of whole numbers, not {value!r}.")
+        raise BadInput(f"{where}: ranks must be a list of whole numbers, not {brief(value)}.")
     return tuple(int(rank) for rank in value)
 
 
@@ -353,7 +354,7 @@ def _messages(value: Any, where: str, key: str) -> tuple[Message, ...]:
         ):
             raise BadInput(f"{where}: each message in {key} needs a role and content in text.")
         if message["role"] not in ("system", "user", "assistant", "tool", "developer"):
-            raise BadInput(f"{where}: {key} has the unknown role {message['role']!r}.")
+            raise BadInput(f"{where}: {key} has the unknown role {brief(message['role'])}.")
     return tuple({"role": m["role"], "content": m["content"]} for m in value)
 
 

@@ -22,6 +22,7 @@ ANSWERS = frozenset(
     | {"agreement", "n_annotators", "scores", "score_stds", "predicted_ratings"}
 )
 PACK = 2048  # tokens of prompts that are read at once
+MOST = 10_000  # responses to a prompt: a line holds all of them
 TRIES = 4  # an empty response cannot be judged: draw again, at most this often
 
 
@@ -48,10 +49,10 @@ def generate_file(
     """
     counts = (n, sampling.max_new_tokens, batch_size)
     fair = 0 <= sampling.temperature < math.inf and 0 < sampling.top_p <= 1
-    if min(counts) < 1 or not fair:
+    if min(counts) < 1 or n > MOST or not fair:
         raise BadInput(
-            "--n, --max-new-tokens and --batch-size must be at least 1, --temperature 0 or more, "
-            "--top-p in (0, 1]."
+            "--n, --max-new-tokens and --batch-size must be at least 1, --n at most "
+            f"{MOST}, --temperature 0 or more, --top-p in (0, 1]."
         )
     refuse_same(file, output)
     records = list(prompt_records(file))

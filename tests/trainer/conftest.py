@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -152,6 +153,23 @@ def judge(tmp_path_factory: pytest.TempPathFactory, data: Path, micro: str) -> s
 
 
 @pytest.fixture
+def ensemble(judge: str, tmp_path: Path) -> Path:
+    """A folder as `train reward` writes one: member 0 itself, and each member below it."""
+    folder = tmp_path / "ensemble"
+    shutil.copytree(judge, folder)
+    for number in range(3):
+        member = folder / f"member-{number}"
+        shutil.copytree(judge, member)
+        loaded = models.load_reward_model(judge, models.load_tokenizer(judge), fresh=False)
+        with torch.no_grad():
+            loaded.score.weight *= 1 + number  # they disagree about everything but 0
+        loaded.save_pretrained(member)
+    members = [f"member-{number}" for number in range(3)]
+    (folder / "ensemble.json").write_text(json.dumps({"members": members}))
+    return folder
+
+
+@pytest.fixture
 def stage(micro: str, judge: str, tokenizer: Any) -> Callable[..., tuple[ppo.Play, list[Example]]]:
     """A policy, its frozen start and a reward model, ready to play, and six prompts."""
 
@@ -163,10 +181,12 @@ def stage(micro: str, judge: str, tokenizer: Any) -> Callable[..., tuple[ppo.Pla
         config = PpoConfig(**(given | settings))
         torch.manual_seed(0)
         chat = ChatFormat(tokenizer)
-        policy, reference = models.load_lm(micro), models.load_lm(micro)
+        policy = models.with_lora(models.load_lm(micro), config, scores=False)
+        reference = None if config.lora_r else models.load_lm(micro)
         judges, value = load_judges(config, chat), None
         if config.algorithm == "ppo" and config.value_model == "separate":
-            value = models.Scorer(load_judges(config, chat).models[0].model.requires_grad_(True))
+            start = load_judges(config, chat).models[0].model.requires_grad_(True)
+            value = models.Scorer(models.with_lora(start, config, scores=True))
         accelerator = start_processes(torch.device("cpu"))
         trained = ppo.PolicyAndValue(policy, value, critic=config.algorithm == "ppo")
         updater = Updater(accelerator, trained, config, 10)

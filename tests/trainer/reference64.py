@@ -4,6 +4,7 @@ Nothing of `app.trainer` computes here; only its settings and episodes are read.
 """
 
 import copy
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,8 +29,14 @@ class Plain:
     def of(cls, play: Any) -> "Plain":
         bare = copy.deepcopy(play.updater.bare).double()
         value = bare.value.model if bare.value is not None else bare.head
-        reference = copy.deepcopy(play.reference).double()
+        reference = copy.deepcopy(play.reference or bare.policy).double()
+        if play.reference is None:
+            reference = reference.unload()  # the policy without its adapter
         return cls(bare.policy, reference, value, play.config, shared=bare.value is None)
+
+    def trained(self) -> list[Tensor]:
+        every = [*self.policy.parameters(), *self.value.parameters()]
+        return [weights for weights in every if weights.requires_grad]
 
     def logps(self, lm: Any, prompt: tuple, response: tuple) -> Tensor:
         """Log π(token) of each token of the response at the sampling temperature."""
@@ -42,12 +49,18 @@ class Plain:
         """The value of the state before each token of the response."""
         ids = torch.tensor([[*prompt, *response]])
         if self.shared:
-            states = self.policy.model(input_ids=ids).last_hidden_state[0]
+            states = core(self.policy).model(input_ids=ids).last_hidden_state[0]
             every = self.value(states).squeeze(-1)
         else:
-            trunk = getattr(self.value, self.value.base_model_prefix)
-            every = self.value.score(trunk(input_ids=ids).last_hidden_state[0]).squeeze(-1)
+            value = core(self.value)
+            trunk = getattr(value, value.base_model_prefix)
+            every = value.score(trunk(input_ids=ids).last_hidden_state[0]).squeeze(-1)
         return every[len(prompt) - 1 : -1]
+
+
+def core(model: Any) -> Any:
+    """The model that an adapter sits in."""
+    return model.get_base_model() if hasattr(model, "peft_config") else model
 
 
 def kl(logps: np.ndarray, ref: np.ndarray, estimator: str) -> np.ndarray:
@@ -68,6 +81,20 @@ class Aims:
 
     advantages: list[np.ndarray]
     returns: list[np.ndarray] = field(default_factory=list)
+
+
+def scores(
+    episodes: list[Any], means: list[float], stds: list[float], config: PpoConfig
+) -> list[float]:
+    """What the members say, each on its own scale, as one, less the price of never ending."""
+    found = []
+    for e in episodes:
+        each = [(x - mean) / std for x, mean, std in zip(e.members, means, stds, strict=True)]
+        score = min(each) if config.reward_aggregation == "worst" else np.mean(each)
+        if config.reward_aggregation == "lower_bound":
+            score -= config.reward_uncertainty_coef * np.std(each)
+        found.append(float(score) - (config.missing_eos_penalty or 0.0) * (not e.ended))
+    return found
 
 
 def ppo_aims(episodes: list[Any], scores: list[float], coef: float, config: PpoConfig) -> Aims:
@@ -160,3 +187,31 @@ def loss(
             near = before + (now - before).clamp(-config.cliprange_value, config.cliprange_value)
             value = value + 0.5 * torch.maximum((now - aim) ** 2, (near - aim) ** 2).sum() / states
     return {"policy": policy, "value": value, "kl": penalty, "clipped": clipped}
+
+
+def update(
+    plain: Plain,
+    episodes: list[Any],
+    aims: Aims,
+    config: PpoConfig,
+    coef: float,
+    batches: Iterable[Sequence[int]],
+) -> dict[str, float]:
+    """One step of AdamW on `plain` for each mini-batch → figures, as means over the steps."""
+    trained = plain.trained()
+    groups = [
+        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    betas = (config.adam_beta1, config.adam_beta2)
+    adam = torch.optim.AdamW(groups, config.learning_rate, betas, config.adam_epsilon)
+    steps = []
+    for own in batches:
+        part = Aims([aims.advantages[i] for i in own], [aims.returns[i] for i in own])
+        losses = loss(plain, [episodes[i] for i in own], part, config, coef)
+        adam.zero_grad()
+        (losses["policy"] + config.vf_coef * losses["value"]).backward()
+        norm = torch.nn.utils.clip_grad_norm_(trained, config.max_grad_norm)
+        adam.step()
+        steps.append({name: x.item() for name, x in losses.items()} | {"norm": norm.item()})
+    return {name: float(np.mean([step[name] for step in steps])) for name in steps[0]}

@@ -173,6 +173,11 @@ STOPPED = {
     "margin without end": (
         COMPARING, given(margin=float("inf")), "margin must be a number, not inf"
     ),
+    "weight of a thousand numbers": (
+        ("reward", "dpo", "kto"), given(weight=[7] * 1000),
+        "weight must be a number, not [7, 7, 7, 7, 7, 7, ...].",
+    ),
+    "a list for a system prompt": (ASKED, given(system=[]), "system must be text, not []"),
     "an unknown role": (
         ASKED, given(prompt=[{"role": "robot", "content": "x"}]),
         "unknown role 'robot'",

@@ -217,8 +217,8 @@ class TestGenerate:
     @pytest.mark.parametrize(
         "option",
         [
-            ("--n", 0), ("--max-new-tokens", 0), ("--batch-size", 0), ("--batch-size", -1),
-            ("--temperature", "nan"), ("--temperature", -1), ("--top-p", 0),
+            ("--n", 0), ("--n", 10**9), ("--max-new-tokens", 0), ("--batch-size", 0),
+            ("--batch-size", -1), ("--temperature", "nan"), ("--temperature", -1), ("--top-p", 0),
         ],
     )  # fmt: skip
     def test_what_cannot_be_asked_for_is_said(

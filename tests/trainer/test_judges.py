@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from app.run_config import ConfigError, PpoConfig, parse_config
-from app.trainer import lm as models
 from app.trainer import ppo
 from app.trainer.failures import BadInput
 from app.trainer.judges import aggregate, members_of
@@ -42,23 +41,6 @@ class TestAggregation:
         config = PpoConfig(reward_aggregation="worst")
         assert ppo.shaped_scores([one], shaping, config).tolist() == [-1.0]
         assert ppo.shaped_scores([one], ppo.Shaping(0.1), config).tolist() == [0.0]
-
-
-@pytest.fixture
-def ensemble(judge: str, tmp_path: Path) -> Path:
-    """A folder as `train reward` writes one: member 0 itself, and each member below it."""
-    folder = tmp_path / "ensemble"
-    shutil.copytree(judge, folder)
-    for number in range(3):
-        member = folder / f"member-{number}"
-        shutil.copytree(judge, member)
-        loaded = models.load_reward_model(judge, models.load_tokenizer(judge), fresh=False)
-        with torch.no_grad():
-            loaded.score.weight *= 1 + number  # they disagree about everything but 0
-        loaded.save_pretrained(member)
-    members = [f"member-{number}" for number in range(3)]
-    (folder / "ensemble.json").write_text(json.dumps({"members": members}))
-    return folder
 
 
 class TestEnsembles:
