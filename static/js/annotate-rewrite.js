@@ -28,6 +28,7 @@ export class Rewrite {
       this.say(problem.message ?? "That did not work. Try again.");
       return;
     }
+    if (this.form.form.inert) return; // handed in meanwhile
     if (answer.length > LONGEST) {
       this.say(`Response ${label} is too long to be copied here.`);
       return;

@@ -4,7 +4,6 @@
 
 import { asControl } from "./annotate-html.js";
 import { GONE, isDone, keepAsDraft, refusalOf, tell } from "./annotate-rescue.js";
-import { call } from "./annotate-session.js";
 import { choose } from "./annotate-versions.js";
 
 const work = document.querySelector("[data-work]");
@@ -56,16 +55,9 @@ export const troubles = {
     const isHere = this.form.id === entry.assignment;
     const levels = Number(this.form.form.dataset.levels);
     if ((await choose(dialog, { stored, mine: entry.body, levels })) === "mine") {
-      const headers = { "Idempotency-Key": crypto.randomUUID() };
       const body = { ...entry.body, revision: stored.revision };
-      try {
-        await call("PUT", `/api/v1/assignments/${entry.assignment}/annotation`, body, { headers });
-      } catch (problem) {
-        this.say(problem.message);
-        return;
-      }
-    }
-    this.handedIn.delete(entry.assignment);
+      this.queue.add({ ...entry, key: crypto.randomUUID(), body, query: undefined });
+    } else this.handedIn.delete(entry.assignment);
     if (!isHere) return;
     this.stopDrafts();
     this.go(this.form.isChange ? history : rank);

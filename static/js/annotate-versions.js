@@ -27,13 +27,14 @@ function fill(list, given, levels) {
   list.replaceChildren(...rows.flat());
 }
 
-// Resolves with "mine" when she wants the one she just gave, else with "stored".
+// Resolves with "mine" when she wants the one she just gave, else with "stored". Only a button says
+// so: a key that was meant for the task behind it, be it Enter or Esc, decides nothing.
 export function choose(dialog, { stored, mine, levels = 0 }) {
   fill(dialog.querySelector("[data-stored]"), stored, levels);
   fill(dialog.querySelector("[data-mine]"), mine, levels);
   dialog.returnValue = "";
   dialog.showModal();
   return new Promise((resolve) => {
-    dialog.addEventListener("close", () => resolve(dialog.returnValue === "mine" ? "mine" : "stored"), { once: true });
+    dialog.onclose = () => (dialog.returnValue ? resolve(dialog.returnValue) : dialog.showModal());
   });
 }

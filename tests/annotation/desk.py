@@ -41,6 +41,8 @@ class Desk(Hands):
         self.context = browser.new_context(viewport={"width": 1280, "height": 860})
         self.context.set_default_timeout(PAGE_PATIENCE)
         self.sign_in(key)
+        # A page that runs already may send a request or two before it learns of its first route.
+        self.context.route("**/never", lambda route: route.abort())
         self.page = self.context.new_page()
         self.complaints: list[str] = []
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))

@@ -3,7 +3,11 @@
 import pytest
 from sqlalchemy import update
 
-from app.db import SessionLocal, transaction
+from app.accounts.models import User
+from app.annotation.schemas import JudgementBody
+from app.annotation.service import submit
+from app.db import SessionLocal, database_now, transaction
+from app.projects.models import Project
 from app.tasks.models import Assignment
 from tests.waiting import until
 
@@ -169,3 +173,72 @@ def test_her_own_newer_draft_is_no_other_version(desk):
     with page.expect_response("**/draft"):
         desk.think(", now whole")
     assert page.get_by_text("was changed in another tab").count() == 0
+
+
+def judge_what_another_tab_has_judged(desk):
+    """The next task is on the screen, and the question about the two answers to the first."""
+    page = desk.start()
+    first = desk.shown()
+    desk.press("2")
+    desk.think("A long and thoughtful reason")
+    with transaction() as session:
+        taken = session.get(Assignment, first)
+        project, ana = session.get(Project, taken.project_id), session.get(User, desk.ana)
+        judgement = JudgementBody(ranking=[["A"], ["B"]], strength=1)
+        submit(
+            session,
+            assignment=taken,
+            project=project,
+            user=ana,
+            judgement=judgement,
+            key=None,
+            now=database_now(session),
+        )
+    desk.press("Enter")
+    dialog = page.get_by_role("dialog", name="You have answered this task already")
+    dialog.wait_for()
+    assert desk.shown() != first
+    return dialog
+
+
+def test_a_key_meant_for_the_next_task_does_not_decide_between_two_answers(desk):
+    dialog = judge_what_another_tab_has_judged(desk)
+    desk.press("Enter", "Escape", "Escape", "Escape", "Enter")
+    dialog.get_by_text("A long and thoughtful reason").wait_for()
+    desk.press("Tab", "Tab", "Enter")
+    dialog.wait_for(state="hidden")
+    (stands,) = [each for each in desk.wait_for_judgements(2) if each.is_current]
+    assert stands.rationale == "A long and thoughtful reason"
+    assert desk.complaints == []
+
+
+def test_the_answer_that_she_takes_is_sent_until_it_is_there(desk):
+    dialog = judge_what_another_tab_has_judged(desk)
+    desk.context.set_offline(True)
+    dialog.get_by_role("button", name="Take the one I just gave").click()
+    desk.see("1 waiting to be sent")
+    desk.context.set_offline(False)
+    texts = {each.revision: each.rationale for each in desk.wait_for_judgements(2)}
+    assert texts == {1: None, 2: "A long and thoughtful reason"}
+    desk.until(lambda: desk.kept() == 0)
+
+
+def test_a_copy_that_arrives_after_the_answer_is_no_part_of_it(desk):
+    page = desk.page
+    page.goto(desk.rank)
+    page.route("**/assignments?html=true", lambda route: route.abort())  # nothing is ahead
+    page.get_by_role("button", name="Start ranking").click()
+    page.locator("form.task[data-ready]").wait_for()
+    held = []
+    page.route("**/api/v1/assignments/*", lambda route: held.append(route))  # noqa: PLW0108
+    page.route("**/annotation*", lambda route: held.append(route))  # noqa: PLW0108
+    desk.press("e")
+    page.get_by_role("button", name="Start from A").click()
+    desk.until(lambda: held)
+    desk.press("Escape", "1", "Enter")
+    desk.until(lambda: len(held) == 2)
+    with page.expect_response("**/api/v1/assignments/*") as copy:
+        held[0].continue_()
+    copy.value.finished()
+    page.evaluate("new Promise((resolve) => setTimeout(resolve))")
+    assert page.locator("textarea[name=rewrite]").input_value() == ""
