@@ -464,9 +464,10 @@ for (const kind of ["change", "input"]) work.addEventListener(kind, () => page.c
 work.addEventListener("wheel", ({ target }) => target.matches(".rating-number") && target.blur(), { passive: true });
 work.addEventListener("beforeinput", (event) => {
   const { value, selectionStart, selectionEnd, maxLength } = event.target;
+  if (!(maxLength > 0)) return;
   const left = maxLength - value.length + selectionEnd - selectionStart;
   const over = (event.data ?? "").replaceAll("\r\n", "\n").length - left;
-  if (maxLength > 0 && over > 0) page.say(`There is room for ${maxLength} characters. The last ${over} of what you put in are left out.`);
+  if (over > 0) page.say(`There is room for ${maxLength} characters. The last ${over} of what you put in are left out.`);
 });
 work.addEventListener("click", (event) => {
   const mover = event.target.closest("[data-move]");

@@ -1,7 +1,9 @@
 """Ana's browser on a project at work, for tests of the ranking page."""
 
 import time
+from contextlib import suppress
 
+from playwright.sync_api import Error
 from sqlalchemy import select
 
 from app.accounts import service as accounts
@@ -64,6 +66,12 @@ class Desk(Hands):
         ahead.value.finished()
         self.ready()
         return self.page
+
+    def crash(self):
+        """At once: a page that is closed may still send what it has when the network is back."""
+        with self.page.expect_event("crash"), suppress(Error):
+            self.page.goto("chrome://crash")
+        self.page.close()
 
     def ready(self):
         """The task is painted, its keys are alive and the one behind it has been fetched."""

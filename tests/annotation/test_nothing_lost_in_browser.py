@@ -385,7 +385,7 @@ def test_what_waited_when_the_power_went_is_sent_from_any_page_of_hers(desk):
     page.locator("form.task[data-ready]").wait_for()
     desk.press("1", "2", "3", "4", "Enter")
     desk.see("2 waiting to be sent")
-    page.close(run_before_unload=False)
+    desk.crash()
     desk.context.set_offline(False)
     desk.page = desk.context.new_page()
     desk.page.goto(f"{desk.rank}/progress")
@@ -402,7 +402,7 @@ def write_hand_in_and_crash(desk):
     page.route(ANSWER, lambda route: route.abort())
     desk.press("1", "Enter")
     desk.see("1 waiting to be sent")
-    page.close(run_before_unload=False)
+    desk.crash()
     desk.page = desk.context.new_page()
     return desk.page
 

@@ -212,7 +212,7 @@ def test_a_crash_with_something_unsent_loses_nothing(desk):
     desk.context.set_offline(True)
     desk.press("Escape", "1", "Enter")
     desk.see("1 waiting to be sent")
-    page.close(run_before_unload=False)
+    desk.crash()
     desk.context.set_offline(False)
     desk.page = page = desk.context.new_page()
     page.add_init_script(NOTE_RELEASES)

@@ -39,7 +39,7 @@ def backs(page):
 
 def test_each_of_two_that_a_crash_left_is_told_on_the_ranking_page(desk):
     first, second = judge_two_without_a_network(desk)
-    desk.page.close(run_before_unload=False)
+    desk.crash()
     desk.context.set_offline(False)
     page = desk.page = desk.context.new_page()
     refuse_all(page)
