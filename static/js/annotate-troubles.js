@@ -118,7 +118,8 @@ export const troubles = {
     this.isSignedOut = true;
     const isOther = Boolean(problem?.isSomebodyElse);
     const begin = isOther ? problem.message : "Your sign-in has ended.";
-    const text = `${begin} What you did is still here and will be sent as soon as you are signed in again.`;
+    const then = this.queue.entries.length ? "will be sent" : "can be handed in";
+    const text = `${begin} What you did is still here and ${then} as soon as you are signed in again.`;
     const actions = [{ text: "Sign in", act: () => this.dialogs.signIn.open(text) }];
     if (isOther) actions.push({ text: "Go on as the other person", act: () => this.leaveToAnother() });
     this.say(text, actions);

@@ -79,7 +79,7 @@ def test_typing_is_not_interrupted_by_the_end_of_the_sign_in_and_is_saved_after_
     desk.press("r")
     with page.expect_response("**/draft"):
         page.keyboard.type("Half a")
-    desk.see("Your sign-in has ended")
+    desk.see("Your sign-in has ended. What you did is still here and can be handed in")
     page.keyboard.type(" thought")
     assert page.get_by_role("dialog").count() == 0
     page.get_by_role("button", name="Sign in").click()
@@ -116,6 +116,7 @@ def test_who_signs_in_later_is_asked_again_with_the_next_answer(desk):
     page = desk.start()
     end_sign_in()
     desk.press("1", "Enter")
+    desk.see("What you did is still here and will be sent")
     page.get_by_role("dialog").get_by_role("button", name="Not now").click()
     desk.see("Four greetings")
     page.locator("form.task[data-ready]").wait_for()
