@@ -1,5 +1,6 @@
 """Ana's browser on a project at work, for tests of the ranking page."""
 
+import json
 import time
 from contextlib import suppress
 
@@ -13,6 +14,26 @@ from app.web.protection import SESSION_COOKIE
 from tests.factories import make_task
 from tests.people import make_people
 from tests.waiting import PAGE_PATIENCE
+
+ANSWER = "**/api/v1/assignments/*/annotation*"
+
+
+def answer_once(page, *, status, times=1, headers=None, title="No"):
+    """The server, or something before it, answers so many times in this way."""
+    seen = []
+
+    def reply(route):
+        if route.request.method != "PUT" or len(seen) >= times:
+            route.continue_()
+            return
+        seen.append(route.request.headers["idempotency-key"])
+        body = json.dumps({"title": title, "status": status, "detail": f"{title}, this time."})
+        route.fulfill(
+            status=status, body=body, content_type="application/problem+json", headers=headers or {}
+        )
+
+    page.route(ANSWER, reply)
+    return seen
 
 
 class Hands:

@@ -4,10 +4,10 @@ import pytest
 
 from app.db import SessionLocal
 from app.tasks.models import Assignment
+from tests.annotation.desk import ANSWER
 
 pytestmark = pytest.mark.browser
 
-ANSWER = "**/api/v1/assignments/*/annotation*"
 SIGN_IN_TO_WIFI = "<!doctype html><title>Welcome to the hotel</title>"
 
 

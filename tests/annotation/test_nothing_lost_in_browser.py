@@ -3,138 +3,20 @@
 import json
 
 import pytest
-from sqlalchemy import delete, select
+from sqlalchemy import select
 
-from app.accounts.models import LoginSession
-from app.annotation.models import Annotation
 from app.db import SessionLocal, transaction
 from app.projects.models import Guidelines, Project
 from app.tasks.models import Assignment
-from tests.factories import PASSWORD, make_task
+from tests.annotation.desk import ANSWER, answer_once
+from tests.factories import make_task
 
 pytestmark = pytest.mark.browser
-
-ANSWER = "**/api/v1/assignments/*/annotation*"
-
-
-def end_sign_in():
-    with transaction() as session:
-        session.execute(delete(LoginSession))
-
-
-def sign_in_here(page, email, password=PASSWORD):
-    dialog = page.get_by_role("dialog", name="Sign in again")
-    dialog.get_by_label("E-mail").fill(email)
-    dialog.get_by_label("Password").fill(password)
-    dialog.get_by_role("button", name="Sign in").click()
-    return dialog
 
 
 def middle(locator):
     box = locator.bounding_box()
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-
-
-def answer_once(page, *, status, times=1, headers=None, title="No"):
-    """The server, or something before it, answers so many times in this way."""
-    seen = []
-
-    def reply(route):
-        if route.request.method != "PUT" or len(seen) >= times:
-            route.continue_()
-            return
-        seen.append(route.request.headers["idempotency-key"])
-        body = json.dumps({"title": title, "status": status, "detail": f"{title}, this time."})
-        route.fulfill(
-            status=status, body=body, content_type="application/problem+json", headers=headers or {}
-        )
-
-    page.route(ANSWER, reply)
-    return seen
-
-
-def test_she_signs_in_again_without_leaving_the_page(desk):
-    page = desk.start()
-    desk.think("Because it is soft")
-    desk.press("1")
-    first = desk.shown()
-    end_sign_in()
-    desk.press("Enter")
-    dialog = sign_in_here(page, "ana@example.org", "not her password")
-    dialog.get_by_text("do not belong together").wait_for()
-    assert desk.judgements() == []
-    sign_in_here(page, "ana@example.org")
-    (judgement,) = desk.wait_for_judgements(1)
-    assert (str(judgement.assignment_id), judgement.rationale) == (first, "Because it is soft")
-    assert desk.shown() != first
-    desk.ready()
-    desk.press("1", "2", "3", "4", "Enter")  # with the token of the new sign-in
-    assert len(desk.wait_for_judgements(2)) == 2
-    assert desk.complaints == []
-
-
-def test_typing_is_not_interrupted_by_the_end_of_the_sign_in_and_is_saved_after_it(desk):
-    page = desk.start()
-    end_sign_in()
-    desk.press("r")
-    with page.expect_response("**/draft"):
-        page.keyboard.type("Half a")
-    desk.see("Your sign-in has ended. What you did is still here and can be handed in")
-    page.keyboard.type(" thought")
-    assert page.get_by_role("dialog").count() == 0
-    page.get_by_role("button", name="Sign in").click()
-    with page.expect_response(lambda reply: "/draft" in reply.url and reply.ok):
-        sign_in_here(page, "ana@example.org")
-    with SessionLocal() as session:
-        assert session.get(Assignment, desk.shown()).draft["rationale"] == "Half a thought"
-
-
-def test_nobody_sends_the_answers_of_somebody_else(desk):
-    page = desk.start()
-    desk.press("1")
-    end_sign_in()
-    desk.press("Enter")
-    sign_in_here(page, "rui@example.org")
-    desk.see("You are signed in as Rui")
-    page.wait_for_timeout(300)
-    with SessionLocal() as session:
-        assert session.scalars(select(Annotation)).all() == []
-    page.get_by_role("button", name="Go on as Rui").click()
-    page.get_by_role("button", name="Start ranking").click()
-    desk.ready()
-    assert desk.kept() == 1  # Ana's, for her
-    end_sign_in()
-    page.goto(desk.rank)
-    page.get_by_label("E-mail").fill("ana@example.org")
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
-    assert len(desk.wait_for_judgements(1)) == 1
-    page.wait_for_function("Object.keys(localStorage).every(key => !key.includes('queue'))")
-
-
-def test_who_signs_in_later_is_asked_again_with_the_next_answer(desk):
-    page = desk.start()
-    end_sign_in()
-    desk.press("1", "Enter")
-    desk.see("What you did is still here and will be sent")
-    page.get_by_role("dialog").get_by_role("button", name="Not now").click()
-    desk.see("Four greetings")
-    page.locator("form.task[data-ready]").wait_for()
-    desk.press("1", "2", "3", "4", "Enter")
-    sign_in_here(page, "ana@example.org")
-    assert len(desk.wait_for_judgements(2)) == 2
-    desk.see("Pair")
-    desk.ready()
-
-
-def test_who_waits_can_press_what_is_said_by_key(desk):
-    page = desk.start()
-    end_sign_in()
-    desk.press("1", "Enter")
-    sign_in_here(page, "rui@example.org")
-    page.get_by_role("button", name="Sign in as before").press("Enter")
-    sign_in_here(page, "ana@example.org")
-    assert len(desk.wait_for_judgements(1)) == 1
 
 
 def test_who_goes_on_working_stays_on_the_page(desk):
@@ -187,109 +69,6 @@ def test_a_busy_server_is_asked_again_when_it_says_so(desk):
     assert desk.judgements() == []
     assert len(desk.until(lambda: page.clock.fast_forward(21_000) or desk.judgements())) == 1
     page.get_by_text("waiting to be sent").wait_for(state="hidden")
-
-
-@pytest.mark.parametrize("status", [403, 413])
-def test_a_refused_answer_comes_back_with_all_that_was_written(desk, status):
-    page = desk.start()
-    desk.think("Because it is soft")
-    desk.press("1")
-    first = desk.shown()
-    answer_once(page, status=status, times=2 if status == 403 else 1)
-    desk.press("Enter")
-    desk.see("Your answer to an earlier task was not taken. No, this time.")
-    desk.see("Four greetings")
-    desk.ready()
-    desk.press("4", "3")
-    before = desk.shown()
-    page.get_by_role("button", name="Go back to it").click()
-    desk.another_is_shown(before)
-    assert desk.shown() == first
-    assert page.locator("textarea[name=rationale]").input_value() == "Because it is soft"
-    page.unroute(ANSWER)
-    desk.press("Enter")
-    assert desk.wait_for_judgements(1)[0].rationale == "Because it is soft"
-    desk.see("Four greetings")  # as she left it
-    assert page.locator("input[name=rank_A]:checked").get_attribute("value") == "4"
-
-
-def test_a_refused_answer_is_a_draft_when_she_leaves_the_page(desk):
-    page = desk.start()
-    first = desk.shown()
-    answer_once(page, status=403, times=2)
-    desk.think("Because it is soft")
-    desk.press("1", "Enter")
-    page.get_by_role("button", name="Go back to it").wait_for()
-    page.goto(f"{desk.address}/assignments/{first}")
-    desk.ready()
-    assert page.locator("textarea[name=rationale]").input_value() == "Because it is soft"
-    assert page.locator("[name=choice]:checked").get_attribute("value") == "A1"
-
-
-def test_what_is_on_its_way_does_not_come_back_after_a_refused_one(desk):
-    page = desk.start()
-    first = desk.shown()
-    answer_once(page, status=422)
-    desk.press("1", "Enter")
-    back = page.get_by_role("button", name="Go back to it")
-    back.wait_for()
-    desk.ready()
-    second = desk.shown()
-    page.unroute(ANSWER)
-    held = []
-    page.route(ANSWER, lambda route: held.append(route))  # noqa: PLW0108  # it wants a function
-    desk.press("1", "2", "3", "4", "Enter")
-    desk.until(lambda: held)
-    assert desk.shown() == second  # nothing was ahead
-    back.click()
-    desk.another_is_shown(second)
-    held[0].continue_()
-    page.unroute(ANSWER)
-    desk.wait_for_judgements(1)
-    desk.ready()
-    desk.press("Enter")
-    desk.another_is_shown(first)
-    assert desk.shown() != second
-    assert len(desk.wait_for_judgements(2)) == 2
-
-
-def test_who_is_about_to_leave_stays_where_an_answer_is_refused(desk):
-    page = desk.start()
-    desk.press("1")
-    first = desk.shown()
-    held = []
-    page.route(ANSWER, lambda route: held.append(route))  # noqa: PLW0108  # it wants a function
-    desk.press("Enter")
-    desk.see("Four greetings")
-    page.locator("form.task[data-ready]").wait_for()
-    desk.press("u")
-    desk.see("The next page opens as soon as your answers are sent")
-    refusal = json.dumps({"title": "No", "status": 422, "detail": "No, this time."})
-    desk.until(lambda: held)[0].fulfill(
-        status=422, body=refusal, content_type="application/problem+json"
-    )
-    page.get_by_role("button", name="Go back to it").click()
-    desk.see("Which egg?")
-    assert desk.shown() == first
-    assert page.locator("[name=choice]:checked").get_attribute("value") == "A1"
-    page.unroute(ANSWER)
-    page.locator("form.task[data-ready]").wait_for()
-    desk.press("Enter")
-    assert len(desk.wait_for_judgements(1)) == 1
-
-
-def test_a_refused_answer_comes_back_as_the_text_is_meant_to_look(desk):
-    page = desk.start()
-    desk.press("d")
-    page.locator(".as-compared").first.wait_for()
-    desk.press("1")
-    first = desk.shown()
-    answer_once(page, status=404)
-    desk.press("Enter")
-    desk.see("you are no longer in this project")
-    page.get_by_role("button", name="Go back to it").click()
-    page.locator(f'form.task[data-ready][data-assignment="{first}"]').wait_for()
-    assert page.locator(".as-compared").count() == 0
 
 
 def lose_one_reply(page):
@@ -375,74 +154,6 @@ def test_what_is_on_its_way_does_not_change_any_more(desk):
     desk.ready()
     desk.press("2", "Enter")  # the new one can be judged
     desk.wait_for_judgements(3)
-
-
-def test_what_waited_when_the_power_went_is_sent_from_any_page_of_hers(desk):
-    page = desk.start()
-    desk.context.set_offline(True)
-    desk.press("1", "Enter")
-    desk.see("1 waiting to be sent")
-    desk.see("Four greetings")
-    page.locator("form.task[data-ready]").wait_for()
-    desk.press("1", "2", "3", "4", "Enter")
-    desk.see("2 waiting to be sent")
-    desk.crash()
-    desk.context.set_offline(False)
-    desk.page = desk.context.new_page()
-    desk.page.goto(f"{desk.rank}/progress")
-    answers = sorted(desk.wait_for_judgements(2), key=lambda each: each.submitted_at)
-    assert [len(each.ranks) for each in answers] == [2, 4]  # in order
-    desk.page.wait_for_function("Object.keys(localStorage).every(key => !key.includes('queue'))")
-
-
-def write_hand_in_and_crash(desk):
-    """Her text is saved; what she chose is nowhere but in the browser. Answers her new page."""
-    page = desk.start()
-    with page.expect_response("**/draft"):
-        desk.think("Because it is soft")
-    page.route(ANSWER, lambda route: route.abort())
-    desk.press("1", "Enter")
-    desk.see("1 waiting to be sent")
-    desk.crash()
-    desk.page = desk.context.new_page()
-    return desk.page
-
-
-@pytest.mark.parametrize("where", ["", "/progress", "/history"])
-def test_what_a_crash_left_and_the_server_refuses_is_a_draft_then(desk, where):
-    page = write_hand_in_and_crash(desk)
-    answer_once(page, status=422)
-    page.goto(f"{desk.rank}{where}")
-    desk.see("Your answer to an earlier task was not taken. No, this time.")
-    page.get_by_role("link", name="Go back to it").click()
-    page.wait_for_url("**/assignments/*")
-    desk.see("Which egg?")
-    page.locator("form.task[data-ready]").wait_for()
-    assert page.locator("[name=choice]:checked").get_attribute("value") == "A1"
-    assert page.locator("textarea[name=rationale]").input_value() == "Because it is soft"
-
-
-def test_what_a_crash_left_is_told_where_nothing_else_keeps_it(desk):
-    page = write_hand_in_and_crash(desk)
-    answer_once(page, status=404)
-    page.route("**/draft", lambda route: route.fulfill(status=404, body="{}"))
-    page.goto(f"{desk.rank}/progress")
-    desk.see("The task was taken away, or you are no longer in this project")
-    desk.see("You had said: A > B.")
-
-
-def test_a_tab_that_lives_sends_what_a_dead_one_left(desk):
-    page = desk.start()
-    page.route(ANSWER, lambda route: route.abort())
-    desk.press("1", "Enter")
-    desk.see("1 waiting to be sent")
-    other = desk.context.new_page()
-    other.goto(f"{desk.rank}/progress")
-    other.wait_for_load_state("networkidle")
-    assert desk.judgements() == []  # not while the other one may still send it with its text
-    page.close(run_before_unload=False)
-    desk.page = other
-    assert len(desk.wait_for_judgements(1)) == 1
 
 
 def test_an_answer_the_server_stumbles_over_does_not_hold_up_the_others(desk):

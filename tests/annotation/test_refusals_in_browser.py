@@ -1,12 +1,13 @@
-"""Several answers that the server refuses: each is told, and each can be given again."""
+"""Answers that the server refuses, in a real browser: each is told, and can be given again."""
 
 import json
 
 import pytest
 
+from tests.annotation.desk import ANSWER, answer_once
+
 pytestmark = pytest.mark.browser
 
-ANSWER = "**/api/v1/assignments/*/annotation*"
 NOT_TAKEN = "Your answer to an earlier task was not taken."
 
 
@@ -114,3 +115,106 @@ def test_the_way_back_to_a_refused_one_that_is_there_again_brings_no_second(desk
     desk.another_is_shown(first)
     desk.wait_for_judgements(2)
     assert backs(page).count() == 0
+
+
+@pytest.mark.parametrize("status", [403, 413])
+def test_a_refused_answer_comes_back_with_all_that_was_written(desk, status):
+    page = desk.start()
+    desk.think("Because it is soft")
+    desk.press("1")
+    first = desk.shown()
+    answer_once(page, status=status, times=2 if status == 403 else 1)
+    desk.press("Enter")
+    desk.see("Your answer to an earlier task was not taken. No, this time.")
+    desk.see("Four greetings")
+    desk.ready()
+    desk.press("4", "3")
+    before = desk.shown()
+    page.get_by_role("button", name="Go back to it").click()
+    desk.another_is_shown(before)
+    assert desk.shown() == first
+    assert page.locator("textarea[name=rationale]").input_value() == "Because it is soft"
+    page.unroute(ANSWER)
+    desk.press("Enter")
+    assert desk.wait_for_judgements(1)[0].rationale == "Because it is soft"
+    desk.see("Four greetings")  # as she left it
+    assert page.locator("input[name=rank_A]:checked").get_attribute("value") == "4"
+
+
+def test_a_refused_answer_is_a_draft_when_she_leaves_the_page(desk):
+    page = desk.start()
+    first = desk.shown()
+    answer_once(page, status=403, times=2)
+    desk.think("Because it is soft")
+    desk.press("1", "Enter")
+    page.get_by_role("button", name="Go back to it").wait_for()
+    page.goto(f"{desk.address}/assignments/{first}")
+    desk.ready()
+    assert page.locator("textarea[name=rationale]").input_value() == "Because it is soft"
+    assert page.locator("[name=choice]:checked").get_attribute("value") == "A1"
+
+
+def test_what_is_on_its_way_does_not_come_back_after_a_refused_one(desk):
+    page = desk.start()
+    first = desk.shown()
+    answer_once(page, status=422)
+    desk.press("1", "Enter")
+    back = page.get_by_role("button", name="Go back to it")
+    back.wait_for()
+    desk.ready()
+    second = desk.shown()
+    page.unroute(ANSWER)
+    held = []
+    page.route(ANSWER, lambda route: held.append(route))  # noqa: PLW0108  # it wants a function
+    desk.press("1", "2", "3", "4", "Enter")
+    desk.until(lambda: held)
+    assert desk.shown() == second  # nothing was ahead
+    back.click()
+    desk.another_is_shown(second)
+    held[0].continue_()
+    page.unroute(ANSWER)
+    desk.wait_for_judgements(1)
+    desk.ready()
+    desk.press("Enter")
+    desk.another_is_shown(first)
+    assert desk.shown() != second
+    assert len(desk.wait_for_judgements(2)) == 2
+
+
+def test_who_is_about_to_leave_stays_where_an_answer_is_refused(desk):
+    page = desk.start()
+    desk.press("1")
+    first = desk.shown()
+    held = []
+    page.route(ANSWER, lambda route: held.append(route))  # noqa: PLW0108  # it wants a function
+    desk.press("Enter")
+    desk.see("Four greetings")
+    page.locator("form.task[data-ready]").wait_for()
+    desk.press("u")
+    desk.see("The next page opens as soon as your answers are sent")
+    refusal = json.dumps({"title": "No", "status": 422, "detail": "No, this time."})
+    desk.until(lambda: held)[0].fulfill(
+        status=422, body=refusal, content_type="application/problem+json"
+    )
+    page.get_by_role("button", name="Go back to it").click()
+    desk.see("Which egg?")
+    assert desk.shown() == first
+    assert page.locator("[name=choice]:checked").get_attribute("value") == "A1"
+    page.unroute(ANSWER)
+    page.locator("form.task[data-ready]").wait_for()
+    desk.press("Enter")
+    assert len(desk.wait_for_judgements(1)) == 1
+
+
+def test_a_refused_answer_comes_back_as_the_text_is_meant_to_look(desk):
+    page = desk.start()
+    desk.press("d")
+    page.locator(".as-compared").first.wait_for()
+    desk.press("1")
+    first = desk.shown()
+    answer_once(page, status=404)
+    desk.press("Enter")
+    desk.see("you are no longer in this project")
+    page.get_by_role("button", name="Go back to it").click()
+    page.locator(f'form.task[data-ready][data-assignment="{first}"]').wait_for()
+    assert page.locator(".as-compared").count() == 0
