@@ -2,6 +2,8 @@
 
 import { api, Problem } from "./api.js";
 
+const PATIENCE = 30_000; // ms for one answer: a connection may hang without being lost
+
 const owner = document.querySelector("[data-user]")?.dataset.user ?? null;
 let token = document.querySelector('meta[name="form-token"]')?.content ?? "";
 
@@ -29,7 +31,11 @@ function take(fresh) {
 // As `api`. A sign-in in another tab has another token: where it is still she, it is taken; the
 // work of one person is never sent in the name of another.
 export async function call(method, url, body, options = {}) {
-  const once = () => api(method, url, body, { ...options, headers: { ...options.headers, "X-Form-Token": token } });
+  const once = () => {
+    const signals = [options.signal, AbortSignal.timeout(PATIENCE)].filter(Boolean);
+    const headers = { ...options.headers, "X-Form-Token": token };
+    return api(method, url, body, { ...options, headers, signal: AbortSignal.any(signals) });
+  };
   try {
     return await once();
   } catch (problem) {

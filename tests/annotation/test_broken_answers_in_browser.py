@@ -68,3 +68,23 @@ def test_a_note_about_a_skip_that_is_on_its_way_does_not_change_any_more(desk):
     desk.another_is_shown(first)
     with SessionLocal() as session:
         assert session.get(Assignment, first).skip_note == said
+
+
+def test_a_skip_on_a_connection_that_hangs_gives_her_the_keys_back(desk):
+    page = desk.page
+    page.add_init_script(
+        "const limit = AbortSignal.timeout.bind(AbortSignal);"
+        "AbortSignal.timeout = (ms) => limit(ms / 20);"
+    )
+    desk.start()
+    held = []
+    page.route("**/skip", lambda route: held.append(route))  # noqa: PLW0108  # it wants a function
+    desk.press("s", "3", "Enter")
+    desk.see("The server did not answer")
+    page.unroute("**/skip")
+    before = desk.shown()
+    desk.press("Escape", "1")
+    page.get_by_role("button", name="Submit").click()
+    desk.another_is_shown(before)
+    assert len(desk.wait_for_judgements(1)) == 1
+    assert held
